@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads /proc: processes, their resources, their tree and the sockets they listen on. Takes the directory it reads as
+// a parameter, so that a test can give it one of its own and needs neither root nor a server.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/host_sample.h"
+
+namespace monitor {
+
+class ProcFs {
+ public:
+  explicit ProcFs(std::string root = "/proc");
+
+  // One process; kNoTarget when it does not exist.
+  Result<ProcessSample> process(pid_t pid) const;
+
+  // The root (first) and its descendants (sorted by pid) as they are now; empty when the root is gone.
+  std::vector<pid_t> tree(pid_t root) const;
+
+  // The arguments joined by spaces; the kernel's short name for a process that has none. Bytes may be hostile.
+  std::string command(pid_t pid) const;
+
+  // The arguments one by one, and the resolved name of the executable (empty when unreadable).
+  std::vector<std::string> arguments(pid_t pid) const;
+  std::string executable(pid_t pid) const;
+
+  // All pids, sorted.
+  std::vector<pid_t> pids() const;
+
+  // Where the processes listen: TCP over IPv4 ("127.0.0.1:9999") and IPv6 ("[::1]:80"), Unix stream sockets
+  // ("unix:/run/app.sock"), as their own network namespace lists them; sorted, unique.
+  std::vector<std::string> listening(const std::vector<pid_t>& processes) const;
+
+ private:
+  std::string root_;
+};
+
+// One sample of the tree below `root`. `root_start_seconds`, when given, must still be that process's start:
+// otherwise the pid was reused and the result is kNoTarget, as it is when the process is gone (or a zombie).
+Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<double> root_start_seconds);
+
+}  // namespace monitor

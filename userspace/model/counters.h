@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel side counted for one server, as plain data: filled by session/, consumed by snapshot.h. The words
+// are those of docs/metrics: active = in flight now; completed = every end, however it ended.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace monitor {
+
+struct EndpointCounters {
+  std::string method;  // bytes as the client sent them, may be hostile; empty for "(other)" and its like
+  std::string path;    // the same; without query, folded unless --raw-paths
+  bool path_cut = false;  // the client's path was longer than what is kept
+  std::uint64_t active = 0;
+  std::uint64_t peak = 0;
+  std::uint64_t completed = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t aborted = 0;
+  std::array<std::uint64_t, 6> status{};  // [n]: ended with status class n (1..5); [0]: without a final status
+};
+
+struct WorkerCounters {
+  std::uint64_t active = 0;
+  std::uint64_t total = 0;  // ended
+};
+
+struct Counters {
+  std::uint64_t active = 0;
+  std::uint64_t peak = 0;
+  std::uint64_t refused = 0;
+  std::uint64_t rejected = 0;
+  std::uint64_t peak_connections = 0;
+  std::map<std::string, std::uint64_t> undercount;  // by cause, only causes that occurred
+  std::vector<EndpointCounters> endpoints;          // all that were ever seen, special ones too when not all zero
+  std::map<pid_t, WorkerCounters> workers;          // every live process of the server
+  double observed_seconds = 0;                      // since counting began
+  std::string profile;                              // "socket"
+};
+
+// What the kernel's own list of the server's sockets says at one look.
+struct SocketsLook {
+  std::uint64_t open_connections = 0;  // accepted and not closed, idle ones too
+  std::uint64_t accept_queue = 0;      // waiting in the accept queues, each listener once
+  std::uint64_t unread = 0;            // accepted, no request in flight, bytes unread
+  std::vector<std::string> listen;     // "127.0.0.1:9999", "[::]:80", sorted, unique
+  std::vector<pid_t> listeners;        // processes that hold a listening socket, sorted
+};
+
+}  // namespace monitor

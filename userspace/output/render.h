@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Snapshot → text, pure: the box, the log lines and the JSON object. None of it prints.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/snapshot.h"
+
+namespace monitor {
+
+struct BoxStyle {
+  bool color = false;
+  bool unicode = true;  // false: drawn with ASCII
+};
+
+// The box, 58 columns, every line ending in a newline.
+std::string render_box(const Snapshot& snapshot, const BoxStyle& style);
+
+// The three log lines in their order, each ending in a newline; the caller writes each with one write.
+std::vector<std::string> render_log_lines(const Snapshot& snapshot);
+
+// One JSON object on one line without a newline; docs/schema/snapshot.schema.json describes it. Always valid UTF-8.
+std::string render_json(const Snapshot& snapshot);
+
+}  // namespace monitor
