@@ -24,7 +24,7 @@ typedef __u64 __abi_u64;
 #define MONITOR_ABI_VERSION 1
 
 /* How many servers one engine can follow, and how many processes they may have together. */
-#define MONITOR_MAX_TARGETS 16
+#define MONITOR_MAX_TARGETS   16
 #define MONITOR_MAX_PROCESSES 4096
 
 /* Bytes of a request's path that tell endpoints apart; a longer one is cut there and says so (ENDPOINT_PATH_CUT). */
@@ -34,55 +34,80 @@ typedef __u64 __abi_u64;
 
 /* Why something could not be counted. One count is one connection (or one event where no connection is known). */
 enum monitor_undercount {
-	UNDERCOUNT_GAP,          /* bytes passed that made no event: splice, io_uring's own paths, a lost event */
-	UNDERCOUNT_REGISTERS,    /* the syscall's descriptor was not this socket's: io_uring, kernel threads, a racing close */
-	UNDERCOUNT_MEMORY,       /* the user's buffer could not be read */
-	UNDERCOUNT_PROTOCOL,     /* a response that is no HTTP/1.x, or one to bytes that we took for no request */
-	UNDERCOUNT_TLS,          /* the connection speaks TLS */
-	UNDERCOUNT_HTTP2,        /* the connection speaks HTTP/2 */
-	UNDERCOUNT_CONNECTIONS,  /* no memory for a record of the connection */
-	UNDERCOUNT_PIPELINE,     /* no room to remember the endpoint of a deeply pipelined request: counted under (other) */
+	UNDERCOUNT_GAP,		/* bytes passed that made no event: splice, io_uring's own paths, a lost event */
+	UNDERCOUNT_REGISTERS,	/* the syscall's descriptor was not this socket's: io_uring, kernel threads, a racing
+				   close */
+	UNDERCOUNT_MEMORY,	/* the user's buffer could not be read */
+	UNDERCOUNT_PROTOCOL,	/* a response that is no HTTP/1.x, or one to bytes that we took for no request */
+	UNDERCOUNT_TLS,		/* the connection speaks TLS */
+	UNDERCOUNT_HTTP2,	/* the connection speaks HTTP/2 */
+	UNDERCOUNT_CONNECTIONS, /* no memory for a record of the connection */
+	UNDERCOUNT_PIPELINE, /* no room to remember the endpoint of a deeply pipelined request: counted under (other) */
 	UNDERCOUNT_MISSED_EVENT, /* a program interrupted by itself on its CPU: the kernel dropped the inner event */
-	UNDERCOUNT_PROCESSES,    /* a forked worker did not fit the table of processes */
+	UNDERCOUNT_PROCESSES,	 /* a forked worker did not fit the table of processes */
 	UNDERCOUNT_CAUSES
+};
+
+/* Endpoints that stand for many, one of each for every target; their key has an empty method. */
+enum monitor_special_endpoint {
+	SPECIAL_OTHER,	       /* "(other)": the table of endpoints was full */
+	SPECIAL_NOT_FOUND,     /* "(not found)": paths that only ever got 404 */
+	SPECIAL_BEFORE_ATTACH, /* "(before attach)": requests under way when counting began */
+	SPECIAL_ENDPOINTS
 };
 
 /* Counters of one server. Written by the programs with atomics, read by user space at each look. */
 struct monitor_target {
 	__abi_u64 active;      /* requests in flight now */
-	__abi_u64 peak;        /* the most that `active` ever was */
-	__abi_u64 begun;       /* requests that began, less the rejected: total = begun - active at rest */
+	__abi_u64 peak;	       /* the most that `active` ever was */
 	__abi_u64 refused;     /* uvicorn's own 503 past --limit-concurrency; also in failed */
 	__abi_u64 rejected;    /* uvicorn's own 400 to something without a response byte; in no other count */
 	__abi_u64 connections; /* seen by their first receive and not closed */
 	__abi_u64 peak_connections;
 	__abi_u64 undercount[UNDERCOUNT_CAUSES]; /* indexed by enum monitor_undercount */
-	__abi_u32 in_use;      /* 1 while a server is followed here; written by user space */
-	__abi_u32 other_id;    /* endpoint slot of "(other)", written by user space at registration */
-	__abi_u32 not_found_id; /* endpoint slot of "(not found)" */
-	__abi_u32 before_attach_id; /* endpoint slot of "(before attach)" */
+};
+
+/* What user space says about a target; the hooks only read it. */
+struct monitor_target_settings {
+	__abi_u32 state;		      /* enum monitor_target_state */
+	__abi_u32 special[SPECIAL_ENDPOINTS]; /* their slots in the endpoint table */
+};
+
+enum monitor_target_state {
+	TARGET_FREE,
+	TARGET_REGISTERING, /* processes are being added: a socket seen first now may be older than that */
+	TARGET_FOLLOWED,
 };
 
 /* One process of a server. Key: process id as the initial pid namespace sees it (__u32). An entry is made by user
  * space at registration and by the fork hook, and dies with the process (exit hook). */
 struct monitor_process {
-	__abi_u32 target;  /* index into the targets */
-	__abi_u32 padding;
-	__abi_u64 begun;   /* requests this process read, less the rejected */
-	__abi_u64 ended;   /* those of them that ended, however they ended */
+	__abi_u32 target; /* index into the targets */
+	__abi_u32 worker; /* slot of its counters */
 };
+
+/* Counters of one process, an element of the worker table. They stay until the slot is given to another process. */
+struct monitor_worker {
+	__abi_u64 begun; /* requests this process read, less the rejected */
+	__abi_u64 ended; /* those of them that ended, however they ended */
+	__abi_u32 pid;	 /* of the process that has the slot now */
+	__abi_u32 padding;
+};
+
+/* Process ids are below this (include/linux/threads.h, PID_MAX_LIMIT). */
+#define MONITOR_MAX_PID (1 << 22)
 
 /* What tells endpoints apart; the key of the endpoint index. Unused bytes are zero. */
 struct monitor_endpoint_key {
 	__abi_u16 target;
-	__abi_u8 path_length;   /* 0..MONITOR_PATH_SIZE */
+	__abi_u8 path_length;	/* 0..MONITOR_PATH_SIZE */
 	__abi_u8 method_length; /* 0..MONITOR_METHOD_SIZE; 0: one of the special endpoints such as "(other)" */
-	__abi_u8 flags;         /* ENDPOINT_PATH_CUT, ENDPOINT_METHOD_CUT */
+	__abi_u8 flags;		/* ENDPOINT_PATH_CUT, ENDPOINT_METHOD_CUT */
 	__abi_u8 padding;
 	char method[MONITOR_METHOD_SIZE]; /* bytes of a stranger, not terminated */
-	char path[MONITOR_PATH_SIZE];     /* bytes of a stranger, not terminated */
+	char path[MONITOR_PATH_SIZE];	  /* bytes of a stranger, not terminated */
 };
-#define ENDPOINT_PATH_CUT 1
+#define ENDPOINT_PATH_CUT   1
 #define ENDPOINT_METHOD_CUT 2
 
 /* Value of the endpoint index: the slot of its counters and the generation that the slot must still have. */
@@ -96,12 +121,13 @@ struct monitor_endpoint {
 	/* generation << 32 | requests in flight. One word, so that taking a slot away from an endpoint that only ever
 	 * got 404 can never race with a request that begins on it. */
 	__abi_u64 word;
-	__abi_u64 peak;      /* most in flight at once */
+	__abi_u64 peak;	     /* most in flight at once */
 	__abi_u64 completed; /* requests that ended, however they ended */
 	__abi_u64 failed;
 	__abi_u64 aborted;
 	__abi_u64 status[6]; /* ended with a final status of class n (1..5); 0: without one, or outside 100..599 */
 	__abi_u64 not_found; /* ended with 404 */
+	struct monitor_endpoint_key key; /* of the endpoint that has the slot now */
 };
 
 /* One socket of the server's processes, emitted by the socket iterator for every descriptor of the process asked
@@ -112,9 +138,9 @@ struct monitor_socket {
 	__abi_u32 unread;    /* bytes in the receive queue; on a listener: 0 */
 	__abi_u32 backlog;   /* connections that wait in a listener's accept queue */
 	__abi_u32 pid;
-	__abi_u16 family;    /* AF_INET, AF_INET6 or AF_UNIX */
-	__abi_u8 state;      /* TCP_*, include/net/tcp_states.h; Unix sockets use the same numbers */
-	__abi_u8 role;       /* enum monitor_role */
+	__abi_u16 family;     /* AF_INET, AF_INET6 or AF_UNIX */
+	__abi_u8 state;	      /* TCP_*, include/net/tcp_states.h; Unix sockets use the same numbers */
+	__abi_u8 role;	      /* enum monitor_role */
 	__abi_u16 local_port; /* host byte order; 0 for Unix sockets */
 	__abi_u16 padding[3];
 	__abi_u8 local_address[16]; /* IPv4 in the first four bytes */
@@ -124,6 +150,23 @@ enum monitor_role {
 	ROLE_UNKNOWN, /* no record: nothing was read from it yet */
 	ROLE_SERVER,  /* accepted by the server */
 	ROLE_CLIENT,  /* the application's own outgoing connection: never counted */
+};
+
+/* What the connection iterator emits for each open connection: the requests in flight on it, for the reconciliation of
+ * the counters after a lost event. */
+#define MONITOR_RING 8
+struct monitor_live {
+	__abi_u32 target;
+	__abi_u32 in_flight;		  /* may be more than the endpoints told */
+	__abi_u32 endpoint[MONITOR_RING]; /* ids of the oldest in flight, the rest UINT32_MAX */
+};
+
+/* Input of the correcting program: what is counted as in flight or open though no record of it lives any more. */
+struct monitor_correction {
+	__abi_u32 target;
+	__abi_u32 endpoint; /* slot; unused when `requests` is 0 */
+	__abi_u32 requests; /* they end without a status */
+	__abi_u32 connections;
 };
 
 #endif

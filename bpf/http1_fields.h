@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What of a head or a body decides where a message ends: the header fields Content-Length, Transfer-Encoding,
+ * Connection and Upgrade, and the lines of the chunked coding. Part of http1.h, which includes it.
+ */
+#ifndef MONITOR_HTTP1_FIELDS_H
+#define MONITOR_HTTP1_FIELDS_H
+
+/* ---- values, byte by byte: rare or short ---- */
+
+/*
+ * What the steps below find is kept in the window, not in variables: the verifier does not follow values in memory, so
+ * that an iteration looks to it like the one before.
+ */
+struct http1_loop {
+	struct http1_window *w;
+};
+
+/* Runs a step in place as often as values are usually long, and only then through repeat(), which costs a call each. */
+#define http1_each(step, loop)                                                                                         \
+	do {                                                                                                           \
+		bool each_done = false;                                                                                \
+		ROLLED                                                                                                 \
+		for (int each_i = 0; each_i < 8 && !each_done; ++each_i)                                               \
+			each_done = step(0, loop);                                                                     \
+		if (!each_done)                                                                                        \
+			repeat(HTTP1_LINE_HEAD, step, loop);                                                           \
+	} while (0)
+
+PURE_INLINE int http1_digit_step(__u32 i, struct http1_loop *loop)
+{
+	struct http1_window *w = loop->w;
+	char c = WINDOW_BYTE(w, w->line);
+
+	if (w->line >= w->line_end || c < '0' || c > '9')
+		return 1;
+	/* More than 10^17 bytes of body: it never ends, which is what it would do. */
+	if (w->number < 100000000000000000ULL)
+		w->number = w->number * 10 + (__u64)(c - '0');
+	w->line += 1;
+	w->token_length += 1;
+	return 0;
+}
+
+PURE_INLINE int http1_hex_step(__u32 i, struct http1_loop *loop)
+{
+	struct http1_window *w = loop->w;
+	char c = WINDOW_BYTE(w, w->line);
+	__u64 digit;
+
+	if (w->line >= w->line_end)
+		return 1;
+	if (c >= '0' && c <= '9')
+		digit = (__u64)(c - '0');
+	else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+		digit = (__u64)((c | 0x20) - 'a' + 10);
+	else
+		return 1;
+	if (w->number < 1ULL << 56)
+		w->number = w->number << 4 | digit;
+	w->line += 1;
+	w->token_length += 1;
+	return 0;
+}
+
+PURE_INLINE int http1_blank_step(__u32 i, struct http1_loop *loop)
+{
+	struct http1_window *w = loop->w;
+	char c = WINDOW_BYTE(w, w->line);
+
+	if (w->line >= w->line_end || (c != ' ' && c != '\t'))
+		return 1;
+	w->line += 1;
+	return 0;
+}
+
+/* Ends the list element in `token`. */
+PURE_INLINE void http1_end_token(struct http1_window *w)
+{
+	__u32 bit = 0;
+
+	if (w->token_length == 5 && w->token == WORD('e', 's', 'o', 'l', 'c', 0, 0, 0))
+		bit = HTTP1_F_CLOSE;
+	else if (w->token_length == 10 && w->token == WORD('e', 'v', 'i', 'l', 'a', '-', 'p', 'e'))
+		bit = HTTP1_F_KEEP_ALIVE;
+	else if (w->token_length == 7 && w->token == WORD('e', 'd', 'a', 'r', 'g', 'p', 'u', 0))
+		bit = HTTP1_F_UPGRADE;
+	else if (w->token_length == 7 && w->token == WORD('d', 'e', 'k', 'n', 'u', 'h', 'c', 0))
+		bit = HTTP1_F_CHUNKED;
+	if (w->token_length) {
+		w->found |= bit;
+		w->last_found = bit;
+	}
+	w->token = 0;
+	w->token_length = 0;
+}
+
+static int http1_list_step(__u32 i, struct http1_loop *loop)
+{
+	struct http1_window *w = loop->w;
+	__u8 c = (__u8)WINDOW_BYTE(w, w->line);
+
+	if (w->line >= w->line_end)
+		return 1;
+	w->line += 1;
+	if (c == ',' || c == ' ' || c == '\t' || c == '\r') {
+		http1_end_token(w);
+	} else {
+		w->token = w->token << 8 | (c | 0x20);
+		w->token_length += 1;
+	}
+	return 0;
+}
+
+/* Whether the value [line, line_end) is one of the two that nearly every list consists of. */
+PURE_INLINE bool http1_usual_list(struct http1_window *w)
+{
+	__u64 word = window_word(w, w->line) | LOWER_CASE;
+	__u32 length = w->line_end - w->line;
+
+	w->found = 0;
+	if (length == 10 && word == WORD('k', 'e', 'e', 'p', '-', 'a', 'l', 'i') &&
+	    ((window_word(w, w->line + 8) & 0xffff) | 0x2020) == ('v' | 'e' << 8))
+		w->found = HTTP1_F_KEEP_ALIVE;
+	else if (length == 5 && low_bytes(word, 5) == WORD('c', 'l', 'o', 's', 'e', 0, 0, 0))
+		w->found = HTTP1_F_CLOSE;
+	else if (length == 7 && low_bytes(word, 7) == WORD('c', 'h', 'u', 'n', 'k', 'e', 'd', 0))
+		w->found = HTTP1_F_CHUNKED;
+	w->last_found = w->found;
+	return w->found;
+}
+
+/* Reads a list of tokens in [line, line_end) of the window into found and last_found. */
+PURE_INLINE void http1_read_list(struct http1_window *w)
+{
+	struct http1_loop loop = {w};
+
+	if (WINDOW_BYTE(w, w->line) == ' ')
+		w->line += 1;
+	if (http1_usual_list(w))
+		return;
+	w->token = 0;
+	w->token_length = 0;
+	w->last_found = 0;
+	repeat(HTTP1_LINE_HEAD, http1_list_step, &loop);
+	http1_end_token(w);
+}
+
+/* ---- lines ---- */
+
+/*
+ * A header field line [pos, line_end) without its line end: takes what decides about the message's end.
+ * RFC 9112 §6: Transfer-Encoding, Content-Length; §9.3, §9.6: Connection; RFC 9110 §7.8: Upgrade.
+ */
+PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *w)
+{
+	struct http1_loop loop = {w};
+	__u64 first, second;
+	__u32 start, length;
+
+	if (!s || !w)
+		return 0;
+	start = w->pos;
+	length = w->line_end - start;
+	if (length > HTTP1_LINE_HEAD)
+		w->line_end = start + HTTP1_LINE_HEAD;
+	first = window_word(w, start) | LOWER_CASE;
+	second = window_word(w, start + 8) | LOWER_CASE;
+	if (first == WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') &&
+	    low_bytes(second, 7) == WORD('l', 'e', 'n', 'g', 't', 'h', ':', 0)) {
+		w->line = start + 15;
+		w->number = 0;
+		w->token_length = 0;
+		http1_each(http1_blank_step, &loop);
+		http1_each(http1_digit_step, &loop);
+		if (w->token_length) {
+			s->remaining = w->number;
+			s->flags |= HTTP1_F_HAS_LENGTH;
+		}
+	} else if (first == WORD('c', 'o', 'n', 'n', 'e', 'c', 't', 'i') &&
+		   low_bytes(second, 3) == WORD('o', 'n', ':', 0, 0, 0, 0, 0)) {
+		w->line = start + 11;
+		http1_read_list(w);
+		s->flags |= w->found & (HTTP1_F_CLOSE | HTTP1_F_KEEP_ALIVE);
+	} else if (first == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') &&
+		   second == (WORD('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n') | LOWER_CASE) &&
+		   (window_word(w, start + 16) & 0xffff) == ('g' | ':' << 8)) {
+		/* Only the last coding decides (RFC 9112 §6.3), and it may be behind the judged first bytes. */
+		w->line = start + 18;
+		if (length > HTTP1_LINE_HEAD) {
+			w->line = start + length - HTTP1_LINE_TAIL;
+			w->line_end = start + length;
+		}
+		http1_read_list(w);
+		if (w->last_found == HTTP1_F_CHUNKED)
+			s->flags |= HTTP1_F_CHUNKED;
+		else
+			s->flags &= ~HTTP1_F_CHUNKED;
+	} else if (first == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':')) {
+		s->flags |= HTTP1_F_UPGRADE;
+	}
+	return 0;
+}
+
+/* The chunk-size line at pos (RFC 9112 §7.1): extensions are skipped. Returns whether it is one. */
+PURE_FUNCTION int http1_chunk_line(struct http1_stream *s, struct http1_window *w)
+{
+	struct http1_loop loop = {w};
+
+	if (!s || !w)
+		return 0;
+	w->line = w->pos;
+	w->number = 0;
+	w->token_length = 0;
+	http1_each(http1_hex_step, &loop);
+	if (!w->token_length)
+		return 0;
+	if (w->number) {
+		s->remaining = w->number + 2; /* with the line end behind the data */
+		s->mode = HTTP1_CHUNK_DATA;
+	} else {
+		s->mode = HTTP1_TRAILER;
+	}
+	return 1;
+}
+
+#endif

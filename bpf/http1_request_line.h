@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The request line (RFC 9112 §3): the method, the path without scheme, authority, query and fragment, and whether the
+ * version is older than HTTP/1.1. Part of http1.h, which includes it.
+ */
+#ifndef MONITOR_HTTP1_REQUEST_LINE_H
+#define MONITOR_HTTP1_REQUEST_LINE_H
+
+/* Looks for the "/" that begins the path of an absolute-form target, behind "://" and the authority. */
+static int http1_authority_step(__u32 i, struct http1_loop *loop)
+{
+	struct http1_window *w = loop->w;
+	char c = WINDOW_BYTE(w, w->line);
+
+	/* a query or fragment may follow the authority at once: then the path is empty */
+	if (w->line >= w->line_end || c == '/' || c == '?' || c == '#')
+		return 1;
+	w->line += 1;
+	return 0;
+}
+
+/* Moves w->line from the scheme of "http://host/path" to "/path"; leaves other targets where they are. Returns 1 when
+ * the target had a scheme. */
+PURE_FUNCTION int http1_skip_authority(struct http1_window *w)
+{
+	struct http1_loop loop = {w};
+	__u64 word;
+
+	if (!w)
+		return 0;
+	word = window_word(w, w->line) | LOWER_CASE;
+	if (word == (WORD('h', 't', 't', 'p', 's', ':', '/', '/') | LOWER_CASE))
+		w->line += 8;
+	else if (low_bytes(word, 7) == low_bytes(WORD('h', 't', 't', 'p', ':', '/', '/', 0) | LOWER_CASE, 7))
+		w->line += 7;
+	else
+		return 0;
+	repeat(HTTP1_LINE_HEAD, http1_authority_step, &loop);
+	return 1;
+}
+
+/* The version at the line's end. Sets HTTP1_F_OLD below 1.1, HTTP1_F_HTTP2 at HTTP/2's preface. Returns the line's
+ * length without it. */
+PURE_INLINE __u32 http1_version(struct http1_stream *s, const struct http1_window *w)
+{
+	__u32 length = w->line_end - w->pos;
+	__u64 tail;
+
+	if (length < 10) {
+		s->flags |= HTTP1_F_OLD;
+		return length;
+	}
+	tail = window_word(w, w->line_end - 8);
+	if (WINDOW_BYTE(w, w->line_end - 9) != ' ' || low_bytes(tail, 5) != WORD('H', 'T', 'T', 'P', '/', 0, 0, 0)) {
+		/* "GET /a" with nothing behind: some servers take it, as HTTP/0.9, and close after it */
+		s->flags |= HTTP1_F_OLD;
+		return length;
+	}
+	if (tail == WORD('H', 'T', 'T', 'P', '/', '1', '.', '0') || (tail >> 40 & 0xff) == '0')
+		s->flags |= HTTP1_F_OLD;
+	else if (tail == WORD('H', 'T', 'T', 'P', '/', '2', '.', '0'))
+		s->flags |= HTTP1_F_HTTP2;
+	return length - 9;
+}
+
+/* What http1_request_line leaves in w->found. */
+#define HTTP1_LINE_CHANGED 1 /* method or path are not those that the key held before */
+#define HTTP1_LINE_DIGITS  2 /* there is a digit in the path */
+
+/* Puts the method, `length` bytes at pos, into the key. Returns 0 when that is what it held. */
+PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struct http1_window *w, __u32 length)
+{
+	__u32 kept = length > MONITOR_METHOD_SIZE ? MONITOR_METHOD_SIZE : length;
+	__u64 changed = (__u64)(key->method_length ^ kept), word;
+
+	key->method_length = (__u8)kept;
+	word = window_word(w, w->pos);
+	if (kept < 8)
+		word = low_bytes(word, kept);
+	changed |= load_word(key->method) ^ word;
+	store_word(key->method, word);
+	word = 0;
+	if (kept > 8)
+		word = window_word(w, w->pos + 8);
+	if (kept < 16)
+		word = low_bytes(word, kept & 7);
+	changed |= load_word(key->method + 8) ^ word;
+	store_word(key->method + 8, word);
+	word = 0;
+	if (kept > 16)
+		word = low_bytes(window_word(w, w->pos + 16), kept - 16);
+	changed |= (__u64)((__u8)key->method[16] | (__u8)key->method[17] << 8) ^ word;
+	key->method[16] = (char)word;
+	key->method[17] = (char)(word >> 8);
+	return changed;
+}
+
+/*
+ * The request line [pos, line_end). Fills in the key's method and path and s->method. Returns 0 when it is none: not
+ * "token SP target", or the preface of HTTP/2 (RFC 9113 §3.4), or the first byte of a TLS record.
+ */
+PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key)
+{
+	__u32 method = 0, path, length, left, end;
+	__u64 first, word, changed;
+	bool found = false, root = false, digits = false;
+	__u8 flags = 0;
+
+	first = window_word(w, w->pos);
+	if ((first & 0xff) == 0x16)
+		s->flags |= HTTP1_F_TLS;
+	length = http1_version(s, w);
+	if (s->flags & HTTP1_F_HTTP2)
+		return 0;
+
+	for (int i = 0; i < 4; ++i) {
+		__u64 marks = bytes_equal(window_word(w, w->pos + method), ' ');
+
+		if (marks) {
+			method += first_byte(marks);
+			found = true;
+			break;
+		}
+		method += 8;
+	}
+	if (!found || method == 0 || method + 1 >= length)
+		return 0;
+
+	if (method > MONITOR_METHOD_SIZE)
+		flags |= ENDPOINT_METHOD_CUT;
+	changed = http1_put_method(key, w, method);
+	s->method = HTTP1_OTHER_METHOD;
+	if (low_bytes(first, 5) == WORD('H', 'E', 'A', 'D', ' ', 0, 0, 0))
+		s->method = HTTP1_HEAD_METHOD;
+	else if (first == WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
+		s->method = HTTP1_CONNECT_METHOD;
+
+	/* the target: judged as far as the line's head goes */
+	end = w->pos + (length < HTTP1_LINE_HEAD ? length : HTTP1_LINE_HEAD);
+	path = w->pos + method + 1;
+	if (WINDOW_BYTE(w, path) != '/') {
+		w->line = path;
+		/* the line's end is needed again by nobody: the loop below may use it */
+		w->line_end = end;
+		if (http1_skip_authority(w)) {
+			path = w->line;
+			/* "http://host" and "http://host?q": the path is empty, which means "/" (RFC 9110 §4.2.3) */
+			root = path >= end || WINDOW_BYTE(w, path) != '/';
+		}
+	}
+	left = path < end ? end - path : 0;
+	/* Copies up to the first space, "?" or "#". */
+	found = root;
+	if (root && path >= end && length > HTTP1_LINE_HEAD)
+		flags |= ENDPOINT_PATH_CUT;
+	length = root;
+	ROLLED
+	for (int i = 0; i < MONITOR_PATH_SIZE; i += 8) {
+		word = root && !i ? '/' : 0;
+		if (!found && left) {
+			__u64 marks;
+
+			word = window_word(w, path + i);
+			marks = bytes_equal(word, ' ') | bytes_equal(word, '?') | bytes_equal(word, '#');
+			if (left < 8)
+				marks |= BYTES_80 << (8 * left);
+			if (marks) {
+				__u32 count = first_byte(marks);
+
+				word = low_bytes(word, count);
+				length += count;
+				found = true;
+			} else {
+				length += 8;
+				left -= 8;
+			}
+			digits = digits || any_digit(word);
+		}
+		changed |= load_word(key->path + i) ^ word;
+		store_word(key->path + i, word);
+	}
+	/* Filled to the brim: cut unless the path ends exactly here. */
+	if (!found && left) {
+		char next = WINDOW_BYTE(w, path + MONITOR_PATH_SIZE);
+
+		if (next != ' ' && next != '?' && next != '#')
+			flags |= ENDPOINT_PATH_CUT;
+	}
+	changed |= (__u64)(key->path_length ^ length) | (__u64)(key->flags ^ flags);
+	key->path_length = (__u8)length;
+	key->flags = flags;
+	key->padding = 0;
+	w->found = (changed ? HTTP1_LINE_CHANGED : 0) | (digits ? HTTP1_LINE_DIGITS : 0);
+	return 1;
+}
+
+#endif

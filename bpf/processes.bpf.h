@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The process tree of each target, followed as it forks and exits.
+ */
+#ifndef MONITOR_PROCESSES_BPF_H
+#define MONITOR_PROCESSES_BPF_H
+
+#include "account.bpf.h"
+
+static __always_inline void follow(__u32 pid, bool on)
+{
+	__u64 word = pid >> 6, bit = 1ULL << (pid & 63);
+
+	if (word >= MONITOR_MAX_PID / 64)
+		return;
+	if (on)
+		__sync_fetch_and_or(&followed[word], bit);
+	else
+		__sync_fetch_and_and(&followed[word], ~bit);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct monitor_process *process, made = {};
+	struct monitor_worker *worker;
+	__u32 pid = parent->tgid, child_pid = child->tgid;
+
+	if (child->pid != child->tgid)
+		return 0; /* a thread */
+	if (!is_followed(pid))
+		return 0;
+	process = bpf_map_lookup_elem(&processes, &pid);
+	if (!process)
+		return 0;
+	made.target = process->target;
+	if (bpf_map_pop_elem(&free_workers, &made.worker)) {
+		undercount(made.target, UNDERCOUNT_PROCESSES);
+		return 0;
+	}
+	worker = worker_at(made.worker);
+	if (!worker)
+		return 0;
+	worker->begun = 0;
+	worker->ended = 0;
+	worker->pid = child_pid;
+	if (bpf_map_update_elem(&processes, &child_pid, &made, BPF_ANY))
+		undercount(made.target, UNDERCOUNT_PROCESSES);
+	else
+		follow(child_pid, true);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct monitor_process *process;
+	__u32 pid = task->tgid;
+
+	/* The last thread has gone; its sockets are closed after this, which needs no entry (kernel/exit.c, do_exit).
+	 */
+	if (task->signal->live.counter || !is_followed(pid))
+		return 0;
+	follow(pid, false);
+	process = bpf_map_lookup_elem(&processes, &pid);
+	if (process)
+		bpf_map_push_elem(&free_workers, &process->worker, BPF_ANY);
+	bpf_map_delete_elem(&processes, &pid);
+	return 0;
+}
+
+#endif

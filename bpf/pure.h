@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the pure headers of this folder (http1*.h, path_fold.h) stand on: the same source compiles for the kernel, for
+ * native tests and for the fuzzer. Nothing here knows of sockets, maps or processes.
+ */
+#ifndef MONITOR_PURE_H
+#define MONITOR_PURE_H
+
+#ifdef __bpf__
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
+#define PURE_INLINE static __always_inline
+/* A function that the verifier checks once, by its own, and not again at each call. */
+#define PURE_FUNCTION __attribute__((noinline))
+#else
+#include <linux/types.h>
+#include <monitor/abi.h>
+#include <stdbool.h>
+#include <string.h>
+#define PURE_INLINE   static inline __attribute__((unused))
+#define PURE_FUNCTION static inline __attribute__((unused))
+#endif
+
+/*
+ * repeat(n, step, context): calls step(i, context) for i = 0..n-1 until it returns 1. For loops that the verifier
+ * would walk iteration by iteration. Results belong in what `context` points to (a map value in the kernel), never in
+ * the context itself: Linux 6.1 takes stack variables for unchanged over bpf_loop and deletes branches.
+ */
+#ifdef __bpf__
+#define repeat(n, step, context) bpf_loop(n, step, context, 0)
+#else
+#define repeat(n, step, context)                                                                                       \
+	do {                                                                                                           \
+		for (__u32 repeat_i = 0; repeat_i < (n); ++repeat_i) {                                                 \
+			if (step(repeat_i, context))                                                                   \
+				break;                                                                                 \
+		}                                                                                                      \
+	} while (0)
+#endif
+
+/* Keeps a masked index as it is: without this the compiler moves or drops the mask after it has served for a compare,
+ * and the verifier no longer sees the bound. */
+#ifdef __bpf__
+#define keep_bound(x) asm volatile("" : "+r"(x))
+#else
+#define keep_bound(x) ((void)0)
+#endif
+
+/* Before a loop: its body is there once in the program. Copies of it would make both program and verifier slower. */
+#ifdef __clang__
+#define ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define ROLLED
+#endif
+
+/* ---- eight bytes at a time ---- */
+
+#define BYTES_01 0x0101010101010101ULL
+#define BYTES_80 0x8080808080808080ULL
+
+/* The high bit of each byte of `word` that equals `byte`; exact for the lowest such byte, which is all that is used. */
+PURE_INLINE __u64 bytes_equal(__u64 word, __u8 byte)
+{
+	__u64 difference = word ^ (BYTES_01 * byte);
+
+	return (difference - BYTES_01) & ~difference & BYTES_80;
+}
+
+/* Index 0..7 of the lowest byte marked in a non-zero mark of bytes_equal. */
+PURE_INLINE __u32 first_byte(__u64 marks)
+{
+	marks >>= 7;
+	return (((marks & -marks) - 1) & BYTES_01) * BYTES_01 >> 56;
+}
+
+/* Whether a byte of `word` is an ASCII digit; bytes from 0x80 on are none. */
+PURE_INLINE bool any_digit(__u64 word)
+{
+	__u64 low = word & ~BYTES_80;
+	/* bit 7 of each byte: low >= '0', and low > '9' */
+	__u64 from_zero = low + BYTES_01 * (0x80 - '0');
+	__u64 past_nine = low + BYTES_01 * (0x80 - '9' - 1);
+
+	return (from_zero & ~past_nine & ~word & BYTES_80) != 0;
+}
+
+/* The lowest `count` (0..7) bytes of `word`. */
+PURE_INLINE __u64 low_bytes(__u64 word, __u32 count)
+{
+	return word & ((1ULL << (8 * (count & 7))) - 1);
+}
+
+/* Eight characters as the word that a little-endian load of them gives. */
+#define WORD(a, b, c, d, e, f, g, h)                                                                                   \
+	((__u64)(__u8)(a) | (__u64)(__u8)(b) << 8 | (__u64)(__u8)(c) << 16 | (__u64)(__u8)(d) << 24 |                  \
+	 (__u64)(__u8)(e) << 32 | (__u64)(__u8)(f) << 40 | (__u64)(__u8)(g) << 48 | (__u64)(__u8)(h) << 56)
+
+#define LOWER_CASE 0x2020202020202020ULL
+
+PURE_INLINE __u64 load_word(const void *from)
+{
+#ifdef __bpf__
+	return *(const __u64 *)from;
+#else
+	__u64 word;
+
+	memcpy(&word, from, sizeof(word));
+	return word;
+#endif
+}
+
+PURE_INLINE void store_word(void *to, __u64 word)
+{
+#ifdef __bpf__
+	*(__u64 *)to = word;
+#else
+	memcpy(to, &word, sizeof(word));
+#endif
+}
+
+#endif

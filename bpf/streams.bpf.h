@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The bytes of one receive or send through the parser: walks them in blocks within one program run, and tells the
+ * connection state machine what the parser found.
+ */
+#ifndef MONITOR_STREAMS_BPF_H
+#define MONITOR_STREAMS_BPF_H
+
+#include "account.bpf.h"
+
+/* Steps of one walk at most: a step takes a line, a body's skip, a vector, or a hundred bytes of a long line. A
+ * megabyte of the shortest lines is below it; past it the stream is given up. */
+#define WALK_STEPS (1 << 21)
+
+/* Context of the walks below. */
+struct walk {
+	struct conn *c;
+	struct walk_scratch *x;
+};
+
+/* More bytes into the window when it is used up, or past a body without a look. Returns 1 when the walk is over: all
+ * bytes are taken, or they can't be read (source.left tells which). */
+static __always_inline int walk_fill(struct walk_scratch *x, struct http1_stream *s, enum http1_event *event)
+{
+	*event = HTTP1_AGAIN;
+	if (x->window.scan < x->window.end)
+		return 0;
+	*event = user_bytes_fill(&x->source, s, &x->window);
+	return *event == HTTP1_MORE || *event == HTTP1_ERROR;
+}
+
+/* Whether nothing is left for another step: spares the call that would find it out. */
+static __always_inline int walk_over(const struct walk_scratch *x)
+{
+	return x->window.scan >= x->window.end && !x->source.left;
+}
+
+static int requests_step(__u32 i, struct walk *walk)
+{
+	struct walk_scratch *x = walk->x;
+	struct conn *c = walk->c;
+	enum http1_event event;
+
+	if (walk_fill(x, &c->requests, &event))
+		return 1;
+	/* a body that ended unseen is no news */
+	event = http1_step(&c->requests, &x->window, &c->key, false);
+	if (event == HTTP1_REQUEST_LINE) {
+		c->key.target = c->target;
+		if (!raw_paths && (x->window.found & HTTP1_LINE_DIGITS)) {
+			path_fold(&c->key, &x->fold);
+			c->key_valid = 0;
+		} else if (x->window.found & HTTP1_LINE_CHANGED) {
+			c->key_valid = 0;
+		}
+	} else if (event == HTTP1_HEAD) {
+		request_begin(c);
+	}
+	return walk_over(x);
+}
+
+static int responses_step(__u32 i, struct walk *walk)
+{
+	struct walk_scratch *x = walk->x;
+	struct conn *c = walk->c;
+	enum http1_event event;
+
+	if (walk_fill(x, &c->responses, &event))
+		return 1;
+	if (event == HTTP1_AGAIN)
+		event = http1_step(&c->responses, &x->window, &c->key, true);
+	if (event == HTTP1_HEAD && response_head(c))
+		event = HTTP1_END;
+	if (event == HTTP1_END)
+		response_end(c);
+	else if (event == HTTP1_ERROR)
+		response_unreadable(c);
+	return walk_over(x);
+}
+
+/* Bytes that can't be looked at: within a body they need not be. Returns whether the stream can go on behind them. */
+static __always_inline bool pass_unseen(struct http1_stream *s, __u64 count, enum http1_event *event)
+{
+	*event = HTTP1_AGAIN;
+	if (http1_skippable(s) < count)
+		return false;
+	*event = http1_skip(s, count);
+	return true;
+}
+
+/* `length` bytes were received, after `gap` that made no event. */
+static __always_inline void received(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap,
+				     bool buffer_filled)
+{
+	struct walk walk = {c, NULL};
+	enum http1_event event;
+	__u64 start[2];
+	__u32 zero = 0;
+	int unknown;
+
+	if (gap && !(c->flags & CONN_LOST) && !pass_unseen(&c->requests, gap, &event))
+		conn_lose(c, UNDERCOUNT_GAP);
+	walk.x = bpf_map_lookup_elem(&receive_scratch, &zero);
+	if (!walk.x)
+		return;
+	unknown = user_bytes_open(&walk.x->source, sk, task, length);
+	if (!buffer_filled)
+		unknown = UNDERCOUNT_GAP + 1;
+	if (c->flags & CONN_LOST) {
+		if (unknown)
+			return;
+		/* a clean request start lies in the first buffer and has at least "GET / HTTP/1.1\r\n" */
+		if (!walk.x->source.base_left && user_bytes_next(&walk.x->source))
+			return;
+		if (length < sizeof(start) || walk.x->source.base_left < sizeof(start) ||
+		    bpf_probe_read_user(start, sizeof(start), (void *)walk.x->source.base) ||
+		    !is_request_start(start[0], start[1]))
+			return;
+		conn_resync(c);
+	}
+	if (unknown) {
+		if (!pass_unseen(&c->requests, length, &event))
+			conn_lose(c, unknown - 1);
+		return;
+	}
+	http1_open_window(&c->requests, &walk.x->window);
+	bpf_loop(WALK_STEPS, requests_step, &walk, 0);
+	if (walk.x->source.left)
+		conn_lose(c, UNDERCOUNT_MEMORY);
+	http1_close_window(&c->requests, &walk.x->window);
+}
+
+/* `length` bytes were sent, after `gap` that made no event. */
+static __always_inline void sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap)
+{
+	struct walk walk = {c, NULL};
+	enum http1_event event;
+	__u32 zero = 0;
+	int unknown;
+
+	if (gap) {
+		if (!pass_unseen(&c->responses, gap, &event)) {
+			conn_lose(c, UNDERCOUNT_GAP);
+			return;
+		}
+		if (event == HTTP1_END)
+			response_end_call(c);
+	}
+	/* Within a body nothing needs to be looked at, whichever call it was. */
+	if (http1_skippable(&c->responses) >= length) {
+		if (http1_skip(&c->responses, length) == HTTP1_END)
+			response_end(c);
+		return;
+	}
+	walk.x = bpf_map_lookup_elem(&send_scratch, &zero);
+	if (!walk.x)
+		return;
+	unknown = user_bytes_open(&walk.x->source, sk, task, length);
+	if (unknown) {
+		conn_lose(c, unknown - 1);
+		return;
+	}
+	http1_open_window(&c->responses, &walk.x->window);
+	bpf_loop(WALK_STEPS, responses_step, &walk, 0);
+	if (walk.x->source.left)
+		conn_lose(c, UNDERCOUNT_MEMORY);
+	http1_close_window(&c->responses, &walk.x->window);
+}
+
+#endif

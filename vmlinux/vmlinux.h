@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The kernel's types that the BPF programs read, kept by hand: only the members that are read, each type with the
+ * kernel source it comes from. Offsets are relocated at load time (preserve_access_index); a kernel test compares the
+ * names and kinds with the running kernel's BTF.
+ */
+#ifndef MONITOR_VMLINUX_H
+#define MONITOR_VMLINUX_H
+
+typedef unsigned char __u8;
+typedef signed char __s8;
+typedef unsigned short __u16;
+typedef short __s16;
+typedef unsigned int __u32;
+typedef int __s32;
+typedef unsigned long long __u64;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u64 __be64;
+typedef __u32 __wsum;
+typedef _Bool bool;
+
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+/* include/uapi/linux/bpf.h */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_QUEUE = 22,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
+};
+
+enum {
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+};
+
+enum {
+	BPF_F_NO_PREALLOC = 1,
+};
+
+enum {
+	BPF_SK_STORAGE_GET_F_CREATE = 1,
+};
+
+/* include/net/tcp_states.h */
+enum {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT,
+	TCP_SYN_RECV,
+	TCP_FIN_WAIT1,
+	TCP_FIN_WAIT2,
+	TCP_TIME_WAIT,
+	TCP_CLOSE,
+	TCP_CLOSE_WAIT,
+	TCP_LAST_ACK,
+	TCP_LISTEN,
+	TCP_CLOSING,
+};
+
+/* include/linux/socket.h */
+#define AF_UNIX	  1
+#define AF_INET	  2
+#define AF_INET6  10
+#define MSG_PEEK  2
+#define MSG_TRUNC 0x20
+
+/* include/linux/net.h, include/uapi/linux/in.h */
+#define SOCK_STREAM 1
+#define IPPROTO_TCP 6
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* include/linux/types.h */
+typedef struct {
+	int counter;
+} atomic_t;
+
+/* include/uapi/linux/in6.h */
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+	} in6_u;
+};
+
+/* include/net/sock.h */
+struct sock_common {
+	__be32 skc_rcv_saddr;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct socket;
+
+struct sock {
+	struct sock_common __sk_common;
+	__u32 sk_ack_backlog;
+	__u8 sk_shutdown;
+	__u16 sk_type;
+	__u16 sk_protocol;
+	struct socket *sk_socket;
+	int sk_err;
+};
+
+struct file;
+
+/* include/linux/net.h */
+struct socket {
+	struct file *file;
+	struct sock *sk;
+};
+
+/* include/linux/tcp.h */
+struct tcp_sock {
+	__u32 rcv_nxt;
+	__u32 copied_seq;
+	__u32 write_seq;
+};
+
+/* include/linux/fdtable.h */
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+/* include/linux/sched/signal.h */
+struct signal_struct {
+	atomic_t live;
+};
+
+/* include/linux/sched.h */
+struct task_struct {
+	int pid;
+	int tgid;
+	struct files_struct *files;
+	struct signal_struct *signal;
+};
+
+/* arch/x86/include/asm/ptrace.h */
+struct pt_regs {
+	unsigned long di;
+	unsigned long si;
+	unsigned long dx;
+	unsigned long r10;
+	unsigned long r8;
+	unsigned long orig_ax;
+};
+
+/* include/linux/bpf.h, kernel/bpf/task_iter.c, net/core/bpf_sk_storage.c: what iterators are given */
+struct seq_file;
+struct bpf_map;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+};
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
+};
+
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	struct sock *sk;
+	void *value;
+};
+
+/* include/linux/types.h: where a kernel pointer is to be followed whose type BTF loses, as a pointer at offset 0 */
+struct list_head {
+	struct list_head *next;
+};
+
+#pragma clang attribute pop
+
+/* kernel/bpf/helpers.c, since 6.2: the object as one of that type, read only, no call in the loaded program */
+void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __attribute__((section(".ksyms")));
+
+/* include/uapi/linux/uio.h: in the program's memory, laid out by the ABI and not relocated */
+struct user_iovec {
+	__u64 iov_base;
+	__u64 iov_len;
+};
+
+/* include/linux/socket.h, struct user_msghdr of a 64-bit process */
+struct user_message {
+	__u64 msg_name;
+	__u32 msg_namelen;
+	__u32 padding;
+	__u64 msg_iov;
+	__u64 msg_iovlen;
+};
+
+#endif
