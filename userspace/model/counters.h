@@ -49,7 +49,8 @@ struct SocketsLook {
   std::uint64_t accept_queue = 0;      // waiting in the accept queues, each listener once
   std::uint64_t unread = 0;            // accepted, no request in flight, bytes unread
   std::vector<std::string> listen;     // "127.0.0.1:9999", "[::]:80", sorted, unique
-  std::vector<pid_t> listeners;        // processes that hold a listening socket, sorted
+  std::vector<pid_t> listeners;    // processes that hold a listening socket, sorted
+  std::vector<std::uint16_t> listen_ports;  // TCP ports, sorted, unique
 };
 
 }  // namespace monitor

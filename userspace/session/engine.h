@@ -16,8 +16,8 @@
 namespace monitor {
 
 struct EngineOptions {
-  bool raw_paths = false;  // endpoints as sent, identifiers not folded
-  bool verbose = false;    // libbpf's own messages to stderr
+  bool raw_paths = false;        // endpoints as sent, identifiers not folded
+  bool verbose = false;          // libbpf's own messages to stderr
   std::string profile = "auto";  // "auto" or "socket"
   std::uint32_t max_endpoints = 2048;
 };

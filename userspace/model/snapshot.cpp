@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Derives one Snapshot from what the kernel counted, what its list of sockets said and what /proc said: sums, the rate
+// of CPU, the list of workers. Pure: nothing here reads a clock or a file.
+#include "model/snapshot.h"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+#include <utility>
+
+namespace monitor {
+namespace {
+
+// /proc gives starts and CPU in ticks of 10 ms: a younger process would seem to use many times its share.
+constexpr double kTickSeconds = 0.01;
+
+double at_least_zero(double value) {
+  return std::isfinite(value) && value > 0 ? value : 0;
+}
+
+// What /proc said of a process, addressed by what identifies it for good: a pid alone can be another process's by now.
+class EarlierSample {
+ public:
+  explicit EarlierSample(const std::optional<HostSample>& sample) {
+    if (!sample) {
+      return;
+    }
+    at_seconds_ = sample->at_seconds;
+    for (const ProcessSample& process : sample->processes) {
+      cpu_seconds_[{process.pid, process.start_seconds}] = process.cpu_seconds;
+    }
+  }
+
+  // The CPU that the process had used by then; nothing for one that was not there.
+  std::optional<double> cpu_seconds(const ProcessSample& process) const {
+    const auto found = cpu_seconds_.find({process.pid, process.start_seconds});
+    return found == cpu_seconds_.end() ? std::nullopt : std::optional<double>(found->second);
+  }
+
+  // The time from this sample to `now`; 0 when there is none, or when it is no earlier.
+  double window(const HostSample& now) const { return at_seconds_ ? at_least_zero(now.at_seconds - *at_seconds_) : 0; }
+
+ private:
+  std::optional<double> at_seconds_;
+  std::map<std::pair<pid_t, double>, double> cpu_seconds_;
+};
+
+// A process that the earlier sample does not know was born since: all its CPU falls into the window, which is then
+// longer than its life. Should it be older (it joined the tree), the mean over its life is the best that is known, and
+// that is also the answer when there is no earlier sample.
+double cpu_percent(const ProcessSample& process, const EarlierSample& before, const HostSample& now) {
+  const double window = before.window(now);
+  const std::optional<double> earlier = before.cpu_seconds(process);
+  if (earlier && window > 0) {
+    return at_least_zero(100 * (process.cpu_seconds - *earlier) / window);
+  }
+  const double life = at_least_zero(now.at_seconds - process.start_seconds);
+  return at_least_zero(100 * process.cpu_seconds / std::max({life, window, kTickSeconds}));
+}
+
+// Processes that accept: they hold a listening socket and none of their children does. A supervisor holds the socket
+// too, for its workers to inherit.
+std::vector<pid_t> accepting(const HostSample& host, const SocketsLook& sockets) {
+  const auto listens = [&](pid_t pid) {
+    return std::find(sockets.listeners.begin(), sockets.listeners.end(), pid) != sockets.listeners.end();
+  };
+  std::vector<pid_t> pids;
+  for (const ProcessSample& process : host.processes) {
+    const bool supervises = std::any_of(host.processes.begin(), host.processes.end(), [&](const ProcessSample& other) {
+      return other.parent == process.pid && other.pid != process.pid && listens(other.pid);
+    });
+    if (listens(process.pid) && !supervises) {
+      pids.push_back(process.pid);
+    }
+  }
+  return pids;
+}
+
+// A worker that /proc did not show (it was forked, or ended, between the two looks) has its requests listed all the
+// same: they are in the totals. Its CPU, memory and threads are 0 until the next look.
+std::vector<WorkerSnapshot> list_workers(const Counters& counters, const SocketsLook& sockets, const HostSample& now,
+                                         const EarlierSample& before) {
+  std::map<pid_t, WorkerSnapshot> workers;
+  for (const pid_t pid : accepting(now, sockets)) {
+    workers[pid].pid = pid;
+  }
+  for (const auto& [pid, counted] : counters.workers) {
+    if (counted.active == 0 && counted.total == 0) {
+      continue;
+    }
+    WorkerSnapshot& worker = workers[pid];
+    worker.pid = pid;
+    worker.active = counted.active;
+    worker.total = counted.total;
+  }
+  for (const ProcessSample& process : now.processes) {
+    const auto worker = workers.find(process.pid);
+    if (worker != workers.end()) {
+      worker->second.cpu_percent = cpu_percent(process, before, now);
+      worker->second.memory_bytes = process.memory_bytes;
+      worker->second.threads = process.threads;
+    }
+  }
+  std::vector<WorkerSnapshot> list;
+  list.reserve(workers.size());
+  for (const auto& [pid, worker] : workers) {
+    list.push_back(worker);
+  }
+  return list;
+}
+
+void add_requests(const Counters& counters, Snapshot& snapshot) {
+  snapshot.active = counters.active;
+  // The words are read one after another: what is in flight now was, if more, the most as well.
+  snapshot.peak = std::max(counters.peak, counters.active);
+  snapshot.refused = counters.refused;
+  snapshot.rejected = counters.rejected;
+  snapshot.undercount = counters.undercount;
+  snapshot.endpoints = counters.endpoints;
+  std::sort(snapshot.endpoints.begin(), snapshot.endpoints.end(),
+            [](const EndpointCounters& left, const EndpointCounters& right) {
+              return std::tie(left.method, left.path, left.path_cut) <
+                     std::tie(right.method, right.path, right.path_cut);
+            });
+  for (const EndpointCounters& endpoint : snapshot.endpoints) {
+    snapshot.total += endpoint.completed;
+    snapshot.failed += endpoint.failed;
+    snapshot.aborted += endpoint.aborted;
+  }
+}
+
+void add_host(const HostSample& now, const EarlierSample& before, Snapshot& snapshot) {
+  snapshot.command = now.command;
+  for (const ProcessSample& process : now.processes) {
+    snapshot.cpu_percent += cpu_percent(process, before, now);
+    snapshot.memory_bytes += process.memory_bytes;
+    snapshot.threads += process.threads;
+  }
+  if (!now.processes.empty()) {
+    const ProcessSample& root = now.processes.front();
+    snapshot.pid = root.pid;
+    snapshot.uptime_seconds = at_least_zero(now.at_seconds - root.start_seconds);
+  }
+}
+
+}  // namespace
+
+Snapshot make_snapshot(const Counters& counters, const SocketsLook& sockets, const HostSample& now,
+                       const std::optional<HostSample>& before) {
+  const EarlierSample earlier(before);
+  Snapshot snapshot;
+  add_requests(counters, snapshot);
+  snapshot.queue_depth = sockets.accept_queue + sockets.unread;
+  snapshot.open_connections = sockets.open_connections;
+  // Events can miss a connection that sent nothing yet; this look sees it.
+  snapshot.peak_connections = std::max(counters.peak_connections, sockets.open_connections);
+  snapshot.listen = sockets.listen;
+  snapshot.observed_seconds = at_least_zero(counters.observed_seconds);
+  snapshot.profile = counters.profile;
+  add_host(now, earlier, snapshot);
+  snapshot.workers = list_workers(counters, sockets, now, earlier);
+  return snapshot;
+}
+
+}  // namespace monitor

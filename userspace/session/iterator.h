@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a BPF iterator once and hands out the records it wrote.
+#pragma once
+
+#include <bpf/libbpf.h>
+
+#include <vector>
+
+#include "base/result.h"
+
+namespace monitor {
+
+// Everything that one reading of the iterator gives. `info` restricts it (a process, a map). A process that is gone
+// gives nothing and is no error.
+Result<std::vector<char>> read_iterator(const bpf_program* program, bpf_iter_link_info& info);
+
+}  // namespace monitor

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/load_error.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+namespace monitor {
+namespace {
+
+struct CloseFile {
+  void operator()(FILE* file) const { std::fclose(file); }
+};
+
+std::string read_small_file(const char* path) {
+  const std::unique_ptr<FILE, CloseFile> file{std::fopen(path, "re")};
+  if (!file) {
+    return {};
+  }
+  std::string text(8192, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file.get()));
+  return text;
+}
+
+// include/uapi/linux/capability.h. CAP_SYS_ADMIN stands for the other two on kernels and in containers without them.
+constexpr unsigned kCapSysPtrace = 19;
+constexpr unsigned kCapSysAdmin = 21;
+constexpr unsigned kCapPerfmon = 38;
+constexpr unsigned kCapBpf = 39;
+
+std::string missing_capabilities() {
+  const std::string status = read_small_file("/proc/self/status");
+  const std::size_t at = status.find("CapEff:\t");
+  if (at == std::string::npos) {
+    return {};
+  }
+  const std::uint64_t effective = std::strtoull(status.c_str() + at + 8, nullptr, 16);
+  const auto has = [effective](unsigned capability) { return (effective >> capability & 1) != 0; };
+  std::string missing;
+  const auto need = [&missing](const char* name) { missing += (missing.empty() ? "" : ", ") + std::string(name); };
+  if (!has(kCapBpf) && !has(kCapSysAdmin)) {
+    need("CAP_BPF");
+  }
+  if (!has(kCapPerfmon) && !has(kCapSysAdmin)) {
+    need("CAP_PERFMON");
+  }
+  if (!has(kCapSysPtrace)) {
+    need("CAP_SYS_PTRACE");
+  }
+  return missing;
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+}  // namespace
+
+MachineState machine_state() {
+  MachineState machine;
+  utsname name{};
+  if (::uname(&name) == 0) {
+    machine.kernel_release = name.release;
+  }
+  machine.missing_capabilities = missing_capabilities();
+  machine.has_btf = ::access("/sys/kernel/btf/vmlinux", R_OK) == 0;
+  machine.confidential = contains(read_small_file("/sys/kernel/security/lockdown"), "[confidentiality]");
+  return machine;
+}
+
+Error explain_load_error(std::string_view operation, int saved_errno, std::string_view log,
+                         const MachineState& machine) {
+  const std::string failed = std::string(operation) + ": ";
+  if (!machine.missing_capabilities.empty()) {
+    return Error{ErrorCode::kNotPermitted, failed + "not permitted, this process lacks " + machine.missing_capabilities,
+                 "run it as root, for example with sudo"};
+  }
+  if (!machine.has_btf) {
+    return Error{ErrorCode::kUnsupported,
+                 failed + "kernel " + machine.kernel_release +
+                     " has no BTF (/sys/kernel/btf/vmlinux), which tells where its structures' members are",
+                 "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as Debian's and other distributions' are"};
+  }
+  if (machine.confidential) {
+    return Error{ErrorCode::kUnsupported,
+                 failed + "kernel lockdown is in the mode confidentiality, which forbids programs to read memory",
+                 "boot with lockdown=integrity or without it"};
+  }
+  for (const char* tracepoint : {"sock_recv_length", "sock_send_length", "inet_sock_set_state"}) {
+    if (contains(log, tracepoint) && (saved_errno == ESRCH || saved_errno == ENOENT)) {
+      return Error{ErrorCode::kUnsupported,
+                   failed + "kernel " + machine.kernel_release + " lacks the tracepoint " + tracepoint,
+                   "the profile \"socket\" needs Linux 6.3 or later"};
+    }
+  }
+  if (saved_errno == EPERM || saved_errno == EACCES) {
+    return Error{ErrorCode::kNotPermitted,
+                 failed +
+                     "not permitted, though the capabilities are there: a seccomp filter, an LSM or a container "
+                     "forbids the bpf system call",
+                 "run it on the host, outside of containers"};
+  }
+  Error error = system_error(saved_errno, operation);
+  if (!log.empty()) {
+    error.what += " (" + std::string(log) + ")";
+  }
+  error.hint = "run it again with --verbose to see what libbpf and the kernel say";
+  return error;
+}
+
+}  // namespace monitor

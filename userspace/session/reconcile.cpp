@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// After a lost event: what is counted as in flight is compared with what the live records hold. Only endpoints on which
+// nothing moved meanwhile are judged, and a difference is believed when two looks in a row found it.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "session/engine_state.h"
+#include "session/iterator.h"
+
+namespace monitor {
+namespace {
+
+// Key of the open connections among the endpoint slots.
+constexpr std::uint32_t kConnections = UINT32_MAX;
+
+struct Count {
+  std::uint64_t present = 0;  // in flight, or open
+  std::uint64_t ended = 0;
+  bool operator==(const Count&) const = default;
+};
+using Counts = std::map<std::uint32_t, Count>;
+using Surplus = std::map<std::uint32_t, std::uint64_t>;
+
+// What the counters say is in flight, by endpoint slot, and open.
+Result<Counts> counted(engine_bpf& bpf, unsigned target) {
+  Counts counts;
+  monitor_target totals{};
+  if (bpf_map_lookup_elem(bpf_map__fd(bpf.maps.targets), &target, &totals) != 0) {
+    return system_error(errno, "read the map targets");
+  }
+  counts[kConnections] = Count{totals.connections, 0};
+  const int table = bpf_map__fd(bpf.maps.endpoint_table);
+  const std::uint32_t slots = bpf_map__max_entries(bpf.maps.endpoint_table);
+  for (std::uint32_t id = 0; id < slots; ++id) {
+    monitor_endpoint endpoint{};
+    if (bpf_map_lookup_elem(table, &id, &endpoint) != 0) {
+      return system_error(errno, "read the map endpoint_table");
+    }
+    if (endpoint.key.target == target && (endpoint.word & UINT32_MAX) != 0) {
+      counts[id] = Count{endpoint.word & UINT32_MAX, endpoint.completed};
+    }
+  }
+  return counts;
+}
+
+// What is counted and has no live record. Empty when a record holds more requests than it tells.
+Result<Surplus> without_record(engine_bpf& bpf, unsigned target, const Counts& counts) {
+  bpf_iter_link_info info{};
+  info.map.map_fd = static_cast<std::uint32_t>(bpf_map__fd(bpf.maps.connections));
+  Result<std::vector<char>> records = read_iterator(bpf.progs.look_at_connections, info);
+  if (!records) {
+    return std::move(records).error();
+  }
+  Surplus surplus;
+  for (const auto& [id, count] : counts) {
+    surplus[id] = count.present;
+  }
+  const auto take = [&surplus](std::uint32_t id) {
+    if (const auto found = surplus.find(id); found != surplus.end() && found->second > 0) {
+      found->second -= 1;
+    }
+  };
+  for (std::size_t at = 0; at + sizeof(monitor_live) <= records->size(); at += sizeof(monitor_live)) {
+    monitor_live live{};
+    std::memcpy(&live, records->data() + at, sizeof(live));
+    if (live.target != target) {
+      continue;
+    }
+    if (live.in_flight > MONITOR_RING) {
+      return Surplus{};
+    }
+    take(kConnections);
+    for (std::uint32_t i = 0; i < live.in_flight; ++i) {
+      take(live.endpoint[i]);
+    }
+  }
+  return surplus;
+}
+
+Status correct(engine_bpf& bpf, unsigned target, std::uint32_t id, std::uint64_t count) {
+  monitor_correction correction{};
+  correction.target = target;
+  if (id == kConnections) {
+    correction.connections = static_cast<std::uint32_t>(count);
+  } else {
+    correction.endpoint = id;
+    correction.requests = static_cast<std::uint32_t>(count);
+  }
+  bpf_test_run_opts options{};
+  options.sz = sizeof(options);
+  options.ctx_in = &correction;
+  options.ctx_size_in = sizeof(correction);
+  if (bpf_prog_test_run_opts(bpf_program__fd(bpf.progs.correct), &options) != 0) {
+    return system_error(errno, "correct the counters after a lost event");
+  }
+  return Ok{};
+}
+
+}  // namespace
+
+Status reconcile(engine_bpf& bpf, unsigned target, TargetState& state, std::uint64_t misses) {
+  if (misses == state.misses_reconciled && state.suspected.empty()) {
+    return Ok{};
+  }
+  const Result<Counts> before = counted(bpf, target);
+  if (!before) {
+    return before.error();
+  }
+  const Result<Surplus> surplus = without_record(bpf, target, *before);
+  if (!surplus) {
+    return surplus.error();
+  }
+  const Result<Counts> after = counted(bpf, target);
+  if (!after) {
+    return after.error();
+  }
+  Surplus suspected;
+  bool all_judged = true;
+  for (const auto& [id, count] : *surplus) {
+    const auto now = after->find(id);
+    const bool moved = now == after->end() || now->second != before->at(id);
+    all_judged = all_judged && !moved;
+    if (count > 0 && !moved) {
+      suspected[id] = count;
+    }
+  }
+  Surplus confirmed;
+  for (const auto& [id, count] : suspected) {
+    if (const auto found = state.suspected.find(id); found != state.suspected.end()) {
+      confirmed[id] = std::min(count, found->second);
+    }
+  }
+  if (suspected.empty() && all_judged) {
+    state.misses_reconciled = misses;
+  }
+  state.suspected = std::move(suspected);
+  for (const auto& [id, count] : confirmed) {
+    if (Status status = correct(bpf, target, id, count); !status) {
+      return status;
+    }
+    if ((state.suspected[id] -= count) == 0) {
+      state.suspected.erase(id);
+    }
+  }
+  return Ok{};
+}
+
+}  // namespace monitor
