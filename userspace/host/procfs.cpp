@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Processes, their figures and their names out of /proc. Everything here races with processes that come and go: a file
+// that cannot be opened or read any more means that its process is gone, and is not an error by itself.
+#include "host/procfs.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <map>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "host/parse_number.h"
+#include "host/read_file.h"
+
+namespace monitor {
+namespace {
+
+struct Stat {
+  ProcessSample sample;  // memory is not in here
+  bool ended = false;    // zombie or dead
+};
+
+// proc_pid_stat(5). The name in parentheses is the process's own choice and may hold spaces and parentheses; no field
+// behind it can, so the last ')' ends it.
+std::optional<Stat> parse_stat(std::string_view text) {
+  enum Field { kState = 3, kParent = 4, kUtime = 14, kStime = 15, kThreads = 20, kStart = 22 };
+  std::array<std::string_view, kStart + 1> fields;
+  const std::size_t name_end = text.rfind(')');
+  if (name_end == std::string_view::npos) {
+    return std::nullopt;
+  }
+  std::string_view pid_text = text.substr(0, text.find('('));
+  text.remove_prefix(name_end + 1);
+  for (std::size_t field = kState; field <= kStart; ++field) {
+    fields[field] = take_word(text);
+  }
+  const auto pid = parse_number<pid_t>(take_word(pid_text));
+  const auto parent = parse_number<pid_t>(fields[kParent]);
+  const auto user = parse_number<std::uint64_t>(fields[kUtime]);
+  const auto system = parse_number<std::uint64_t>(fields[kStime]);
+  const auto threads = parse_number<unsigned>(fields[kThreads]);
+  const auto start = parse_number<std::uint64_t>(fields[kStart]);
+  if (!pid || !parent || !user || !system || !threads || !start) {
+    return std::nullopt;
+  }
+  const auto ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  Stat stat;
+  stat.sample.pid = *pid;
+  stat.sample.parent = *parent;
+  stat.sample.start_seconds = static_cast<double>(*start) / ticks;
+  stat.sample.cpu_seconds = static_cast<double>(*user + *system) / ticks;
+  stat.sample.threads = *threads;
+  stat.ended = fields[kState] == "Z" || fields[kState] == "X" || fields[kState] == "x";
+  return stat;
+}
+
+// Resident bytes: the second word of statm. Not the rss in stat, which on kernels since 6.2 leaves out what each CPU
+// has not yet added to the sum: 0 for a small process on a large machine. Since 6.17 statm adds it.
+std::optional<std::uint64_t> parse_resident(std::string_view text) {
+  take_word(text);
+  const auto pages = parse_number<std::uint64_t>(take_word(text));
+  if (!pages) {
+    return std::nullopt;
+  }
+  return *pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+Error no_process(pid_t pid, const std::string& why) {
+  return Error{ErrorCode::kNoTarget, "no process " + std::to_string(pid) + why, ""};
+}
+
+}  // namespace
+
+ProcFs::ProcFs(std::string root) : root_(std::move(root)) {}
+
+std::string ProcFs::file(pid_t pid, const char* name) const {
+  return root_ + "/" + std::to_string(pid) + "/" + name;
+}
+
+Result<ProcessSample> ProcFs::process(pid_t pid) const {
+  PieceReader reader;
+  const std::string path = file(pid, "stat");
+  const auto text = reader.read(path);
+  if (!text) {
+    const int error = reader.error();
+    if (error == ENOENT || error == ESRCH) {
+      return no_process(pid, "");
+    }
+    const bool refused = error == EACCES || error == EPERM;
+    return system_error(error, "read " + path, refused ? ErrorCode::kNotPermitted : ErrorCode::kFailed);
+  }
+  auto stat = parse_stat(*text);
+  if (!stat || stat->sample.pid != pid) {
+    return Error{ErrorCode::kFailed, "read " + path + ": not in the format of proc_pid_stat(5)", ""};
+  }
+  if (stat->ended) {
+    return no_process(pid, ": it has ended and only waits for its parent to take note (a zombie)");
+  }
+  const auto memory = reader.read(file(pid, "statm"));
+  if (!memory) {
+    return no_process(pid, ": it has just ended");
+  }
+  stat->sample.memory_bytes = parse_resident(*memory).value_or(0);
+  return stat->sample;
+}
+
+// Every live process, sorted by pid, without its memory: that is a second file, worth reading only for a few of them.
+std::vector<ProcessSample> ProcFs::scan() const {
+  std::vector<ProcessSample> found;
+  PieceReader reader;
+  for (const pid_t pid : pids()) {
+    const auto text = reader.read(file(pid, "stat"));
+    const auto stat = text ? parse_stat(*text) : std::nullopt;
+    if (stat && !stat->ended && stat->sample.pid == pid) {
+      found.push_back(stat->sample);
+    }
+  }
+  return found;
+}
+
+ProcessParents ProcFs::parents() const {
+  ProcessParents parents;
+  for (const ProcessSample& sample : scan()) {
+    parents.emplace(sample.pid, sample.parent);
+  }
+  return parents;
+}
+
+std::vector<pid_t> ProcFs::tree(pid_t root) const {
+  return process_tree(parents(), root);
+}
+
+std::vector<ProcessSample> ProcFs::tree_samples(pid_t root) const {
+  std::map<pid_t, ProcessSample> samples;
+  ProcessParents parents;
+  for (const ProcessSample& sample : scan()) {
+    samples.emplace(sample.pid, sample);
+    parents.emplace(sample.pid, sample.parent);
+  }
+  std::vector<ProcessSample> tree;
+  PieceReader reader;
+  for (const pid_t pid : process_tree(parents, root)) {
+    const auto memory = reader.read(file(pid, "statm"));
+    if (memory) {
+      samples[pid].memory_bytes = parse_resident(*memory).value_or(0);
+      tree.push_back(samples[pid]);
+    } else if (pid == root) {
+      return {};
+    }
+  }
+  return tree;
+}
+
+std::vector<std::string> ProcFs::arguments(pid_t pid) const {
+  std::vector<std::string> arguments;
+  PieceReader reader;
+  std::string_view text = reader.read(file(pid, "cmdline")).value_or("");
+  text = text.substr(0, text.find_last_not_of('\0') + 1);
+  while (!text.empty()) {
+    const std::string_view argument = text.substr(0, text.find('\0'));
+    arguments.emplace_back(argument);
+    text.remove_prefix(std::min(argument.size() + 1, text.size()));
+  }
+  return arguments;
+}
+
+std::string ProcFs::command(pid_t pid) const {
+  std::string joined;
+  for (const std::string& argument : arguments(pid)) {
+    joined += joined.empty() ? argument : " " + argument;
+  }
+  if (!joined.empty()) {
+    return joined;
+  }
+  PieceReader reader;
+  std::string_view name = reader.read(file(pid, "comm")).value_or("");
+  if (!name.empty() && name.back() == '\n') {
+    name.remove_suffix(1);
+  }
+  return std::string(name);
+}
+
+std::string ProcFs::executable(pid_t pid) const {
+  std::array<char, PATH_MAX> name{};
+  const ssize_t length = ::readlink(file(pid, "exe").c_str(), name.data(), name.size());
+  return length > 0 ? std::string(name.data(), static_cast<std::size_t>(length)) : std::string();
+}
+
+std::vector<pid_t> ProcFs::pids() const {
+  std::vector<pid_t> found;
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(root_.c_str()), ::closedir);
+  if (!directory) {
+    return found;
+  }
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const std::string_view name = entry->d_name;
+    const auto pid = parse_number<pid_t>(name);
+    if (pid && *pid > 0) {
+      found.push_back(*pid);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::optional<pid_t> ProcFs::thread_group(pid_t tid) const {
+  LineReader lines(file(tid, "status"));
+  while (const auto line = lines.next()) {
+    std::string_view rest = *line;
+    if (take_word(rest) == "Tgid:") {
+      return parse_number<pid_t>(take_word(rest));
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace monitor

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// One sample of a server's processes, and the check that they are still the same server's: a pid alone does not tell,
+// since the kernel gives it to another process once it is free.
+#include <cmath>
+#include <ctime>
+#include <utility>
+
+#include "host/procfs.h"
+
+namespace monitor {
+namespace {
+
+double seconds_since_boot() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+}  // namespace
+
+Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<double> root_start_seconds) {
+  // Starts come from whole clock ticks (10 ms), so anything less apart is one and the same.
+  constexpr double kSameStart = 0.005;
+  HostSample sample;
+  sample.processes = proc.tree_samples(root);
+  sample.at_seconds = seconds_since_boot();
+  if (sample.processes.empty()) {
+    auto alive = proc.process(root);  // for its reason
+    return alive ? Error{ErrorCode::kNoTarget, "no process " + std::to_string(root) + ": it has just ended", ""}
+                 : std::move(alive).error();
+  }
+  const double start = sample.processes.front().start_seconds;
+  if (root_start_seconds && std::fabs(start - *root_start_seconds) > kSameStart) {
+    return Error{ErrorCode::kNoTarget,
+                 "process " + std::to_string(root) + " has ended: pid " + std::to_string(root) +
+                     " now belongs to another process",
+                 ""};
+  }
+  sample.command = proc.command(root);
+  return sample;
+}
+
+}  // namespace monitor
