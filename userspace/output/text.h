@@ -8,9 +8,9 @@
 
 namespace monitor {
 
-// Printable text for a terminal or a log: control characters, DEL, C1 controls, bidirectional and zero-width
-// characters and bytes that are no valid UTF-8 become \xNN, one for each byte; a backslash becomes \\. Valid printable
-// UTF-8 stays unless `ascii_only`.
+// Printable text for a terminal or a log: what columns.h never shows (controls, bidirectional and zero-width
+// characters, combining marks, blanks other than the space) and bytes that are no valid UTF-8 become \xNN, one for each
+// byte; a backslash becomes \\. Valid printable UTF-8 stays unless `ascii_only`.
 std::string escape_text(std::string_view bytes, bool ascii_only = false);
 
 // "1h 23m 45s", "23m 45s", "45s", "2d 1h 23m 45s"; negative counts as 0.

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// The box: 58 columns between its corners, with no border to the right of text. Text wider than that is shortened where
+// one can see it; colours are added last, so that without them the bytes are the same.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "output/columns.h"
+#include "output/endpoints.h"
+#include "output/figures.h"
+#include "output/render.h"
+#include "output/text.h"
+
+namespace monitor {
+namespace {
+
+constexpr std::size_t kColumns = 58;
+constexpr std::size_t kMaxEndpoints = 20;
+
+// ANSI select-graphic-rendition codes.
+constexpr std::string_view kPlain = "";
+constexpr std::string_view kBold = "1";
+constexpr std::string_view kRed = "31";
+constexpr std::string_view kYellow = "33";
+
+// What the box is drawn with.
+struct Art {
+  std::string_view horizontal;
+  std::string_view vertical;
+  std::string_view top_left, top_right;
+  std::string_view middle_left, middle_right;
+  std::string_view bottom_left, bottom_right;
+  std::string_view bullet;
+  std::string_view ellipsis;
+};
+constexpr Art kUnicodeArt = {"═", "║", "╔", "╗", "╠", "╣", "╚", "╝", "•", "…"};
+constexpr Art kAsciiArt = {"=", "|", "+", "+", "+", "+", "+", "+", "*", "..."};
+
+class Box {
+ public:
+  explicit Box(const BoxStyle& style) : style_(style), art_(style.unicode ? kUnicodeArt : kAsciiArt) {}
+
+  const Art& art() const { return art_; }
+
+  void top() { rule(art_.top_left, art_.top_right); }
+  void middle() { rule(art_.middle_left, art_.middle_right); }
+  void bottom() { rule(art_.bottom_left, art_.bottom_right); }
+
+  // `text` is escaped already and holds no newline.
+  void line(std::string_view text, std::string_view sgr = kPlain) {
+    const std::string fitting = shorten(text, kColumns - 1, 0, art_.ellipsis);
+    if (style_.color && !sgr.empty()) {
+      const std::size_t start = std::min(fitting.find_first_not_of(' '), fitting.size());
+      text_ +=
+          fmt::format("{}{}\033[{}m{}\033[0m\n", art_.vertical, fitting.substr(0, start), sgr, fitting.substr(start));
+    } else {
+      text_ += fmt::format("{}{}\n", art_.vertical, fitting);
+    }
+  }
+
+  template <typename Value>
+  void figure(std::string_view label, const Value& value, std::string_view sgr = kPlain) {
+    line(fmt::format("  {:<20}{}", label, value), sgr);
+  }
+
+  std::string text() && { return std::move(text_); }
+
+ private:
+  void rule(std::string_view left, std::string_view right) {
+    text_ += left;
+    for (std::size_t i = 0; i < kColumns - 2; ++i) {
+      text_ += art_.horizontal;
+    }
+    text_ += right;
+    text_ += '\n';
+  }
+
+  BoxStyle style_;
+  Art art_;
+  std::string text_;
+};
+
+// "3 (gap 1, tls 2)"
+std::string describe_undercount(const Snapshot& snapshot, bool ascii_only) {
+  std::string causes;
+  for (const auto& [cause, count] : snapshot.undercount) {
+    if (count > 0) {
+      causes += fmt::format("{}{} {}", causes.empty() ? "" : ", ", escape_text(cause, ascii_only), count);
+    }
+  }
+  return fmt::format("{} ({})", undercount_sum(snapshot), causes);
+}
+
+void add_requests(const Snapshot& snapshot, bool ascii_only, Box& box) {
+  box.figure("Active Concurrent:", snapshot.active);
+  box.figure("Peak Concurrent:", snapshot.peak);
+  box.figure("Total Requests:", snapshot.total);
+  box.figure("Failed Requests:", snapshot.failed, snapshot.failed > 0 ? kRed : kPlain);
+  box.figure("Queue Depth:", snapshot.queue_depth);
+  if (undercount_sum(snapshot) > 0) {
+    box.figure("Undercount:", describe_undercount(snapshot, ascii_only), kYellow);
+  }
+}
+
+// A path that is too long loses its middle: paths of one service differ at either end.
+void add_endpoint(const ActivePath& entry, Box& box) {
+  const std::string before = fmt::format("    {} ", box.art().bullet);
+  const std::string after = fmt::format(": {}", entry.active);
+  const std::size_t room = kColumns - 1 - text_columns(before) - after.size();
+  box.line(before + shorten(entry.path, room, room / 2, box.art().ellipsis) + after);
+}
+
+void add_endpoints(const Snapshot& snapshot, bool ascii_only, Box& box) {
+  box.line("  Active Endpoints:");
+  const std::vector<ActivePath> paths = active_paths(snapshot, ascii_only);
+  const std::size_t shown = std::min(paths.size(), kMaxEndpoints);
+  for (std::size_t i = 0; i < shown; ++i) {
+    add_endpoint(paths[i], box);
+  }
+  if (paths.empty()) {
+    box.line("    (none)");
+  } else if (paths.size() > shown) {
+    box.line(fmt::format("    {} and {} more", box.art().ellipsis, paths.size() - shown));
+  }
+}
+
+void add_system(const Snapshot& snapshot, Box& box) {
+  box.line("  System Metrics:");
+  box.line(fmt::format("    CPU: {:.1f}% | Memory: {:.1f} MB | Threads: {}", presentable(snapshot.cpu_percent),
+                       megabytes(snapshot.memory_bytes), snapshot.threads));
+}
+
+}  // namespace
+
+std::string render_box(const Snapshot& snapshot, const BoxStyle& style) {
+  Box box(style);
+  box.top();
+  box.line("  Uvicorn Concurrency Monitor", kBold);
+  box.middle();
+  add_requests(snapshot, !style.unicode, box);
+  box.middle();
+  add_endpoints(snapshot, !style.unicode, box);
+  box.middle();
+  add_system(snapshot, box);
+  box.bottom();
+  return std::move(box).text();
+}
+
+}  // namespace monitor

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the box and the log say of endpoints: paths with requests in flight, most first.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/snapshot.h"
+
+namespace monitor {
+
+// An endpoint's path, safe to show. What display_path makes, and more: a stranger's path can hold no blank and cannot
+// begin with a parenthesis, so that none can forge "(other)" or a second field of a log line.
+std::string endpoint_path(const EndpointCounters& endpoint, bool ascii_only = false);
+
+struct ActivePath {
+  std::string path;  // as shown
+  std::uint64_t active = 0;
+};
+
+// Summed over methods; those with nothing in flight left out; most in flight first, then by path.
+std::vector<ActivePath> active_paths(const Snapshot& snapshot, bool ascii_only = false);
+
+}  // namespace monitor

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// The figures that every output derives from a Snapshot in the same way.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "model/snapshot.h"
+
+namespace monitor {
+
+// 1 MB is 2^20 bytes.
+inline double megabytes(std::uint64_t bytes) {
+  return static_cast<double>(bytes) / (1024.0 * 1024.0);
+}
+
+// What no definition allows (negative, not a number) is shown as 0 and never as "nan" or "-0.0". The cap keeps what is
+// computed from it finite; no machine reaches it.
+inline double presentable(double value) {
+  return std::isfinite(value) && value > 0 ? std::min(value, 1e15) : 0.0;
+}
+
+// Ends at the greatest number: a sum that wrapped could say that nothing was missed.
+inline std::uint64_t undercount_sum(const Snapshot& snapshot) {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t sum = 0;
+  for (const auto& [cause, count] : snapshot.undercount) {
+    sum = count > kMost - sum ? kMost : sum + count;
+  }
+  return sum;
+}
+
+}  // namespace monitor

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The three log lines. Their format is fixed, since existing grep and awk pipelines read it: the tag starts the line,
+// and fields are separated by " | ". With nothing in flight the second line is "[ENDPOINTS] none".
+#include <fmt/format.h>
+
+#include "output/endpoints.h"
+#include "output/figures.h"
+#include "output/render.h"
+#include "output/text.h"
+
+namespace monitor {
+
+std::vector<std::string> render_log_lines(const Snapshot& snapshot) {
+  std::string endpoints;
+  for (const ActivePath& entry : active_paths(snapshot)) {
+    endpoints += fmt::format("{}{}: {}", endpoints.empty() ? "" : " | ", entry.path, entry.active);
+  }
+  return {
+      fmt::format("[CONCURRENCY] Active: {}/{} | Total: {} | Failed: {} | Queue: {} | Uptime: {}\n", snapshot.active,
+                  snapshot.peak, snapshot.total, snapshot.failed, snapshot.queue_depth,
+                  format_uptime(snapshot.uptime_seconds)),
+      fmt::format("[ENDPOINTS] {}\n", endpoints.empty() ? "none" : endpoints),
+      fmt::format("[SYSTEM] CPU: {:.1f}% | Memory: {:.1f}MB | Threads: {}\n", presentable(snapshot.cpu_percent),
+                  megabytes(snapshot.memory_bytes), snapshot.threads),
+  };
+}
+
+}  // namespace monitor
