@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where samples go: standard output one after another, the screen in place, or the log.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "cli/log_file.h"
+#include "cli/options.h"
+#include "cli/output_file.h"
+#include "cli/terminal.h"
+#include "model/snapshot.h"
+#include "output/render.h"
+
+namespace monitor {
+
+class Printer {
+ public:
+  virtual ~Printer() = default;
+
+  virtual Result<Written> print(const Snapshot& snapshot) = 0;
+
+  // Nothing more will be printed.
+  virtual Result<Written> finish() { return Written::kWhole; }
+
+  // What the loop heard of. A failure is not the end of the program, unless it says that the reader has gone.
+  virtual Result<Written> resized() { return Written::kWhole; }
+  virtual Result<Written> suspended() { return Written::kWhole; }
+  virtual Result<Written> resumed() { return Written::kWhole; }
+  virtual Status reopen() { return Ok{}; }
+
+  // The descriptor written to: when its reader goes, the program ends. And one to read keys from, or -1.
+  virtual int output() const = 0;
+  virtual int keys() const { return -1; }
+  virtual Keys::Pressed read_keys() { return Keys::Pressed::kNothing; }
+};
+
+// JSON objects or boxes, one after another; boxes with an empty line between them.
+class StreamPrinter : public Printer {
+ public:
+  StreamPrinter(bool json, const BoxStyle& style) : json_(json), style_(style) {}
+  Result<Written> print(const Snapshot& snapshot) override;
+  int output() const override;
+
+ private:
+  bool json_;
+  BoxStyle style_;
+  bool first_ = true;
+};
+
+// The box, drawn in place. The last one is left on the normal screen.
+class ScreenPrinter : public Printer {
+ public:
+  explicit ScreenPrinter(const BoxStyle& style);
+  Result<Written> print(const Snapshot& snapshot) override;
+  Result<Written> finish() override;
+  Result<Written> resized() override;
+  Result<Written> suspended() override;
+  Result<Written> resumed() override;
+  int output() const override;
+  int keys() const override;
+  Keys::Pressed read_keys() override;
+
+ private:
+  BoxStyle style_;
+  Keys keys_;
+  Screen screen_;  // behind keys_, so that it is left first
+  std::string last_;
+};
+
+class LogPrinter : public Printer {
+ public:
+  explicit LogPrinter(LogFile file) : file_(std::move(file)) {}
+  Result<Written> print(const Snapshot& snapshot) override;
+  Status reopen() override { return file_.reopen(); }
+  int output() const override { return file_.fd(); }
+
+ private:
+  LogFile file_;
+};
+
+}  // namespace monitor
