@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sizes that the BPF object was built with against those of include/monitor/abi.h. Opening the object needs no
+// privileges.
+#include <bpf/libbpf.h>
+#include <doctest/doctest.h>
+#include <monitor/abi.h>
+
+#include <memory>
+
+#include "engine.skel.h"
+
+namespace monitor {
+namespace {
+
+struct Destroy {
+  void operator()(engine_bpf* skeleton) const { engine_bpf__destroy(skeleton); }
+};
+
+}  // namespace
+
+TEST_CASE("abi: keys and values of the maps") {
+  const std::unique_ptr<engine_bpf, Destroy> skeleton{engine_bpf__open()};
+  REQUIRE(skeleton != nullptr);
+  const auto check = [](const bpf_map* map, std::size_t key, std::size_t value) {
+    CAPTURE(bpf_map__name(map));
+    CHECK(bpf_map__key_size(map) == key);
+    CHECK(bpf_map__value_size(map) == value);
+  };
+  const auto& maps = skeleton->maps;
+  check(maps.processes, sizeof(std::uint32_t), sizeof(monitor_process));
+  check(maps.workers, sizeof(std::uint32_t), sizeof(monitor_worker));
+  check(maps.free_workers, 0, sizeof(std::uint32_t));
+  check(maps.targets, sizeof(std::uint32_t), sizeof(monitor_target));
+  check(maps.target_settings, sizeof(std::uint32_t), sizeof(monitor_target_settings));
+  check(maps.endpoint_index, sizeof(monitor_endpoint_key), sizeof(monitor_endpoint_ref));
+  check(maps.endpoint_table, sizeof(std::uint32_t), sizeof(monitor_endpoint));
+  check(maps.free_endpoints, 0, sizeof(std::uint32_t));
+  check(maps.listen_ports, sizeof(std::uint32_t), sizeof(std::uint8_t));
+  CHECK(bpf_map__max_entries(maps.targets) == MONITOR_MAX_TARGETS);
+  CHECK(bpf_map__max_entries(maps.processes) == MONITOR_MAX_PROCESSES);
+}
+
+TEST_CASE("abi: no padding that the compiler chose") {
+  CHECK(sizeof(monitor_endpoint_key) == 2 + 1 + 1 + 1 + 1 + MONITOR_METHOD_SIZE + MONITOR_PATH_SIZE);
+  CHECK(sizeof(monitor_target) == 8 * (6 + UNDERCOUNT_CAUSES));
+  CHECK(sizeof(monitor_process) == 8);
+  CHECK(sizeof(monitor_worker) == 24);
+  CHECK(sizeof(monitor_endpoint) == 8 * 12 + sizeof(monitor_endpoint_key));
+  CHECK(sizeof(monitor_socket) == 8 * 2 + 4 * 3 + 2 + 1 + 1 + 2 + 2 * 3 + 16);
+  CHECK(sizeof(monitor_live) == 8 + 4 * MONITOR_RING);
+  CHECK(sizeof(monitor_correction) == 16);
+}
+
+}  // namespace monitor

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop with a server, a printer and signals of the test's own: what ends it, and what is printed before.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "cli/loop.h"
+
+namespace monitor {
+namespace {
+
+// Puts the signal mask back and takes what is pending with it. The tests may run under nohup, which ignores SIGHUP.
+class SignalMask {
+ public:
+  SignalMask() : hangup_(::signal(SIGHUP, SIG_DFL)) { ::sigprocmask(SIG_BLOCK, nullptr, &before_); }
+  SignalMask(const SignalMask&) = delete;
+  SignalMask& operator=(const SignalMask&) = delete;
+  ~SignalMask() {
+    sigset_t all;
+    sigfillset(&all);
+    const timespec at_once{};
+    while (::sigtimedwait(&all, nullptr, &at_once) > 0) {
+    }
+    ::sigprocmask(SIG_SETMASK, &before_, nullptr);
+    ::signal(SIGHUP, hangup_);
+  }
+
+ private:
+  void (*hangup_)(int);
+  sigset_t before_{};
+};
+
+struct Pipe {
+  Fd read_end, write_end;
+  Pipe() {
+    std::array<int, 2> fds{};
+    REQUIRE(::pipe2(fds.data(), O_CLOEXEC) == 0);
+    read_end.reset(fds[0]);
+    write_end.reset(fds[1]);
+  }
+};
+
+class RecordingPrinter : public Printer {
+ public:
+  Result<Written> print(const Snapshot& snapshot) override {
+    totals.push_back(snapshot.total);
+    return outcome;
+  }
+  Result<Written> finish() override {
+    ++finished;
+    return Written::kWhole;
+  }
+  Result<Written> resized() override {
+    ++redrawn;
+    return Written::kWhole;
+  }
+  Status reopen() override {
+    ++reopened;
+    return Error{ErrorCode::kFailed, "cannot", ""};
+  }
+  int output() const override { return pipe.write_end.get(); }
+  int keys() const override { return key_pipe.read_end.get(); }
+  Keys::Pressed read_keys() override { return Keys::Pressed::kQuit; }
+
+  Pipe pipe;
+  Pipe key_pipe;
+  Result<Written> outcome = Written::kWhole;
+  std::vector<std::uint64_t> totals;
+  int finished = 0;
+  int redrawn = 0;
+  int reopened = 0;
+};
+
+// Samples number 1, 2, … `at` is called before sample n is read.
+struct Fixture {
+  SignalMask mask;
+  Pipe server;
+  RecordingPrinter printer;
+  std::uint64_t looks = 0;
+  std::function<void(std::uint64_t)> at = [](std::uint64_t) {};
+  bool server_ended = false;
+  std::vector<std::string> warnings;
+
+  void end_server() {
+    server_ended = true;
+    REQUIRE(::write(server.write_end.get(), "x", 1) == 1);
+  }
+
+  Result<Ending> run(const Plan& plan, const SignalUse& use = {}) {
+    Result<Signals> signals = Signals::block(use);
+    REQUIRE(signals);
+    const Followed followed{[this]() -> Result<Look> {
+                              at(++looks);
+                              Look look;
+                              look.snapshot.total = looks;
+                              look.server_ended = server_ended;
+                              return look;
+                            },
+                            server.read_end.get()};
+    return run_loop(followed, *signals, plan, printer, [this](const Error& error) { warnings.push_back(error.what); });
+  }
+};
+
+using Totals = std::vector<std::uint64_t>;
+constexpr double kSoon = 0.01;
+constexpr double kNever = 86400;
+
+}  // namespace
+
+TEST_CASE("cli.loop.count") {
+  Fixture fixture;
+  Result<Ending> ending = fixture.run(Plan{kSoon, true, 3, {}});
+  REQUIRE(ending);
+  CHECK(*ending == Ending::kDone);
+  CHECK(fixture.printer.totals == Totals{1, 2, 3});
+  CHECK(fixture.printer.finished == 1);
+}
+
+TEST_CASE("cli.loop.a signal to stop is followed by one more sample") {
+  for (const int signal : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) {
+    CAPTURE(signal);
+    Fixture fixture;
+    fixture.at = [signal](std::uint64_t look) {
+      if (look == 1) {
+        ::raise(signal);
+      }
+    };
+    Result<Ending> ending = fixture.run(Plan{kNever, true, {}, {}});
+    REQUIRE(ending);
+    CHECK(*ending == Ending::kDone);
+    CHECK(fixture.printer.totals == Totals{1, 2});
+    CHECK(fixture.printer.finished == 1);
+  }
+}
+
+TEST_CASE("cli.loop.a signal before the only sample brings it forward") {
+  Fixture fixture;
+  Result<Signals> early = Signals::block({});
+  REQUIRE(early);
+  ::raise(SIGINT);
+  REQUIRE(fixture.run(Plan{kNever, false, 1, {}}));
+  CHECK(fixture.printer.totals == Totals{1});
+}
+
+TEST_CASE("cli.loop.nohup is respected") {
+  Fixture fixture;
+  ::signal(SIGHUP, SIG_IGN);
+  fixture.at = [](std::uint64_t look) { ::raise(look == 1 ? SIGHUP : SIGTERM); };
+  REQUIRE(fixture.run(Plan{kSoon, true, {}, {}}));
+  CHECK(fixture.printer.totals == Totals{1, 2, 3});
+}
+
+TEST_CASE("cli.loop.q stops") {
+  Fixture fixture;
+  fixture.at = [&fixture](std::uint64_t look) {
+    if (look == 1) {
+      REQUIRE(::write(fixture.printer.key_pipe.write_end.get(), "q", 1) == 1);
+    }
+  };
+  REQUIRE(fixture.run(Plan{kNever, true, {}, {}}));
+  CHECK(fixture.printer.totals == Totals{1, 2});
+}
+
+TEST_CASE("cli.loop.the server's end is followed by one more sample") {
+  Fixture fixture;
+  fixture.at = [&fixture](std::uint64_t look) {
+    if (look == 2) {
+      fixture.server_ended = true;
+    } else {
+      REQUIRE(::write(fixture.server.write_end.get(), "x", 1) == 1);
+    }
+  };
+  Result<Ending> ending = fixture.run(Plan{kNever, true, {}, {}});
+  REQUIRE(ending);
+  CHECK(*ending == Ending::kServerEnded);
+  CHECK(fixture.printer.totals == Totals{1, 2});
+  CHECK(fixture.printer.finished == 1);
+}
+
+TEST_CASE("cli.loop.asked to stop while the server ends is done") {
+  Fixture fixture;
+  fixture.at = [&fixture](std::uint64_t look) {
+    if (look == 1) {
+      ::raise(SIGTERM);
+    } else {
+      fixture.end_server();
+    }
+  };
+  Result<Ending> ending = fixture.run(Plan{kNever, true, {}, {}});
+  REQUIRE(ending);
+  CHECK(*ending == Ending::kDone);
+}
+
+TEST_CASE("cli.loop.a reader that has gone ends it quietly") {
+  Fixture waiting;
+  waiting.at = [&waiting](std::uint64_t) { waiting.printer.pipe.read_end.reset(); };
+  Result<Ending> ending = waiting.run(Plan{kNever, true, {}, {}});
+  REQUIRE(ending);
+  CHECK(*ending == Ending::kDone);
+  CHECK(waiting.printer.totals == Totals{1});
+
+  Fixture printing;
+  printing.printer.outcome = Written::kReaderGone;
+  REQUIRE(printing.run(Plan{kSoon, true, {}, {}}));
+  CHECK(printing.printer.totals == Totals{1});
+  CHECK(printing.printer.finished == 0);
+}
+
+TEST_CASE("cli.loop.errors end it") {
+  Fixture fixture;
+  fixture.printer.outcome = Error{ErrorCode::kFailed, "disk full", ""};
+  Result<Ending> ending = fixture.run(Plan{kSoon, true, {}, {}});
+  REQUIRE_FALSE(ending);
+  CHECK(ending.error().what == "disk full");
+}
+
+TEST_CASE("cli.loop.hangup opens the log again, and failing to is told of") {
+  Fixture fixture;
+  fixture.at = [](std::uint64_t look) {
+    if (look == 1) {
+      ::raise(SIGHUP);
+    } else {
+      ::raise(SIGTERM);
+    }
+  };
+  REQUIRE(fixture.run(Plan{kSoon, true, {}, {}}, {true, false}));
+  CHECK(fixture.printer.reopened == 1);
+  CHECK(fixture.warnings == std::vector<std::string>{"cannot"});
+  CHECK(fixture.printer.totals == Totals{1, 2, 3});
+}
+
+TEST_CASE("cli.loop.a new size redraws without a sample") {
+  Fixture fixture;
+  fixture.at = [](std::uint64_t look) { ::raise(look == 1 ? SIGWINCH : SIGTERM); };
+  REQUIRE(fixture.run(Plan{kSoon, true, {}, {}}, {false, true}));
+  CHECK(fixture.printer.redrawn == 1);
+}
+
+}  // namespace monitor

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line: what is accepted, what is turned down and with which words.
+#include <doctest/doctest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cli/appearance.h"
+#include "cli/options.h"
+
+namespace monitor {
+namespace {
+
+using Variables = std::map<std::string, std::string>;
+
+Environment environment_of(const Variables& variables) {
+  return [variables](const char* name) {
+    const auto found = variables.find(name);
+    return found == variables.end() ? nullptr : found->second.c_str();
+  };
+}
+
+Options accepted(const std::vector<std::string>& arguments, const Variables& variables = {}) {
+  auto parsed = parse_options(arguments, environment_of(variables));
+  if (!parsed) {
+    FAIL(parsed.error().what);
+  }
+  return std::get<Options>(*parsed);
+}
+
+std::string printed(const std::vector<std::string>& arguments) {
+  auto parsed = parse_options(arguments, environment_of({}));
+  REQUIRE(parsed);
+  return std::get<TextToPrint>(*parsed).text;
+}
+
+Error refused(const std::vector<std::string>& arguments, const Variables& variables = {}) {
+  auto parsed = parse_options(arguments, environment_of(variables));
+  REQUIRE_FALSE(parsed);
+  CHECK(parsed.error().code == ErrorCode::kUsage);
+  CHECK_FALSE(parsed.error().hint.empty());
+  return parsed.error();
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("cli.options.defaults") {
+  const Options options = accepted({});
+  CHECK(options.mode == Mode::kOnce);
+  CHECK_FALSE(options.json);
+  CHECK(options.interval_seconds == 2);
+  CHECK_FALSE(options.count);
+  CHECK_FALSE(options.duration_seconds);
+  CHECK(options.color == ColorChoice::kAuto);
+  CHECK(options.profile == "auto");
+  CHECK_FALSE(options.server.pid);
+  CHECK_FALSE(options.server.pid_file);
+  CHECK(options.server.default_pid_file == "logs/proxy.pid");
+}
+
+TEST_CASE("cli.options.all") {
+  const Options options = accepted({"--pid", "42", "--watch", "--json", "--interval=.5", "--count", "7", "--duration",
+                                    "1e1", "--raw-paths", "--verbose", "--profile", "socket", "--color=always"});
+  CHECK(options.server.pid == 42);
+  CHECK(options.mode == Mode::kWatch);
+  CHECK(options.json);
+  CHECK(options.interval_seconds == 0.5);
+  CHECK(options.count == 7);
+  CHECK(options.duration_seconds == 10);
+  CHECK(options.raw_paths);
+  CHECK(options.verbose);
+  CHECK(options.profile == "socket");
+  CHECK(options.color == ColorChoice::kAlways);
+
+  const Options log = accepted({"--pid-file", "/run/a.pid", "--log", "-", "--no-color"});
+  CHECK(log.server.pid_file == "/run/a.pid");
+  CHECK(log.mode == Mode::kLog);
+  CHECK(log.log_file == "-");
+  CHECK(log.interval_seconds == 5);
+  CHECK(log.color == ColorChoice::kNever);
+}
+
+TEST_CASE("cli.options.help names every option") {
+  const std::string help = printed({"--help"});
+  CHECK(help == printed({"-h"}));
+  for (const char* option :
+       {"--pid N", "--pid-file FILE", "--watch", "--json", "--log FILE", "--interval S", "--count N", "--duration S",
+        "--color WHEN", "--no-color", "--raw-paths", "--profile NAME", "--verbose", "--version", "--help"}) {
+    CAPTURE(option);
+    CHECK(contains(help, option));
+  }
+  CHECK_FALSE(contains(help, "\n\n\n"));
+}
+
+TEST_CASE("cli.options.version") {
+  CHECK(printed({"--version"}).rfind("monitor ", 0) == 0);
+}
+
+TEST_CASE("cli.options.refused") {
+  struct Case {
+    std::vector<std::string> arguments;
+    const char* what;
+  };
+  const std::vector<Case> cases = {
+      {{"--pid", "1", "--pid-file", "x"}, "--pid and --pid-file"},
+      {{"--log", "f", "--json"}, "--log and --json"},
+      {{"--log", "f", "--watch"}, "--log and --watch"},
+      {{"--log", ""}, "--log"},
+      {{"--log="}, "--log needs a value"},
+      {{"--pid-file", ""}, "--pid-file"},
+      {{"--count", "2"}, "--count without --watch or --log"},
+      {{"--json", "--count", "2"}, "--count without --watch or --log"},
+      {{"--duration", "2"}, "--duration without --watch or --log"},
+      {{"--color", "blue"}, "\"blue\""},
+      {{"--color", "always", "--no-color"}, "contradict"},
+      {{"--profile", "syscall"}, "no profile \"syscall\""},
+      {{"--profile", "x"}, "no profile \"x\""},
+      {{"server"}, "unknown argument: server"},
+      {{"--wacth"}, "unknown argument: --wacth"},
+      {{"--interval"}, "--interval needs a value"},
+      {{"--pid", "1", "--pid", "2"}, "--pid may be given only once"},
+      {{"--watch", "--interval", "0.001"}, "--interval: 0.001 is out of range"},
+      {{"--watch", "--duration", "never"}, "--duration: \"never\" is not a number"},
+      {{"--watch", "--count", "0"}, "--count: 0 is out of range"},
+      {{"--watch", "--count", "1.5"}, "--count: \"1.5\" is not"},
+      {{"--pid", "4194305"}, "--pid: 4194305 is out of range"},
+      {{"--pid", "-1"}, "--pid: \"-1\" is not"},
+      {{"--pid", "12x"}, "--pid: \"12x\" is not"},
+  };
+  for (const Case& c : cases) {
+    const Error error = refused(c.arguments);
+    CAPTURE(error.what);
+    CHECK(contains(error.what, c.what));
+  }
+  CHECK(contains(refused({"--profile", "x"}).hint, "auto or socket"));
+}
+
+TEST_CASE("cli.options.seconds") {
+  const std::vector<std::pair<const char*, double>> good = {{"2", 2},      {"0.5", 0.5},          {".5", 0.5},
+                                                            {"5.", 5},     {"1e-1", 0.1},         {"1E2", 100},
+                                                            {"0.01", .01}, {"31536000", 31536000}};
+  for (const auto& one : good) {
+    CAPTURE(one.first);
+    Result<double> parsed = parse_seconds("--interval", one.first);
+    REQUIRE(parsed);
+    CHECK(*parsed == one.second);
+  }
+  for (const char* text :
+       {"",      " ",          "nan",  "NaN", "-nan", "inf", "infinity", "-inf", "0",  "-0", "-1", "0.0099", "1e-999",
+        "1e999", "31536000.5", "0x10", "1s",  "1 ",   " 1",  "+1",       "1,5",  "1e", "e1", ".",  "--1",    "١"}) {
+    CAPTURE(text);
+    Result<double> parsed = parse_seconds("--interval", text);
+    REQUIRE_FALSE(parsed);
+    CHECK(parsed.error().code == ErrorCode::kUsage);
+    CHECK(contains(parsed.error().what, "--interval"));
+  }
+  CHECK(contains(parse_seconds("--interval", "0").error().hint, "0.01"));
+  CHECK(contains(parse_seconds("--interval", std::string_view("1\0", 2)).error().what, "is not a number"));
+}
+
+TEST_CASE("cli.options.positive numbers") {
+  CHECK(*parse_positive("--count", "18446744073709551615", UINT64_MAX) == UINT64_MAX);
+  CHECK(*parse_positive("--pid", "1", 10) == 1);
+  CHECK(*parse_positive("--pid", "10", 10) == 10);
+  for (const char* text : {"", "0", "11", "-1", "+1", "1.0", "1e1", "0x1", " 1", "1 ", "18446744073709551616", "x"}) {
+    CAPTURE(text);
+    CHECK_FALSE(parse_positive("--pid", text, 10));
+  }
+}
+
+TEST_CASE("cli.options.the log's interval from the environment") {
+  const Variables seven = {{"MONITOR_UPDATE_INTERVAL", "7.5"}};
+  CHECK(accepted({"--log", "f"}, seven).interval_seconds == 7.5);
+  CHECK(accepted({"--log", "f", "--interval", "3"}, seven).interval_seconds == 3);
+  CHECK(accepted({"--watch"}, seven).interval_seconds == 2);
+  CHECK(accepted({"--log", "f"}, {{"MONITOR_UPDATE_INTERVAL", ""}}).interval_seconds == 5);
+  const Variables bad = {{"MONITOR_UPDATE_INTERVAL", "soon"}};
+  CHECK(contains(refused({"--log", "f"}, bad).what, "MONITOR_UPDATE_INTERVAL: \"soon\""));
+  CHECK(accepted({"--watch"}, bad).interval_seconds == 2);  // not looked at
+}
+
+TEST_CASE("cli.appearance.color") {
+  const Variables xterm = {{"TERM", "xterm"}};
+  const Variables no_color = {{"TERM", "xterm"}, {"NO_COLOR", "1"}};
+  const Variables empty_no_color = {{"TERM", "xterm"}, {"NO_COLOR", ""}};
+  const Variables dumb = {{"TERM", "dumb"}};
+  struct Case {
+    ColorChoice choice;
+    bool terminal;
+    Variables variables;
+    bool color;
+  };
+  for (const Case& c : std::vector<Case>{{ColorChoice::kAuto, true, xterm, true},
+                                         {ColorChoice::kAuto, false, xterm, false},
+                                         {ColorChoice::kAuto, true, no_color, false},
+                                         {ColorChoice::kAuto, true, empty_no_color, true},
+                                         {ColorChoice::kAuto, true, dumb, false},
+                                         {ColorChoice::kAuto, true, {}, false},
+                                         {ColorChoice::kAlways, false, no_color, true},
+                                         {ColorChoice::kAlways, true, dumb, true},
+                                         {ColorChoice::kNever, true, xterm, false}}) {
+    CHECK(use_color(c.choice, c.terminal, environment_of(c.variables)) == c.color);
+  }
+  CHECK(is_smart_terminal(true, environment_of(no_color)));
+  CHECK_FALSE(is_smart_terminal(true, environment_of({{"TERM", ""}})));
+}
+
+}  // namespace monitor

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tests of the outputs share: the snapshot of the golden files, reading those files, and undoing the escape.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include "model/snapshot.h"
+
+namespace monitor::test {
+
+inline std::string read_source_file(const std::string& path) {
+  std::ifstream file(std::string(MONITOR_SOURCE_DIR "/") + path, std::ios::binary);
+  REQUIRE_MESSAGE(file.good(), "cannot open ", path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+inline std::string golden(const std::string& name) {
+  return read_source_file("tests/unit/golden/" + name);
+}
+
+inline EndpointCounters endpoint(std::string method, std::string path, std::uint64_t active) {
+  EndpointCounters counters;
+  counters.method = std::move(method);
+  counters.path = std::move(path);
+  counters.active = active;
+  counters.peak = active;
+  return counters;
+}
+
+// The values that the box and the log lines are specified with.
+inline Snapshot example_snapshot() {
+  Snapshot snapshot;
+  snapshot.active = 4;
+  snapshot.peak = 12;
+  snapshot.total = 256;
+  snapshot.aborted = 5;
+  snapshot.rejected = 1;
+  snapshot.queue_depth = 2;
+  snapshot.open_connections = 17;
+  snapshot.peak_connections = 31;
+  snapshot.cpu_percent = 42.5;
+  snapshot.memory_bytes = 537185485;
+  snapshot.threads = 8;
+  snapshot.uptime_seconds = 5025.25;
+  snapshot.observed_seconds = 61.5;
+  snapshot.profile = "socket";
+  snapshot.pid = 4242;
+  snapshot.command = "/usr/bin/python3 -m uvicorn proxy:app --port 9999 --workers 2";
+  snapshot.listen = {"127.0.0.1:9999", "[::1]:9999"};
+
+  EndpointCounters health = endpoint("GET", "/health", 0);
+  health.peak = 2;
+  health.completed = 100;
+  health.status[2] = 100;
+  EndpointCounters chat = endpoint("POST", "/v1/chat/completions", 3);
+  chat.peak = 10;
+  chat.completed = 120;
+  chat.aborted = 5;
+  chat.status = {3, 0, 115, 0, 2, 0};
+  EndpointCounters completions = endpoint("POST", "/v1/completions", 1);
+  completions.peak = 4;
+  completions.completed = 36;
+  completions.status = {0, 0, 30, 1, 5, 0};
+  snapshot.endpoints = {health, chat, completions};
+
+  snapshot.workers = {WorkerSnapshot{4250, 3, 130, 30.25, 268435456, 4},
+                      WorkerSnapshot{4251, 1, 126, 12.25, 134217728, 3}};
+  return snapshot;
+}
+
+// The bytes that escape_text was given.
+inline std::string unescape(std::string_view text) {
+  std::string bytes;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] != '\\') {
+      bytes += text[at];
+    } else if (text.at(at + 1) == 'x') {
+      bytes += static_cast<char>(std::stoul(std::string(text.substr(at + 2, 2)), nullptr, 16));
+      at += 3;
+    } else {
+      REQUIRE(text[at + 1] == '\\');
+      bytes += '\\';
+      at += 1;
+    }
+  }
+  return bytes;
+}
+
+}  // namespace monitor::test

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which process the operator means: what is recognised as a server, and every error on the way to the one that is
+// meant.
+#include "host/find_server.h"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "host/command_line.h"
+#include "unit/fake_proc.h"
+
+namespace monitor::testing {
+namespace {
+
+// Root may read everything; so that a refusal can be tested by root as well, it steps down meanwhile.
+class Unprivileged {
+ public:
+  Unprivileged() : was_root_(::geteuid() == 0) {
+    if (was_root_) {
+      REQUIRE(::seteuid(65534) == 0);
+    }
+  }
+  Unprivileged(const Unprivileged&) = delete;
+  Unprivileged& operator=(const Unprivileged&) = delete;
+  ~Unprivileged() {
+    if (was_root_ && ::seteuid(0) != 0) {
+      std::abort();
+    }
+  }
+
+ private:
+  bool was_root_;
+};
+
+Process server(pid_t pid, int inode = 900) {
+  return {.pid = pid,
+          .arguments = {"/usr/bin/python3", "/usr/bin/uvicorn", "app:app"},
+          .sockets = {inode},
+          .tcp = tcp_line(kAnyPort, inode)};
+}
+
+ServerRequest nothing_named() {
+  return {.pid = {}, .pid_file = {}, .default_pid_file = "/nonexistent/logs/proxy.pid"};
+}
+ServerRequest by_pid(pid_t pid) {
+  return {.pid = pid, .pid_file = {}};
+}
+ServerRequest by_file(const std::string& path) {
+  return {.pid = {}, .pid_file = path};
+}
+
+Error failure(const FakeProc& fake, const ServerRequest& request) {
+  auto result = resolve_server(fake.proc(), request);
+  REQUIRE_FALSE(result);
+  return result.error();
+}
+
+}  // namespace
+
+TEST_CASE("host.server_program: what is a server and what only mentions one") {
+  struct Row {
+    Strings arguments;
+    const char* program;
+  };
+  const std::vector<Row> rows = {
+      {{"uvicorn", "app:app"}, "uvicorn"},
+      {{"/opt/venv/bin/hypercorn", "app"}, "hypercorn"},
+      {{"/usr/bin/python3", "/usr/bin/uvicorn", "app:app"}, "uvicorn"},
+      {{"/opt/v/bin/python3.11", "-u", "/opt/v/bin/gunicorn", "-w", "4"}, "gunicorn"},
+      {{"pypy3", "-m", "hypercorn", "app"}, "hypercorn"},
+      {{"python", "-m", "uvicorn"}, "uvicorn"},
+      {{"python3", "-muvicorn", "app:app"}, "uvicorn"},
+      {{"python3", "-Im", "uvicorn", "app:app"}, "uvicorn"},
+      {{"python3", "-m", "gunicorn.app.wsgiapp"}, "gunicorn"},
+      {{"python3", "-W", "ignore", "-X", "dev", "-Wignore", "-OO", "-m", "uvicorn"}, "uvicorn"},
+      {{"python3", "--check-hash-based-pycs", "never", "--", "/usr/bin/uvicorn"}, "uvicorn"},
+      {{"python3", "/usr/lib/python3/dist-packages/uvicorn/__main__.py", "a:a"}, "uvicorn"},
+      {{"gunicorn: master [app]"}, "gunicorn"},
+      {{"gunicorn: worker [/srv/app/wsgi:app]"}, "gunicorn"},
+      {{}, ""},
+      {{""}, ""},
+      {{"/"}, ""},
+      {{"sudo", "uvicorn", "app:app"}, ""},
+      {{"sh", "-c", "uvicorn app:app"}, ""},
+      {{"vim", "/usr/bin/uvicorn"}, ""},
+      {{"uvicorn app:app"}, ""},
+      {{"uvicornx"}, ""},
+      {{"python3"}, ""},
+      {{"python3", "-"}, ""},
+      {{"python3", "-m"}, ""},
+      {{"python3", "-W"}, ""},
+      {{"python3", "-c", "uvicorn"}, ""},
+      {{"python3", "-cuvicorn", "uvicorn"}, ""},
+      {{"python3", "-W", "uvicorn", "server.py"}, ""},
+      {{"python3", "-X", "uvicorn"}, ""},
+      {{"python3", "-m", "pytest", "uvicorn"}, ""},
+      {{"python3", "-m", "uvicorn_worker"}, ""},
+      {{"python3", "server.py", "uvicorn"}, ""},
+      {{"python3", "server.py", "-m", "uvicorn"}, ""},
+      {{"python3", "uvicorn.py"}, ""},
+      {{"python3", "--", "-m", "uvicorn"}, ""},
+      {{"python3", "__main__.py"}, ""},
+      {{"nginx: master process uvicorn: x"}, ""},
+  };
+  for (const Row& row : rows) {
+    const std::string command = row.arguments.empty() ? "(none)" : row.arguments.front() + " " + row.arguments.back();
+    CAPTURE(command);
+    CHECK(server_program(row.arguments) == row.program);
+  }
+}
+
+TEST_CASE("host.find_servers: roots that listen, one for each tree") {
+  Process master = server(100);
+  master.parent = 90;
+  master.arguments = {"gunicorn: master [app]"};
+  const FakeProc fake({{.pid = 1, .parent = 0, .arguments = {"/sbin/init"}},
+                       {.pid = 90, .arguments = {"sudo", "gunicorn", "app"}},
+                       master,
+                       {.pid = 101, .parent = 100, .arguments = {"gunicorn: worker [app]"}, .sockets = {900}},
+                       // Only the child listens, and between the two is a shell.
+                       {.pid = 200, .arguments = {"python3", "-m", "uvicorn", "a:a"}},
+                       {.pid = 201, .parent = 200, .arguments = {"sh", "-c", "x"}},
+                       {.pid = 202,
+                        .parent = 201,
+                        .arguments = {"uvicorn", "b:b"},
+                        .sockets = {901},
+                        .tcp = tcp_line("0100007F:0050", 901)},
+                       {.pid = 300, .arguments = {"uvicorn", "not:listening"}},
+                       {.pid = 400, .arguments = {"nginx"}, .sockets = {902}, .tcp = tcp_line(kAnyPort, 902)}});
+  const auto servers = find_servers(fake.proc());
+  REQUIRE(servers.size() == 2);
+  CHECK(servers[0].pid == 100);
+  CHECK(servers[0].command == "gunicorn: master [app]");
+  CHECK(servers[0].listen == Strings{"0.0.0.0:9999"});
+  CHECK(servers[1].pid == 200);
+}
+
+TEST_CASE("host.resolve_server: --pid, a root, a worker or any program that listens") {
+  Process custom = server(300, 902);
+  custom.arguments = {"python3", "server.py"};
+  const FakeProc fake(
+      {server(100), {.pid = 101, .parent = 100, .sockets = {900}, .tcp = tcp_line(kAnyPort, 900)}, custom});
+  for (const pid_t pid : {100, 101, 300}) {
+    CAPTURE(pid);
+    const auto found = resolve_server(fake.proc(), by_pid(pid));
+    REQUIRE(found);
+    CHECK(found->pid == pid);
+    CHECK(found->listen == Strings{"0.0.0.0:9999"});
+  }
+}
+
+TEST_CASE("host.resolve_server: --pid of no process, of a zombie, of a thread") {
+  const FakeProc fake({server(100), {.pid = 7, .state = "Z"}},
+                      {directory("55", {file("status", "Name:\tx\nTgid:\t100\n")})});
+  CHECK(failure(fake, by_pid(4242)).code == ErrorCode::kNoTarget);
+  CHECK(failure(fake, by_pid(4242)).what == "no process 4242");
+  CHECK(contains(failure(fake, by_pid(4242)).hint, "sudo monitor --pid 100    # 0.0.0.0:9999  "));
+  CHECK(failure(fake, by_pid(-1)).what == "no process -1");
+  CHECK(contains(failure(fake, by_pid(7)).what, "no process 7"));
+  CHECK(fake.proc().thread_group(55) == 100);
+  CHECK(fake.proc().thread_group(56) == std::nullopt);
+}
+
+TEST_CASE("host.resolve_server: --pid of a tree that does not listen says what was looked at") {
+  const FakeProc fake({{.pid = 123, .arguments = {"bash", "\x1b[2J\xff\\"}},
+                       {.pid = 124, .parent = 123, .sockets = {5}, .tcp = tcp_line(kAnyPort, 5, "01")},
+                       {.pid = 125, .parent = 124}});
+  const Error error = failure(fake, by_pid(123));
+  CHECK(error.code == ErrorCode::kNoTarget);
+  CHECK(error.what ==
+        "process 123 (bash \\x1b[2J\\xff\\\\) and its 2 descendants have no listening socket: looked at " +
+            (fake / "123/net/tcp, tcp6 and unix"));
+  CHECK_FALSE(error.hint.empty());
+  CHECK(contains(failure(fake, by_pid(124)).what, "and its 1 descendant have"));
+  CHECK(contains(failure(fake, by_pid(125)).what, "process 125 (python3) has no listening socket"));
+}
+
+TEST_CASE("host.resolve_server: a refusal is not taken for the absence of sockets") {
+  const FakeProc fake({server(100)});
+  fs::permissions(fake / "100/fd", fs::perms::none);
+  {
+    const Unprivileged now;
+    for (const ServerRequest& request : {by_pid(100), nothing_named()}) {
+      const Error error = failure(fake, request);
+      CHECK(error.code == ErrorCode::kNotPermitted);
+      CHECK(contains(error.what, "CAP_SYS_PTRACE"));
+      CHECK(contains(error.what, "process 100 (/usr/bin/python3 /usr/bin/uvicorn app:app)"));
+      CHECK(contains(error.hint, "sudo"));
+    }
+  }
+  fs::permissions(fake / "100/fd", fs::perms::owner_all);
+}
+
+TEST_CASE("host.resolve_server: --pid-file that leads to a server") {
+  const FakeProc fake({server(100)});
+  for (const char* content : {"100", "100\n", "  100 \r\n\n", "0100"}) {
+    CAPTURE(content);
+    const TempDirectory files({file("p", content)});
+    const auto found = resolve_server(fake.proc(), by_file(files / "p"));
+    REQUIRE(found);
+    CHECK(found->pid == 100);
+  }
+  const TempDirectory files({file("real", "100\n"), link("p", "real")});
+  CHECK(resolve_server(fake.proc(), by_file(files / "p")));
+}
+
+TEST_CASE("host.resolve_server: --pid-file with anything else in it") {
+  struct Row {
+    std::string content;
+    const char* says;
+  };
+  const std::vector<Row> rows = {
+      {"", "is empty"},
+      {" \n", "holds nothing but blanks"},
+      {"abc", "does not hold a pid but \"abc\""},
+      {"12x", "does not hold a pid but \"12x\""},
+      {"+12", "does not hold a pid"},
+      {"12\n13", "does not hold a pid but \"12\\x0a13\""},
+      {"1.5", "does not hold a pid"},
+      {"\x1b]0;x\x07", "does not hold a pid but \"\\x1b]0;x\\x07\""},
+      {std::string("12\0", 3), "does not hold a pid but \"12\\x00\""},
+      {"0", "holds \"0\", which no process can have"},
+      {"-5", "holds \"-5\", which no process can have"},
+      {"99999999999999999999", "which no process can have"},
+      {std::string(1 << 20, '1'), "holds more than a pid: it begins \"1111"},
+      {"4242", "names 4242: no process 4242"},
+      {"200", "names 200: process 200 (python3) has no listening socket"},
+  };
+  const FakeProc fake({server(100), {.pid = 200}});
+  for (const Row& row : rows) {
+    CAPTURE(row.says);
+    const TempDirectory files({file("p", row.content)});
+    const Error error = failure(fake, by_file(files / "p"));
+    CHECK(error.code == ErrorCode::kNoTarget);
+    CHECK(contains(error.what, "PID file " + (files / "p")));
+    CHECK(contains(error.what, row.says));
+    CHECK(error.what.size() < 1000);
+    CHECK_FALSE(error.hint.empty());
+  }
+}
+
+TEST_CASE("host.resolve_server: --pid-file that is no regular file, is missing or cannot be read") {
+  const FakeProc fake({server(100)});
+  const TempDirectory files({directory("d", {}), file("secret", "100"), link("dangling", "nothing")});
+  REQUIRE(::mkfifo((files / "fifo").c_str(), 0644) == 0);
+  CHECK(contains(failure(fake, by_file(files / "d")).what, "is a directory"));
+  CHECK(contains(failure(fake, by_file(files / "fifo")).what, "is not a regular file"));
+  CHECK(contains(failure(fake, by_file("/dev/zero")).what, "is not a regular file"));
+  for (const char* name : {"missing", "dangling", "secret/below"}) {
+    CAPTURE(name);
+    const Error error = failure(fake, by_file(files / name));
+    CHECK(error.code == ErrorCode::kNoTarget);
+    CHECK(error.what == "Proxy is not running (no PID file): " + (files / name) + " does not exist");
+  }
+  fs::permissions(files / "secret", fs::perms::none);
+  const Unprivileged now;
+  CHECK(contains(failure(fake, by_file(files / "secret")).what, "cannot be read: Permission denied"));
+}
+
+TEST_CASE("host.resolve_server: the default pid file") {
+  const FakeProc fake({server(100), {.pid = 200}});
+  const TempDirectory files({file("good", "100\n"), file("stale", "4242\n"), file("bad", "x")});
+  const auto with = [&](const char* name) {
+    return ServerRequest{.pid = {}, .pid_file = {}, .default_pid_file = files / name};
+  };
+  CHECK(resolve_server(fake.proc(), with("good")));
+  CHECK(resolve_server(fake.proc(), with("missing")));  // then the one server is looked for
+  CHECK(contains(failure(fake, with("stale")).what, "names 4242: no process 4242"));
+  CHECK(contains(failure(fake, with("stale")).hint, "sudo monitor --pid 100 "));
+  CHECK(contains(failure(fake, with("bad")).what, "does not hold a pid but \"x\""));
+  CHECK(contains(failure(fake, with("bad")).hint, "sudo monitor --pid 100 "));
+}
+
+TEST_CASE("host.resolve_server: nothing named and one, several or no server there") {
+  const FakeProc one({server(100), {.pid = 200}});
+  const auto found = resolve_server(one.proc(), nothing_named());
+  REQUIRE(found);
+  CHECK(found->pid == 100);
+
+  Process hostile = server(300);
+  hostile.arguments = {"uvicorn", "\x1b[31m\n  sudo reboot", std::string(500, 'a')};
+  hostile.unix_sockets = unix_line("00010000", "0001", 900, "/run/\x07x");
+  const FakeProc several({server(100), hostile});
+  const Error error = failure(several, nothing_named());
+  CHECK(error.code == ErrorCode::kNoTarget);
+  CHECK(contains(error.what, "2 servers"));
+  CHECK(contains(error.hint,
+                 "\n  sudo monitor --pid 100    # 0.0.0.0:9999  /usr/bin/python3 /usr/bin/uvicorn app:app\n"));
+  CHECK(contains(
+      error.hint,
+      "\n  sudo monitor --pid 300    # 0.0.0.0:9999, unix:/run/\\x07x  uvicorn \\x1b[31m\\x0a  sudo reboot aaa"));
+  CHECK(error.hint.size() < 400);
+
+  const FakeProc none(std::vector<Process>{{.pid = 200}, {.pid = 201, .arguments = {"uvicorn", "starting:up"}}});
+  CHECK(failure(none, nothing_named()).what ==
+        "Proxy is not running (no PID file): /nonexistent/logs/proxy.pid does not exist, and no uvicorn, gunicorn or "
+        "hypercorn process that listens was found among the 2 processes of " +
+            none.proc().path() + " (1 by that name listens nowhere)");
+}
+
+TEST_CASE("host.shown: any byte stays on one line of ASCII") {
+  for (int byte = 0; byte < 256; ++byte) {
+    CAPTURE(byte);
+    const std::string text = shown(std::string(1, static_cast<char>(byte)), 10);
+    for (const char c : text) {
+      CHECK((c >= ' ' && c <= '~'));
+    }
+    CHECK(text.size() == (byte == '\\' ? 2U : byte >= ' ' && byte <= '~' ? 1U : 4U));
+  }
+  CHECK(shown("abcdef", 6) == "abcdef");
+  CHECK(shown("abcdefg", 6) == "abcdef...");
+  CHECK(shown("abcd\x01", 6) == "abcd...");
+}
+
+}  // namespace monitor::testing

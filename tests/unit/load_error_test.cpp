@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator is told when the engine could not be loaded: what is missing, by name, and the right exit status.
+#include "session/load_error.h"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+
+namespace monitor {
+namespace {
+
+MachineState good_machine() {
+  return MachineState{"6.18.0", "", true, false};
+}
+
+bool says(const Error& error, std::string_view part) {
+  return error.what.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("load error: a missing capability is named") {
+  MachineState machine = good_machine();
+  machine.missing_capabilities = "CAP_BPF, CAP_PERFMON";
+  const Error error = explain_load_error("load the BPF programs", EPERM, "", machine);
+  CHECK(error.code == ErrorCode::kNotPermitted);
+  CHECK(says(error, "load the BPF programs: "));
+  CHECK(says(error, "CAP_BPF, CAP_PERFMON"));
+  CHECK(error.hint.find("sudo") != std::string::npos);
+}
+
+TEST_CASE("load error: what the kernel lacks is named") {
+  MachineState machine = good_machine();
+  machine.kernel_release = "5.4.0";
+  machine.has_btf = false;
+  Error error = explain_load_error("load the BPF programs", ENOENT, "", machine);
+  CHECK(error.code == ErrorCode::kUnsupported);
+  CHECK(says(error, "BTF"));
+  CHECK(says(error, "5.4.0"));
+
+  machine = good_machine();
+  machine.confidential = true;
+  error = explain_load_error("load the BPF programs", EPERM, "", machine);
+  CHECK(error.code == ErrorCode::kUnsupported);
+  CHECK(says(error, "lockdown"));
+
+  machine = good_machine();
+  machine.kernel_release = "6.1.0";
+  error = explain_load_error("load the BPF programs", ESRCH,
+                             "libbpf: prog 'on_received': failed to find kernel BTF type ID of 'sock_recv_length': -3",
+                             machine);
+  CHECK(error.code == ErrorCode::kUnsupported);
+  CHECK(says(error, "tracepoint sock_recv_length"));
+  CHECK(says(error, "6.1.0"));
+  CHECK(error.hint.find("6.3") != std::string::npos);
+}
+
+TEST_CASE("load error: refused though nothing is missing") {
+  const Error error = explain_load_error("load the BPF programs", EPERM, "", good_machine());
+  CHECK(error.code == ErrorCode::kNotPermitted);
+  CHECK(says(error, "seccomp"));
+}
+
+TEST_CASE("load error: anything else says the system's word and libbpf's") {
+  const Error error = explain_load_error("attach the BPF programs", ENOMEM, "libbpf: map 'x': failed", good_machine());
+  CHECK(error.code == ErrorCode::kFailed);
+  CHECK(says(error, "Cannot allocate memory"));
+  CHECK(says(error, "map 'x'"));
+  CHECK(error.hint.find("--verbose") != std::string::npos);
+}
+
+}  // namespace monitor

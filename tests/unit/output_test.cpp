@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+// The formats of the outputs, compared with the files in golden/, and the JSON with its schema.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "monitor/abi.h"
+#include "output/columns.h"
+#include "output/endpoints.h"
+#include "output/render.h"
+#include "output/text.h"
+#include "unit/example_snapshot.h"
+
+namespace monitor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using test::endpoint;
+using test::example_snapshot;
+using test::golden;
+
+constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+std::string replace_all(std::string text, std::string_view from, std::string_view to) {
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+std::string log_text(const Snapshot& snapshot) {
+  std::string text;
+  for (const std::string& line : render_log_lines(snapshot)) {
+    text += line;
+  }
+  return text;
+}
+
+Snapshot with_path(const std::string& path) {
+  Snapshot snapshot;
+  snapshot.endpoints = {endpoint("GET", path, 3)};
+  return snapshot;
+}
+
+// The line of the box that shows the only endpoint.
+std::string endpoint_line(const Snapshot& snapshot, bool unicode = true) {
+  const std::vector<std::string> lines = lines_of(render_box(snapshot, {.color = false, .unicode = unicode}));
+  REQUIRE(lines.size() == 15);
+  return lines[10];
+}
+
+std::string repeat(std::string_view text, std::size_t times) {
+  std::string repeated;
+  for (std::size_t i = 0; i < times; ++i) {
+    repeated += text;
+  }
+  return repeated;
+}
+
+Snapshot troubled_snapshot() {
+  Snapshot snapshot = example_snapshot();
+  snapshot.failed = 7;
+  snapshot.endpoints[1].failed = 7;
+  snapshot.endpoints[1].status = {3, 0, 108, 0, 2, 7};
+  snapshot.undercount = {{"gap", 1}, {"memory", 0}, {"tls", 2}};
+  return snapshot;
+}
+
+// Greatest values everywhere.
+Snapshot greatest_snapshot() {
+  Snapshot snapshot = troubled_snapshot();
+  for (std::uint64_t* figure :
+       {&snapshot.active, &snapshot.peak, &snapshot.total, &snapshot.failed, &snapshot.aborted, &snapshot.refused,
+        &snapshot.rejected, &snapshot.queue_depth, &snapshot.open_connections, &snapshot.peak_connections,
+        &snapshot.memory_bytes, &snapshot.undercount["gap"], &snapshot.endpoints[1].active}) {
+    *figure = kMost;
+  }
+  snapshot.threads = std::numeric_limits<unsigned>::max();
+  return snapshot;
+}
+
+// That the object has the properties that the schema names, all of them and no other, and so on downwards.
+void check_documented(const Json& value, const Json& schema, const std::string& where) {
+  CAPTURE(where);
+  if (value.is_array()) {
+    for (const Json& element : value) {
+      check_documented(element, schema.at("items"), where + "[]");
+    }
+  }
+  if (!value.is_object()) {
+    CHECK_MESSAGE(schema.contains("description"), "no description");
+    return;
+  }
+  CHECK(schema.at("additionalProperties") == false);
+  std::set<std::string> required;
+  if (schema.contains("required")) {
+    required = schema.at("required").get<std::set<std::string>>();
+  }
+  for (const std::string& key : required) {
+    CHECK_MESSAGE(value.contains(key), "missing: ", key);
+  }
+  for (const auto& [key, member] : value.items()) {
+    REQUIRE_MESSAGE(schema.at("properties").contains(key), "not in the schema: ", key);
+    CHECK_MESSAGE((required.empty() || required.count(key) == 1), "not required: ", key);
+    check_documented(member, schema.at("properties").at(key), where + "." + key);
+  }
+}
+
+TEST_CASE("output.box.as_specified") {
+  CHECK(render_box(example_snapshot(), {}) == golden("box.txt"));
+  CHECK(render_box(example_snapshot(), {.color = false, .unicode = false}) == golden("box_ascii.txt"));
+}
+
+TEST_CASE("output.box.nothing_in_flight") {
+  CHECK(render_box(Snapshot{}, {}) == golden("box_empty.txt"));
+}
+
+TEST_CASE("output.box.color_adds_only_color") {
+  const std::string colored = render_box(troubled_snapshot(), {.color = true});
+  CHECK(replace_all(colored, "\033", "<ESC>") == golden("box_color.txt"));
+  std::string plain = colored;
+  for (const char* code : {"\033[0m", "\033[1m", "\033[31m", "\033[33m"}) {
+    plain = replace_all(plain, code, "");
+  }
+  CHECK(plain == render_box(troubled_snapshot(), {}));
+}
+
+TEST_CASE("output.box.most_in_flight_first_methods_summed") {
+  Snapshot snapshot;
+  snapshot.endpoints = {endpoint("GET", "/a", 2), endpoint("GET", "/b", 5), endpoint("POST", "/a", 4),
+                        endpoint("GET", "/idle", 0), endpoint("GET", "/c", 5)};
+  const std::vector<ActivePath> paths = active_paths(snapshot);
+  REQUIRE(paths.size() == 3);
+  CHECK(paths[0].path == "/a");
+  CHECK(paths[0].active == 6);
+  CHECK(paths[1].path == "/b");
+  CHECK(paths[2].path == "/c");
+}
+
+TEST_CASE("output.box.two_thousand_endpoints_are_bounded") {
+  Snapshot snapshot;
+  for (unsigned i = 0; i < 2000; ++i) {
+    snapshot.endpoints.push_back(endpoint("GET", "/" + std::to_string(i), i + 1));
+  }
+  const std::vector<std::string> lines = lines_of(render_box(snapshot, {}));
+  CHECK(lines.size() == 14 + 20 + 1);
+  CHECK(lines[10] == "║    • /1999: 2000");
+  CHECK(lines[29] == "║    • /1980: 1981");
+  CHECK(lines[30] == "║    … and 1980 more");
+}
+
+TEST_CASE("output.box.long_paths_lose_their_middle") {
+  CHECK(endpoint_line(with_path("/" + std::string(48, 'a'))) ==
+        "║    • /" + std::string(22, 'a') + "…" + std::string(24, 'a') + ": 3");
+  CHECK(endpoint_line(with_path("/" + std::string(47, 'a'))) == "║    • /" + std::string(47, 'a') + ": 3");
+  CHECK(endpoint_line(with_path("/v1/" + std::string(100000, 'a') + "/end")) ==
+        "║    • /v1/" + std::string(19, 'a') + "…" + std::string(20, 'a') + "/end: 3");
+  CHECK(endpoint_line(with_path("/v1/" + std::string(100, 'a') + "/end"), false) ==
+        "|    * /v1/" + std::string(17, 'a') + "..." + std::string(20, 'a') + "/end: 3");
+}
+
+TEST_CASE("output.box.wide_characters_take_two_columns") {
+  CHECK(endpoint_line(with_path("/" + repeat("中", 100))) ==
+        "║    • /" + repeat("中", 11) + "…" + repeat("中", 12) + ": 3");
+  // One column short of a character: it is left out whole.
+  CHECK(endpoint_line(with_path(repeat("😀", 100))) == "║    • " + repeat("😀", 11) + "…" + repeat("😀", 12) + ": 3");
+  CHECK(endpoint_line(with_path("/" + repeat("中", 23))) == "║    • /" + repeat("中", 23) + ": 3");
+  CHECK(endpoint_line(with_path("/中"), false) == "|    * /\\xe4\\xb8\\xad: 3");
+}
+
+TEST_CASE("output.box.escapes_are_never_cut") {
+  // 47 columns of room beside the ellipsis: 23 before it and 24 after, each a whole number of escapes or less.
+  CHECK(endpoint_line(with_path("/" + std::string(100, '\1'))) ==
+        "║    • /" + repeat("\\x01", 5) + "…" + repeat("\\x01", 6) + ": 3");
+  CHECK(endpoint_line(with_path(std::string(100, '\\'))) ==
+        "║    • " + repeat("\\\\", 11) + "…" + repeat("\\\\", 12) + ": 3");
+}
+
+TEST_CASE("output.box.no_line_is_wider_than_58_columns") {
+  for (const bool unicode : {true, false}) {
+    for (const std::string& line : lines_of(render_box(greatest_snapshot(), {.color = false, .unicode = unicode}))) {
+      CAPTURE(line);
+      CHECK(text_columns(line) <= 58);
+    }
+  }
+}
+
+TEST_CASE("output.log.as_specified") {
+  CHECK(log_text(example_snapshot()) == golden("log_lines.txt"));
+  CHECK(render_log_lines(example_snapshot()).size() == 3);
+}
+
+TEST_CASE("output.log.nothing_in_flight") {
+  CHECK(log_text(Snapshot{}) ==
+        "[CONCURRENCY] Active: 0/0 | Total: 0 | Failed: 0 | Queue: 0 | Uptime: 0s\n"
+        "[ENDPOINTS] none\n"
+        "[SYSTEM] CPU: 0.0% | Memory: 0.0MB | Threads: 0\n");
+}
+
+TEST_CASE("output.text.uptime") {
+  CHECK(format_uptime(0) == "0s");
+  CHECK(format_uptime(59.999) == "59s");
+  CHECK(format_uptime(60) == "1m 0s");
+  CHECK(format_uptime(3600) == "1h 0m 0s");
+  CHECK(format_uptime(5025) == "1h 23m 45s");
+  CHECK(format_uptime(2 * 86400 + 5025) == "2d 1h 23m 45s");
+  CHECK(format_uptime(86400) == "1d 0h 0m 0s");
+  CHECK(format_uptime(-5) == "0s");
+  CHECK(format_uptime(std::nan("")) == "0s");
+  CHECK(format_uptime(-kInfinity) == "0s");
+  CHECK(format_uptime(kInfinity) == format_uptime(1e300));
+}
+
+TEST_CASE("output.figures.what_is_no_number_is_0") {
+  for (const double value : {std::nan(""), kInfinity, -kInfinity, -1.0, -0.0}) {
+    CAPTURE(value);
+    Snapshot snapshot = example_snapshot();
+    snapshot.cpu_percent = value;
+    snapshot.uptime_seconds = value;
+    snapshot.workers[0].cpu_percent = value;
+    CHECK(render_box(snapshot, {}).find("CPU: 0.0%") != std::string::npos);
+    CHECK(log_text(snapshot).find("CPU: 0.0%") != std::string::npos);
+    const std::string text = render_json(snapshot);
+    CHECK(text.find("-0") == std::string::npos);
+    const Json object = Json::parse(text);
+    CHECK(object["cpu_percent"] == 0.0);
+    CHECK(object["workers"][0]["cpu_percent"] == 0.0);
+  }
+  Snapshot snapshot;
+  snapshot.cpu_percent = std::numeric_limits<double>::max();
+  CHECK(Json::parse(render_json(snapshot))["cpu_percent"].is_number());
+  CHECK(log_text(snapshot).size() < 200);
+}
+
+TEST_CASE("output.json.as_specified") {
+  const std::string text = render_json(troubled_snapshot());
+  CHECK(text.find('\n') == std::string::npos);
+  CHECK(Json::parse(text).dump(2) + "\n" == golden("snapshot.json"));
+}
+
+TEST_CASE("output.json.the_seven_keys_come_first") {
+  const Json object = Json::parse(render_json(Snapshot{}));
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object.items()) {
+    keys.push_back(key);
+    CHECK((keys.size() > 7 || value.is_number()));
+  }
+  keys.resize(7);
+  CHECK(keys == std::vector<std::string>{"active_concurrent", "peak_concurrent", "total_requests", "failed_requests",
+                                         "queue_depth", "cpu_percent", "memory_mb"});
+}
+
+TEST_CASE("output.json.the_greatest_numbers_stay_exact") {
+  const Json object = Json::parse(render_json(greatest_snapshot()));
+  for (const char* key :
+       {"active_concurrent", "peak_concurrent", "total_requests", "failed_requests", "queue_depth", "open_connections",
+        "peak_connections", "aborted_requests", "refused_requests", "rejected_requests", "undercount"}) {
+    CAPTURE(key);
+    CHECK(object.at(key).get<std::uint64_t>() == kMost);
+  }
+  CHECK(object["endpoints"][1]["active"].get<std::uint64_t>() == kMost);
+  CHECK(object["memory_mb"].get<double>() == doctest::Approx(17592186044416.0));
+}
+
+TEST_CASE("output.json.every_key_is_in_the_schema_and_the_reverse") {
+  const Json schema = Json::parse(test::read_source_file("docs/schema/snapshot.schema.json"));
+  check_documented(Json::parse(render_json(troubled_snapshot())), schema, "$");
+  CHECK(schema.at("properties").size() == schema.at("required").size());
+  CHECK(schema.at("properties").at("schema_version").at("const") == 1);
+}
+
+TEST_CASE("output.json.every_figure_and_cause_is_documented_for_operators") {
+  const Json schema = Json::parse(test::read_source_file("docs/schema/snapshot.schema.json"));
+  const std::string page = test::read_source_file("docs/metrics.md");
+  for (const auto& [key, property] : schema.at("properties").items()) {
+    const Json type = property.value("type", "");
+    CHECK_MESSAGE(((type != "integer" && type != "number") || page.find("`" + key + "`") != std::string::npos), key);
+  }
+  const Json& causes = schema.at("properties").at("undercount_by_cause").at("properties");
+  CHECK(causes.size() == UNDERCOUNT_CAUSES);
+  for (const auto& [cause, property] : causes.items()) {
+    CHECK_MESSAGE(page.find("| `" + cause + "` |") != std::string::npos, cause);
+  }
+}
+
+}  // namespace
+}  // namespace monitor

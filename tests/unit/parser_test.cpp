@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parser over its cases, natively: whole, split in two at every place, byte by byte, with bodies looked at instead
+// of skipped, over windows full of old bytes, and with the window's end at an unreadable page.
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "parser/cases.h"
+
+namespace monitor {
+namespace {
+
+// A window whose last byte is the last one before an unreadable page: a load that runs past it faults.
+class GuardedWindow {
+ public:
+  GuardedWindow() {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    size_ = (sizeof(http1_window) + page - 1) / page * page + page;
+    memory_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(memory_ != MAP_FAILED);
+    char* const guard = static_cast<char*>(memory_) + size_ - page;
+    REQUIRE(mprotect(guard, page, PROT_NONE) == 0);
+    window_ = new (guard - sizeof(http1_window)) http1_window{};
+  }
+  GuardedWindow(const GuardedWindow&) = delete;
+  GuardedWindow& operator=(const GuardedWindow&) = delete;
+  ~GuardedWindow() { munmap(memory_, size_); }
+
+  http1_window& fill(int byte) {
+    std::memset(static_cast<void*>(window_), byte, sizeof(*window_));
+    return *window_;
+  }
+
+ private:
+  void* memory_ = nullptr;
+  std::size_t size_ = 0;
+  http1_window* window_ = nullptr;
+};
+
+std::string run(const trace_input& input, http1_window& window) {
+  auto result = std::make_unique<trace>();
+  trace_run(&input, &window, result.get());
+  return describe(*result, (input.options & TRACE_RESPONSES) != 0);
+}
+
+const std::vector<ParserCase>& cases() {
+  static const std::vector<ParserCase> all = read_parser_cases(MONITOR_SOURCE_DIR "/tests/cases");
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("parser: there are cases") {
+  CHECK(cases().size() > 60);
+}
+
+TEST_CASE("parser: whole") {
+  GuardedWindow window;
+  for (const ParserCase& c : cases()) {
+    CAPTURE(c.name);
+    CHECK(run(make_input(c, c.bytes.size(), 0), window.fill(0)) == c.expected);
+  }
+}
+
+TEST_CASE("parser: what the window held before does not matter") {
+  GuardedWindow window;
+  for (const ParserCase& c : cases()) {
+    for (const int old : std::initializer_list<int>{'\n', '\r', 'a', '0', ' ', 0xff}) {
+      CAPTURE(c.name);
+      CAPTURE(old);
+      CHECK(run(make_input(c, c.bytes.size(), 0), window.fill(old)) == c.expected);
+      CHECK(run(make_input(c, 3, 5), window.fill(old)) == c.expected);
+    }
+  }
+}
+
+TEST_CASE("parser: split in two at every place") {
+  GuardedWindow window;
+  for (const ParserCase& c : cases()) {
+    for (std::size_t at = 1; at < c.bytes.size(); ++at) {
+      CAPTURE(c.name);
+      CAPTURE(at);
+      REQUIRE(run(make_input(c, at, c.bytes.size()), window.fill('\n')) == c.expected);
+    }
+  }
+}
+
+TEST_CASE("parser: byte by byte, and in small pieces") {
+  GuardedWindow window;
+  for (const ParserCase& c : cases()) {
+    for (const std::size_t piece : std::initializer_list<std::size_t>{1, 2, 3, 7, 8, 9, 64, 191, 192, 193, 1023}) {
+      CAPTURE(c.name);
+      CAPTURE(piece);
+      CHECK(run(make_input(c, piece, piece), window.fill('\n')) == c.expected);
+    }
+  }
+}
+
+TEST_CASE("parser: a body looked at gives what a body skipped gives") {
+  GuardedWindow window;
+  for (const ParserCase& c : cases()) {
+    for (const std::size_t piece : {c.bytes.size(), std::size_t{1}, std::size_t{10}}) {
+      CAPTURE(c.name);
+      CAPTURE(piece);
+      CHECK(run(make_input(c, piece, piece, TRACE_LOOK), window.fill('\n')) == c.expected);
+    }
+  }
+}
+
+}  // namespace monitor

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+// Holds the shape of the source tree: who may include whom (docs: "One direction only"), how long a file may be, that
+// each names its licence. Each rule is a function from a tree to its violations, so that it is also shown one that
+// breaks it.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace monitor {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Tree = std::map<std::string, std::string>;  // path from the top → content
+using Violations = std::vector<std::string>;
+
+struct Include {
+  std::string file;
+  int line = 0;
+  std::string name;
+  bool for_bpf = false;  // only compiled where __bpf__ is defined
+};
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+std::vector<std::string> lines_of(const std::string& content) {
+  std::vector<std::string> lines;
+  std::istringstream stream(content);
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+// The directive and the rest of its line: "# include <a.h>" → {"include", " <a.h>"}; empty when it is none.
+std::pair<std::string, std::string> directive(const std::string& line) {
+  const std::size_t hash = line.find_first_not_of(" \t");
+  if (hash == std::string::npos || line[hash] != '#') {
+    return {};
+  }
+  const std::size_t begin = line.find_first_not_of(" \t", hash + 1);
+  if (begin == std::string::npos) {
+    return {};
+  }
+  std::size_t end = begin;
+  while (end < line.size() && line[end] >= 'a' && line[end] <= 'z') {
+    ++end;
+  }
+  return {line.substr(begin, end - begin), line.substr(end)};
+}
+
+// Follows #if … #endif as far as it takes to know what is for the BPF compiler alone.
+class BpfBranches {
+ public:
+  void see(const std::string& word, const std::string& rest) {
+    const bool negated = word == "ifndef" || contains(rest, "!");
+    const bool named = contains(rest, "__bpf__");
+    if (word == "if" || word == "ifdef" || word == "ifndef") {
+      branches_.push_back({named, named && !negated});
+    } else if (word == "elif" && !branches_.empty()) {
+      branches_.back() = {named, named && !negated};
+    } else if (word == "else" && !branches_.empty()) {
+      branches_.back().bpf = branches_.back().named && !branches_.back().bpf;
+    } else if (word == "endif" && !branches_.empty()) {
+      branches_.pop_back();
+    }
+  }
+  bool inside() const {
+    return std::any_of(branches_.begin(), branches_.end(), [](const Branch& branch) { return branch.bpf; });
+  }
+
+ private:
+  struct Branch {
+    bool named;
+    bool bpf;
+  };
+  std::vector<Branch> branches_;
+};
+
+std::vector<Include> includes_of(const std::string& file, const std::string& content) {
+  std::vector<Include> includes;
+  BpfBranches branches;
+  int number = 0;
+  for (const std::string& line : lines_of(content)) {
+    ++number;
+    const auto [word, rest] = directive(line);
+    branches.see(word, rest);
+    const std::size_t begin = rest.find_first_of("<\"");
+    const std::size_t end = begin == std::string::npos ? begin : rest.find_first_of(">\"", begin + 1);
+    if (word == "include" && end != std::string::npos) {
+      includes.push_back({file, number, rest.substr(begin + 1, end - begin - 1), branches.inside()});
+    }
+  }
+  return includes;
+}
+
+std::vector<Include> includes_of(const Tree& tree) {
+  std::vector<Include> all;
+  for (const auto& [file, content] : tree) {
+    const auto of_file = includes_of(file, content);
+    all.insert(all.end(), of_file.begin(), of_file.end());
+  }
+  return all;
+}
+
+std::string says(const Include& include, const std::string& why) {
+  return include.file + ":" + std::to_string(include.line) + ": includes " + include.name + ": " + why;
+}
+
+// The file of the tree that an include means; empty for one that is not ours.
+std::string resolve(const Tree& tree, const Include& include) {
+  const std::string beside = include.file.substr(0, include.file.rfind('/') + 1);
+  for (const std::string& folder : {beside, std::string("userspace/"), std::string("bpf/"), std::string("include/"),
+                                    std::string("tests/"), std::string("vmlinux/")}) {
+    std::string path = fs::path(folder + include.name).lexically_normal().generic_string();
+    if (tree.contains(path)) {
+      return path;
+    }
+  }
+  return "";
+}
+
+// "userspace/host/procfs.h" → "host"; "main.cpp" for the program itself; empty outside userspace/.
+std::string layer_of(const std::string& file) {
+  constexpr std::string_view kTop = "userspace/";
+  return file.starts_with(kTop) ? file.substr(kTop.size(), file.find('/', kTop.size()) - kTop.size()) : "";
+}
+
+Violations wrong_layer(const Tree& tree) {
+  const std::map<std::string, std::set<std::string>> allowed = {
+      {"base", {"base"}},
+      {"model", {"base", "model"}},
+      {"host", {"base", "model", "host"}},
+      {"session", {"base", "model", "session"}},
+      {"output", {"base", "model", "output"}},
+      {"cli", {"base", "model", "host", "session", "output", "cli"}},
+      {"main.cpp", {"cli"}},
+  };
+  Violations found;
+  for (const Include& include : includes_of(tree)) {
+    const std::string from = layer_of(include.file);
+    if (from.empty()) {
+      continue;
+    }
+    const auto may = allowed.find(from);
+    if (may == allowed.end()) {
+      found.push_back(include.file + ": userspace/" + from + " is none of the known folders");
+      continue;
+    }
+    const std::string target = resolve(tree, include);
+    const std::string to = layer_of(target);
+    if (!to.empty() && !may->second.contains(to)) {
+      found.push_back(says(include, from + " may not include " + to));
+    }
+    if (target.starts_with("bpf/") || target.starts_with("tests/") || target.starts_with("vmlinux/")) {
+      found.push_back(says(include, "userspace meets the kernel side in monitor/abi.h only"));
+    }
+  }
+  return found;
+}
+
+Violations kernel_side_looks_up(const Tree& tree) {
+  Violations found;
+  for (const Include& include : includes_of(tree)) {
+    const std::string target = resolve(tree, include);
+    const bool below = include.file.starts_with("bpf/") || include.file.starts_with("include/");
+    if (below && (target.starts_with("userspace/") || target.starts_with("tests/"))) {
+      found.push_back(says(include, "the kernel side knows nothing of " + target.substr(0, target.find('/') + 1)));
+    }
+    if (include.file.starts_with("include/") && target.starts_with("bpf/")) {
+      found.push_back(says(include, "include/ stands on nothing of ours"));
+    }
+  }
+  return found;
+}
+
+Violations libbpf_outside_session(const Tree& tree) {
+  Violations found;
+  for (const Include& include : includes_of(tree)) {
+    const std::string layer = layer_of(include.file);
+    if (layer.empty() || layer == "session") {
+      continue;
+    }
+    if (include.name.starts_with("bpf/") || include.name.ends_with(".skel.h")) {
+      found.push_back(says(include, "only session/ uses libbpf and the skeleton"));
+    }
+    if (include.name == "monitor/abi.h") {
+      found.push_back(says(include, "only bpf/ and session/ share the ABI"));
+    }
+  }
+  return found;
+}
+
+// The headers that also compile natively: every .h of bpf/ that is not a .bpf.h, and these for certain.
+Violations impure_headers(const Tree& tree) {
+  std::set<std::string> pure = {"bpf/pure.h", "bpf/http1.h", "bpf/http1_request_line.h", "bpf/path_fold.h"};
+  for (const auto& [path, content] : tree) {
+    if (path.starts_with("bpf/") && path.ends_with(".h") && !path.ends_with(".bpf.h")) {
+      pure.insert(path);
+    }
+  }
+  Violations found;
+  for (const std::string& header : pure) {
+    const auto file = tree.find(header);
+    if (file == tree.end()) {
+      found.push_back(header + ": is expected to be there");
+      continue;
+    }
+    for (const Include& include : includes_of(header, file->second)) {
+      // linux/types.h of the UAPI only names types (__u64), natively as well.
+      const bool of_kernel = include.name == "vmlinux.h" || include.name.ends_with(".bpf.h") ||
+                             include.name.starts_with("bpf/") || include.name.starts_with("asm/") ||
+                             (include.name.starts_with("linux/") && include.name != "linux/types.h");
+      if (of_kernel && !include.for_bpf) {
+        found.push_back(
+            says(include, "a kernel header outside #ifdef __bpf__ in a header that is also built natively"));
+      }
+    }
+  }
+  return found;
+}
+
+Violations include_cycles(const Tree& tree) {
+  std::map<std::string, std::set<std::string>> edges;
+  for (const Include& include : includes_of(tree)) {
+    edges[include.file].insert(resolve(tree, include));
+  }
+  Violations found;
+  std::set<std::string> done;
+  std::vector<std::string> path;
+  const std::function<void(const std::string&)> visit = [&](const std::string& file) {
+    const auto on_path = std::find(path.begin(), path.end(), file);
+    if (on_path != path.end()) {
+      std::string cycle;
+      std::for_each(on_path, path.end(), [&](const std::string& step) { cycle += step + " → "; });
+      found.push_back("include cycle: " + cycle + file);
+      return;
+    }
+    if (file.empty() || !done.insert(file).second) {
+      return;
+    }
+    path.push_back(file);
+    for (const std::string& target : edges[file]) {
+      visit(target);
+    }
+    path.pop_back();
+  };
+  for (const auto& [file, content] : tree) {
+    visit(file);
+  }
+  return found;
+}
+
+Violations too_long(const Tree& tree) {
+  constexpr std::size_t kMost = 500;
+  const std::map<std::string, std::size_t> exceptions = {
+      {"userspace/main.cpp", 39},   // fits on a screen
+      {"vmlinux/vmlinux.h", 2000},  // a list of types
+  };
+  Violations found;
+  for (const auto& [file, content] : tree) {
+    const auto exception = exceptions.find(file);
+    const std::size_t most = exception == exceptions.end() ? kMost : exception->second;
+    const std::size_t lines = lines_of(content).size();
+    if (lines > most) {
+      found.push_back(file + ": " + std::to_string(lines) + " lines, at most " + std::to_string(most) + " allowed");
+    }
+  }
+  return found;
+}
+
+Violations without_licence(const Tree& tree) {
+  Violations found;
+  for (const auto& [file, content] : tree) {
+    std::vector<std::string> lines = lines_of(content);
+    lines.resize(std::min<std::size_t>(lines.size(), 3));
+    if (std::none_of(lines.begin(), lines.end(),
+                     [](const std::string& line) { return contains(line, "SPDX-License-Identifier: "); })) {
+      found.push_back(file + ": no SPDX-License-Identifier in its first 3 lines");
+    }
+  }
+  return found;
+}
+
+// The sources as they are on disk; what is built, hidden or cached is none.
+Tree read_tree(const fs::path& top) {
+  const std::set<std::string> kinds = {".h", ".cpp", ".c", ".py", ".sh"};
+  Tree tree;
+  for (const char* folder : {"bpf", "userspace", "include", "tests", "vmlinux"}) {
+    for (auto entry = fs::recursive_directory_iterator(top / folder); entry != fs::recursive_directory_iterator();
+         ++entry) {
+      const std::string name = entry->path().filename().string();
+      if (entry->is_directory() && (name == "build" || name == "__pycache__" || name.front() == '.')) {
+        entry.disable_recursion_pending();
+      } else if (entry->is_regular_file() && kinds.contains(entry->path().extension().string())) {
+        std::ifstream file(entry->path(), std::ios::binary);
+        tree[entry->path().lexically_relative(top).generic_string()] =
+            std::string(std::istreambuf_iterator<char>(file), {});
+      }
+    }
+  }
+  return tree;
+}
+
+std::string joined(const Violations& violations) {
+  std::string text;
+  for (const std::string& violation : violations) {
+    text += violation + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("structure.tree: the sources hold every rule") {
+  const Tree tree = read_tree(MONITOR_SOURCE_DIR);
+  REQUIRE(tree.count("userspace/main.cpp") == 1);
+  REQUIRE(tree.count("bpf/engine.bpf.c") == 1);
+  CHECK(joined(wrong_layer(tree)) == "");
+  CHECK(joined(kernel_side_looks_up(tree)) == "");
+  CHECK(joined(libbpf_outside_session(tree)) == "");
+  CHECK(joined(impure_headers(tree)) == "");
+  CHECK(joined(include_cycles(tree)) == "");
+  CHECK(joined(too_long(tree)) == "");
+  CHECK(joined(without_licence(tree)) == "");
+}
+
+TEST_CASE("structure.rules: each finds what breaks it, and says where") {
+  const Tree host = {{"userspace/output/box.h", ""}, {"userspace/host/a.cpp", "\n#include \"output/box.h\"\n"}};
+  CHECK(joined(wrong_layer(host)) == "userspace/host/a.cpp:2: includes output/box.h: host may not include output\n");
+  CHECK(wrong_layer({{"userspace/cli/c.h", ""}, {"userspace/model/a.h", "# include <../cli/c.h>"}}).size() == 1);
+  CHECK(wrong_layer({{"userspace/cli/c.h", ""}, {"userspace/model/a.h", "#include \"../cli/c.h\""}}).size() == 1);
+  CHECK(wrong_layer({{"userspace/cli/c.h", ""}, {"userspace/main.cpp", "#include \"cli/c.h\""}}).empty());
+  CHECK(wrong_layer({{"userspace/host/c.h", ""}, {"userspace/main.cpp", "#include \"host/c.h\""}}).size() == 1);
+  CHECK(wrong_layer({{"userspace/new/a.cpp", "#include <string>"}}).size() == 1);
+  CHECK(wrong_layer({{"bpf/http1.h", ""}, {"userspace/session/a.cpp", "#include \"http1.h\""}}).size() == 1);
+  CHECK(wrong_layer({{"userspace/session/a.cpp", "// #include \"output/box.h\""}, {"userspace/output/box.h", ""}})
+            .empty());
+
+  CHECK(kernel_side_looks_up({{"bpf/a.h", "#include \"base/fd.h\""}, {"userspace/base/fd.h", ""}}).size() == 1);
+  CHECK(kernel_side_looks_up({{"include/monitor/a.h", "#include \"pure.h\""}, {"bpf/pure.h", ""}}).size() == 1);
+
+  CHECK(libbpf_outside_session({{"userspace/cli/a.cpp", "#include <bpf/libbpf.h>"}}).size() == 1);
+  CHECK(libbpf_outside_session({{"userspace/output/a.cpp", "#include \"engine.skel.h\""}}).size() == 1);
+  CHECK(libbpf_outside_session({{"userspace/host/a.cpp", "#include <monitor/abi.h>"}}).size() == 1);
+  CHECK(
+      libbpf_outside_session({{"userspace/session/a.cpp", "#include <bpf/bpf.h>\n#include <monitor/abi.h>"}}).empty());
+
+  CHECK(joined(include_cycles({{"bpf/a.h", "#include \"b.h\""}, {"bpf/b.h", "#include \"a.h\""}})) ==
+        "include cycle: bpf/a.h → bpf/b.h → bpf/a.h\n");
+  CHECK(include_cycles(
+            {{"bpf/a.h", "#include \"b.h\"\n#include \"c.h\""}, {"bpf/b.h", "#include \"c.h\""}, {"bpf/c.h", ""}})
+            .empty());
+
+  std::string lines;
+  for (int i = 0; i < 501; ++i) {
+    lines += "\n";
+  }
+  CHECK(joined(too_long({{"tests/a.py", lines}})) == "tests/a.py: 501 lines, at most 500 allowed\n");
+  CHECK(too_long({{"tests/a.py", lines.substr(1)}, {"vmlinux/vmlinux.h", lines}}).empty());
+  CHECK(too_long({{"userspace/main.cpp", lines.substr(0, 40)}}).size() == 1);
+
+  CHECK(without_licence({{"bpf/a.h", "\n\n\n// SPDX-License-Identifier: Apache-2.0\n"}, {"bpf/b.h", ""}}).size() == 2);
+  CHECK(without_licence({{"tests/a.sh", "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"}}).empty());
+}
+
+TEST_CASE("structure.rules: kernel headers in a pure header") {
+  const auto impure = [](const std::string& content) {
+    return impure_headers({{"bpf/pure.h", content},
+                           {"bpf/http1.h", ""},
+                           {"bpf/http1_fields.h", ""},
+                           {"bpf/http1_request_line.h", ""},
+                           {"bpf/path_fold.h", ""}});
+  };
+  CHECK(impure_headers({}).size() == 5);
+  CHECK(impure_headers({{"bpf/new.h", "#include \"vmlinux.h\""}, {"bpf/x.bpf.h", "#include \"vmlinux.h\""}}).size() ==
+        5);
+  CHECK(impure("#include \"vmlinux.h\"").size() == 1);
+  CHECK(impure("#ifdef __bpf__\n#include \"vmlinux.h\"\n#else\n#include <stdint.h>\n#endif").empty());
+  CHECK(impure("#ifdef __bpf__\n#else\n#include <linux/bpf.h>\n#endif").size() == 1);
+  CHECK(impure("#include <linux/types.h>").empty());
+  CHECK(impure("#ifndef __bpf__\n#include \"maps.bpf.h\"\n#endif").size() == 1);
+  CHECK(impure("#if defined(__bpf__)\n#ifdef X\n#include <bpf/bpf_helpers.h>\n#endif\n#endif").empty());
+  CHECK(impure("#ifdef __bpf__\n#endif\n#include <bpf/bpf_helpers.h>").size() == 1);
+}
+
+}  // namespace monitor
