@@ -72,7 +72,7 @@ TEST_CASE("kernel: nothing stays behind") {
     CHECK(engine->profile() == "socket");
     std::set<std::uint32_t> added;
     for (const std::uint32_t id : all_links()) {
-      if (links_before.count(id) == 0) {
+      if (!links_before.contains(id)) {
         added.insert(id);
         const int fd = bpf_link_get_fd_by_id(id);
         bpf_link_info info{};

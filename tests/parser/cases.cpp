@@ -68,6 +68,24 @@ std::string unescape(const std::string& text, const std::string& file, int line)
   return bytes;
 }
 
+// A block's first line, "```kind": whether the events follow, and if not, what the bytes are.
+bool begins_events(const std::string& kind, ParserCase& here, const std::string& file, int line) {
+  if (kind == "events") {
+    return true;
+  }
+  if (kind.starts_with("response")) {
+    here.options = TRACE_RESPONSES;
+    here.method = kind == "response to HEAD"      ? HTTP1_HEAD_METHOD
+                  : kind == "response to CONNECT" ? HTTP1_CONNECT_METHOD
+                                                  : HTTP1_OTHER_METHOD;
+  } else if (kind == "request raw") {
+    here.options = 0;
+  } else if (kind != "request") {
+    malformed(file, line, "an unknown kind of block: " + kind);
+  }
+  return false;
+}
+
 void read_file(const std::filesystem::path& path, std::vector<ParserCase>& cases) {
   const std::string file = path.filename().string();
   std::ifstream in(path);
@@ -76,29 +94,13 @@ void read_file(const std::filesystem::path& path, std::vector<ParserCase>& cases
   for (int line = 1; std::getline(in, text); ++line) {
     if (text.starts_with("## ")) {
       cases.push_back({file + ": " + text.substr(3), TRACE_FOLD, HTTP1_OTHER_METHOD, "", ""});
+    } else if (text == "```") {
       part = Part::kProse;
     } else if (text.starts_with("```")) {
-      const std::string kind = text.substr(3);
-      if (kind.empty()) {
-        part = Part::kProse;
-      } else if (cases.empty()) {
+      if (cases.empty()) {
         malformed(file, line, "a block before the first case");
-      } else if (kind == "events") {
-        part = Part::kEvents;
-      } else {
-        part = Part::kBytes;
-        ParserCase& here = cases.back();
-        if (kind.starts_with("response")) {
-          here.options = TRACE_RESPONSES;
-          here.method = kind == "response to HEAD"      ? HTTP1_HEAD_METHOD
-                        : kind == "response to CONNECT" ? HTTP1_CONNECT_METHOD
-                                                        : HTTP1_OTHER_METHOD;
-        } else if (kind == "request raw") {
-          here.options = 0;
-        } else if (kind != "request") {
-          malformed(file, line, "an unknown kind of block: " + kind);
-        }
       }
+      part = begins_events(text.substr(3), cases.back(), file, line) ? Part::kEvents : Part::kBytes;
     } else if (part == Part::kBytes) {
       cases.back().bytes += unescape(text, file, line);
     } else if (part == Part::kEvents) {

@@ -42,10 +42,10 @@ TEST_CASE("abi: keys and values of the maps") {
 
 TEST_CASE("abi: no padding that the compiler chose") {
   CHECK(sizeof(monitor_endpoint_key) == 2 + 1 + 1 + 1 + 1 + MONITOR_METHOD_SIZE + MONITOR_PATH_SIZE);
-  CHECK(sizeof(monitor_target) == 8 * (6 + UNDERCOUNT_CAUSES));
+  CHECK(sizeof(monitor_target) == sizeof(std::uint64_t) * (6 + UNDERCOUNT_CAUSES));
   CHECK(sizeof(monitor_process) == 8);
   CHECK(sizeof(monitor_worker) == 24);
-  CHECK(sizeof(monitor_endpoint) == 8 * 12 + sizeof(monitor_endpoint_key));
+  CHECK(sizeof(monitor_endpoint) == sizeof(std::uint64_t) * 12 + sizeof(monitor_endpoint_key));
   CHECK(sizeof(monitor_socket) == 8 * 2 + 4 * 3 + 2 + 1 + 1 + 2 + 2 * 3 + 16);
   CHECK(sizeof(monitor_live) == 8 + 4 * MONITOR_RING);
   CHECK(sizeof(monitor_correction) == 16);

@@ -90,7 +90,7 @@ struct Hostile {
 };
 
 TEST_CASE("output.hostile.sequences") {
-  const Hostile cases[] = {
+  const std::vector<Hostile> cases = {
       {"terminal escape", "\033[2J\033]0;x\a", "\\x1b[2J\\x1b]0;x\\x07"},
       {"newline", "\r\n[SYSTEM]", "\\x0d\\x0a[SYSTEM]"},
       {"backslash", "\\x41\\", "\\\\x41\\\\"},

@@ -113,10 +113,11 @@ void check_documented(const Json& value, const Json& schema, const std::string& 
   for (const std::string& key : required) {
     CHECK_MESSAGE(value.contains(key), "missing: ", key);
   }
-  for (const auto& [key, member] : value.items()) {
+  for (const auto& member : value.items()) {
+    const std::string& key = member.key();
     REQUIRE_MESSAGE(schema.at("properties").contains(key), "not in the schema: ", key);
-    CHECK_MESSAGE((required.empty() || required.count(key) == 1), "not required: ", key);
-    check_documented(member, schema.at("properties").at(key), where + "." + key);
+    CHECK_MESSAGE((required.empty() || required.contains(key)), "not required: ", key);
+    check_documented(member.value(), schema.at("properties").at(key), where + "." + key);
   }
 }
 
@@ -286,13 +287,15 @@ TEST_CASE("output.json.every_key_is_in_the_schema_and_the_reverse") {
 TEST_CASE("output.json.every_figure_and_cause_is_documented_for_operators") {
   const Json schema = Json::parse(test::read_source_file("docs/schema/snapshot.schema.json"));
   const std::string page = test::read_source_file("docs/metrics.md");
-  for (const auto& [key, property] : schema.at("properties").items()) {
-    const Json type = property.value("type", "");
+  for (const auto& property : schema.at("properties").items()) {
+    const std::string& key = property.key();
+    const Json type = property.value().value("type", "");
     CHECK_MESSAGE(((type != "integer" && type != "number") || page.find("`" + key + "`") != std::string::npos), key);
   }
   const Json& causes = schema.at("properties").at("undercount_by_cause").at("properties");
   CHECK(causes.size() == UNDERCOUNT_CAUSES);
-  for (const auto& [cause, property] : causes.items()) {
+  for (const auto& property : causes.items()) {
+    const std::string& cause = property.key();
     CHECK_MESSAGE(page.find("| `" + cause + "` |") != std::string::npos, cause);
   }
 }

@@ -14,8 +14,8 @@
 namespace monitor {
 
 struct EndpointCounters {
-  std::string method;  // bytes as the client sent them, may be hostile; empty for "(other)" and its like
-  std::string path;    // the same; without query, folded unless --raw-paths
+  std::string method;     // bytes as the client sent them, may be hostile; empty for "(other)" and its like
+  std::string path;       // the same; without query, folded unless --raw-paths
   bool path_cut = false;  // the client's path was longer than what is kept
   std::uint64_t active = 0;
   std::uint64_t peak = 0;
@@ -45,11 +45,11 @@ struct Counters {
 
 // What the kernel's own list of the server's sockets says at one look.
 struct SocketsLook {
-  std::uint64_t open_connections = 0;  // accepted and not closed, idle ones too
-  std::uint64_t accept_queue = 0;      // waiting in the accept queues, each listener once
-  std::uint64_t unread = 0;            // accepted, no request in flight, bytes unread
-  std::vector<std::string> listen;     // "127.0.0.1:9999", "[::]:80", sorted, unique
-  std::vector<pid_t> listeners;    // processes that hold a listening socket, sorted
+  std::uint64_t open_connections = 0;       // accepted and not closed, idle ones too
+  std::uint64_t accept_queue = 0;           // waiting in the accept queues, each listener once
+  std::uint64_t unread = 0;                 // accepted, no request in flight, bytes unread
+  std::vector<std::string> listen;          // "127.0.0.1:9999", "[::]:80", sorted, unique
+  std::vector<pid_t> listeners;             // processes that hold a listening socket, sorted
   std::vector<std::uint16_t> listen_ports;  // TCP ports, sorted, unique
 };
 

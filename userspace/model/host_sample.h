@@ -13,15 +13,15 @@ namespace monitor {
 struct ProcessSample {
   pid_t pid = 0;
   pid_t parent = 0;
-  double start_seconds = 0;       // since boot; with the pid it identifies a process for good
-  double cpu_seconds = 0;         // user + system so far
+  double start_seconds = 0;        // since boot; with the pid it identifies a process for good
+  double cpu_seconds = 0;          // user + system so far
   std::uint64_t memory_bytes = 0;  // resident
   unsigned threads = 0;
 };
 
 struct HostSample {
-  double at_seconds = 0;  // monotonic clock, since boot (CLOCK_BOOTTIME): the same base as start_seconds
-  std::string command;    // of the root process, its arguments joined by spaces
+  double at_seconds = 0;                 // monotonic clock, since boot (CLOCK_BOOTTIME): the same base as start_seconds
+  std::string command;                   // of the root process, its arguments joined by spaces
   std::vector<ProcessSample> processes;  // the root first, then its descendants by pid
 };
 

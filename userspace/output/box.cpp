@@ -18,7 +18,7 @@ constexpr std::size_t kColumns = 58;
 constexpr std::size_t kMaxEndpoints = 20;
 
 // ANSI select-graphic-rendition codes.
-constexpr std::string_view kPlain = "";
+constexpr std::string_view kPlain;
 constexpr std::string_view kBold = "1";
 constexpr std::string_view kRed = "31";
 constexpr std::string_view kYellow = "33";

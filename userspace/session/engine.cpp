@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -23,20 +24,20 @@
 namespace monitor {
 namespace {
 
-// libbpf's print callback has no context to pass: what it said last, for the error that follows, and whether to show
-// it.
-thread_local std::string last_words;
-thread_local bool show_words = false;
+// What libbpf said last, for the error that follows, and whether to show it. Its print callback is one for the whole
+// process and is given no context, so these cannot be members.
+thread_local std::string last_words;   // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+thread_local bool show_words = false;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
 
 __attribute__((format(printf, 2, 0))) int hear_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
-  char text[512];
-  const int length = std::vsnprintf(text, sizeof(text), format, arguments);
+  std::array<char, 512> text{};
+  const int length = std::vsnprintf(text.data(), text.size(), format, arguments);
   if (show_words) {
-    std::fputs(text, stderr);
+    std::fputs(text.data(), stderr);
   }
   // The first warning names what failed; the ones behind it only that it did.
   if (level == LIBBPF_WARN && last_words.empty()) {
-    last_words = text;
+    last_words = text.data();
     std::replace(last_words.begin(), last_words.end(), '\n', ' ');
     while (!last_words.empty() && last_words.back() == ' ') {
       last_words.pop_back();

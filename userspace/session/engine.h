@@ -28,6 +28,8 @@ class Engine {
   // lacks. Counts nothing until a target is added.
   static Result<Engine> load(const EngineOptions& options);
 
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
   ~Engine();

@@ -36,15 +36,15 @@ struct Engine::State {
   std::string profile = "socket";
   std::array<TargetState, MONITOR_MAX_TARGETS> targets;
 
-  engine_bpf& bpf() { return *skeleton; }
+  engine_bpf& bpf() const { return *skeleton; }
 };
 
 // How often the kernel dropped an event because its program was interrupted by another run of itself on that CPU,
 // over all programs of the engine.
-Result<std::uint64_t> recursion_misses(engine_bpf& skeleton);
+Result<std::uint64_t> recursion_misses(engine_bpf& bpf);
 
 // Compares what is counted as in flight with the live records, and takes out what two looks in a row found no record
 // for (a lost event). Does nothing unless events were lost since the counters were last found right.
-Status reconcile(engine_bpf& skeleton, unsigned target, TargetState& state, std::uint64_t misses);
+Status reconcile(engine_bpf& bpf, unsigned target, TargetState& state, std::uint64_t misses);
 
 }  // namespace monitor

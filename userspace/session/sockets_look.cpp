@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <set>
 
@@ -19,10 +20,11 @@ constexpr std::uint8_t kClose = 7;
 constexpr std::uint8_t kListen = 10;
 
 std::string listen_address(const monitor_socket& socket) {
-  char text[INET6_ADDRSTRLEN] = "";
-  inet_ntop(socket.family, socket.local_address, text, sizeof(text));
+  std::array<char, INET6_ADDRSTRLEN> buffer{};
+  inet_ntop(socket.family, socket.local_address, buffer.data(), buffer.size());
+  const std::string text = buffer.data();
   const std::string port = std::to_string(socket.local_port);
-  return socket.family == AF_INET6 ? "[" + std::string(text) + "]:" + port : std::string(text) + ":" + port;
+  return socket.family == AF_INET6 ? "[" + text + "]:" + port : text + ":" + port;
 }
 
 // Whether the server accepted it. What nothing was read from has no record: then its port tells.
