@@ -71,6 +71,66 @@ EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monito
   return counters;
 }
 
+Result<monitor_endpoint> read_slot(engine_bpf& bpf, std::uint32_t id) {
+  monitor_endpoint endpoint{};
+  if (bpf_map_lookup_elem(bpf_map__fd(bpf.maps.endpoint_table), &id, &endpoint) != 0) {
+    return system_error(errno, "read the map endpoint_table");
+  }
+  return endpoint;
+}
+
+// Requests that paths which only ever got 404 have handed over to "(not found)".
+Result<std::uint64_t> evicted_requests(engine_bpf& bpf, unsigned target) {
+  monitor_target_settings settings{};
+  if (bpf_map_lookup_elem(bpf_map__fd(bpf.maps.target_settings), &target, &settings) != 0) {
+    return system_error(errno, "read the map target_settings");
+  }
+  const Result<monitor_endpoint> slot = read_slot(bpf, settings.special[SPECIAL_NOT_FOUND]);
+  if (!slot) {
+    return slot.error();
+  }
+  return slot->completed;
+}
+
+// One walk over the target's endpoints.
+Status walk_endpoints(engine_bpf& bpf, unsigned target, std::vector<EndpointCounters>& endpoints) {
+  endpoints.clear();
+  return for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
+      bpf.maps.endpoint_index, [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
+        if (key.target != target) {
+          return;
+        }
+        const Result<monitor_endpoint> endpoint = read_slot(bpf, ref.id);
+        if (!endpoint || endpoint->word >> 32 != ref.generation) {
+          return;  // evicted since: "(not found)" has its counts
+        }
+        if (key.method_length != 0 || !counted_nothing(*endpoint)) {
+          endpoints.push_back(endpoint_counters(key, *endpoint));
+        }
+      });
+}
+
+// The target's endpoints. An endpoint that is evicted while they are walked would be counted twice, or not at all: they
+// are then walked again. Under a flood of 404s the last of a few walks has to do.
+Status read_endpoints(engine_bpf& bpf, unsigned target, std::vector<EndpointCounters>& endpoints) {
+  constexpr int kMostWalks = 8;
+  Result<std::uint64_t> before = evicted_requests(bpf, target);
+  for (int walk = 0; walk < kMostWalks; ++walk) {
+    if (!before) {
+      return std::move(before).error();
+    }
+    if (Status status = walk_endpoints(bpf, target, endpoints); !status) {
+      return status;
+    }
+    Result<std::uint64_t> after = evicted_requests(bpf, target);
+    if (after && *after == *before) {
+      break;
+    }
+    before = std::move(after);
+  }
+  return Ok{};
+}
+
 }  // namespace
 
 Result<std::uint64_t> recursion_misses(engine_bpf& bpf) {
@@ -104,23 +164,11 @@ Result<Counters> Engine::read(unsigned target) {
 
   // The endpoints before the target: what is in flight is then never less than what they say of a request that began
   // in between, and the total, which is their sum, is what it was when they were read.
-  const int table = bpf_map__fd(bpf.maps.endpoint_table);
-  Status status = for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
-      bpf.maps.endpoint_index, [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
-        monitor_endpoint endpoint{};
-        if (key.target != target || bpf_map_lookup_elem(table, &ref.id, &endpoint) != 0 ||
-            endpoint.word >> 32 != ref.generation) {
-          return;  // another target's, or evicted since: "(not found)" has its counts
-        }
-        if (key.method_length != 0 || !counted_nothing(endpoint)) {
-          counters.endpoints.push_back(endpoint_counters(key, endpoint));
-        }
-      });
-  if (!status) {
+  if (Status status = read_endpoints(bpf, target, counters.endpoints); !status) {
     return std::move(status).error();
   }
   const int worker_table = bpf_map__fd(bpf.maps.workers);
-  status = for_each_entry<std::uint32_t, monitor_process>(
+  Status status = for_each_entry<std::uint32_t, monitor_process>(
       bpf.maps.processes, [&](std::uint32_t pid, const monitor_process& process) {
         monitor_worker counted{};
         if (process.target == target && bpf_map_lookup_elem(worker_table, &process.worker, &counted) == 0 &&
