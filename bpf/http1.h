@@ -393,10 +393,15 @@ PURE_INLINE bool http1_skip_fields(struct http1_window *w)
 		__u64 marks = bytes_equal(window_word(w, scan), '\n');
 
 		if (!marks) {
+			/* most words have none: two at a time */
 			scan += 8;
-			if (scan >= end)
-				break;
-			continue;
+			marks = bytes_equal(window_word(w, scan), '\n');
+			if (!marks) {
+				scan += 8;
+				if (scan >= end)
+					break;
+				continue;
+			}
 		}
 		scan += first_byte(marks) + 1;
 		if (scan > end)

@@ -157,6 +157,9 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	ROLLED
 	for (int i = 0; i < MONITOR_PATH_SIZE; i += 8) {
 		word = root && !i ? '/' : 0;
+		/* what follows was zero and stays so */
+		if (found && i && (__u32)i >= key->path_length)
+			break;
 		if (!found && left) {
 			__u64 marks;
 
