@@ -280,6 +280,9 @@ PURE_FUNCTION int response_unmatched(struct conn *c)
 		return 0;
 	if (s->mode != HTTP1_START)
 		c->flags |= CONN_UNMATCHED;
+	/* Sent while the connection closed: the close has counted the request that it answers. */
+	if (*(volatile __u64 *)&c->word & CONN_CLOSED)
+		return 0;
 	/* A 400 is always to something; another 4xx on an idle connection may be 408 before a close: no request. */
 	if (status == 400 || (status / 100 == 4 && pending)) {
 		if (t)

@@ -58,7 +58,8 @@ PURE_INLINE __u32 http1_version(struct http1_stream *s, const struct http1_windo
 	}
 	if (tail == WORD('H', 'T', 'T', 'P', '/', '1', '.', '0') || (tail >> 40 & 0xff) == '0')
 		s->flags |= HTTP1_F_OLD;
-	else if (tail == WORD('H', 'T', 'T', 'P', '/', '2', '.', '0'))
+	else if (tail == WORD('H', 'T', 'T', 'P', '/', '2', '.', '0') &&
+		 low_bytes(window_word(w, w->pos), 6) == WORD('P', 'R', 'I', ' ', '*', ' ', 0, 0))
 		s->flags |= HTTP1_F_HTTP2;
 	return length - 9;
 }

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Sourced by the other scripts, which run from the root of the tree: how to become root, how to end with a sentence,
+# and whose the files under build/ are.
+
+die() {
+  printf '%s: %s\n' "$(basename "$0")" "$1" >&2
+  exit 1
+}
+
+# Runs a command as root: directly, or through sudo.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "'$1' needs root and there is no sudo: run this script as root"
+  fi
+}
+
+# What root wrote under build/ goes back to the person who called: without this, their next build could not write there.
+hand_back_build() {
+  local owner="${SUDO_UID:-$(id -u)}:${SUDO_GID:-$(id -g)}"
+  if [ -d build ] && [ "$owner" != 0:0 ]; then
+    as_root chown -R --no-dereference "$owner" build
+  fi
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Format and lint of everything, changing nothing: clang-format and clang-tidy (version 14) over C and C++, shellcheck
+# over the scripts. `scripts/lint.sh --fix` formats in place instead of complaining.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/common.sh
+
+jobs=$(nproc)
+mapfile -t sources < <(find bpf include tests userspace vmlinux -name '*.[ch]' -o -name '*.cpp' | sort)
+mapfile -t scripts < <(find scripts .ci -type f \( -name '*.sh' -o -path .ci/run \) | sort)
+
+format_in_place() {
+  printf '%s\0' "${sources[@]}" | xargs -0 clang-format-14 -style=file -i
+}
+
+# Prints the names of the files that are not formatted; succeeds when there are none.
+find_unformatted() {
+  # shellcheck disable=SC2016  # the inner shell expands it
+  printf '%s\0' "${sources[@]}" | xargs -0 -n 1 -P "$jobs" \
+    sh -c 'clang-format-14 -style=file --dry-run --Werror "$1" 2>/dev/null || { echo "$1" >&2; exit 1; }' sh
+}
+
+# clang-tidy reads the compile commands and the generated skeletons of a build directory of its own.
+prepare_clang_tidy() {
+  local skeletons
+  cmake --preset tidy --log-level=WARNING >/dev/null
+  mapfile -t skeletons < <(ninja -C build/tidy -t targets all |
+    sed -n 's/^\([^/].*\.skel\.h\): CUSTOM_COMMAND.*/\1/p')
+  cmake --build build/tidy --target "${skeletons[@]}" >/dev/null
+}
+
+# It prints each command that it runs and, on stderr, how many warnings it suppressed: no news.
+run_clang_tidy() {
+  run-clang-tidy-14 -quiet -j "$jobs" -p build/tidy "^$PWD/(userspace|tests)/" 2>/dev/null |
+    { grep -v '^clang-tidy-14 ' || true; }
+}
+
+case "${1:-}" in
+  --fix) format_in_place && exit ;;
+  '') ;;
+  *) die "unknown argument '$1'; the only one is --fix" ;;
+esac
+
+find_unformatted || die 'these files are not formatted: run scripts/lint.sh --fix'
+shellcheck --external-sources --source-path=SCRIPTDIR/.. "${scripts[@]}"
+prepare_clang_tidy
+run_clang_tidy || die 'clang-tidy complains: see above'

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client that does exactly what it is told with its socket, and reads responses by RFC 9112 §6.3."""
+
+import re
+import socket
+import struct
+from dataclasses import dataclass
+
+from waiting import PATIENCE
+
+OWN_400 = b"Invalid HTTP request received."
+OWN_503 = b"Service Unavailable"
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: dict[bytes, bytes]  # names in lower case
+    body: bytes
+
+    @property
+    def rejected(self) -> bool:
+        """Uvicorn's own answer to what its parser took for no request."""
+        return self.status == 400 and self.body == OWN_400
+
+
+def request(target: str, method: str = "GET", *fields: str, body: bytes = b"", version: str = "1.1") -> bytes:
+    lines = [f"{method} {target} HTTP/{version}", "Host: x", *fields]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def chunked(*pieces: bytes) -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+
+
+class Client:
+    """One TCP connection."""
+
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._unread = b""
+        self._ended = False
+
+    def send(self, data: bytes) -> "Client":
+        self.socket.sendall(data)
+        return self
+
+    def send_bytewise(self, data: bytes) -> "Client":
+        for index in range(len(data)):
+            self.socket.sendall(data[index : index + 1])
+        return self
+
+    def ask(self, data: bytes, method: str = "GET") -> Response:
+        return self.send(data).response(method)
+
+    def _receive(self) -> bool:
+        if not self._ended:
+            try:
+                piece = self.socket.recv(1 << 16)
+            except ConnectionError:
+                piece = b""
+            self._unread += piece
+            self._ended = not piece
+        return not self._ended
+
+    def take(self, count: int) -> bytes:
+        while len(self._unread) < count and self._receive():
+            pass
+        if len(self._unread) < count:
+            raise EOFError(f"the connection ended behind {self._unread[:200]!r}")
+        taken, self._unread = self._unread[:count], self._unread[count:]
+        return taken
+
+    def _take_until(self, end: bytes) -> bytes:
+        while (at := self._unread.find(end)) < 0 and self._receive():
+            pass
+        if at < 0:
+            raise EOFError(f"the connection ended behind {self._unread[:200]!r}")
+        return self.take(at + len(end))
+
+    def chunk(self) -> bytes:
+        """Reads one chunk of a chunked body; the last one, with its trailers, is empty."""
+        size = int(self._take_until(b"\r\n").partition(b";")[0], 16)
+        if size:
+            return self.take(size + 2)[:-2]
+        while self._take_until(b"\r\n") != b"\r\n":
+            pass
+        return b""
+
+    def _take_chunks(self) -> bytes:
+        body = b""
+        while piece := self.chunk():
+            body += piece
+        return body
+
+    def head(self) -> tuple[int, dict[bytes, bytes]]:
+        """Reads the head of a response: its status and fields."""
+        first, *fields = self._take_until(b"\r\n\r\n").removesuffix(b"\r\n\r\n").split(b"\r\n")
+        match = re.fullmatch(rb"HTTP/1\.[01] (\d{3})( .*)?", first)
+        assert match, f"no status line: {first!r}"
+        pairs = [field.partition(b":") for field in fields]
+        return int(match[1]), {name.lower(): value.strip() for name, _, value in pairs}
+
+    def response(self, method: str = "GET") -> Response:
+        """Reads one final response; interim ones are passed over."""
+        status, headers = self.head()
+        while 100 <= status < 200 and status != 101:
+            status, headers = self.head()
+        if method == "HEAD" or status in (101, 204, 304):
+            body = b""
+        elif headers.get(b"transfer-encoding", b"").lower() == b"chunked":
+            body = self._take_chunks()
+        elif b"content-length" in headers:
+            body = self.take(int(headers[b"content-length"]))
+        else:
+            body = self.rest()
+        return Response(status, headers, body)
+
+    def rest(self) -> bytes:
+        """Everything until the server closes."""
+        while self._receive():
+            pass
+        taken, self._unread = self._unread, b""
+        return taken
+
+    def responses(self, *methods: str) -> list[Response]:
+        """All final responses until the server closes, in answer to these methods (then GET). One that is cut off is
+        not among them."""
+        found = []
+        asked = iter(methods)
+        while self._unread or self._receive():
+            try:
+                found.append(self.response(next(asked, "GET")))
+            except EOFError:
+                break
+        return found
+
+    def finish(self) -> "Client":
+        """Sends a FIN: nothing more will come from here."""
+        self.socket.shutdown(socket.SHUT_WR)
+        return self
+
+    def reset(self) -> None:
+        """Closes with a RST instead of a FIN."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the monitor beside a server and reads what it says, line by line as it comes."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from waiting import PATIENCE
+
+ROOT = Path(__file__).parent.parent.parent
+BINARY = os.environ.get("MONITOR_BINARY", str(ROOT / "build/release/monitor"))
+
+Snapshot = dict[str, Any]
+
+
+def run_monitor(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs it to its end."""
+    return subprocess.run(
+        [BINARY, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, **options
+    )
+
+
+class Monitor:
+    """`monitor --pid PID --watch --json`, counting from the moment that the constructor returns."""
+
+    def __init__(self, pid: int, *options: str, interval: float = 0.05) -> None:
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")
+        self.process = subprocess.Popen(
+            [BINARY, "--pid", str(pid), "--watch", "--json", "--interval", str(interval), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+        self._condition = threading.Condition()
+        self._lines = 0
+        self._newest: Snapshot | None = None
+        self._broken: bytes | None = None
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self.wait_for(lambda _: True, "the first line")
+        except BaseException:
+            self.kill()
+            raise
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            with self._condition:
+                try:
+                    self._newest = json.loads(line)
+                except ValueError:
+                    self._broken = line
+                self._lines += 1
+                self._condition.notify_all()
+        with self._condition:
+            self._ended = True
+            self._condition.notify_all()
+
+    def errors(self) -> str:
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def wait_for(self, predicate: Callable[[Snapshot], object], what: str, patience: float = PATIENCE) -> Snapshot:
+        """The first snapshot for which the predicate holds, of those taken after this call: not the next one, which
+        may be under way already, but from the one after on."""
+        deadline = time.monotonic() + patience
+        with self._condition:
+            first = self._lines + 2 if self._lines else 1
+            while True:
+                assert self._broken is None, f"a line that is no JSON: {self._broken!r}"
+                if self._newest is not None and self._lines >= first and predicate(self._newest):
+                    return self._newest
+                if self._ended:
+                    raise AssertionError(f"the monitor ended before {what}; it said: {self.errors()}")
+                if not self._condition.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"waited {patience:g} s in vain: {what}; the last snapshot: {self._newest}")
+
+    def next(self) -> Snapshot:
+        """A snapshot taken after this call."""
+        return self.wait_for(lambda _: True, "another line")
+
+    def wait_idle(self) -> Snapshot:
+        return self.wait_for(lambda snapshot: snapshot["active_concurrent"] == 0, "nothing is in flight")
+
+    def wait_end(self) -> tuple[int, Snapshot]:
+        """Waits until it has ended; its exit status and the last thing it said."""
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self._broken is None, f"a line that is no JSON: {self._broken!r}"
+        assert self._newest is not None
+        return status, self._newest
+
+    def stop(self) -> Snapshot:
+        """Interrupts it and returns the last sample, which it takes because of that."""
+        self.process.send_signal(signal.SIGINT)
+        status, last = self.wait_end()
+        assert status == 0, f"exit {status} after SIGINT; it said: {self.errors()}"
+        return last
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(PATIENCE)
+
+    def __enter__(self) -> "Monitor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._errors.close()

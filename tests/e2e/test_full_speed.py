@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing is lost at full speed, and nothing stays behind when clients vanish before the server has read."""
+
+from collections.abc import Callable
+
+from client import Client, request
+from conftest import every_flavour, usual_flavour
+from figures import Observation, endpoint_of
+from load import keep_alive
+from server import Server
+
+Observe = Callable[..., Observation]
+
+
+@every_flavour
+def test_keep_alive(shared_server: Server, observe: Observe) -> None:
+    count = 20_000 if shared_server.flavour.http == "h11" else 100_000
+    observation = observe(shared_server)
+    keep_alive(shared_server.port, count)
+    snapshot = observation.settle()
+    observation.assert_equal(snapshot)
+    assert snapshot["total_requests"] == count
+    assert endpoint_of(snapshot, "/ok")["status"]["2xx"] == count
+    assert snapshot["aborted_requests"] == snapshot["failed_requests"] == 0
+    assert 1 <= snapshot["peak_concurrent"] <= 16
+
+
+@every_flavour
+def test_a_third_resets_before_the_server_has_read(shared_server: Server, observe: Observe) -> None:
+    waves, clients = 10, 400
+    observation = observe(shared_server)
+    for wave in range(waves):
+        unblock = f"unblock-resets-{wave}"
+        with Client(shared_server.port) as blocker:
+            # While the loop is blocked nothing is accepted or read, so the resets come first.
+            (shared_server.directory / unblock).unlink(missing_ok=True)
+            blocker.send(request(f"/block?until={unblock}"))
+            shared_server.wait_at_gate("GET /block", 1)
+            waiting = [Client(shared_server.port).send(request("/ok")) for _ in range(clients)]
+            for client in waiting[::3]:
+                client.reset()
+            shared_server.unblock(unblock)
+            assert blocker.response().status == 200
+        for index, client in enumerate(waiting):
+            if index % 3:
+                assert client.response().body == b"ok"
+                client.close()
+    # What was accepted before these has been read before they are answered.
+    for _ in range(3):
+        with Client(shared_server.port) as client:
+            assert client.ask(request("/ok")).status == 200
+    snapshot = observation.settle()
+    tally = observation.tally()
+    assert tally.total() > waves * clients * 2 // 3
+    assert endpoint_of(snapshot, "/ok")["completed"] == tally.of("GET /ok")
+    assert snapshot["undercount_by_cause"] == {}
+    assert snapshot["failed_requests"] == 0
+
+
+@usual_flavour
+def test_more_endpoints_than_there_is_room_for(shared_server: Server, observe: Observe) -> None:
+    unknown, users = 6_000, 500
+    observation = observe(shared_server)
+    with Client(shared_server.port) as client:
+        for number in range(unknown):
+            assert client.ask(request(f"/scan/a{number}z")).status == 404
+        for number in range(users):
+            assert client.ask(request(f"/users/{number}")).status == 200
+    snapshot = observation.settle()
+    observation.assert_equal(snapshot)
+    assert endpoint_of(snapshot, "/users/{id}")["completed"] == users
+    assert len(snapshot["endpoints"]) < unknown

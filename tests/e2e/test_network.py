@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients behind a real network device: 20,000 short connections over veth with RPS."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from figures import Observation
+from network import OUTER, NetworkNamespace
+from server import USUAL, Server
+
+COUNT = 20_000
+
+
+def test_short_connections_over_veth_with_rps(
+    start_server: Callable[..., Server], observe: Callable[..., Observation]
+) -> None:
+    with NetworkNamespace() as namespace:
+        server = start_server(USUAL, host=OUTER)
+        observation = observe(server)
+        script = Path(__file__).with_name("short_connections.py")
+        namespace.inside("/usr/bin/python3", str(script), OUTER, str(server.port), str(COUNT))
+        assert observation.tally().total() == COUNT
+        observation.monitor.wait_idle()
+        observation.monitor.wait_for(lambda snapshot: snapshot["open_connections"] == 0, "no open connections")
+        last = observation.monitor.stop()
+    missed = last["undercount_by_cause"].get("missed_event", 0)
+    assert last["active_concurrent"] == 0
+    assert COUNT - missed <= last["total_requests"] <= COUNT
+    assert set(last["undercount_by_cause"]) <= {"missed_event"}
+    assert last["failed_requests"] == 0

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is not an ordinary request: turned down by the server, past its limit, a WebSocket, or the application being a
+client itself."""
+
+import base64
+import os
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from client import OWN_503, Client, request
+from conftest import every_flavour
+from figures import Observation, endpoint_of
+from server import FLAVOURS, USUAL, Flavour, Server
+
+Start = Callable[..., Server]
+Observe = Callable[..., Observation]
+
+
+@every_flavour
+def test_garbage_is_rejected(shared_server: Server, observe: Observe) -> None:
+    observation = observe(shared_server)
+    garbage = (b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"nonsense nonsense nonsense\r\n\r\n", b"GET / HTTP/9\r\n\r\n")
+    for data in garbage:
+        with Client(shared_server.port) as client:
+            assert [response.rejected for response in client.send(data).responses()] == [True], data
+    with Client(shared_server.port) as client:
+        assert client.ask(request("/ok")).status == 200
+        assert client.ask(b"then garbage\r\n\r\n").rejected
+    rejected = len(garbage) + 1
+    observation.monitor.wait_for(lambda s: s["rejected_requests"] == rejected, f"{rejected} rejected")
+    snapshot = observation.settle()
+    observation.assert_equal(snapshot)
+    assert snapshot["rejected_requests"] == rejected
+    assert snapshot["failed_requests"] == snapshot["aborted_requests"] == 0
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
+def test_past_the_limit_of_concurrency(flavour: Flavour, start_server: Start, observe: Observe) -> None:
+    limit, more = 5, 7
+    server = start_server(flavour, "--limit-concurrency", str(limit))
+    observation = observe(server)
+    with ExitStack() as stack:
+        # Uvicorn counts connections and running requests together, before the new request itself.
+        held = [stack.enter_context(Client(server.port)).send(request("/hold?gate=limit")) for _ in range(2)]
+        server.wait_at_gate("GET /hold", 2)
+        refused = 0
+        for _ in range(more):
+            client = stack.enter_context(Client(server.port))
+            response = client.ask(request("/ok"))
+            if response.body == OWN_503:
+                assert response.status == 503
+                refused += 1
+            else:
+                assert response.body == b"ok"
+        assert refused > 0
+        server.open_gate("limit", 2)
+        assert [client.response().body for client in held] == [b"held", b"held"]
+    observation.monitor.wait_for(lambda s: s["refused_requests"] == refused, f"{refused} refused")
+    last = observation.monitor.stop()
+    assert last["refused_requests"] == last["failed_requests"] == refused
+    assert last["total_requests"] == observation.tally().total() + refused
+    assert last["active_concurrent"] == last["rejected_requests"] == last["undercount"] == 0
+
+
+def test_the_applications_own_503_is_not_refused(start_server: Start, observe: Observe) -> None:
+    server = start_server()
+    observation = observe(server)
+    with Client(server.port) as client:
+        assert client.ask(request("/status/503")).status == 503
+    snapshot = observation.settle()
+    assert (snapshot["failed_requests"], snapshot["refused_requests"]) == (1, 0)
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """A masked WebSocket frame (RFC 6455 §5.2) of less than 126 bytes; with a mask of zeros."""
+    return bytes([0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
+
+
+WEBSOCKETS = [
+    ("debian", "websockets"),
+    ("current", "websockets"), ("current", "websockets-sansio"), ("current", "wsproto"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+@pytest.mark.parametrize(("uvicorn", "implementation"), WEBSOCKETS)
+@pytest.mark.parametrize("end", ["close frame", "reset"])
+def test_a_websocket_is_in_flight_until_it_closes(
+    uvicorn: str, implementation: str, http: str, end: str, start_server: Start, observe: Observe
+) -> None:
+    server = start_server(Flavour(uvicorn, http, "uvloop"), "--ws", implementation)
+    observation = observe(server)
+    with Client(server.port) as client:
+        key = base64.b64encode(os.urandom(16)).decode()
+        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}")
+        assert client.ask(request("/ws", "GET", *upgrade)).status == 101
+        for text in (b"hello", b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n"):
+            client.send(frame(1, text))
+            assert client.take(2 + len(text))[2:] == text
+            snapshot = observation.monitor.next()
+            assert (snapshot["active_concurrent"], snapshot["total_requests"]) == (1, 0)
+        if end == "reset":
+            client.reset()
+        else:
+            client.send(frame(8, b"\x03\xe8"))
+            assert client.rest()[:1] == b"\x88"
+    snapshot = observation.settle()
+    observation.assert_equal(snapshot, "2xx", "3xx", "4xx", "5xx")
+    endpoint = endpoint_of(snapshot, "/ws")
+    assert (endpoint["completed"], endpoint["failed"], endpoint["status"]["1xx"]) == (1, 0, 1)
+
+
+class Answer(socketserver.BaseRequestHandler):
+    """Another server, which the application asks: answers any request, and closes."""
+
+    def handle(self) -> None:
+        self.request.recv(4096)
+        self.request.sendall(b"HTTP/1.1 500 Elsewhere\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy")
+
+
+@contextmanager
+def other_server() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@every_flavour
+def test_what_the_application_asks_others_is_not_counted(shared_server: Server, observe: Observe) -> None:
+    observation = observe(shared_server)
+    with other_server() as port, Client(shared_server.port) as client:
+        for _ in range(20):
+            assert client.ask(request(f"/fetch?port={port}")).body.count(b"busy") == 2
+        assert observation.monitor.next()["open_connections"] == 1
+    snapshot = observation.settle()
+    observation.assert_equal(snapshot)
+    assert snapshot["total_requests"] == 20
+    assert snapshot["failed_requests"] == 0
+    assert snapshot["peak_connections"] == 1
+
+
+def test_queue_depth_is_what_waits(start_server: Start, observe: Observe) -> None:
+    waiting = 12
+    server = start_server(USUAL)
+    observation = observe(server)
+    with ExitStack() as stack:
+        idle = stack.enter_context(Client(server.port))
+        assert idle.ask(request("/ok")).status == 200
+        blocker = stack.enter_context(Client(server.port)).send(request("/block?until=unblock-queue"))
+        server.wait_at_gate("GET /block", 1)
+        idle.send(request("/ok"))  # unread in an accepted connection; the others wait to be accepted
+        clients = [stack.enter_context(Client(server.port)).send(request("/ok")) for _ in range(waiting)]
+        observation.monitor.wait_for(lambda s: s["queue_depth"] == waiting + 1, f"{waiting} + 1 wait")
+        server.unblock("unblock-queue")
+        assert [client.response().status for client in (blocker, idle, *clients)] == [200] * (waiting + 2)
+        observation.monitor.wait_for(lambda s: s["queue_depth"] == 0, "nobody waits")
+    observation.assert_equal(observation.settle())

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong is said in a sentence, with the exit status that it has by definition, and leaves nothing attached."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from monitor import BINARY, run_monitor
+from server import Server
+
+Start = Callable[..., Server]
+
+NOBODY = 65534
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--no-such-option"], ["nonsense"], ["--pid"], ["--pid", "0"], ["--pid", "-1"], ["--pid", "x"],
+        ["--pid", "1", "--interval", "0"], ["--pid", "1", "--interval", "-1"], ["--pid", "1", "--interval", "soon"],
+        ["--pid", "1", "--interval", "nan"], ["--pid", "1", "--watch", "--count", "0"],
+        ["--pid", "1", "--watch", "--duration", "inf"], ["--pid", "1", "--color", "sometimes"],
+        ["--pid", "1", "--profile", "no-such-profile"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_usage_is_exit_2(arguments: list[str]) -> None:
+    ended = run_monitor(*arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("monitor: ")
+
+
+def test_help_and_version() -> None:
+    helped = run_monitor("--help")
+    assert helped.returncode == 0
+    for option in ("--pid", "--watch", "--json", "--log", "--interval", "--count", "--duration", "--no-color",
+                   "--color", "--raw-paths", "--pid-file", "--profile", "--verbose", "--version"):  # fmt: skip
+        assert option in helped.stdout
+    assert run_monitor("--version").stdout.startswith("monitor ")
+
+
+def test_a_bad_interval_in_the_environment_is_exit_2() -> None:
+    environment = os.environ | {"MONITOR_UPDATE_INTERVAL": "often"}
+    ended = run_monitor("--pid", "1", "--log", "-", env=environment)
+    assert ended.returncode == 2
+    assert "MONITOR_UPDATE_INTERVAL" in ended.stderr
+
+
+def test_no_such_process_is_exit_3() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    ended = run_monitor("--pid", str(process.pid), "--json")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert str(process.pid) in ended.stderr
+
+
+def test_a_process_that_does_not_listen_is_exit_3() -> None:
+    process = subprocess.Popen(["sleep", "infinity"])
+    try:
+        ended = run_monitor("--pid", str(process.pid), "--json")
+    finally:
+        process.kill()
+        process.wait()
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "listen" in ended.stderr
+    assert "sleep" in ended.stderr
+
+
+def test_a_server_that_listens_on_a_unix_socket_only_is_exit_3(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "listener"))
+        listener.listen()
+        ended = run_monitor("--pid", str(os.getpid()), "--json")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "listener" in ended.stderr
+
+
+def test_a_missing_pid_file_is_exit_3(tmp_path: Path) -> None:
+    ended = run_monitor("--pid-file", str(tmp_path / "no.pid"), "--json")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "Proxy is not running (no PID file)" in ended.stderr
+
+
+def test_the_pid_from_a_file(start_server: Start, tmp_path: Path) -> None:
+    server = start_server()
+    (tmp_path / "server.pid").write_text(f"{server.pid}\n")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/proxy.pid").write_text(f"{server.pid}\n")
+    for arguments in (["--pid-file", "server.pid"], []):
+        ended = run_monitor(*arguments, "--json", "--interval", "0.1", cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert f'"pid":{server.pid},' in ended.stdout
+
+
+def test_servers_are_found_and_several_are_listed(start_server: Start, tmp_path: Path) -> None:
+    servers = [start_server(), start_server()]
+    ended = run_monitor("--json", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    for server in servers:
+        assert f"--pid {server.pid}" in ended.stderr
+        assert str(server.port) in ended.stderr
+
+
+@pytest.fixture
+def binary_for_all() -> Iterator[Path]:
+    """A copy that others may run: the directory of the build may be closed to them."""
+    with TemporaryDirectory(prefix="monitor-e2e-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(shutil.copy(BINARY, directory))
+
+
+def test_not_permitted_is_exit_4_and_names_the_capability(start_server: Start, binary_for_all: Path) -> None:
+    server = start_server()
+    ended = subprocess.run(
+        [str(binary_for_all), "--pid", str(server.pid), "--json"],
+        user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, cwd="/",
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert "CAP_BPF" in ended.stderr
+    assert "sudo" in ended.stderr

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for a condition, the only way in which these tests wait."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Far more than anything takes on a slow and busy machine: only a failure waits so long.
+PATIENCE = 30.0
+
+
+def wait_until(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
+    """Asks again and again until the answer is true, and returns it."""
+    deadline = time.monotonic() + patience
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:g} s in vain: {what}")
+        time.sleep(0.005)
+    return answer
