@@ -79,31 +79,41 @@ struct http1_window {
 	__u32 line;	/* scratch: start of the value under a byte-wise loop */
 	__u32 line_end; /* scratch: its end */
 	__u32 token_length;
-	__u64 token;	  /* scratch: the last eight bytes of a list element, in lower case */
-	__u64 number;	  /* scratch: the number being read */
-	__u32 found;	  /* scratch: HTTP1_F_* bits found in a list; HTTP1_LINE_* of a request line */
-	__u32 last_found; /* scratch: those of the last element */
+	__u64 token;	    /* scratch: the last eight bytes of a list element, in lower case */
+	__u64 number;	    /* scratch: the number being read */
+	__u32 found;	    /* scratch: HTTP1_F_* bits found in a list */
+	__u32 request_line; /* HTTP1_LINE_* of the request line that a step told of */
+	__u32 last_found;   /* scratch: those of the last element */
+	__u32 padding;
 	char bytes[HTTP1_MASK + 1 + HTTP1_SLACK];
 };
 
-/* What a step has to tell. */
+/* What a step has to tell. A request line and the end of its head may come together; the others come alone. */
 enum http1_event {
-	HTTP1_AGAIN,	    /* nothing: step again */
-	HTTP1_MORE,	    /* the window is used up */
-	HTTP1_REQUEST_LINE, /* of a request, its key is filled in */
-	HTTP1_HEAD,	    /* a head is complete; of a response: http1_response_body comes next */
-	HTTP1_END,	    /* a message with a body that is not delimited by the close is complete */
-	HTTP1_ERROR,	    /* the bytes are no HTTP/1.x; the mode is HTTP1_BAD */
+	HTTP1_AGAIN = 0,	/* nothing: step again */
+	HTTP1_REQUEST_LINE = 1, /* of a request, its key is filled in */
+	HTTP1_HEAD = 2,		/* a head is complete; of a response: http1_response_body comes next */
+	HTTP1_END = 4,		/* a message with a body that is not delimited by the close is complete */
+	HTTP1_ERROR = 8,	/* the bytes are no HTTP/1.x; the mode is HTTP1_BAD */
+	HTTP1_MORE = 16,	/* the window is used up */
 };
 
 #define WINDOW_BYTE(w, at) ((w)->bytes[(at)&HTTP1_MASK])
 
+/* Makes a 64-bit position usable as an index. It changes nothing, since no position is past the mask, but says so to
+ * the verifier, in the same words in each iteration of a loop: so that iterations look alike to it. */
+#define WINDOW_INDEX(at)                                                                                               \
+	do {                                                                                                           \
+		keep_bound(at);                                                                                        \
+		(at) &= HTTP1_MASK;                                                                                    \
+	} while (0)
+
 PURE_INLINE __u64 window_word(const struct http1_window *w, __u32 at)
 {
-	__u64 index = at & HTTP1_MASK;
+	__u64 index = at;
 
-	keep_bound(index);
-	return load_word(w->bytes + (index & HTTP1_MASK));
+	WINDOW_INDEX(index);
+	return load_word(w->bytes + index);
 }
 
 #include "http1_fields.h"
@@ -299,35 +309,33 @@ PURE_FUNCTION int http1_body_step(struct http1_stream *s, struct http1_window *w
 	return http1_skip(s, count);
 }
 
-/* Bytes at a line's start that tell whether it matters. */
-#define HTTP1_NAME_BYTES 9
+#include "http1_lines.h"
 
-/* Whether the header field line at `at` may matter, or is the empty line. Needs HTTP1_NAME_BYTES in the window. */
-PURE_INLINE bool http1_matters(const struct http1_window *w, __u32 at)
+/* The start line of a message, whole in the window. Empty lines before it are passed over. */
+PURE_INLINE int http1_start_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key,
+				 bool responses)
 {
-	__u64 word = window_word(w, at);
+	int event = HTTP1_AGAIN;
 
-	if ((word & 0xff) == '\n' || (word & 0xffff) == ('\r' | '\n' << 8))
-		return true;
-	word |= LOWER_CASE;
-	if (word == WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-'))
-		return (WINDOW_BYTE(w, at + 8) | 0x20) == 'l';
-	return word == WORD('c', 'o', 'n', 'n', 'e', 'c', 't', 'i') ||
-	       word == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') ||
-	       word == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':');
+	if (w->line_end != w->pos) {
+		s->flags &= ~(HTTP1_F_MESSAGE | HTTP1_F_CAPTURING);
+		s->remaining = 0;
+		s->mode = HTTP1_FIELD;
+		if (responses ? !http1_status_line(s, w) : !http1_request_line(s, w, key)) {
+			s->mode = HTTP1_BAD;
+			event = HTTP1_ERROR;
+		} else if (!responses) {
+			event = HTTP1_REQUEST_LINE;
+		}
+	}
+	w->pos = w->scan;
+	return event;
 }
 
-/* Whether it must be read whole: also when there is too little of it to tell. */
-PURE_INLINE bool http1_wanted(const struct http1_window *w, __u32 at)
+/* Any other line, whole in the window. */
+PURE_INLINE int http1_line(struct http1_stream *s, struct http1_window *w, bool responses)
 {
-	return at + HTTP1_NAME_BYTES > w->end || http1_matters(w, at);
-}
-
-/* A whole line [pos, scan) with its line end; `line_end` is set to where its text ends. */
-PURE_INLINE enum http1_event http1_line(struct http1_stream *s, struct http1_window *w,
-					struct monitor_endpoint_key *key, bool responses)
-{
-	enum http1_event event = HTTP1_AGAIN;
+	int event = HTTP1_AGAIN;
 	bool empty = w->line_end == w->pos;
 
 	switch (s->mode) {
@@ -341,23 +349,6 @@ PURE_INLINE enum http1_event http1_line(struct http1_stream *s, struct http1_win
 			s->mode = HTTP1_DECIDE;
 		else
 			http1_request_body(s);
-		break;
-	case HTTP1_START:
-		if (empty)
-			break;
-		s->flags &= ~(HTTP1_F_MESSAGE | HTTP1_F_CAPTURING);
-		s->remaining = 0;
-		s->mode = HTTP1_FIELD;
-		if (responses) {
-			if (!http1_status_line(s, w))
-				s->mode = HTTP1_BAD;
-		} else if (http1_request_line(s, w, key)) {
-			event = HTTP1_REQUEST_LINE;
-		} else {
-			s->mode = HTTP1_BAD;
-		}
-		if (s->mode == HTTP1_BAD)
-			event = HTTP1_ERROR;
 		break;
 	case HTTP1_CHUNK_HEAD:
 		if (!http1_chunk_line(s, w)) {
@@ -376,92 +367,37 @@ PURE_INLINE enum http1_event http1_line(struct http1_stream *s, struct http1_win
 	return event;
 }
 
-/* Words looked at in one step: of lines of no interest, and of one line. More make the verifier's work longer, fewer
- * make more steps, each of which costs a call. */
-#define HTTP1_SKIP_WORDS 64
-#define HTTP1_LINE_WORDS 32
-
-/* Goes over header field lines of no interest, from the middle of one. Returns whether it came to the start of one that
- * is wanted; pos and scan are there then, else where the next step goes on. */
-PURE_INLINE bool http1_skip_fields(struct http1_window *w)
-{
-	__u32 scan = w->scan, end = w->end;
-	bool found = false;
-
-	ROLLED
-	for (int i = 0; i < HTTP1_SKIP_WORDS; ++i) {
-		__u64 marks = bytes_equal(window_word(w, scan), '\n');
-
-		if (!marks) {
-			/* most words have none: two at a time */
-			scan += 8;
-			marks = bytes_equal(window_word(w, scan), '\n');
-			if (!marks) {
-				scan += 8;
-				if (scan >= end)
-					break;
-				continue;
-			}
-		}
-		scan += first_byte(marks) + 1;
-		if (scan > end)
-			break;
-		if (http1_wanted(w, scan)) {
-			found = true;
-			break;
-		}
-	}
-	if (scan > end)
-		scan = end;
-	w->pos = scan;
-	w->scan = scan;
-	return found;
-}
-
 /*
- * One step. `key` receives the method and path of a request line (its `target` is left alone); unused for responses.
- * HTTP1_MORE when the window is used up, which is when scan is at its end. Must not be called in mode HTTP1_DECIDE.
+ * One step; a usual head takes one or two. `key` receives the method and path of a request line (its `target` is left
+ * alone); unused for responses. HTTP1_MORE when the window is used up, which is when scan is at its end; otherwise bits
+ * of enum http1_event. Must not be called in mode HTTP1_DECIDE.
  */
-PURE_INLINE enum http1_event http1_step(struct http1_stream *s, struct http1_window *w,
-					struct monitor_endpoint_key *key, bool responses)
+PURE_INLINE int http1_step(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key,
+			   bool responses)
 {
-	__u32 scan, end = w->end;
-	bool found = false;
+	int event = HTTP1_AGAIN;
 
-	if (w->scan >= end)
+	if (w->scan >= w->end)
 		return HTTP1_MORE;
 	if (s->mode >= HTTP1_CHUNK_DATA)
-		return (enum http1_event)http1_body_step(s, w);
+		return http1_body_step(s, w);
+	if (s->mode == HTTP1_START) {
+		if (!http1_find_line(w))
+			return HTTP1_AGAIN;
+		event = http1_start_line(s, w, key, responses);
+		if (s->mode != HTTP1_FIELD || w->scan >= w->end)
+			return event;
+	}
 	if (s->mode == HTTP1_FIELD && w->scan == w->pos && !http1_wanted(w, w->pos))
 		s->mode = HTTP1_SKIP;
 	if (s->mode == HTTP1_SKIP) {
 		if (!http1_skip_fields(w))
-			return HTTP1_AGAIN;
+			return event;
 		s->mode = HTTP1_FIELD;
 	}
-	scan = w->scan;
-	ROLLED
-	for (int i = 0; i < HTTP1_LINE_WORDS; ++i) {
-		__u64 marks = bytes_equal(window_word(w, scan), '\n');
-
-		if (marks) {
-			scan += first_byte(marks);
-			found = true;
-			break;
-		}
-		scan += 8;
-		if (scan >= end)
-			break;
-	}
-	if (!found || scan >= end) {
-		w->scan = scan < end ? scan : end;
-		return HTTP1_AGAIN;
-	}
-	w->scan = scan + 1;
-	w->line_end = scan;
-	if (scan > w->pos && WINDOW_BYTE(w, scan - 1) == '\r')
-		w->line_end = scan - 1;
-	return http1_line(s, w, key, responses);
+	if (http1_find_line(w))
+		event |= http1_line(s, w, responses);
+	return event;
 }
 
 #endif

@@ -64,9 +64,14 @@ PURE_INLINE __u32 http1_version(struct http1_stream *s, const struct http1_windo
 	return length - 9;
 }
 
-/* What http1_request_line leaves in w->found. */
+/* What http1_request_line leaves in w->request_line. */
 #define HTTP1_LINE_CHANGED 1 /* method or path are not those that the key held before */
 #define HTTP1_LINE_DIGITS  2 /* there is a digit in the path */
+
+PURE_INLINE bool http1_ends_path(char c)
+{
+	return c == ' ' || c == '?' || c == '#';
+}
 
 /* Puts the method, `length` bytes at pos, into the key. Returns 0 when that is what it held. */
 PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struct http1_window *w, __u32 length)
@@ -103,8 +108,8 @@ PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struc
 PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key)
 {
 	__u32 method = 0, path, length, left, end;
-	__u64 first, word, changed;
-	bool found = false, root = false, digits = false;
+	__u64 first, word, changed, digits = 0;
+	bool found = false, root = false, longer;
 	__u8 flags = 0;
 
 	first = window_word(w, w->pos);
@@ -137,6 +142,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		s->method = HTTP1_CONNECT_METHOD;
 
 	/* the target: judged as far as the line's head goes */
+	longer = length > HTTP1_LINE_HEAD;
 	end = w->pos + (length < HTTP1_LINE_HEAD ? length : HTTP1_LINE_HEAD);
 	path = w->pos + method + 1;
 	if (WINDOW_BYTE(w, path) != '/') {
@@ -150,51 +156,47 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		}
 	}
 	left = path < end ? end - path : 0;
-	/* Copies up to the first space, "?" or "#". */
-	found = root;
-	if (root && path >= end && length > HTTP1_LINE_HEAD)
-		flags |= ENDPOINT_PATH_CUT;
-	length = root;
+	/* The path ends at the first space, "?" or "#", or with the line, or where no more is kept. */
+	length = MONITOR_PATH_SIZE;
 	ROLLED
 	for (int i = 0; i < MONITOR_PATH_SIZE; i += 8) {
-		word = root && !i ? '/' : 0;
-		/* what follows was zero and stays so */
-		if (found && i && (__u32)i >= key->path_length)
+		__u64 marks;
+
+		word = window_word(w, path + i);
+		marks = bytes_equal(word, ' ') | bytes_equal(word, '?') | bytes_equal(word, '#');
+		if (marks) {
+			length = i + first_byte(marks);
 			break;
-		if (!found && left) {
-			__u64 marks;
-
-			word = window_word(w, path + i);
-			marks = bytes_equal(word, ' ') | bytes_equal(word, '?') | bytes_equal(word, '#');
-			if (left < 8)
-				marks |= BYTES_80 << (8 * left);
-			if (marks) {
-				__u32 count = first_byte(marks);
-
-				word = low_bytes(word, count);
-				length += count;
-				found = true;
-			} else {
-				length += 8;
-				left -= 8;
-			}
-			digits = digits || any_digit(word);
 		}
+	}
+	if (length > left)
+		length = left;
+	else if (length == MONITOR_PATH_SIZE && left > length)
+		flags |= http1_ends_path(WINDOW_BYTE(w, path + MONITOR_PATH_SIZE)) ? 0 : ENDPOINT_PATH_CUT;
+	if (root) {
+		flags |= path >= end && longer ? ENDPOINT_PATH_CUT : 0;
+		length = 1;
+	}
+	/* From memory the verifier knows nothing of it, and so no difference between the ways to here. */
+	w->token_length = length;
+	left = *(volatile __u32 *)&w->token_length;
+	ROLLED
+	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8) {
+		/* what follows was zero and stays so */
+		if (i >= left && i >= key->path_length)
+			break;
+		word = root ? '/' : window_word(w, path + i);
+		if (i + 8 > left)
+			word = i < left ? low_bytes(word, left - i) : 0;
+		digits |= digit_marks(word);
 		changed |= load_word(key->path + i) ^ word;
 		store_word(key->path + i, word);
-	}
-	/* Filled to the brim: cut unless the path ends exactly here. */
-	if (!found && left) {
-		char next = WINDOW_BYTE(w, path + MONITOR_PATH_SIZE);
-
-		if (next != ' ' && next != '?' && next != '#')
-			flags |= ENDPOINT_PATH_CUT;
 	}
 	changed |= (__u64)(key->path_length ^ length) | (__u64)(key->flags ^ flags);
 	key->path_length = (__u8)length;
 	key->flags = flags;
 	key->padding = 0;
-	w->found = (changed ? HTTP1_LINE_CHANGED : 0) | (digits ? HTTP1_LINE_DIGITS : 0);
+	w->request_line = (changed ? HTTP1_LINE_CHANGED : 0) | (digits ? HTTP1_LINE_DIGITS : 0);
 	return 1;
 }
 

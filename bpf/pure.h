@@ -58,6 +58,8 @@
 
 #define BYTES_01 0x0101010101010101ULL
 #define BYTES_80 0x8080808080808080ULL
+/* Added by OR to letters: makes them lower-case. Also the space, eight times. */
+#define LOWER_CASE 0x2020202020202020ULL
 
 /* The high bit of each byte of `word` that equals `byte`; exact for the lowest such byte, which is all that is used. */
 PURE_INLINE __u64 bytes_equal(__u64 word, __u8 byte)
@@ -67,6 +69,12 @@ PURE_INLINE __u64 bytes_equal(__u64 word, __u8 byte)
 	return (difference - BYTES_01) & ~difference & BYTES_80;
 }
 
+/* Not 0 if a byte of `word` is below 0x20: a control character. */
+PURE_INLINE __u64 bytes_below_space(__u64 word)
+{
+	return (word - LOWER_CASE) & ~word & BYTES_80;
+}
+
 /* Index 0..7 of the lowest byte marked in a non-zero mark of bytes_equal. */
 PURE_INLINE __u32 first_byte(__u64 marks)
 {
@@ -74,15 +82,15 @@ PURE_INLINE __u32 first_byte(__u64 marks)
 	return (((marks & -marks) - 1) & BYTES_01) * BYTES_01 >> 56;
 }
 
-/* Whether a byte of `word` is an ASCII digit; bytes from 0x80 on are none. */
-PURE_INLINE bool any_digit(__u64 word)
+/* Not 0 if a byte of `word` is an ASCII digit; bytes from 0x80 on are none. */
+PURE_INLINE __u64 digit_marks(__u64 word)
 {
 	__u64 low = word & ~BYTES_80;
 	/* bit 7 of each byte: low >= '0', and low > '9' */
 	__u64 from_zero = low + BYTES_01 * (0x80 - '0');
 	__u64 past_nine = low + BYTES_01 * (0x80 - '9' - 1);
 
-	return (from_zero & ~past_nine & ~word & BYTES_80) != 0;
+	return from_zero & ~past_nine & ~word & BYTES_80;
 }
 
 /* The lowest `count` (0..7) bytes of `word`. */
@@ -95,8 +103,6 @@ PURE_INLINE __u64 low_bytes(__u64 word, __u32 count)
 #define WORD(a, b, c, d, e, f, g, h)                                                                                   \
 	((__u64)(__u8)(a) | (__u64)(__u8)(b) << 8 | (__u64)(__u8)(c) << 16 | (__u64)(__u8)(d) << 24 |                  \
 	 (__u64)(__u8)(e) << 32 | (__u64)(__u8)(f) << 40 | (__u64)(__u8)(g) << 48 | (__u64)(__u8)(h) << 56)
-
-#define LOWER_CASE 0x2020202020202020ULL
 
 PURE_INLINE __u64 load_word(const void *from)
 {

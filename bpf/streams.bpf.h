@@ -20,7 +20,7 @@ struct walk {
 
 /* More bytes into the window when it is used up, or past a body without a look. Returns 1 when the walk is over: all
  * bytes are taken, or they can't be read (source.left tells which). */
-static __always_inline int walk_fill(struct walk_scratch *x, struct http1_stream *s, enum http1_event *event)
+static __always_inline int walk_fill(struct walk_scratch *x, struct http1_stream *s, int *event)
 {
 	*event = HTTP1_AGAIN;
 	if (x->window.scan < x->window.end)
@@ -39,23 +39,23 @@ static int requests_step(__u32 i, struct walk *walk)
 {
 	struct walk_scratch *x = walk->x;
 	struct conn *c = walk->c;
-	enum http1_event event;
+	int event;
 
 	if (walk_fill(x, &c->requests, &event))
 		return 1;
 	/* a body that ended unseen is no news */
 	event = http1_step(&c->requests, &x->window, &c->key, false);
-	if (event == HTTP1_REQUEST_LINE) {
+	if (event & HTTP1_REQUEST_LINE) {
 		c->key.target = c->target;
-		if (!raw_paths && (x->window.found & HTTP1_LINE_DIGITS)) {
+		if (!raw_paths && (x->window.request_line & HTTP1_LINE_DIGITS)) {
 			path_fold(&c->key, &x->fold);
 			c->key_valid = 0;
-		} else if (x->window.found & HTTP1_LINE_CHANGED) {
+		} else if (x->window.request_line & HTTP1_LINE_CHANGED) {
 			c->key_valid = 0;
 		}
-	} else if (event == HTTP1_HEAD) {
-		request_begin(c);
 	}
+	if (event & HTTP1_HEAD)
+		request_begin(c);
 	return walk_over(x);
 }
 
@@ -63,7 +63,7 @@ static int responses_step(__u32 i, struct walk *walk)
 {
 	struct walk_scratch *x = walk->x;
 	struct conn *c = walk->c;
-	enum http1_event event;
+	int event;
 
 	if (walk_fill(x, &c->responses, &event))
 		return 1;

@@ -125,7 +125,7 @@ static int trace_step(__u32 i, struct trace_loop* loop) {
   enum http1_delimiter delimiter = HTTP1_INTERIM;
   struct http1_window* w = loop->window;
   struct trace* trace = loop->trace;
-  enum http1_event event = HTTP1_AGAIN;
+  int event = HTTP1_AGAIN;
 
   (void)i;
   if (w->scan >= w->end) {
@@ -137,12 +137,15 @@ static int trace_step(__u32 i, struct trace_loop* loop) {
     event = http1_step(&trace->stream, w, &trace->key, true);
   else if (event == HTTP1_AGAIN)
     event = http1_step(&trace->stream, w, &trace->key, false);
-  if (event == HTTP1_AGAIN || event == HTTP1_MORE) return 0;
+  if (event & HTTP1_REQUEST_LINE) {
+    if ((loop->input->options & TRACE_FOLD) && (w->request_line & HTTP1_LINE_DIGITS))
+      path_fold(&trace->key, &trace->fold);
+    trace_put(trace, HTTP1_REQUEST_LINE, delimiter);
+  }
+  event &= ~(HTTP1_REQUEST_LINE | HTTP1_MORE);
   if (event == HTTP1_HEAD && responses)
     delimiter = http1_response_body(&trace->stream, (enum http1_method)loop->input->method);
-  if (event == HTTP1_REQUEST_LINE && (loop->input->options & TRACE_FOLD) && (w->found & HTTP1_LINE_DIGITS))
-    path_fold(&trace->key, &trace->fold);
-  trace_put(trace, event, delimiter);
+  if (event) trace_put(trace, (__u32)event, delimiter);
   return 0;
 }
 

@@ -38,7 +38,7 @@ TEST_CASE("words: every byte at every place is found and tested") {
         const __u64 marks = bytes_equal(word, static_cast<__u8>(byte));
         REQUIRE(marks != 0);
         REQUIRE(first_byte(marks) == plain_first(word, static_cast<__u8>(byte)));
-        REQUIRE(any_digit(word) == plain_any_digit(word));
+        REQUIRE((digit_marks(word) != 0) == plain_any_digit(word));
       }
     }
   }
@@ -51,7 +51,16 @@ TEST_CASE("words: random words") {
     const auto byte = static_cast<__u8>(i % 2 != 0 ? i : i & 0x3f);
     const __u64 marks = bytes_equal(word, byte);
     REQUIRE((marks == 0 ? 8 : first_byte(marks)) == plain_first(word, byte));
-    REQUIRE(any_digit(word) == plain_any_digit(word));
+    REQUIRE((digit_marks(word) != 0) == plain_any_digit(word));
+  }
+}
+
+TEST_CASE("words: control characters") {
+  for (__u32 place = 0; place < 8; ++place) {
+    for (__u32 byte = 0; byte < 256; ++byte) {
+      const __u64 word = (0x4120e9ff7f304120ULL & ~(0xffULL << (8 * place))) | static_cast<__u64>(byte) << (8 * place);
+      REQUIRE((bytes_below_space(word) != 0) == (byte < 0x20));
+    }
   }
 }
 

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Finding line ends in the window, eight bytes at a time, and going over header fields that decide nothing. Part of
+ * http1.h, which includes it.
+ */
+#ifndef MONITOR_HTTP1_LINES_H
+#define MONITOR_HTTP1_LINES_H
+
+/* Bytes at a line's start that tell whether it matters. */
+#define HTTP1_NAME_BYTES 9
+
+/* Whether the header field line at `at` may matter, or is the empty line. Needs HTTP1_NAME_BYTES in the window. */
+PURE_INLINE bool http1_matters(const struct http1_window *w, __u32 at)
+{
+	__u64 word = window_word(w, at);
+
+	if ((word & 0xff) == '\n' || (word & 0xffff) == ('\r' | '\n' << 8))
+		return true;
+	word |= LOWER_CASE;
+	if (word == WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-'))
+		return (WINDOW_BYTE(w, at + 8) | 0x20) == 'l';
+	return word == WORD('c', 'o', 'n', 'n', 'e', 'c', 't', 'i') ||
+	       word == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') ||
+	       word == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':');
+}
+
+/* Whether it must be read whole: also when there is too little of it to tell. */
+PURE_INLINE bool http1_wanted(const struct http1_window *w, __u32 at)
+{
+	return at + HTTP1_NAME_BYTES > w->end || http1_matters(w, at);
+}
+
+/* Words looked at in one step: pairs of them in fields of no interest, and in one line. More make the verifier's work
+ * longer, fewer make more steps, each of which costs a call. */
+#define HTTP1_SKIP_PAIRS 40
+#define HTTP1_LINE_WORDS 24
+
+/*
+ * The two loops below must look to the verifier the same in each iteration, or it follows each way through each of
+ * them: the position is masked anew (which changes nothing), and compared by a difference, from which nothing is learnt
+ * of position and end.
+ */
+PURE_INLINE bool http1_is_past(__u64 at, __u64 end)
+{
+	__s64 difference = (__s64)(at - end);
+
+	keep_bound(difference);
+	return difference >= 0;
+}
+
+/* Looks for the end of the line that begins at pos. Found: [pos, line_end) is its text and scan is behind it. */
+PURE_INLINE bool http1_find_line(struct http1_window *w)
+{
+	__u64 scan = w->scan, end = w->end, marks = 0;
+
+	ROLLED
+	for (int i = 0; i < HTTP1_LINE_WORDS; ++i) {
+		WINDOW_INDEX(scan);
+		marks = bytes_equal(load_word(w->bytes + scan), '\n');
+		if (marks)
+			break;
+		scan += 8;
+		if (http1_is_past(scan, end))
+			break;
+	}
+	if (marks)
+		scan += first_byte(marks);
+	if (!marks || http1_is_past(scan, end)) {
+		w->scan = (__u32)(http1_is_past(scan, end) ? end : scan);
+		return false;
+	}
+	w->scan = (__u32)scan + 1;
+	w->line_end = (__u32)scan;
+	if (w->scan > w->pos + 1 && WINDOW_BYTE(w, w->line_end - 1) == '\r')
+		w->line_end = (__u32)scan - 1;
+	return true;
+}
+
+/* Goes over header field lines of no interest, from the middle of one. Returns whether it came to the start of one that
+ * is wanted; pos and scan are there then, else where the next step goes on. */
+PURE_INLINE bool http1_skip_fields(struct http1_window *w)
+{
+	__u64 scan = w->scan, end = w->end;
+	bool found = false;
+
+	ROLLED
+	for (int i = 0; i < HTTP1_SKIP_PAIRS; ++i) {
+		__u64 first, second, marks = 0;
+
+		WINDOW_INDEX(scan);
+		first = load_word(w->bytes + scan);
+		second = load_word(w->bytes + scan + 8);
+		/* Few pairs of words have a control character at all. */
+		if (bytes_below_space(first) | bytes_below_space(second)) {
+			marks = bytes_equal(first, '\n');
+			if (!marks) {
+				scan += 8;
+				marks = bytes_equal(second, '\n');
+			}
+			if (!marks)
+				scan -= 8;
+		}
+		if (!marks) {
+			scan += 16;
+			if (http1_is_past(scan, end))
+				break;
+			continue;
+		}
+		scan += first_byte(marks) + 1;
+		if (http1_is_past(scan, end + 1))
+			break;
+		if (http1_wanted(w, (__u32)scan)) {
+			found = true;
+			break;
+		}
+	}
+	w->scan = (__u32)(http1_is_past(scan, end) ? end : scan);
+	w->pos = w->scan;
+	return found;
+}
+
+#endif
