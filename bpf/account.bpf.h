@@ -10,7 +10,6 @@
 
 /* The two responses that uvicorn writes by itself, without its application. */
 #define OWN_400	       "Invalid HTTP request received."
-#define OWN_400_LENGTH 30
 #define OWN_503	       "Service Unavailable"
 #define OWN_503_LENGTH 19
 
@@ -192,13 +191,16 @@ static __always_inline int request_begin(struct conn *c)
 	active = __sync_fetch_and_add(&t->active, 1) + 1;
 	if (word & CONN_CLOSED) {
 		/* Read after the close: it begins and is aborted, and was never in flight. */
+		request_forget(c, r.sequence);
 		count_end_call(c, r.endpoint, OUTCOME_ABORTED, 0);
 		return 0;
 	}
 	raise_peak(&t->peak, active);
 	raise_peak(&e->peak, endpoint_active);
-	if (__sync_fetch_and_add(&c->word, CONN_BEGIN) & CONN_CLOSED)
+	if (__sync_fetch_and_add(&c->word, CONN_BEGIN) & CONN_CLOSED) {
+		request_forget(c, r.sequence);
 		count_end_call(c, r.endpoint, OUTCOME_ABORTED, 0);
+	}
 	return 0;
 }
 
@@ -230,7 +232,7 @@ static __always_inline int request_end(struct conn *c, __u32 outcome, __u32 stat
 
 static __always_inline bool is_own_400(const struct http1_stream *s)
 {
-	return s->status == 400 && (s->flags & HTTP1_F_CLOSE) && http1_captured_is(s, OWN_400, OWN_400_LENGTH);
+	return s->status == 400 && (s->flags & HTTP1_F_CLOSE) && http1_captured_is(s, OWN_400, HTTP1_OWN_400_LENGTH);
 }
 
 static __always_inline bool is_own_503(const struct http1_stream *s)
@@ -261,20 +263,28 @@ PURE_FUNCTION int response_end_call(struct conn *c)
 	return c ? response_end(c) : 0;
 }
 
+/* Which protocol the client's bytes are, when they are no HTTP/1.x: by how it began. */
+static __always_inline __u32 foreign_protocol(const struct http1_stream *requests)
+{
+	if (requests->flags & HTTP1_F_HTTP2)
+		return UNDERCOUNT_HTTP2;
+	if ((requests->flags & HTTP1_F_TLS) || (requests->carried && requests->carry[0] == 0x16))
+		return UNDERCOUNT_TLS;
+	return UNDERCOUNT_PROTOCOL;
+}
+
 /* The head of a response to nothing that we took for a request. */
 PURE_FUNCTION int response_unmatched(struct conn *c)
 {
 	struct monitor_target *t;
 	struct http1_stream *s;
 	__u32 status;
-	bool pending;
 
 	if (!c)
 		return 0;
 	t = target_at(c->target);
 	s = &c->responses;
 	status = s->status;
-	pending = c->requests.carried || c->requests.mode != HTTP1_START;
 	http1_response_body(s, HTTP1_OTHER_METHOD);
 	if (status < 200)
 		return 0;
@@ -283,12 +293,12 @@ PURE_FUNCTION int response_unmatched(struct conn *c)
 	/* Sent while the connection closed: the close has counted the request that it answers. */
 	if (*(volatile __u64 *)&c->word & CONN_CLOSED)
 		return 0;
-	/* A 400 is always to something; another 4xx on an idle connection may be 408 before a close: no request. */
-	if (status == 400 || (status / 100 == 4 && pending)) {
+	/* The server's own 400 closes; 408 before a close is to no request. */
+	if (status == 400 && (s->flags & HTTP1_F_CLOSE)) {
 		if (t)
 			__sync_fetch_and_add(&t->rejected, 1);
 	} else if (status != 408) {
-		conn_lose(c, UNDERCOUNT_PROTOCOL);
+		conn_lose(c, foreign_protocol(&c->requests));
 	}
 	return 0;
 }
@@ -330,18 +340,11 @@ static __always_inline bool response_head(struct conn *c)
 /* The server's bytes are no HTTP/1.x: says which protocol it is, by how the client began. */
 static __always_inline void response_unreadable(struct conn *c)
 {
-	struct http1_stream *s = &c->requests;
-	__u32 cause = UNDERCOUNT_PROTOCOL;
-
 	if (c->flags & CONN_SPOKE) {
 		conn_lose(c, UNDERCOUNT_PROTOCOL);
 		return;
 	}
-	if (s->flags & HTTP1_F_HTTP2)
-		cause = UNDERCOUNT_HTTP2;
-	else if ((s->flags & HTTP1_F_TLS) || (s->carried && s->carry[0] == 0x16))
-		cause = UNDERCOUNT_TLS;
-	conn_lose(c, cause);
+	conn_lose(c, foreign_protocol(&c->requests));
 	c->flags |= CONN_IGNORED;
 }
 
@@ -360,6 +363,13 @@ struct close_loop {
 	__u32 kind;
 };
 
+/* A 400 to HEAD that could have been the server's own, which has a body all the same, and had none: the application's.
+ */
+static __always_inline bool is_bodiless_400(const struct conn *c, const struct conn_request *r)
+{
+	return r && r->method == HTTP1_HEAD_METHOD && c->responses.status == 400 && !c->responses.captured;
+}
+
 static int close_step(__u32 i, struct close_loop *loop)
 {
 	__u32 sequence = (loop->first + i) & SEQUENCE_MASK;
@@ -376,7 +386,7 @@ static int close_step(__u32 i, struct close_loop *loop)
 		status = c->responses.status;
 	} else if (flags & REQUEST_ANSWERING) {
 		status = c->responses.status;
-		if (loop->kind != CLOSE_BY_RESET && c->responses.mode == HTTP1_UNTIL_CLOSE)
+		if (loop->kind != CLOSE_BY_RESET && (c->responses.mode == HTTP1_UNTIL_CLOSE || is_bodiless_400(c, r)))
 			outcome = is_own_400(&c->responses) ? OUTCOME_REJECTED : OUTCOME_ANSWERED;
 		else if (loop->kind == CLOSE_BY_SERVER)
 			outcome = OUTCOME_CUT;
@@ -411,6 +421,9 @@ PURE_FUNCTION int conn_close(struct conn *c, __u32 kind)
 
 /* ---- picking a lost stream up ---- */
 
+/* More requests than can be in flight on one connection; a bpf_loop of more than 2^23 does nothing at all. */
+#define RESYNC_MOST (1 << 22)
+
 static int resync_step(__u32 i, struct close_loop *loop)
 {
 	return request_end(loop->c, OUTCOME_UNKNOWN, 0) ? 0 : 1;
@@ -423,31 +436,41 @@ PURE_FUNCTION int conn_resync(struct conn *c)
 
 	if (!c)
 		return 0;
-	bpf_loop(SEQUENCE_MASK, resync_step, &loop, 0);
+	bpf_loop(RESYNC_MOST, resync_step, &loop, 0);
 	c->requests.mode = HTTP1_START;
 	c->requests.carried = 0;
 	c->responses.mode = HTTP1_START;
 	c->responses.carried = 0;
-	c->flags &= ~(CONN_LOST | CONN_UNMATCHED | CONN_TUNNEL);
+	c->flags &= ~(CONN_LOST | CONN_UNMATCHED | CONN_TUNNEL | CONN_ADOPTED);
 	return 0;
 }
 
 /*
- * Whether 16 bytes look like the start of a request and not like the middle of a body: an upper-case method of 3 to 7
- * letters, a space, and "/", "*" or the "h" of an absolute-form target.
+ * Whether 16 bytes look like the start of a request and not like the middle of a body: a method of 3 to 14 upper-case
+ * letters and hyphens, a space, and "/", "*" or the "h" of an absolute-form target.
  */
 static __always_inline bool is_request_start(__u64 first, __u64 second)
 {
 	__u64 marks = bytes_equal(first, ' ');
-	__u32 length = marks ? first_byte(marks) : 0;
-	__u8 next = length == 7 ? second : first >> ((length + 1) * 8 & 63);
+	__u32 length;
+	__u8 next;
 
-	if (length < 3)
+	if (marks) {
+		length = first_byte(marks);
+		next = length == 7 ? second : first >> ((length + 1) * 8 & 63);
+	} else {
+		marks = bytes_equal(second, ' ');
+		if (!marks)
+			return false;
+		length = 8 + first_byte(marks);
+		next = second >> ((length - 7) * 8 & 63);
+	}
+	if (length < 3 || length > 14)
 		return false;
-	for (__u32 i = 0; i < 7; ++i) {
-		__u8 c = first >> (i * 8);
+	for (__u32 i = 0; i < 14; ++i) {
+		__u8 c = i < 8 ? first >> (i * 8) : second >> ((i - 8) * 8);
 
-		if (i < length && (c < 'A' || c > 'Z'))
+		if (i < length && (c < 'A' || c > 'Z') && c != '-')
 			return false;
 	}
 	return next == '/' || next == '*' || next == 'h';

@@ -62,6 +62,7 @@ struct spill_key {
 #define CONN_IGNORED   2  /* not HTTP/1.x: never looked at again */
 #define CONN_TUNNEL    4  /* the bytes are no HTTP any more */
 #define CONN_UNMATCHED 8  /* the response under way answers no request that we know */
+#define CONN_ADOPTED   32 /* open before the attach, and nothing counted of it yet */
 #define CONN_SPOKE     16 /* the server answered in HTTP/1.x at least once */
 
 struct conn {

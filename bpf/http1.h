@@ -155,6 +155,15 @@ enum http1_delimiter {
 	HTTP1_TUNNEL,	/* no HTTP follows: 101, or CONNECT accepted */
 };
 
+/* Bytes of the body of uvicorn's own 400. It is written in answer to HEAD too, against RFC 9110 §9.3.2. */
+#define HTTP1_OWN_400_LENGTH 30
+
+PURE_INLINE bool http1_maybe_own_400(const struct http1_stream *s)
+{
+	return s->status == 400 && (s->flags & HTTP1_F_CLOSE) &&
+	       (!(s->flags & HTTP1_F_HAS_LENGTH) || s->remaining == HTTP1_OWN_400_LENGTH);
+}
+
 /* The response's head is complete; `method` is that of the request it answers. RFC 9112 §6.3. */
 PURE_INLINE enum http1_delimiter http1_response_body(struct http1_stream *s, enum http1_method method)
 {
@@ -170,7 +179,7 @@ PURE_INLINE enum http1_delimiter http1_response_body(struct http1_stream *s, enu
 		s->mode = HTTP1_START;
 		return HTTP1_INTERIM;
 	}
-	if (status == 204 || status == 304 || method == HTTP1_HEAD_METHOD ||
+	if (status == 204 || status == 304 || (method == HTTP1_HEAD_METHOD && !http1_maybe_own_400(s)) ||
 	    ((s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_CHUNKED)) == HTTP1_F_HAS_LENGTH && !s->remaining)) {
 		s->mode = HTTP1_START;
 		return HTTP1_NO_BODY;

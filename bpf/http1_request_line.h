@@ -119,7 +119,8 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	if (s->flags & HTTP1_F_HTTP2)
 		return 0;
 
-	for (int i = 0; i < 4; ++i) {
+	ROLLED
+	for (int i = 0; i < 8; ++i) {
 		__u64 marks = bytes_equal(window_word(w, w->pos + method), ' ');
 
 		if (marks) {
@@ -145,6 +146,10 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	longer = length > HTTP1_LINE_HEAD;
 	end = w->pos + (length < HTTP1_LINE_HEAD ? length : HTTP1_LINE_HEAD);
 	path = w->pos + method + 1;
+	/* more than one space: httptools takes it */
+	ROLLED
+	for (int i = 0; i < 8 && WINDOW_BYTE(w, path) == ' '; ++i)
+		path += 1;
 	if (WINDOW_BYTE(w, path) != '/') {
 		w->line = path;
 		/* the line's end is needed again by nobody: the loop below may use it */

@@ -44,10 +44,13 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	worker->begun = 0;
 	worker->ended = 0;
 	worker->pid = child_pid;
-	if (bpf_map_update_elem(&processes, &child_pid, &made, BPF_ANY))
-		undercount(made.target, UNDERCOUNT_PROCESSES);
-	else
-		follow(child_pid, true);
+	/* There is one already if user space was first. */
+	if (bpf_map_update_elem(&processes, &child_pid, &made, BPF_NOEXIST)) {
+		bpf_map_push_elem(&free_workers, &made.worker, BPF_ANY);
+		if (!bpf_map_lookup_elem(&processes, &child_pid))
+			undercount(made.target, UNDERCOUNT_PROCESSES);
+	}
+	follow(child_pid, true);
 	return 0;
 }
 
@@ -55,7 +58,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
 	struct monitor_process *process;
-	__u32 pid = task->tgid;
+	__u32 pid = task->tgid, worker;
 
 	/* The last thread has gone; its sockets are closed after this, which needs no entry (kernel/exit.c, do_exit).
 	 */
@@ -63,9 +66,12 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		return 0;
 	follow(pid, false);
 	process = bpf_map_lookup_elem(&processes, &pid);
-	if (process)
-		bpf_map_push_elem(&free_workers, &process->worker, BPF_ANY);
-	bpf_map_delete_elem(&processes, &pid);
+	if (!process)
+		return 0;
+	worker = process->worker;
+	/* The last two threads may both come here: who deletes it gives the slot back. */
+	if (!bpf_map_delete_elem(&processes, &pid))
+		bpf_map_push_elem(&free_workers, &worker, BPF_ANY);
 	return 0;
 }
 

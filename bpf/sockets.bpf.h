@@ -60,7 +60,7 @@ static __always_inline void conn_init(struct conn *c, struct sock *sk, struct tc
 			c->role = ROLE_CLIENT;
 			return;
 		}
-		c->flags = CONN_LOST;
+		c->flags = CONN_LOST | CONN_ADOPTED;
 	}
 	c->role = ROLE_SERVER;
 	if (t)

@@ -35,6 +35,19 @@ static __always_inline int walk_over(const struct walk_scratch *x)
 	return x->window.scan >= x->window.end && !x->source.left;
 }
 
+/* What lies behind an upgrade request in the same read may be of another protocol; httptools drops it, h11 does not. It
+ * is not looked at: the stream is picked up at the next clean start. Returns whether there was something. */
+static __always_inline bool upgrade_drops(struct conn *c, struct walk_scratch *x)
+{
+	if (c->requests.mode != HTTP1_START || walk_over(x))
+		return false;
+	conn_lose(c, UNDERCOUNT_PROTOCOL);
+	x->window.scan = x->window.end;
+	x->window.pos = x->window.end;
+	x->source.left = 0;
+	return true;
+}
+
 static int requests_step(__u32 i, struct walk *walk)
 {
 	struct walk_scratch *x = walk->x;
@@ -54,8 +67,11 @@ static int requests_step(__u32 i, struct walk *walk)
 			c->key_valid = 0;
 		}
 	}
-	if (event & HTTP1_HEAD)
+	if (event & HTTP1_HEAD) {
 		request_begin(c);
+		if ((c->requests.flags & HTTP1_F_UPGRADE) && upgrade_drops(c, x))
+			return 1;
+	}
 	return walk_over(x);
 }
 
@@ -88,17 +104,29 @@ static __always_inline bool pass_unseen(struct http1_stream *s, __u64 count, enu
 	return true;
 }
 
+/* Whether the bytes of a receive are a clean start of a request: it lies in the first buffer and has at least
+ * "GET / HTTP/1.1\r\n". */
+static __always_inline bool begins_request(struct user_bytes *u, __u32 length)
+{
+	__u64 start[2];
+
+	if (!u->base_left && user_bytes_next(u))
+		return false;
+	return length >= sizeof(start) && u->base_left >= sizeof(start) &&
+	       !bpf_probe_read_user(start, sizeof(start), (void *)u->base) && is_request_start(start[0], start[1]);
+}
+
 /* `length` bytes were received, after `gap` that made no event. */
 static __always_inline void received(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap,
 				     bool buffer_filled)
 {
 	struct walk walk = {c, NULL};
 	enum http1_event event;
-	__u64 start[2];
 	__u32 zero = 0;
 	int unknown;
 
-	if (gap && !(c->flags & CONN_LOST) && !pass_unseen(&c->requests, gap, &event))
+	/* A single byte may be urgent data, which the server's reads leave out: then it is none of the body's. */
+	if (gap && !(c->flags & CONN_LOST) && (gap == 1 || !pass_unseen(&c->requests, gap, &event)))
 		conn_lose(c, UNDERCOUNT_GAP);
 	walk.x = bpf_map_lookup_elem(&receive_scratch, &zero);
 	if (!walk.x)
@@ -107,15 +135,13 @@ static __always_inline void received(struct conn *c, struct sock *sk, struct tas
 	if (!buffer_filled)
 		unknown = UNDERCOUNT_GAP + 1;
 	if (c->flags & CONN_LOST) {
-		if (unknown)
+		if (unknown || !begins_request(&walk.x->source, length)) {
+			/* its stream is in the middle of something that began before the attach */
+			if (c->flags & CONN_ADOPTED)
+				undercount(c->target, UNDERCOUNT_GAP);
+			c->flags &= ~CONN_ADOPTED;
 			return;
-		/* a clean request start lies in the first buffer and has at least "GET / HTTP/1.1\r\n" */
-		if (!walk.x->source.base_left && user_bytes_next(&walk.x->source))
-			return;
-		if (length < sizeof(start) || walk.x->source.base_left < sizeof(start) ||
-		    bpf_probe_read_user(start, sizeof(start), (void *)walk.x->source.base) ||
-		    !is_request_start(start[0], start[1]))
-			return;
+		}
 		conn_resync(c);
 	}
 	if (unknown) {

@@ -109,7 +109,9 @@ class Client:
         status, headers = self.head()
         while 100 <= status < 200 and status != 101:
             status, headers = self.head()
-        if method == "HEAD" or status in (101, 204, 304):
+        if method == "HEAD" and status == 400 and headers.get(b"connection") == b"close":
+            body = OWN_400 if OWN_400 in self.rest() else b""  # uvicorn's own has a body here too
+        elif method == "HEAD" or status in (101, 204, 304):
             body = b""
         elif headers.get(b"transfer-encoding", b"").lower() == b"chunked":
             body = self._take_chunks()

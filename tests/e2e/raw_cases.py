@@ -46,6 +46,10 @@ CASES = [
     RawCase("no version", (b"GET /raw\r\n\r\n",), finish=True),
     RawCase("the absolute form", (b"GET http://x/raw HTTP/1.1\r\n" + CLOSE,)),
     RawCase("the absolute form without a path", (b"GET http://x HTTP/1.1\r\n" + CLOSE,)),
+    RawCase("HEAD without a Host", (b"HEAD /raw HTTP/1.1\r\nConnection: close\r\n\r\n",), methods=("HEAD",)),
+    RawCase("HEAD with Content-Length and chunked", (
+        b"HEAD /raw HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n" + CLOSE,), methods=("HEAD",)),
+    RawCase("a method of 40 bytes", (b"B" * 40 + b" /raw HTTP/1.1\r\n" + CLOSE,)),
     RawCase("two spaces in the request line", (b"GET  /raw HTTP/1.1\r\n" + CLOSE,)),
     RawCase("a tab in the request line", (b"GET\t/raw HTTP/1.1\r\n" + CLOSE,)),
     RawCase("version 1.0", (b"GET /raw HTTP/1.0\r\n\r\n",)),

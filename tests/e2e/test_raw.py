@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from client import Client, Response
-from figures import CLASSES, Observation
+from client import Client, Response, request
+from figures import CLASSES, Observation, endpoint_of
 from monitor import Snapshot
-from raw_cases import CASES, RawCase
+from raw_cases import CASES, GOOD, RawCase
 from server import FLAVOURS, ZTTP, Server
 
 Observe = Callable[..., Observation]
@@ -94,6 +94,24 @@ def test_other_protocols_are_no_requests(server: Server, observe: Observe, data:
     )
     assert snapshot["total_requests"] == snapshot["active_concurrent"] == 0
     assert set(snapshot["undercount_by_cause"]) <= {"tls", "http2"}
+
+
+def test_bytes_behind_an_upgrade(server: Server, observe: Observe) -> None:
+    """httptools drops them, h11 answers them: they are an undercount, and the next request counts again. Debian's uvicorn
+    answers such an upgrade with a 400 of its own and closes."""
+    observation = observe(server)
+    closes = server.flavour.uvicorn == "debian"
+    with Client(server.port) as client:
+        client.send(b"GET /raw HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n" + GOOD)
+        client.response()
+        if not closes:
+            if server.flavour.http != "httptools":
+                client.response()
+            assert client.ask(request("/ok")).status == 200
+    snapshot = observation.monitor.wait_idle()
+    assert snapshot["undercount_by_cause"] == {"protocol": 1}
+    assert snapshot["aborted_requests"] == snapshot["failed_requests"] == 0
+    assert closes or endpoint_of(snapshot, "/ok")["status"]["2xx"] == 1
 
 
 def test_resets_in_the_middle(server: Server, observe: Observe) -> None:

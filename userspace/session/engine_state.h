@@ -27,6 +27,7 @@ struct TargetState {
   std::uint64_t misses_before = 0;      // recursion misses of the programs when the target was added
   std::uint64_t misses_reconciled = 0;  // the counters were found right at this many
   std::uint64_t peak_connections = 0;   // most that a look has seen
+  unsigned looks = 0;                   // since the live records were last compared without a miss
   // By endpoint slot: more in flight than live records account for, as the look before found.
   std::map<std::uint32_t, std::uint64_t> suspected;
 };
