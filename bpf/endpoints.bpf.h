@@ -101,7 +101,8 @@ static __always_inline __u32 endpoint_enter(struct monitor_endpoint *e, __u32 ge
 	return (__u32)word;
 }
 
-/* Takes the slot away from an endpoint that only ever got 404, unless a request begins on it meanwhile. */
+/* Takes the slot away from an endpoint that only ever got 404, or no answer at all, unless a request begins on it
+ * meanwhile. */
 PURE_FUNCTION int endpoint_evict(struct monitor_endpoint *e, __u32 id, __u64 word)
 {
 	struct monitor_endpoint *to;
@@ -117,12 +118,14 @@ PURE_FUNCTION int endpoint_evict(struct monitor_endpoint *e, __u32 id, __u64 wor
 	__sync_fetch_and_add(&to->completed, e->completed);
 	__sync_fetch_and_add(&to->aborted, e->aborted);
 	__sync_fetch_and_add(&to->failed, e->failed);
+	__sync_fetch_and_add(&to->status[0], e->status[0]);
 	__sync_fetch_and_add(&to->status[4], e->status[4]);
 	__sync_fetch_and_add(&to->not_found, e->not_found);
 	raise_peak(&to->peak, e->peak);
 	e->completed = 0;
 	e->aborted = 0;
 	e->failed = 0;
+	e->status[0] = 0;
 	e->status[4] = 0;
 	e->not_found = 0;
 	e->peak = 0;

@@ -106,6 +106,18 @@ int look_at_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 	return 0;
 }
 
+/* Run by user space when the table of endpoints is nearly full: gives a slot back whose requests never got an answer.
+ */
+SEC("syscall")
+int evict(struct monitor_eviction *ctx)
+{
+	struct monitor_endpoint *e = endpoint_at(ctx->endpoint);
+
+	if (e && !(ctx->word & 0xffffffff) && e->completed == e->status[0] + e->not_found)
+		endpoint_evict(e, ctx->endpoint, ctx->word);
+	return 0;
+}
+
 /* Run by user space: takes out of the counters what no record stands for any more, a loss of the recursion guard. */
 SEC("syscall")
 int correct(struct monitor_correction *ctx)

@@ -161,6 +161,13 @@ struct monitor_live {
 	__abi_u32 endpoint[MONITOR_RING]; /* ids of the oldest in flight, the rest UINT32_MAX */
 };
 
+/* Input of the evicting program: an endpoint's slot, and its word as user space saw it. */
+struct monitor_eviction {
+	__abi_u64 word;
+	__abi_u32 endpoint;
+	__abi_u32 padding;
+};
+
 /* Input of the correcting program: what is counted as in flight or open though no record of it lives any more. */
 struct monitor_correction {
 	__abi_u32 target;

@@ -70,3 +70,26 @@ def test_more_endpoints_than_there_is_room_for(shared_server: Server, observe: O
     observation.assert_equal(snapshot)
     assert endpoint_of(snapshot, "/users/{id}")["completed"] == users
     assert len(snapshot["endpoints"]) < unknown
+
+
+@usual_flavour
+def test_paths_that_were_never_answered_make_room(shared_server: Server, observe: Observe) -> None:
+    """Whether the application ran the pipelined ones can't be known from outside, so its own counts do not judge here."""
+    observation = observe(shared_server)
+    gate = f"room-{shared_server.port}"
+    for wave in range(2):
+        with Client(shared_server.port) as client:
+            paths = b"".join(request(f"/guess/{wave}q{number}z") for number in range(1600))
+            client.send(request(f"/hold?gate={gate}") + paths)
+            observation.monitor.wait_for(lambda s: s["active_concurrent"] == 1601, "all are in flight")
+            client.reset()
+        observation.monitor.wait_for(lambda s: s["active_concurrent"] == 0, "none is in flight")
+    observation.monitor.wait_for(lambda s: len(s["endpoints"]) < 1000, "there is room again")
+    with Client(shared_server.port) as client:
+        assert client.ask(request("/ok")).status == 200
+    shared_server.open_gate(gate, 2)
+    total = 2 * 1601 + 1
+    snapshot = observation.monitor.wait_for(lambda s: s["total_requests"] == total, f"a total of {total}")
+    assert endpoint_of(snapshot, "/ok")["completed"] == 1
+    assert snapshot["aborted_requests"] == 2 * 1601
+    assert snapshot["active_concurrent"] == 0

@@ -49,6 +49,7 @@ TEST_CASE("abi: no padding that the compiler chose") {
   CHECK(sizeof(monitor_socket) == 8 * 2 + 4 * 3 + 2 + 1 + 1 + 2 + 2 * 3 + 16);
   CHECK(sizeof(monitor_live) == 8 + 4 * MONITOR_RING);
   CHECK(sizeof(monitor_correction) == 16);
+  CHECK(sizeof(monitor_eviction) == 16);
 }
 
 }  // namespace monitor

@@ -142,7 +142,8 @@ Status configure(engine_bpf& bpf, const EngineOptions& options) {
       return system_error(errno, "size the table of endpoints");
     }
   }
-  for (bpf_program* program : {bpf.progs.look_at_sockets, bpf.progs.look_at_connections, bpf.progs.correct}) {
+  for (bpf_program* program :
+       {bpf.progs.look_at_sockets, bpf.progs.look_at_connections, bpf.progs.correct, bpf.progs.evict}) {
     bpf_program__set_autoattach(program, false);
   }
   return Ok{};

@@ -44,6 +44,11 @@ struct Engine::State {
 // over all programs of the engine.
 Result<std::uint64_t> recursion_misses(engine_bpf& bpf);
 
+// The target's endpoints. One that is evicted while they are walked would be counted twice, or not at all: they are
+// then walked again; under a flood of 404s the last of a few walks has to do. When the table is nearly full, endpoints
+// that never got an answer are handed over to "(not found)".
+Result<std::vector<EndpointCounters>> read_endpoints(engine_bpf& bpf, unsigned target);
+
 // Compares what is counted as in flight with the live records, and takes out what two looks in a row found no record
 // for (a lost event). Does nothing unless events were lost since the counters were last found right.
 Status reconcile(engine_bpf& bpf, unsigned target, TargetState& state, std::uint64_t misses);

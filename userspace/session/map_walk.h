@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Walks over the entries of a BPF hash map while the kernel side changes it.
+#pragma once
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace monitor {
+
+// Hands every entry of a hash map to `take(key, value)`. In batches: walking key by key starts anew when the key at
+// hand is deleted meanwhile. An entry made or deleted while this runs may or may not be seen.
+template <typename Key, typename Value, typename Take>
+Status for_each_entry(const bpf_map* map, Take take) {
+  constexpr std::uint32_t kBatch = 256;
+  std::vector<Key> keys(kBatch);
+  std::vector<Value> values(kBatch);
+  std::uint64_t cursor = 0;
+  bool first = true;
+  for (;;) {
+    auto count = static_cast<std::uint32_t>(keys.size());
+    std::uint64_t next = 0;
+    const int failed = bpf_map_lookup_batch(bpf_map__fd(map), first ? nullptr : &cursor, &next, keys.data(),
+                                            values.data(), &count, nullptr);
+    const int saved_errno = errno;
+    if (failed != 0 && saved_errno == ENOSPC) {
+      // one bucket holds more than fits
+      keys.resize(keys.size() * 2);
+      values.resize(keys.size());
+      continue;
+    }
+    if (failed != 0 && saved_errno != ENOENT) {
+      return system_error(saved_errno, std::string("read the map ") + bpf_map__name(map));
+    }
+    for (std::uint32_t i = 0; i < count; ++i) {
+      take(keys[i], values[i]);
+    }
+    if (failed != 0) {
+      return Ok{};  // ENOENT: that was the last batch
+    }
+    cursor = next;
+    first = false;
+  }
+}
+
+}  // namespace monitor
