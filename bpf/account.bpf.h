@@ -83,7 +83,7 @@ static __always_inline struct monitor_worker *conn_worker(struct conn *c)
 }
 
 /* Counts how a request ended and takes it out of what is in flight. `endpoint` is its slot. */
-static __always_inline int count_end(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status)
+static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status)
 {
 	struct monitor_endpoint *e = endpoint_at(endpoint);
 	struct monitor_worker *w;
@@ -91,10 +91,10 @@ static __always_inline int count_end(struct conn *c, __u32 endpoint, __u32 outco
 	__u64 class = status / 100;
 
 	if (!e)
-		return 0;
+		return;
 	t = target_at(c->target);
 	if (!t)
-		return 0;
+		return;
 	w = conn_worker(c);
 	if (outcome == OUTCOME_REJECTED) {
 		if (w)
@@ -117,13 +117,14 @@ static __always_inline int count_end(struct conn *c, __u32 endpoint, __u32 outco
 	}
 	endpoint_leave(e, endpoint);
 	__sync_fetch_and_sub(&t->active, 1);
-	return 0;
 }
 
 /* The same for rare paths: inline in each it would be most of the program. */
 PURE_FUNCTION int count_end_call(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status)
 {
-	return c ? count_end(c, endpoint, outcome, status) : 0;
+	if (c)
+		count_end(c, endpoint, outcome, status);
+	return 0;
 }
 
 /* Takes a place in flight on the endpoint of the connection's key, or on "(other)" when there is no room for it.
@@ -155,7 +156,7 @@ static __always_inline struct monitor_endpoint *endpoint_take(struct conn *c, __
 }
 
 /* A request head was read whole: its key is in the record. */
-static __always_inline int request_begin(struct conn *c)
+static __always_inline void request_begin(struct conn *c)
 {
 	struct monitor_endpoint *e, *other;
 	struct monitor_worker *w;
@@ -166,10 +167,10 @@ static __always_inline int request_begin(struct conn *c)
 
 	t = target_at(c->target);
 	if (!t)
-		return 0;
+		return;
 	e = endpoint_take(c, &r.endpoint, &endpoint_active);
 	if (!e)
-		return 0;
+		return;
 	word = *(volatile __u64 *)&c->word;
 	r.sequence = conn_next(word);
 	r.method = c->requests.method;
@@ -180,7 +181,7 @@ static __always_inline int request_begin(struct conn *c)
 		r.endpoint = special_endpoint(c->target, SPECIAL_OTHER);
 		other = endpoint_at(r.endpoint);
 		if (!other)
-			return 0;
+			return;
 		e = other;
 		endpoint_active = endpoint_enter(e, e->word >> 32);
 		undercount(c->target, UNDERCOUNT_PIPELINE);
@@ -193,7 +194,7 @@ static __always_inline int request_begin(struct conn *c)
 		/* Read after the close: it begins and is aborted, and was never in flight. */
 		request_forget(c, r.sequence);
 		count_end_call(c, r.endpoint, OUTCOME_ABORTED, 0);
-		return 0;
+		return;
 	}
 	raise_peak(&t->peak, active);
 	raise_peak(&e->peak, endpoint_active);
@@ -201,7 +202,6 @@ static __always_inline int request_begin(struct conn *c)
 		request_forget(c, r.sequence);
 		count_end_call(c, r.endpoint, OUTCOME_ABORTED, 0);
 	}
-	return 0;
 }
 
 /* The slot that the request `sequence` is counted in. */
@@ -241,26 +241,27 @@ static __always_inline bool is_own_503(const struct http1_stream *s)
 }
 
 /* The response under way is complete. */
-static __always_inline int response_end(struct conn *c)
+static __always_inline void response_end(struct conn *c)
 {
 	struct http1_stream *s = &c->responses;
 	struct monitor_target *t;
 
 	if (c->flags & CONN_UNMATCHED) {
 		c->flags &= ~CONN_UNMATCHED;
-		return 0;
+		return;
 	}
 	if (request_end(c, is_own_400(s) ? OUTCOME_REJECTED : OUTCOME_ANSWERED, s->status) && is_own_503(s)) {
 		t = target_at(c->target);
 		if (t)
 			__sync_fetch_and_add(&t->refused, 1);
 	}
-	return 0;
 }
 
 PURE_FUNCTION int response_end_call(struct conn *c)
 {
-	return c ? response_end(c) : 0;
+	if (c)
+		response_end(c);
+	return 0;
 }
 
 /* Which protocol the client's bytes are, when they are no HTTP/1.x: by how it began. */

@@ -67,7 +67,8 @@ struct {
 
 /*
  * Which slot of endpoint_table an endpoint has. An entry is made by the hooks at an endpoint's first request (and by
- * user space for the special ones) and dies when all that the endpoint ever got was 404. Read by user space.
+ * user space for the special ones) and dies when all that the endpoint ever got was 404, or no answer and the table is
+ * nearly full. Read by user space.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -50,8 +50,9 @@ enum monitor_undercount {
 
 /* Endpoints that stand for many, one of each for every target; their key has an empty method. */
 enum monitor_special_endpoint {
-	SPECIAL_OTHER,	       /* "(other)": the table of endpoints was full */
-	SPECIAL_NOT_FOUND,     /* "(not found)": paths that only ever got 404 */
+	SPECIAL_OTHER,	   /* "(other)": the table of endpoints was full */
+	SPECIAL_NOT_FOUND, /* "(not found)": paths that only ever got 404, or no answer when the table was nearly full
+			    */
 	SPECIAL_BEFORE_ATTACH, /* "(before attach)": requests under way when counting began */
 	SPECIAL_ENDPOINTS
 };

@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "cli/loop.h"
+#include "pipe.h"
 
 namespace monitor {
 namespace {
@@ -36,15 +37,7 @@ class SignalMask {
   sigset_t before_{};
 };
 
-struct Pipe {
-  Fd read_end, write_end;
-  Pipe() {
-    std::array<int, 2> fds{};
-    REQUIRE(::pipe2(fds.data(), O_CLOEXEC) == 0);
-    read_end.reset(fds[0]);
-    write_end.reset(fds[1]);
-  }
-};
+using test::Pipe;
 
 class RecordingPrinter : public Printer {
  public:

@@ -18,6 +18,7 @@
 #include "cli/privileges.h"
 #include "cli/report.h"
 #include "cli/schedule.h"
+#include "pipe.h"
 
 namespace monitor {
 namespace {
@@ -51,15 +52,7 @@ std::string content(const std::string& path) {
   return {bytes.data(), static_cast<std::size_t>(count)};
 }
 
-struct Pipe {
-  Fd read_end, write_end;
-  Pipe() {
-    std::array<int, 2> fds{};
-    REQUIRE(::pipe2(fds.data(), O_CLOEXEC) == 0);
-    read_end.reset(fds[0]);
-    write_end.reset(fds[1]);
-  }
-};
+using test::Pipe;
 
 Written written(Result<Written> result) {
   if (!result) {

@@ -9,6 +9,7 @@
 
 #include "session/engine_state.h"
 #include "session/map_walk.h"
+#include "session/run_program.h"
 
 namespace monitor {
 namespace {
@@ -92,13 +93,9 @@ Status evict_unanswered(engine_bpf& bpf, const Walk& walk) {
   if (walk.unanswered.empty() || walk.entries < bpf_map__max_entries(bpf.maps.endpoint_index) / 4 * 3) {
     return Ok{};
   }
-  for (monitor_eviction eviction : walk.unanswered) {
-    bpf_test_run_opts options{};
-    options.sz = sizeof(options);
-    options.ctx_in = &eviction;
-    options.ctx_size_in = sizeof(eviction);
-    if (bpf_prog_test_run_opts(bpf_program__fd(bpf.progs.evict), &options) != 0) {
-      return system_error(errno, "make room in the table of endpoints");
+  for (const monitor_eviction& eviction : walk.unanswered) {
+    if (Status status = run_program(bpf.progs.evict, eviction, "make room in the table of endpoints"); !status) {
+      return status;
     }
   }
   return Ok{};

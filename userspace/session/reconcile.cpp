@@ -10,6 +10,7 @@
 
 #include "session/engine_state.h"
 #include "session/iterator.h"
+#include "session/run_program.h"
 
 namespace monitor {
 namespace {
@@ -90,14 +91,7 @@ Status correct(engine_bpf& bpf, unsigned target, std::uint32_t id, std::uint64_t
     correction.endpoint = id;
     correction.requests = static_cast<std::uint32_t>(count);
   }
-  bpf_test_run_opts options{};
-  options.sz = sizeof(options);
-  options.ctx_in = &correction;
-  options.ctx_size_in = sizeof(correction);
-  if (bpf_prog_test_run_opts(bpf_program__fd(bpf.progs.correct), &options) != 0) {
-    return system_error(errno, "correct the counters after a lost event");
-  }
-  return Ok{};
+  return run_program(bpf.progs.correct, correction, "correct the counters after a lost event");
 }
 
 }  // namespace
