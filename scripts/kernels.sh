@@ -5,6 +5,7 @@
 #   scripts/kernels.sh 6.1                         one of them
 #   scripts/kernels.sh --run 'COMMAND' 6.12        a shell command in the root of the tree, with build/release
 #   scripts/kernels.sh --shell 6.1                 a shell there; Ctrl-A X ends it
+# --file PATH, as often as wanted, takes this file or directory along to the same place.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -16,9 +17,11 @@ command=scripts/kernels/guest-tests.sh
 mode=tests
 patience=10m
 versions=()
+files=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --run) mode=run; command=${2:?--run needs a command}; shift ;;
+    --file) files+=("$(realpath "${2:?--file needs a path}")"); shift ;;
     --shell) mode=shell; patience=1d ;;
     6.*) versions+=("$1") ;;
     *) die "unknown argument '$1'; see the head of this script" ;;
@@ -42,7 +45,7 @@ done
 prepare_base
 flock -u "$lock"
 
-prepare_initrd "$command"
+prepare_initrd "$command" "${files[@]}"
 failed=()
 for version in "${versions[@]}"; do
   [ "$mode" != tests ] || printf '== kernel %s (%s)\n' "$version" "$(cat "build/kernels/$version/package")"

@@ -68,20 +68,25 @@ prepare_base() {
   printf '%s\n' "$recipe" >build/kernels/base.made-from
 }
 
-# prepare_initrd COMMAND: $scratch/initrd.cpio, in which init runs this command in the root of the tree.
+# prepare_initrd COMMAND [FILE...]: $scratch/initrd.cpio, in which init runs this command in the root of the tree; the
+# files come along.
 prepare_initrd() {
   local top=$scratch/top
+  local file
   mkdir -p "$top/dev" "$top/proc" "$top/sys" "$top/tmp" "$top/run"
   cp scripts/kernels/init "$top/init"
   printf '%s\n' "$PWD" >"$top/tree"
   printf '%s\n' "$1" >"$top/command"
+  shift
   {
     cat build/kernels/base.cpio
     (cd "$top" && find . | /usr/bin/busybox cpio -o -H newc 2>/dev/null)
     {
-      parents_of "$PWD/build/release/tests/x"
+      for file in "$PWD/build/release/tests/monitor_kernel" "$@"; do
+        parents_of "$file"
+      done
       find "$PWD/build/release/monitor" "$PWD/build/release/tests/monitor_kernel" "$PWD/tests" "$PWD/docs" \
-        "$PWD/scripts/kernels" -not -path '*/__pycache__*'
+        "$PWD/scripts/kernels" "$@" -not -path '*/__pycache__*'
     } | sed 's|^/||' | sort -u | archive
   } >"$scratch/initrd.cpio"
 }
