@@ -72,11 +72,11 @@ struct conn {
 	__u32 worker;	   /* process that read from it first */
 	__u32 worker_slot; /* of its counters, while they have its pid */
 	__u32 copied_seq;  /* the kernel's, after the last receive */
-	__u32 write_seq;   /* the kernel's, after the last send */
+	__u32 write_seq;   /* the kernel's, after the last send that was looked at */
 	__u8 role;	   /* enum monitor_role */
 	__u8 flags;
 	__u8 key_valid; /* endpoint and generation below belong to `key` */
-	__u8 padding;
+	__u8 close_due; /* 1 + enum close_kind: closed while a send was under way, whose event counts the close */
 	__u32 endpoint;
 	__u32 generation;
 	struct http1_stream requests;

@@ -123,6 +123,28 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 	return 0;
 }
 
+/* A send was looked at to its end: counts the close that came meanwhile. */
+static __always_inline void send_done(struct conn *c, __u32 seq)
+{
+	/* Stores, and only then looks: on_state does so the other way round. */
+	__sync_lock_test_and_set(&c->write_seq, seq);
+	if (*(volatile __u8 *)&c->close_due)
+		conn_close(c, c->close_due - 1);
+}
+
+/*
+ * A reset may be handled between the moment that a send's bytes are the kernel's and the event of that send: the client
+ * has the response, but here it is not answered yet. Then the send counts the close. That it is under way is told by
+ * the kernel's write_seq, which is ahead of ours.
+ */
+static __always_inline void close_behind_send(struct conn *c, struct sock *sk, __u32 kind)
+{
+	c->close_due = kind + 1;
+	__sync_fetch_and_or(&c->word, 0); /* a full barrier, see send_done */
+	if (as_tcp(sk)->write_seq == *(volatile __u32 *)&c->write_seq)
+		conn_close(c, kind);
+}
+
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 {
@@ -143,9 +165,9 @@ int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 	tcp = as_tcp(sk);
 	seq = tcp->write_seq;
 	gap = seq - c->write_seq - ret;
-	c->write_seq = seq;
 	if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL | CONN_LOST)))
 		sent(c, sk, task, ret, gap);
+	send_done(c, seq);
 	return 0;
 }
 
@@ -174,7 +196,11 @@ int BPF_PROG(on_state, struct sock *sk, int from, int to)
 	if (to != TCP_CLOSE && to != TCP_FIN_WAIT1 && to != TCP_LAST_ACK)
 		return 0;
 	c = bpf_sk_storage_get(&connections, sk, 0, 0);
-	if (c)
+	if (!c)
+		return 0;
+	if (to == TCP_CLOSE && (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT))
+		close_behind_send(c, sk, close_kind(from, to, sk->sk_err));
+	else
 		conn_close(c, close_kind(from, to, sk->sk_err));
 	return 0;
 }
