@@ -98,9 +98,13 @@ int look_at_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 	out.target = c->target;
 	out.in_flight = conn_in_flight(word);
 	for (__u32 i = 0; i < MONITOR_RING; ++i) {
-		struct conn_request *r = &c->ring[(conn_oldest(word) + i) & (MONITOR_RING - 1)];
+		__u32 sequence = (conn_oldest(word) + i) & SEQUENCE_MASK;
+		struct conn_request *r = &c->ring[sequence & (MONITOR_RING - 1)];
 
-		out.endpoint[i] = i < out.in_flight ? r->endpoint : ~0U;
+		out.endpoint[i] = i < conn_in_flight(word) ? r->endpoint : ~0U;
+		/* One that did not fit the ring when it began is elsewhere: this record says more than it tells. */
+		if (i < conn_in_flight(word) && r->sequence != sequence)
+			out.in_flight = MONITOR_RING + 1;
 	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
 	return 0;
