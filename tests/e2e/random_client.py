@@ -102,8 +102,7 @@ class Connection:
         self.script = script
         self.books = Books()
         self.client = Client(server.port)
-        self.name = f"{next(self._names):0{len(GATE)}x}"
-        self.gates = 0
+        self.name = ""  # of the gate of the request sent last
 
     def run(self) -> None:
         """All steps but what a script keeps open: for that, see finish()."""
@@ -123,6 +122,11 @@ class Connection:
     @property
     def kept(self) -> bool:
         return isinstance(self.last, plan.KeepHeld) or getattr(self.last, "going", "") == "keep"
+
+    @property
+    def left(self) -> bool:
+        """Whether a request of it waits at its gate though its client has gone."""
+        return isinstance(self.last, plan.LeaveHeld | plan.Streamed)
 
     @property
     def in_flight(self) -> int:
@@ -209,7 +213,6 @@ class Connection:
                 self.send_held(ask)
                 go(self.client, going)
                 self.books.end(ask, None, "aborted")
-                self.server.open_gate(self.name)
             case plan.Streamed():
                 self.stream(step)
             case plan.WebSocket():
@@ -256,7 +259,6 @@ class Connection:
             if index == step.leave_at:
                 go(self.client, step.going)
                 self.books.end(step.ask, status, "aborted")
-                self.server.open_gate(self.name, step.chunks - index)
                 return
             self.server.open_gate(self.name)
             piece = self.client.chunk()
@@ -315,6 +317,7 @@ class Run:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.kept: list[Connection] = []
+        self.left: list[str] = []  # gates at which the requests of clients wait that have left
         self.books = Books()
 
     def run(self, scripts: list[plan.Script], at_once: int = AT_ONCE) -> None:
@@ -334,8 +337,16 @@ class Run:
         for connection in connections:
             self.books.add(connection.books)
             connection.books = Books()
+            if connection.left:
+                self.left.append(connection.name)
             if connection.kept:
                 self.kept.append(connection)
+
+    def open_left(self) -> None:
+        """Lets the application answer whoever has left, in vain. Only once the server knows that they have."""
+        for name in self.left:
+            self.server.open_gate(name, 9)
+        self.left.clear()
 
     def finish(self) -> None:
         """Ends the kept connections."""

@@ -220,7 +220,8 @@ class RequestWriter:
         if how < 0.75:
             return "/chunked", None, 200, True
         if how < 0.85:
-            status = self.rng.choice((200, 201, 204, 301, 304, 400, 403, 404, 500, 503))
+            # No 404: with no other answer the endpoint would be one of "(not found)".
+            status = self.rng.choice((200, 201, 204, 301, 304, 400, 403, 410, 500, 503))
             return f"/status/{status}", None, status, True
         return f"/missing/{self.rng.randrange(1000)}z" + self.segments(), None, 404, False
 
