@@ -81,8 +81,15 @@ class Request:
             if message["type"] == "http.disconnect" or not message.get("more_body", False):
                 return body
 
+    def arrive(self) -> None:
+        """Tells the test that this very request is here: a byte more in the file that it named."""
+        if "arrived" in self.query:
+            with (DIRECTORY / self.query["arrived"]).open("ab") as file:
+                file.write(b".")
+
     async def gate(self) -> None:
         tally.add(self.key, "waiting")
+        self.arrive()
         try:
             await gates.wait(self.query["gate"])
         finally:
@@ -150,6 +157,7 @@ async def big(request: Request) -> None:
 async def block(request: Request) -> None:
     """Blocks the event loop until the file is there."""
     tally.add(request.key, "waiting")
+    request.arrive()
     while not (DIRECTORY / request.query["until"]).exists():
         time.sleep(0.001)
     tally.add(request.key, "waiting", -1)
@@ -205,9 +213,12 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Echoes text until the client closes."""
+    """Echoes text until the client closes; /ws/denied is turned down."""
     tally.add(f"GET {scope['path']}", "started")
     await receive()
+    if scope["path"].endswith("/denied"):
+        await send({"type": "websocket.close"})
+        return
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message.get("text") or ""})
