@@ -205,12 +205,21 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Echoes text until the client closes."""
-    tally.add(f"GET {scope['path']}", "started")
+    """Echoes until the client closes, or asks to be closed: by the text "close"; a path of /ws/reject is turned down."""
+    key = f"GET {scope['path']}"
+    tally.add(key, "started")
     await receive()
+    if scope["path"] == "/ws/reject":
+        tally.add(key, "4xx")
+        await send({"type": "websocket.close"})
+        return
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": message.get("text") or ""})
+        if message.get("text") == "close":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        content = {name: message[name] for name in ("text", "bytes") if message.get(name) is not None}
+        await send({"type": "websocket.send", **content})
 
 
 async def serve_lifespan(receive: Receive, send: Send) -> None:

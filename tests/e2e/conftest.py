@@ -15,7 +15,7 @@ pytest.register_assert_rewrite("figures", "client", "load", "monitor", "server")
 from figures import Observation
 from load import raise_descriptor_limit
 from monitor import BINARY, Monitor
-from server import FASTEST, FLAVOURS, USUAL, ZTTP, Flavour, Server
+from server import FASTEST, FLAVOURS, USUAL, ZTTP, AppServer, Flavour, Server
 
 # ctest's word for "skipped, and the reason was said" (SKIP_RETURN_CODE).
 SKIPPED = 77
@@ -73,7 +73,7 @@ def attach() -> Iterator[Callable[..., Monitor]]:
 def observe(attach: Callable[..., Monitor]) -> Callable[..., Observation]:
     """Attaches a monitor to a server at rest."""
 
-    def start(server: Server, *options: str, **settings: float) -> Observation:
+    def start(server: AppServer, *options: str, **settings: float) -> Observation:
         before = server.tally()
         return Observation(server, attach(server.pid, *options, **settings), before)
 

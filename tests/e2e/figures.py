@@ -4,7 +4,7 @@
 from collections import Counter
 
 from monitor import Monitor, Snapshot
-from server import Server
+from server import AppServer
 from tally import Tally
 
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
@@ -32,7 +32,7 @@ class Observation:
     """A monitor beside a server, and what the application counted since the monitor was attached. Attach while
     nothing runs."""
 
-    def __init__(self, server: Server, monitor: Monitor, before: Tally) -> None:
+    def __init__(self, server: AppServer, monitor: Monitor, before: Tally) -> None:
         self.server = server
         self.monitor = monitor
         self._before = before
