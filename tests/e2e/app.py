@@ -156,6 +156,14 @@ async def block(request: Request) -> None:
     await request.answer(200, b"unblocked")
 
 
+async def hang(request: Request) -> None:
+    """Keeps the interpreter to itself for ever, so that the process can't answer its supervisor either."""
+    import ctypes
+
+    tally.add(request.key, "waiting")
+    ctypes.PyDLL(None).pause()
+
+
 async def fetch(request: Request) -> None:
     """Is a client itself, in two ways: on the event loop, and with blocking calls in another thread."""
     port = int(request.query["port"])
@@ -181,7 +189,8 @@ def fetch_blocking(port: int, asked: bytes) -> bytes:
 
 HANDLERS: dict[str, Callable[[Request], Awaitable[None]]] = {
     "ok": ok, "users": ok, "raw": ok, "echo": echo, "early": early, "status": status, "fail": fail, "cut": cut,
-    "hold": hold, "stream": stream, "chunked": chunked, "big": big, "block": block, "fetch": fetch,
+    "hold": hold, "stream": stream, "chunked": chunked, "big": big, "block": block, "hang": hang,
+    "fetch": fetch,
 }  # fmt: skip
 
 
