@@ -22,6 +22,15 @@ def figure_by_key(snapshot: Snapshot, figure: str, known: set[str]) -> dict[str,
     return dict(+counts)
 
 
+def responses_by_kind(snapshot: Snapshot) -> Counter[str]:
+    """By "METHOD /path 2xx". What got only 404 has no method: "(not found) 4xx"."""
+    counts: Counter[str] = Counter()
+    for endpoint in snapshot["endpoints"]:
+        for status, count in endpoint["status"].items():
+            counts[f"{endpoint['method']} {endpoint['path']} {status}".strip()] += count
+    return +counts
+
+
 def endpoint_of(snapshot: Snapshot, path: str, method: str = "GET") -> dict[str, int]:
     found = [entry for entry in snapshot["endpoints"] if (entry["method"], entry["path"]) == (method, path)]
     assert len(found) == 1, f"{method} {path} is {len(found)} times in {snapshot['endpoints']}"

@@ -63,6 +63,16 @@ def tree(root: int) -> list[int]:
     return found
 
 
+def kill_tree(root: subprocess.Popen[bytes]) -> None:
+    """Ends the process and its descendants at once. The root goes first, so that it replaces nobody."""
+    for pid in tree(root.pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    root.wait()
+
+
 def listening_ports() -> dict[str, int]:
     """Inode → port of the TCP sockets that listen."""
     lines = [line for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
@@ -165,13 +175,7 @@ class AppServer:
         (self.directory / name).touch()
 
     def stop(self) -> None:
-        """Ends the whole tree at once. The root goes first, so that it replaces nobody."""
-        for pid in tree(self.pid):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self._process.wait()
+        kill_tree(self._process)
 
     def __enter__(self) -> Self:
         return self
