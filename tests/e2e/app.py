@@ -165,22 +165,35 @@ async def hang(request: Request) -> None:
 
 
 async def fetch(request: Request) -> None:
-    """Is a client itself, in two ways: on the event loop, and with blocking calls in another thread."""
-    port = int(request.query["port"])
-    asked = b"GET /from-the-app HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(asked)
-    answer = await reader.read()
-    writer.close()
-    answer += await asyncio.to_thread(fetch_blocking, port, asked)
+    """Is a client itself, of the server at a port or at a path: on the event loop, where connections are kept for the next
+    time, and with blocking calls in another thread, on a connection of their own."""
+    address = request.query["to"]
+    if address not in pooled:
+        is_port = address.isdecimal()
+        pooled[address] = await (
+            asyncio.open_connection("127.0.0.1", int(address)) if is_port else asyncio.open_unix_connection(address)
+        )
+    reader, writer = pooled.pop(address)
+    writer.write(ASKED % b"keep-alive")
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    answer = await reader.readexactly(length)
+    pooled[address] = reader, writer
+    answer += await asyncio.to_thread(fetch_blocking, address)
     await request.answer(200, answer)
 
 
-def fetch_blocking(port: int, asked: bytes) -> bytes:
+pooled: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+ASKED = b"GET /from-the-app HTTP/1.1\r\nHost: x\r\nConnection: %s\r\n\r\n"
+
+
+def fetch_blocking(address: str) -> bytes:
     import socket
 
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(asked)
+    is_port = address.isdecimal()
+    with socket.socket(socket.AF_INET if is_port else socket.AF_UNIX) as connection:
+        connection.connect(("127.0.0.1", int(address)) if is_port else address)
+        connection.sendall(ASKED % b"close")
         answer = b""
         while piece := connection.recv(4096):
             answer += piece

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -44,6 +45,13 @@ def _over(flavours: list[Flavour]) -> pytest.MarkDecorator:
 every_flavour = _over([*FLAVOURS, ZTTP])
 fastest_flavours = _over(FASTEST)
 usual_flavour = _over([USUAL])
+
+
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """For Unix sockets: their path has room for 107 bytes (man 7 unix), and tmp_path is named after the test."""
+    with TemporaryDirectory(prefix="monitor-e2e-") as made:
+        yield Path(made)
 
 
 @pytest.fixture

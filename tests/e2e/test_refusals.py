@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is not an ordinary request: turned down by the server, past its limit, or the application being a client itself."""
+"""What is not an ordinary request: turned down by the server, or past its limit; and what waits."""
 
-import socketserver
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from client import OWN_503, Client, request
 from conftest import every_flavour
-from figures import Observation, endpoint_of
+from figures import Observation
 from server import FLAVOURS, USUAL, Flavour, Server
 
 Start = Callable[..., Server]
@@ -69,40 +67,6 @@ def test_the_applications_own_503_is_not_refused(start_server: Start, observe: O
         assert client.ask(request("/status/503")).status == 503
     snapshot = observation.settle()
     assert (snapshot["failed_requests"], snapshot["refused_requests"]) == (1, 0)
-
-
-class Answer(socketserver.BaseRequestHandler):
-    """Another server, which the application asks: answers any request, and closes."""
-
-    def handle(self) -> None:
-        self.request.recv(4096)
-        self.request.sendall(b"HTTP/1.1 500 Elsewhere\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy")
-
-
-@contextmanager
-def other_server() -> Iterator[int]:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@every_flavour
-def test_what_the_application_asks_others_is_not_counted(shared_server: Server, observe: Observe) -> None:
-    observation = observe(shared_server)
-    with other_server() as port, Client(shared_server.port) as client:
-        for _ in range(20):
-            assert client.ask(request(f"/fetch?port={port}")).body.count(b"busy") == 2
-        assert observation.monitor.next()["open_connections"] == 1
-    snapshot = observation.settle()
-    observation.assert_equal(snapshot)
-    assert snapshot["total_requests"] == 20
-    assert snapshot["failed_requests"] == 0
-    assert snapshot["peak_connections"] == 1
 
 
 def test_queue_depth_is_what_waits(start_server: Start, observe: Observe) -> None:
