@@ -28,6 +28,7 @@ http {{
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
+  {http}
   server {{
     listen 127.0.0.1:{port};
     {locations}
@@ -37,17 +38,19 @@ http {{
 
 
 class Nginx:
-    """Serves `locations`, what goes into its server block. It inherits its listening socket, as it does when its binary is
+    """Serves `locations`, what goes into its server block; `http` goes before that. It inherits its listening socket, as it does when its binary is
     replaced under it: that way the kernel picks the port."""
 
-    def __init__(self, directory: Path, locations: str, workers: int = 1) -> None:
+    def __init__(self, directory: Path, locations: str, http: str = "", workers: int = 1) -> None:
         self.directory = directory
         directory.mkdir(exist_ok=True)
         configuration, log = directory / "nginx.conf", directory / "error.log"
         with socket.create_server(("127.0.0.1", 0), backlog=511) as listener:
             self.port: int = listener.getsockname()[1]
             configuration.write_text(
-                CONFIGURATION.format(directory=directory, port=self.port, locations=locations, workers=workers)
+                CONFIGURATION.format(
+                    directory=directory, port=self.port, http=http, locations=locations, workers=workers
+                )
             )
             self._process = subprocess.Popen(
                 ["/usr/sbin/nginx", "-p", str(directory), "-c", str(configuration), "-e", str(log)],

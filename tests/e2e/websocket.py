@@ -4,7 +4,7 @@
 import base64
 import os
 
-from client import Client, Response, request
+from client import Address, Client, Response, request
 
 TEXT, BINARY, CLOSE = 1, 2, 8
 NO_MASK = bytes(4)  # what is sent is then the payload itself
@@ -31,8 +31,8 @@ def frame(opcode: int, payload: bytes, mask: bytes = NO_MASK) -> bytes:
 class WebSocket(Client):
     """A connection that was upgraded, unless the application turned it down: `answer` says."""
 
-    def __init__(self, port: int, target: str = "/ws") -> None:
-        super().__init__(port)
+    def __init__(self, address: Address, target: str = "/ws") -> None:
+        super().__init__(address)
         self.answer: Response = self.ask(upgrade(target))
 
     def message(self) -> tuple[int, bytes]:
