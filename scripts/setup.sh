@@ -18,6 +18,8 @@ packages=(
   wrk ethtool iproute2
   # more servers that are tested, behind which uvicorn runs or beside it
   python3-gunicorn nginx nodejs openssl
+  # other kernels (scripts/kernels.sh)
+  qemu-system-x86 busybox-static
 )
 
 missing_packages() {
@@ -25,21 +27,6 @@ missing_packages() {
   # dpkg-query fails when it does not know one of the names; what it prints about the others is right all the same.
   installed=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
   printf '%s\n' "${packages[@]}" | grep -vxF -f <(sed -n 's/^installed //p' <<<"$installed") || true
-}
-
-# apt-get waits for dpkg's lock by itself, but not for that of the package lists.
-apt_update() {
-  local output
-  local attempt
-  for attempt in {1..60}; do
-    if output=$(as_root apt-get -q update 2>&1); then
-      return
-    fi
-    grep -q 'Could not get lock' <<<"$output" || break
-    sleep 2
-  done
-  printf '%s\n' "$output" >&2
-  die "could not bring the package lists up to date (attempt $attempt): see above"
 }
 
 apt_install() {
