@@ -165,8 +165,8 @@ async def hang(request: Request) -> None:
 
 
 async def fetch(request: Request) -> None:
-    """Is a client itself, of the server at a port or at a path: on the event loop, where connections are kept for the next
-    time, and with blocking calls in another thread, on a connection of their own."""
+    """Is a client itself, of the server at a port or at a path: on the event loop, where connections are kept for the
+    next time, and with blocking calls in another thread, on a connection of their own."""
     address = request.query["to"]
     if address not in pooled:
         is_port = address.isdecimal()
@@ -227,7 +227,7 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Echoes until the client closes, or asks to be closed: by the text "close"; a path of /ws/reject is turned down."""
+    """Echoes until the client closes, or asks to be closed: by the text "close"; /ws/reject is turned down."""
     key = f"GET {scope['path']}"
     tally.add(key, "started")
     await receive()

@@ -6,6 +6,7 @@ import socket
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from waiting import PATIENCE
 
@@ -63,7 +64,7 @@ class Client:
         self._unread = b""
         self._ended = False
 
-    def send(self, data: bytes) -> "Client":
+    def send(self, data: bytes) -> Self:
         self.socket.sendall(data)
         return self
 
@@ -172,7 +173,7 @@ class Client:
     def close(self) -> None:
         self.socket.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,6 +2,7 @@
 """A server under observation: what the monitor says of it, compared with what the application counted itself."""
 
 from collections import Counter
+from typing import Any
 
 from monitor import Monitor, Snapshot
 from server import AppServer
@@ -31,7 +32,7 @@ def responses_by_kind(snapshot: Snapshot) -> Counter[str]:
     return +counts
 
 
-def endpoint_of(snapshot: Snapshot, path: str, method: str = "GET") -> dict[str, int]:
+def endpoint_of(snapshot: Snapshot, path: str, method: str = "GET") -> dict[str, Any]:
     found = [entry for entry in snapshot["endpoints"] if (entry["method"], entry["path"]) == (method, path)]
     assert len(found) == 1, f"{method} {path} is {len(found)} times in {snapshot['endpoints']}"
     return found[0]
@@ -53,8 +54,7 @@ class Observation:
         """Waits until nothing is in flight and as many requests have ended as the application began, and returns the
         last sample, taken after that."""
         self.monitor.wait_for(
-            lambda snapshot: snapshot["active_concurrent"] == 0
-            and snapshot["total_requests"] == self.tally().total(),
+            lambda snapshot: snapshot["active_concurrent"] == 0 and snapshot["total_requests"] == self.tally().total(),
             f"nothing in flight, and a total equal to the application's of {self.tally()}",
         )
         last = self.monitor.stop()

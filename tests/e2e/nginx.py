@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An nginx of the test's own, with configuration, pid file, logs and temporary files in one directory, never the system's:
-in front of a server of app.py, or as the server under observation."""
+"""An nginx of the test's own, with all its files in one directory, never the system's: in front of a server of app.py,
+or as the server under observation."""
 
 import socket
 import subprocess
@@ -38,8 +38,8 @@ http {{
 
 
 class Nginx:
-    """Serves `locations`, what goes into its server block; `http` goes before that. It inherits its listening socket, as it does when its binary is
-    replaced under it: that way the kernel picks the port."""
+    """Serves `locations`, what goes into its server block; `http` goes before that. It inherits its listener, as
+    when its binary is replaced under it: that way the kernel picks the port."""
 
     def __init__(self, directory: Path, locations: str, http: str = "", workers: int = 1) -> None:
         self.directory = directory

@@ -18,7 +18,12 @@ def bind_option(address: Address | str) -> list[str]:
 
 class Gunicorn(AppServer):
     def __init__(
-        self, directory: Path, python: str, *options: str, workers: int = 2, binds: tuple[Path | str, ...] = (SOMEWHERE,)
+        self,
+        directory: Path,
+        python: str,
+        *options: str,
+        workers: int = 2,
+        binds: tuple[Path | str, ...] = (SOMEWHERE,),
     ) -> None:
         command = [python, "-m", "gunicorn", "--worker-class", WORKER_CLASS[python], "--workers", str(workers)]
         command += ["--keep-alive", "60", "--log-level", "warning"]
@@ -33,7 +38,8 @@ class Hypercorn(AppServer):
     def __init__(
         self, directory: Path, *options: str, workers: int = 1, binds: tuple[Path | str, ...] = (SOMEWHERE,)
     ) -> None:
-        command = [CURRENT, "-m", "hypercorn", "--workers", str(workers), "--keep-alive", "60", "--log-level", "warning"]
+        command = [CURRENT, "-m", "hypercorn", "--workers", str(workers)]
+        command += ["--keep-alive", "60", "--log-level", "warning"]
         for bind in binds:
             command += bind_option(bind)
         super().__init__(directory, "hypercorn", [*command, *options, "app:app"], workers)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests in a fixed order, each with the answer that it has to get: every way in which a request and a response can be
-delimited and cut up, for any server of app.py."""
+"""Requests in a fixed order, each with the answer that it has to get: every way in which a request and a response can
+be delimited and cut up, for any server of app.py."""
 
 from client import Address, Client, chunked, request
 

@@ -121,11 +121,10 @@ class AppServer:
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=inherited
             )
         self.pid = self._process.pid
+        self.ports: list[int] = []
         try:
             wait_until(lambda: self.alive() and len(self.started_workers()) == workers, f"{name} starts")
-            if unix:
-                wait_until(lambda: self.alive() and str(unix) in listening_unix_sockets(), f"{name} listens")
-            self.ports = [] if unix else wait_until(lambda: self.alive() and self._listening_ports(), f"{name} listens")
+            wait_until(lambda: self.alive() and self._listens(unix), f"{name} listens")
         except BaseException:
             self.stop()
             raise
@@ -141,11 +140,12 @@ class AppServer:
             raise AssertionError(f"{self.name} ended:\n{self.log()}")
         return True
 
-    def _listening_ports(self) -> list[int]:
+    def _listens(self, unix: Path | None) -> bool:
+        if unix:
+            return str(unix) in listening_unix_sockets()
         ports = listening_ports()
-        # Hypercorn's root process does not hold the socket on which its only worker listens.
-        processes = [self.pid, *self.workers()]
-        return sorted({ports[inode] for pid in processes for inode in sockets_of(pid) if inode in ports})
+        self.ports = sorted({ports[inode] for inode in sockets_of(self.pid) if inode in ports})
+        return bool(self.ports)
 
     def log(self) -> str:
         return (self.directory / "server.log").read_text(errors="replace")
@@ -185,7 +185,7 @@ class AppServer:
 
 
 class Server(AppServer):
-    """A uvicorn of the given flavour, at a free port of `host`, at a Unix socket, or at a socket inherited from here."""
+    """A uvicorn of the given flavour: at a free port of `host`, at a Unix socket, or at an inherited socket."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gunicorn with uvicorn's worker class, Debian's and the current one: the root forks the workers, replaces those that die
-or hang, and all of them at SIGHUP."""
+"""Gunicorn with uvicorn's worker class, Debian's and the current one: the root forks the workers, replaces those that
+die or hang, and all of them at SIGHUP."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from client import Client, request
 from figures import Observation, endpoint_of
-from load import wrk, wrk_running
+from load import keep_alive, wrk, wrk_running
 from monitor import Snapshot
 from other_servers import CURRENT, DEBIAN, SOMEWHERE, Gunicorn
 from scripted import DRIVES
@@ -74,7 +74,7 @@ def test_sighup_under_load(python: str, start: Start, observe: Observe) -> None:
 @both
 @pytest.mark.parametrize("how", ["killed", "hung"])
 def test_a_lost_worker_is_replaced(python: str, how: str, start: Start, observe: Observe) -> None:
-    server = start(python, "--timeout", "1" if how == "hung" else "30")
+    server = start(python, "--timeout", "2" if how == "hung" else "30")
     observation = observe(server)
     with Client(server.port) as client:
         client.send(request("/hang" if how == "hung" else "/hold?gate=never"))
@@ -84,7 +84,7 @@ def test_a_lost_worker_is_replaced(python: str, how: str, start: Start, observe:
             os.kill(victim, signal.SIGKILL)
         assert client.rest() == b""
     wait_until(lambda: len(server.started_workers()) == 3, "the worker is replaced")
-    wrk(server.port, "/ok", 1, 32)
+    keep_alive(server.port, 1_000)
     snapshot = observation.settle()
     assert endpoint_of(snapshot, "/hang" if how == "hung" else "/hold")["failed"] == 1
     assert snapshot["failed_requests"] == 1

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Node's http server as the server under observation, asked by wrk and by Node's own keep-alive agent: the monitor counts
-what the server says that it answered."""
+"""Node's http server as the server under observation, asked by wrk and by Node's own keep-alive agent: the monitor
+counts what the server says that it answered."""
 
 import json
 import subprocess

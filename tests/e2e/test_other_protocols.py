@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real HTTP/2 and TLS are not followed, and say so: one undercount of their own cause for each connection, and no request.
-HTTP/1.1 beside it is counted."""
+"""Real HTTP/2 and TLS are not followed, and say so: one undercount of their own cause for each connection, and no
+request. HTTP/1.1 beside it is counted."""
 
 import ssl
 import subprocess

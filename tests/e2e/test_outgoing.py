@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the application asks of other servers is never counted: over TCP and Unix sockets, on connections of the event loop
-and of other threads, on new ones and on ones that were open before the monitor came."""
+"""What the application asks of other servers is never counted: over TCP and Unix sockets, on connections of the event
+loop and of other threads, on new ones and on ones that were open before the monitor came."""
 
 import socketserver
 import threading
@@ -86,9 +86,7 @@ def check(server: Server, others: list[str], observe: Observe) -> None:
     assert snapshot["peak_connections"] == 1
 
 
-FLAVOURS = [
-    Flavour(uvicorn, "httptools", loop) for uvicorn in ("debian", "current") for loop in ("asyncio", "uvloop")
-]
+FLAVOURS = [Flavour(uvicorn, "httptools", loop) for uvicorn in ("debian", "current") for loop in ("asyncio", "uvloop")]
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS, ids=str)

@@ -38,7 +38,7 @@ def test_an_inherited_listener(flavour: Flavour, workers: int, start_server: Sta
 
 
 def test_a_port_shared_with_another_server(start_server: Start, observe: Observe) -> None:
-    """The kernel deals the connections out over the two listening sockets (SO_REUSEPORT); each server counts its own."""
+    """The kernel deals the connections out over the two listening sockets (SO_REUSEPORT); each counts its own."""
     connections = 200
     with listener(reuse=True) as one, listener(reuse=True, port=one.getsockname()[1]) as two:
         servers = [start_server(inherited=inherited) for inherited in (one, two)]

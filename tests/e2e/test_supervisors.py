@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that uvicorn itself replaces: a worker that hangs, one that has served its share, one whose code changed. The
-totals stay those of all of them, and the newcomers are followed."""
+"""Processes that uvicorn itself replaces: a worker that hangs, one that has served its share, one whose code changed.
+The totals stay those of all of them, and the newcomers are followed."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,22 @@ def test_a_hung_worker_is_replaced(start_server: Start, observe: Observe) -> Non
     assert snapshot["failed_requests"] == 1
     assert worker_pids(snapshot) == set(server.workers())
     assert victim not in worker_pids(snapshot)
+    assert snapshot["undercount_by_cause"] == {}
+
+
+def test_sighup_under_load(start_server: Start, observe: Observe) -> None:
+    """Each worker is replaced in turn, when its successor serves."""
+    server = start_server(USUAL, workers=2)
+    observation = observe(server)
+    old = set(server.workers())
+    with wrk_running(server.port, "/ok"):
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: len(server.started_workers()) == 4 and not old & set(server.workers()), "all are replaced")
+        new = set(server.workers())
+        observation.monitor.wait_for(lambda s: worker_pids(s) == new, "the new workers are followed")
+    snapshot = observation.settle()
+    assert endpoint_of(snapshot, "/ok")["completed"] == observation.tally().of("GET /ok")
+    assert snapshot["failed_requests"] == 0
     assert snapshot["undercount_by_cause"] == {}
 
 
