@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from client import Client, request
-from figures import Observation
+from figures import Observation, endpoint_of
 from server import USUAL, Flavour, Server
 from waiting import wait_until
 
@@ -100,3 +100,24 @@ def test_asked_by_a_server_at_a_unix_socket(
     others: list[str], short_directory: Path, start_server: Start, observe: Observe
 ) -> None:
     check(start_server(USUAL, unix=short_directory / "server.sock"), others, observe)
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+def test_a_server_that_asks_itself(unix: bool, short_directory: Path, start_server: Start, observe: Observe) -> None:
+    """One process holds both ends: each request counts once, where it is read and not where it is asked."""
+    times = 10
+    server = start_server(USUAL, unix=short_directory / "server.sock" if unix else None)
+    asked = request(f"/fetch?to={server.address}")
+    with Client(server.address) as client:
+        assert client.ask(asked).status == 200  # opens the connection that it keeps
+    wait_until(lambda: server.tally().total("running") == 0, "nothing runs")
+    observation = observe(server)
+    with Client(server.address) as client:
+        for _ in range(times):
+            assert client.ask(asked).status == 200
+        assert observation.monitor.next()["open_connections"] == 2  # ours, and its own
+    snapshot = observation.settle()
+    observation.assert_equal(snapshot)
+    assert snapshot["total_requests"] == 3 * times
+    assert endpoint_of(snapshot, "/fetch")["completed"] == times
+    assert snapshot["failed_requests"] == snapshot["aborted_requests"] == 0
