@@ -2,6 +2,8 @@
 """A WebSocket is one request, in flight from the 101 until its connection closes, whoever closes it and however, under
 every implementation that uvicorn has; and its frames are no requests."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -129,3 +131,20 @@ def test_frames_are_no_requests(server: Server, observe: Observe) -> None:
     observation.assert_equal(snapshot, "2xx", "3xx", "4xx", "5xx")
     assert [endpoint["path"] for endpoint in snapshot["endpoints"]] == ["/ws"]
     assert snapshot["rejected_requests"] == 0
+
+
+def test_a_killed_worker_takes_its_websockets_along(start_server: Callable[..., Server], observe: Observe) -> None:
+    opened = 6
+    server = start_server(workers=2)
+    observation = observe(server)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(WebSocket(server.port)) for _ in range(opened)]
+        assert all(client.echoes(TEXT, b"hello") for client in clients)
+        for victim in server.workers():
+            os.kill(victim, signal.SIGKILL)
+        for client in clients:
+            client.rest()
+        snapshot = observation.monitor.wait_for(lambda s: s["total_requests"] == opened, "all have ended")
+    assert snapshot["websockets_active"] == snapshot["active_concurrent"] == 0
+    endpoint = endpoint_of(snapshot, "/ws")
+    assert (endpoint["completed"], endpoint["status"]["1xx"], endpoint["failed"]) == (opened, opened, 0)
