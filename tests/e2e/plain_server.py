@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server made by hand of threads and blocking calls, to do with its descriptors what uvicorn never does:
-`plain_server.py ADDRESS [PATH | hand-over]`. ADDRESS is the path of a Unix socket, or else it listens on a free TCP
+`plain_server.py ADDRESS [PATH | hand-over | take PATH]`. ADDRESS is the path of a Unix socket, or else it listens on a free TCP
 port. It writes where it listens, and what it does next when it has come to it. Each connection is read by a thread of
 its own; one other thread writes all answers. What a request asks for is said by its path:
 
@@ -10,7 +10,8 @@ its own; one other thread writes all answers. What a request asks for is said by
 /close-range    closes the descriptor with close_range and without an answer
 /give           an answer; then the connection is given away by SCM_RIGHTS to who listens at PATH
 
-With hand-over, connections are given away at once, unread, to a worker that was forked before."""
+With hand-over, connections are given away at once, unread, to a worker that was forked before. With take, those that
+others accepted are taken over as well, from who connects to PATH."""
 
 import os
 import queue
@@ -100,6 +101,17 @@ def work(from_parent: socket.socket) -> None:
         start_thread(serve, socket.socket(fileno=descriptors[0]))
 
 
+def take_over(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        while True:
+            giver, _ = listener.accept()
+            with giver:
+                _, descriptors, _, _ = socket.recv_fds(giver, 1, 1)
+            start_thread(serve, socket.socket(fileno=descriptors[0]))
+
+
 def main() -> None:
     if sys.argv[1].startswith("/"):
         listener = socket.socket(socket.AF_UNIX)
@@ -115,6 +127,8 @@ def main() -> None:
             to_worker.close()
             work(from_parent)
     start_thread(write_answers)
+    if sys.argv[2:3] == ["take"]:
+        start_thread(take_over, sys.argv[3])
     say(str(listener.getsockname()[1]) if listener.family == socket.AF_INET else sys.argv[1])
     while True:
         connection, _ = listener.accept()

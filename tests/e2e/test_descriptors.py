@@ -15,7 +15,8 @@ from client import Address, Client, request
 from figures import endpoint_of
 from load import keep_alive
 from monitor import Monitor
-from server import kill_tree
+from server import kill_tree, listening_unix_sockets
+from waiting import wait_until
 
 Attach = Callable[..., Monitor]
 
@@ -137,6 +138,32 @@ def test_connections_are_handed_to_a_worker(address: Path | str, attach: Attach)
         assert worker["pid"] != server.pid
         assert worker["total"] == 3 * connections
         assert snapshot["undercount_by_cause"] == {}
+
+
+def test_what_a_stranger_accepted_is_counted(short_directory: Path, attach: Attach) -> None:
+    """It answers one request itself and gives the connection to the target then: what the target reads is the target's,
+    though the connection came to a port at which it does not listen."""
+    path = short_directory / "take.sock"
+    with PlainServer(TCP, "take", str(path)) as server, socket.create_server(("127.0.0.1", 0)) as listener:
+        wait_until(lambda: str(path) in listening_unix_sockets(), "it takes connections over")
+        monitor = attach(server.pid)
+        with Client(listener.getsockname()[1]) as client:
+            accepted, _ = listener.accept()
+            client.send(request("/not-the-targets"))
+            assert accepted.recv(65536).startswith(b"GET /not")
+            accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            assert client.response().status == 200
+            with socket.socket(socket.AF_UNIX) as giver:
+                giver.connect(str(path))
+                socket.send_fds(giver, [b"x"], [accepted.fileno()])
+            accepted.close()
+            for _ in range(5):
+                assert client.ask(request("/ok")).body == b"ok"
+        monitor.wait_for(lambda s: s["total_requests"] == 5 and s["open_connections"] == 0, "five requests")
+        last = monitor.stop()
+    assert [endpoint["path"] for endpoint in last["endpoints"]] == ["/ok"]
+    assert last["active_concurrent"] == last["failed_requests"] == last["aborted_requests"] == 0
+    assert last["undercount_by_cause"] == {}
 
 
 def answer_as_a_stranger(listener: socket.socket, ends: list[str]) -> None:
