@@ -10,6 +10,7 @@ import pytest
 from client import Client, request
 from figures import Observation, endpoint_of, figure_by_key
 from load import wrk
+from monitor import Monitor
 from nginx import Nginx
 from scripted import drive_keep_alive, drive_not_found, drive_split
 from server import FASTEST, Flavour, Server
@@ -18,6 +19,7 @@ from websocket import TEXT, WebSocket
 
 Start = Callable[..., Server]
 Observe = Callable[..., Observation]
+Attach = Callable[..., Monitor]
 
 UPSTREAM = """
     location / { proxy_pass http://%s; }
@@ -47,9 +49,11 @@ def nginx_before(server: Server, directory: Path) -> Nginx:
 
 
 @pytest.mark.parametrize("flavour", FASTEST, ids=str)
-def test_counts(server: Server, tmp_path: Path, observe: Observe) -> None:
+def test_counts(server: Server, tmp_path: Path, observe: Observe, attach: Attach) -> None:
+    """Nginx is observed as well: what it asks of uvicorn is none of its own requests."""
     observation = observe(server)
     with nginx_before(server, tmp_path) as nginx:
+        in_front = attach(nginx.pid)
         for drive in (drive_keep_alive, drive_not_found, drive_split):
             drive(nginx.port)
         for target in ("/users/1", "/kept/users/1"):
@@ -59,6 +63,11 @@ def test_counts(server: Server, tmp_path: Path, observe: Observe) -> None:
             assert observation.monitor.next()["active_concurrent"] == 1
         wait_until(lambda: server.tally().total("running") == 0, "the application is done")
         snapshot = observation.settle()
+        in_front.wait_for(lambda s: s["open_connections"] == 0, "all clients of nginx have gone")
+        before_it = in_front.stop()
+        assert before_it["total_requests"] == nginx.answered().total()
+        assert before_it["active_concurrent"] == 0
+        assert before_it["undercount_by_cause"] == {}
     # wrk goes away with requests in flight, and nginx from uvicorn then, which believes to have answered.
     observation.assert_equal(snapshot, "3xx", "4xx", "5xx")
     status = endpoint_of(snapshot, "/users/{id}")["status"]

@@ -23,8 +23,7 @@ def listener(reuse: bool = False, port: int = 0) -> socket.socket:
     return made
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("flavour", FASTEST, ids=str)
+@pytest.mark.parametrize(("flavour", "workers"), zip(FASTEST, (1, 2), strict=True), ids=str)
 def test_an_inherited_listener(flavour: Flavour, workers: int, start_server: Start, observe: Observe) -> None:
     """As systemd or a process manager passes it: `--fd`."""
     with listener() as inherited:

@@ -15,13 +15,14 @@ from websocket import BINARY, CLOSE, TEXT, WebSocket, frame, header
 
 Observe = Callable[..., Observation]
 
-# Debian's uvicorn and its python3-websockets; the current one's implementations, behind each of its HTTP parsers.
+# Debian's uvicorn and its python3-websockets; the current one's implementations, behind one HTTP parser each.
 IMPLEMENTATIONS = [
-    ("debian", "websockets", "h11"), ("debian", "websockets", "httptools"),
-    ("current", "websockets", "h11"), ("current", "websockets", "httptools"),
-    ("current", "websockets-sansio", "h11"), ("current", "websockets-sansio", "httptools"),
-    ("current", "wsproto", "h11"), ("current", "wsproto", "zttp"),
-]  # fmt: skip
+    ("debian", "websockets", "h11"),
+    ("debian", "websockets", "httptools"),
+    ("current", "websockets", "httptools"),
+    ("current", "websockets-sansio", "h11"),
+    ("current", "wsproto", "zttp"),
+]
 
 REQUEST_LIKE = b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n"
 RESPONSE_LIKE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
