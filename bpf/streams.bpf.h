@@ -75,6 +75,15 @@ static int requests_step(__u32 i, struct walk *walk)
 	return walk_over(x);
 }
 
+/* Whether what should be a response is none, by its first byte: "HTTP/" has to come, or line ends before it. Other
+ * protocols are known by that at once; a line end, which the parser waits for, may never come in them. */
+static __always_inline bool begins_no_response(const struct http1_stream *s, const struct http1_window *w)
+{
+	char first = WINDOW_BYTE(w, w->pos);
+
+	return s->mode == HTTP1_START && first != 'H' && first != '\r' && first != '\n';
+}
+
 static int responses_step(__u32 i, struct walk *walk)
 {
 	struct walk_scratch *x = walk->x;
@@ -83,8 +92,14 @@ static int responses_step(__u32 i, struct walk *walk)
 
 	if (walk_fill(x, &c->responses, &event))
 		return 1;
-	if (event == HTTP1_AGAIN)
-		event = http1_step(&c->responses, &x->window, &c->key, true);
+	if (event == HTTP1_AGAIN && x->window.scan < x->window.end) {
+		if (begins_no_response(&c->responses, &x->window)) {
+			c->responses.mode = HTTP1_BAD;
+			event = HTTP1_ERROR;
+		} else {
+			event = http1_step(&c->responses, &x->window, &c->key, true);
+		}
+	}
 	if (event == HTTP1_HEAD && response_head(c))
 		event = HTTP1_END;
 	if (event == HTTP1_END)

@@ -271,7 +271,7 @@ class ScriptWriter:
         return WebSocket(self.requests.upgrade("/ws"), tuple(texts), going)
 
     def denied(self) -> Step:
-        ask = self.requests.upgrade("/ws/denied")
+        ask = self.requests.upgrade("/ws/reject")
         return Exchange((ask,), self.pieces(ask.data))
 
 

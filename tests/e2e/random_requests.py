@@ -256,7 +256,7 @@ class RequestWriter:
         fields = (
             "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}",
         )  # fmt: skip
-        denied = path.endswith("/denied")
+        denied = path.endswith("/reject")
         return self.ask(path, fields=fields, status=403 if denied else 101, plain=True, closes="")
 
     def judged(self) -> tuple[str, Ask, bytes]:
