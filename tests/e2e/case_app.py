@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The application that the case files are sent to. Every path is one of its own: it writes down what it was asked, reads
-the body and answers 200. What it wrote, one line a request, outlives it and is read by the test."""
+"""The application that the case files are sent to. Every path is one of its own: it writes down what it was asked and
+from which port, reads the body and answers 200. What it wrote, one line a request, is read by the test."""
 
 import json
 import os
@@ -26,21 +26,29 @@ def path_of(target: bytes) -> bytes:
     return path or b"/" if absolute else path
 
 
-def asked_of(directory: Path) -> list[tuple[str, str]]:
-    """For the test: method and path of each request, in order."""
-    return [(method, path) for method, path in map(json.loads, (directory / "asked").read_text().splitlines())]
+def note(scope: Scope) -> bytes:
+    """Writes down what was asked; returns its path."""
+    path = path_of(scope["raw_path"])
+    line = json.dumps([scope["client"][1], scope.get("method", "GET"), path.decode("latin-1")])
+    os.write(asked, line.encode() + b"\n")
+    return path
 
 
 async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
-    path = path_of(scope["raw_path"])
-    line = json.dumps([scope["method"], path.decode("latin-1")]) + "\n"
-    os.write(asked, line.encode())
+    path = note(scope)
     while path != b"/early" and (await receive()).get("more_body", False):
         pass
     if path == b"/fail":
         raise RuntimeError("raised on purpose")
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuses it."""
+    note(scope)
+    await receive()
+    await send({"type": "websocket.close"})
 
 
 async def serve_lifespan(receive: Receive, send: Send) -> None:
@@ -59,5 +67,7 @@ async def serve_lifespan(receive: Receive, send: Send) -> None:
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         await serve_http(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await serve_websocket(scope, receive, send)
     else:
         await serve_lifespan(receive, send)

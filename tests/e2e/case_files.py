@@ -13,7 +13,11 @@ ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "\\": b"\\"}
 # \*N{…}, \xNN, \r, or any other byte.
 PIECE = re.compile(r"\\\*(?P<count>\d+)\{(?P<unit>[^}]*)\}|\\x(?P<hex>[0-9a-f]{2})|\\(?P<escape>[rnt\\])|(?P<byte>[ -~])")
 NOTE = re.compile(r"(?P<who>[\w, -]+): (?P<what>.*?): (?P<reason>.+)")
-FACT = re.compile(r'(?P<word>not run|taken back|unseen|undercount) (?P<object>"[^"]*"|\w+)')
+FACT = re.compile(r'(?P<word>not run|unseen|shown|undercount|unknown) (?P<object>"[^"]*"( as "[^"]*")?|\w+)')
+
+
+# (a word of FACT, an endpoint's key, a status class or a cause)
+Facts = Counter[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Note:
     """How the counts of some servers differ from what their application counted, exactly, and why."""
 
     who: tuple[str, ...]  # "all", "debian", "h11", "debian-h11" …
-    facts: Counter[tuple[str, str]]  # (a word of FACT, an endpoint's key or a cause)
+    facts: Facts
 
     def is_about(self, flavour: Flavour) -> bool:
         names = {"all", flavour.uvicorn, flavour.http, f"{flavour.uvicorn}-{flavour.http}"}
@@ -35,7 +39,7 @@ class Case:
     methods: tuple[str, ...]  # of the requests that the parser sees
     notes: tuple[Note, ...]
 
-    def facts(self, flavour: Flavour) -> Counter[tuple[str, str]]:
+    def facts(self, flavour: Flavour) -> Facts:
         return sum((note.facts for note in self.notes if note.is_about(flavour)), Counter())
 
 
@@ -58,7 +62,7 @@ def unescape(text: str) -> bytes:
 def read_note(line: str) -> Note:
     match = NOTE.fullmatch(line)
     assert match, f"no note: {line}"
-    facts = [(fact["word"], fact["object"].strip('"')) for fact in FACT.finditer(match["what"])]
+    facts = [(fact["word"], fact["object"].replace('"', "")) for fact in FACT.finditer(match["what"])]
     assert ", ".join(f"{word} {it}" for word, it in facts) == match["what"].replace('"', ""), line
     return Note(tuple(match["who"].split(", ")), Counter(facts))
 

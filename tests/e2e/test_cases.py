@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every request of tests/cases, sent to real servers of every parser: the monitor's counts are the application's own, for
 each method and path; what it says was answered and rejected is what came over the wire; nothing stays in flight. Where
-a server differs, the case says by how much and why (its `servers` block), and the counts differ by that."""
+a server differs, the case says by how much and why (its `servers` block), and the counts differ by just that."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 
 import pytest
-from case_app import asked_of
-from case_files import Case, read_cases
+from case_files import Case, Facts, read_cases
 from client import Client, Response, request
 from figures import CLASSES, Observation
 from monitor import Snapshot
@@ -23,9 +24,17 @@ PARSERS = [
     Flavour("current", "httptools", "asyncio"), Flavour("current", "zttp", "uvloop"),
 ]  # fmt: skip
 CASES = read_cases()
-BATCH = 16
+BATCH = 24
 # What is kept of method and path (include/monitor/abi.h).
 METHOD_SIZE, PATH_SIZE = 18, 112
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What became of one case: what its connection was answered, and what the application was asked on it."""
+
+    answers: list[Response]
+    asked: list[tuple[str, str]]  # method and path
 
 
 @pytest.fixture(scope="module", params=PARSERS, ids=str)
@@ -35,42 +44,57 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield running
 
 
-def turn(server: Server, count: int) -> None:
-    """Waits until the event loop has turned `count` times: what it has been sent before is read, and what follows from
-    that is done."""
-    with Client(server.port) as client:
-        for _ in range(count):
-            assert client.ask(request("/turn")).status == 200
+def turn(client: Client, count: int) -> None:
+    """Waits until the server's event loop has turned `count` times: what was sent before is read, and what follows
+    from that is done."""
+    for _ in range(count):
+        assert client.ask(request("/turn")).status == 200
 
 
-def exchange(server: Server, cases: list[Case]) -> list[list[Response]]:
-    """Sends each case on a connection of its own, whole, then a FIN when the server has done what it can with it.
-    Returns what was answered, the turns too."""
+def asked(server: Server, since: int) -> dict[int, list[tuple[str, str]]]:
+    """What the application wrote down behind that many bytes, by the client's port."""
+    by_port: dict[int, list[tuple[str, str]]] = {}
+    with (server.directory / "asked").open() as file:
+        file.seek(since)
+        for port, method, path in map(json.loads, file):
+            by_port.setdefault(port, []).append((method, path))
+    return by_port
+
+
+def exchange(server: Server, cases: list[Case]) -> list[Exchange]:
+    """Sends each case on a connection of its own, whole, then a FIN when the server has done what it can with it. One
+    more connection is for the turns."""
+    since = (server.directory / "asked").stat().st_size
     with ExitStack() as stack:
         clients = [stack.enter_context(Client(server.port)) for _ in cases]
         for client, case in zip(clients, cases, strict=True):
             with suppress(OSError):  # the server may have turned it down already
                 client.send(case.data)
-        # Of pipelined requests each takes a turn or two.
-        turns = 20 + 3 * max(len(case.methods) for case in cases)
-        turn(server, turns)
+        turner = stack.enter_context(Client(server.port))
+        turns = 20 + 3 * max(len(case.methods) for case in cases)  # of pipelined requests, each takes one or two
+        turn(turner, turns)
         for client in clients:
             with suppress(OSError):
                 client.finish()
+        ports = [client.port for client in [*clients, turner]]
         answers = [client.responses(*case.methods) for client, case in zip(clients, cases, strict=True)]
-    return [*answers, [Response(200, {}, b"ok")] * turns]
+    answers.append([Response(200, {}, b"ok")] * turns)
+    by_port = asked(server, since)
+    return [Exchange(answers[i], by_port.get(ports[i], [])) for i in range(len(ports))]
 
 
 def displayed(method: str, path: str) -> str:
     """The key as the monitor shows it."""
-    escaped = "".join({"\\": "\\\\", " ": "\\x20", "\t": "\\x09"}.get(c, c) for c in path[:PATH_SIZE])
-    return f"{method[:METHOD_SIZE]} {escaped}{'…' if len(path) > PATH_SIZE else ''}"
+    kept = path[:PATH_SIZE].replace("\\", "\\\\").replace("\t", "\\x09")
+    if kept.startswith("("):
+        kept = "\\x28" + kept[1:]
+    return f"{method[:METHOD_SIZE]} {kept}{'…' if len(path) > PATH_SIZE else ''}"
 
 
 def figures(snapshot: Snapshot) -> Figures:
     found: Figures = Counter()
     for endpoint in snapshot["endpoints"]:
-        found["completed", f"{endpoint['method']} {endpoint['path']}"] = endpoint["completed"]
+        found["completed", f"{endpoint['method']} {endpoint['path']}"] += endpoint["completed"]
         for name in CLASSES:
             found["answered", name] += endpoint["status"][name]
     for cause, count in snapshot["undercount_by_cause"].items():
@@ -80,18 +104,35 @@ def figures(snapshot: Snapshot) -> Figures:
     return +found
 
 
-def expected(asked: list[tuple[str, str]], answers: list[list[Response]], facts: Counter[tuple[str, str]]) -> Figures:
-    """What the monitor must say of requests that the application was asked and the wire has answers to."""
-    found: Figures = Counter(("completed", displayed(method, path)) for method, path in asked)
-    for response in (response for answer in answers for response in answer):
-        found["rejected" if response.rejected else "answered", "" if response.rejected else f"{response.status // 100}xx"] += 1
+def add_expected(found: Figures, happened: Exchange) -> None:
+    """What the monitor must say of it. The server's own 400 takes back what the application was running then: what it
+    was asked and the wire has no other answer to."""
+    answered = [response for response in happened.answers if not response.rejected]
+    rejected = len(happened.answers) - len(answered)
+    counted = happened.asked[: len(answered)] if rejected else happened.asked
+    found.update(("completed", displayed(method, path)) for method, path in counted)
+    found.update(("answered", f"{response.status // 100}xx") for response in answered)
+    found["rejected", ""] += rejected
+
+
+def add_facts(found: Figures, facts: Facts) -> None:
+    """What the cases say of this server."""
     for (word, it), count in facts.items():
-        if word == "undercount":
+        if word == "not run":
+            found["completed", it] += count
+        elif word == "unseen" and it == "400":
+            found["rejected", ""] -= count
+        elif word == "unseen":
+            found["completed", it] -= count
+            found["answered", "2xx"] -= count
+        elif word == "unknown":
+            found["answered", it] -= count
+        elif word == "undercount":
             found["undercount", it] += count
         else:
-            found["completed", it] += count if word == "not run" else -count
-            found["answered", "2xx"] -= count if word == "unseen" else 0
-    return found
+            was, shown = it.split(" as ")
+            found["completed", was] -= count
+            found["completed", shown] += count
 
 
 def difference(here: Figures, there: Figures) -> str:
@@ -100,28 +141,30 @@ def difference(here: Figures, there: Figures) -> str:
 
 def check(server: Server, observation: Observation, cases: list[Case], before: Figures) -> list[str]:
     """Sends the cases and adds what should come of them to `before`; a sentence for each where something else comes."""
-    asked_before = len(asked_of(server.directory))
-    answers = exchange(server, cases)
-    facts = sum((case.facts(server.flavour) for case in cases), Counter())
     after = before.copy()
-    after.update(expected(asked_of(server.directory)[asked_before:], answers, facts))
+    happened = exchange(server, cases)
+    for one in happened:
+        add_expected(after, one)
+    for case in cases:
+        add_facts(after, case.facts(server.flavour))
+    complaints = []
     try:
-        observation.monitor.wait_for(lambda snapshot: figures(snapshot) == +after, "the case's counts", patience=2)
-        complaints = []
+        observation.monitor.wait_for(lambda snapshot: figures(snapshot) == +after, "the cases' counts", patience=2)
     except AssertionError:
-        now = figures(observation.monitor.next())
-        wire = [(response.status, response.body[:30]) for response in answers[0]]
-        complaints = [f"{cases[0].name}: {difference(now, after)} than expected; on the wire {wire}"]
+        now = figures(observation.monitor.wait_idle())
+        wire = [(response.status, response.body[:30]) for response in happened[0].answers]
+        complaints = [f"{cases[0].name}: {difference(now, after)}; on the wire {wire}, asked {happened[0].asked}"]
         after = now
         if len(cases) > 1:
             complaints = [complaint for case in cases for complaint in check(server, observation, [case], after)]
+            complaints = complaints or [f"{cases[0].name} to {cases[-1].name}: only together"]
     before.clear()
     before.update(after)
     return complaints
 
 
 def test_there_are_cases() -> None:
-    assert len(CASES) > 200
+    assert len(CASES) > 300
 
 
 def test_the_monitor_counts_what_the_server_counts(server: Server, observe: Observe) -> None:
