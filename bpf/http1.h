@@ -91,7 +91,7 @@ struct http1_window {
 	__u32 found;	    /* scratch: HTTP1_F_* bits found in a list */
 	__u32 request_line; /* HTTP1_LINE_* of the request line that a step told of */
 	__u32 last_found;   /* scratch: those of the last element */
-	__u32 padding;
+	__u32 token_first;  /* scratch: the first two bytes of an element, in lower case */
 	char bytes[HTTP1_MASK + 1 + HTTP1_SLACK];
 };
 
