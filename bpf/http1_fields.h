@@ -158,7 +158,7 @@ PURE_INLINE void http1_read_list(struct http1_window *w, bool cut)
 	w->number = 0;
 	w->last_found = HTTP1_NO_ELEMENT;
 	repeat(HTTP1_LINE_HEAD, http1_list_step, &loop);
-	if (!cut)
+	if (!cut || w->number)
 		http1_end_token(w);
 }
 
@@ -206,29 +206,29 @@ PURE_INLINE void http1_read_length(struct http1_stream *s, struct http1_window *
 	}
 }
 
-/* The list of Connection. What is in the middle of one that is too long is not seen. */
-PURE_INLINE void http1_read_connection(struct http1_stream *s, struct http1_window *w, __u32 start, __u32 length)
+/* The list of a whole field line. Of one that is longer than what is judged, the elements in the middle are not seen,
+ * and of those at its end only the last. */
+PURE_INLINE void http1_read_field_list(struct http1_window *w, __u32 start, __u32 length)
 {
-	__u32 found;
+	__u32 found, last;
 
 	http1_read_list(w, length > HTTP1_LINE_HEAD);
+	if (length <= HTTP1_LINE_HEAD)
+		return;
 	found = w->found;
-	if (length > HTTP1_LINE_HEAD) {
-		http1_judge_tail(w, start, length);
-		http1_read_list(w, false);
-		if (w->last_found != HTTP1_NO_ELEMENT)
-			found |= w->last_found;
-	}
-	s->flags |= found & (HTTP1_F_CLOSE | HTTP1_F_KEEP_ALIVE | HTTP1_F_UPGRADES);
+	last = w->last_found;
+	http1_judge_tail(w, start, length);
+	http1_read_list(w, false);
+	if (w->last_found == HTTP1_NO_ELEMENT)
+		w->last_found = last;
+	else
+		found |= w->last_found;
+	w->found = found;
 }
 
-/* The list of Transfer-Encoding: only the last coding decides (RFC 9112 §6.3), and it may be behind the judged first
- * bytes. */
-PURE_INLINE void http1_read_codings(struct http1_stream *s, struct http1_window *w, __u32 start, __u32 length)
+/* Transfer-Encoding: only the last coding decides (RFC 9112 §6.3). */
+PURE_INLINE void http1_judge_codings(struct http1_stream *s, const struct http1_window *w)
 {
-	if (length > HTTP1_LINE_HEAD)
-		http1_judge_tail(w, start, length);
-	http1_read_list(w, false);
 	s->flags |= HTTP1_F_CODED;
 	if (w->last_found == HTTP1_F_CHUNKED)
 		s->flags |= HTTP1_F_CHUNKED;
@@ -277,12 +277,15 @@ PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *
 		field = s->flags & HTTP1_F_FIELD;
 	}
 	s->flags = (__u16)((s->flags & ~HTTP1_F_FIELD) | field);
-	if (field == HTTP1_F_LENGTH)
+	if (field == HTTP1_F_LENGTH) {
 		http1_read_length(s, w, start, length);
-	else if (field == HTTP1_F_CONNECTION)
-		http1_read_connection(s, w, start, length);
-	else if (field == HTTP1_F_CODING)
-		http1_read_codings(s, w, start, length);
+	} else if (field) {
+		http1_read_field_list(w, start, length);
+		if (field == HTTP1_F_CODING)
+			http1_judge_codings(s, w);
+		else
+			s->flags |= w->found & (HTTP1_F_CLOSE | HTTP1_F_KEEP_ALIVE | HTTP1_F_UPGRADES);
+	}
 	if ((s->flags & HTTP1_F_TO) && (s->flags & HTTP1_F_UPGRADES))
 		s->flags |= HTTP1_F_UPGRADE;
 	return 0;

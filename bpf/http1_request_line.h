@@ -206,13 +206,12 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 			break;
 		}
 	}
-	/* whether it ends just there is not judged */
-	if (longer && length >= left)
-		flags |= ENDPOINT_PATH_CUT;
-	if (length > left)
+	if (length >= left) {
 		length = left;
-	else if (length == MONITOR_PATH_SIZE && left > length)
+		flags |= longer ? ENDPOINT_PATH_CUT : 0;
+	} else if (length == MONITOR_PATH_SIZE) {
 		flags |= http1_ends_path(WINDOW_BYTE(w, path + MONITOR_PATH_SIZE)) ? 0 : ENDPOINT_PATH_CUT;
+	}
 	if (root)
 		length = 1;
 	/* From memory the verifier knows nothing of it, and so no difference between the ways to here. */
