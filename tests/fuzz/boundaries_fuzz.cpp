@@ -38,6 +38,13 @@ void put_head(const trace_event& event, bool responses, Message& message) {
   message.end = ends ? message.head : 0;
 }
 
+void put_end(const trace_event& event, __u32 offset, Message& message) {
+  message.end = offset;
+  message.captured = event.captured;
+  std::copy_n(static_cast<const char*>(event.capture), std::min<int>(event.captured, HTTP1_CAPTURE),
+              message.capture.begin());
+}
+
 // The trace in the words of the comparison.
 void put_ours(const Judges& judges, Opinion& ours) {
   const Replay& replay = judges.replay;
@@ -45,6 +52,7 @@ void put_ours(const Judges& judges, Opinion& ours) {
   Message message;
   ours.count = 0;
   ours.until = judges.input.length;
+  ours.turned_down = false;
   for (__u32 i = 0; i < replay.count(); ++i) {
     const trace_event& event = replay.said.events[i];
     switch (event.event) {
@@ -54,17 +62,19 @@ void put_ours(const Judges& judges, Opinion& ours) {
         break;
       case HTTP1_HEAD:
         message.head = replay.offsets[i];
+        message.kind = responses ? 0 : replay.methods[i];
         put_head(event, responses, message);
         ours.messages[ours.count] = message;
         ours.count += 1;
         message = {};
         break;
       case HTTP1_END:
-        ours.messages[ours.count - 1].end = replay.offsets[i];
+        put_end(event, replay.offsets[i], ours.messages[ours.count - 1]);
         break;
       default:
         // The line that ends here is turned down; http_parser may not have come to its end before it took it.
         ours.until = replay.offsets[i] - 1;
+        ours.turned_down = true;
         break;
     }
   }
@@ -79,20 +89,40 @@ __u32 within(__u32 offset, __u32 limit) {
 }
 
 bool same_target(const Message& ours, const Message& theirs) {
-  return ours.method_length == theirs.method_length && ours.method == theirs.method &&
+  return ours.method_length == theirs.method_length && ours.method == theirs.method && ours.kind == theirs.kind &&
          (!theirs.path_known ||
           (ours.path_cut == theirs.path_cut && ours.path_length == theirs.path_length && ours.path == theirs.path));
 }
 
+// Of a complete body that the server may have written by itself: 0 bytes are kept of all others.
+bool same_capture(const Message& ours, const Message& theirs) {
+  const bool kept = theirs.status == 400 || theirs.status == 503;
+  return !kept || (ours.captured == theirs.captured && ours.capture == theirs.capture);
+}
+
 bool agree(const Message& ours, const Message& theirs, __u32 limit, bool responses) {
-  if (ours.head != theirs.head || (theirs.end_known && within(ours.end, limit) != within(theirs.end, limit)) ||
-      ours.closes != theirs.closes) {
+  const __u32 end = within(ours.end, limit);
+  if (ours.head != theirs.head || ours.closes != theirs.closes ||
+      (theirs.end_known && end != within(theirs.end, limit))) {
     return false;
   }
-  return responses ? ours.status == theirs.status : ours.upgrades == theirs.upgrades && same_target(ours, theirs);
+  if (responses) {
+    return ours.status == theirs.status && (end == 0 || same_capture(ours, theirs));
+  }
+  return ours.upgrades == theirs.upgrades && same_target(ours, theirs);
+}
+
+// The last byte that the opinion tells something of.
+__u32 reach(const Opinion& opinion) {
+  const Message* const last = opinion.count != 0 ? &opinion.messages[opinion.count - 1] : nullptr;
+  return last != nullptr ? std::max(last->head, last->end) : 0;
 }
 
 bool agree(const Opinion& ours, const Opinion& theirs, bool responses) {
+  // Ours is the lenient one: what the other goes on to read as HTTP it must not turn down.
+  if (ours.turned_down && ours.until < std::min(reach(theirs), theirs.until)) {
+    return false;
+  }
   const __u32 limit = std::min(ours.until, theirs.until);
   for (std::size_t i = 0;; ++i) {
     const bool one = i < ours.count && ours.messages[i].head <= limit;

@@ -12,6 +12,10 @@ bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
 bool same_letter(char a, char b) {
   return (is_letter(a) ? a | 0x20 : a) == b;
 }
@@ -50,6 +54,7 @@ void for_elements(std::string_view list, const See& see) {
 void TokenList::clear() {
   length_ = 0;
   lines_ = 0;
+  folded_ = false;
   broken_ = false;
 }
 
@@ -62,6 +67,7 @@ void TokenList::begin_line() {
 void TokenList::add(std::string_view text) {
   if (line_begun_) {
     const std::string_view before = trimmed(this->text());
+    folded_ = true;
     broken_ = broken_ || (!before.empty() && before.back() != ',' && !trimmed(text).empty());
   }
   line_begun_ = true;
@@ -77,13 +83,14 @@ void TokenList::append(std::string_view text) {
 bool TokenList::is_plain() const {
   bool wants_element = false;
   for (const char c : text()) {
-    const bool letter = is_letter(c) || (c >= '0' && c <= '9') || c == '-';
+    const bool letter = is_letter(c) || is_digit(c) || c == '-';
     if (c == ',' ? wants_element : !letter && c != ' ') {
       return false;
     }
     wants_element = c == ',' || (wants_element && c == ' ');
   }
-  return lines_ <= 1 && !wants_element && (length_ == 0 || (text().front() != ',' && text().front() != ' '));
+  return lines_ <= 1 && !folded_ && !wants_element &&
+         (length_ == 0 || (text().front() != ',' && text().front() != ' '));
 }
 
 bool TokenList::has(std::string_view token) const {
@@ -155,8 +162,27 @@ int SecondOpinion::on_headers_complete(http_parser* parser) {
   return self.has_no_body() ? 1 : 0;
 }
 
+int SecondOpinion::on_body(http_parser* parser, const char* at, std::size_t length) {
+  SecondOpinion& self = of(parser);
+  if (self.opinion_.count != 0) {
+    Message& message = self.opinion_.messages[self.opinion_.count - 1];
+    for (std::size_t i = 0; i < length && message.captured <= HTTP1_CAPTURE; ++i) {
+      if (message.captured < HTTP1_CAPTURE) {
+        message.capture[message.captured] = at[i];
+      }
+      message.captured += 1;
+    }
+  }
+  return 0;
+}
+
 int SecondOpinion::on_message_complete(http_parser* parser) {
   of(parser).told_end_ = true;
+  return pause(parser);
+}
+
+int SecondOpinion::on_chunk_complete(http_parser* parser) {
+  of(parser).told_chunk_end_ = true;
   return pause(parser);
 }
 
@@ -183,14 +209,14 @@ bool SecondOpinion::is_tunnel() const {
   return status == 101 || (input_->method == HTTP1_CONNECT_METHOD && status >= 200 && status < 300);
 }
 
-// Where in [from, to) a CR is that no LF follows.
-__u32 SecondOpinion::bare_cr(__u32 from, __u32 to) const {
+// Says no more from a CR in [from, to) on that no LF follows.
+void SecondOpinion::judge_returns(__u32 from, __u32 to) {
   for (__u32 i = from; i < to; ++i) {
-    if (input_->bytes[i] == '\r' && i + 1 < input_->length && input_->bytes[i + 1] != '\n') {
-      return i;
+    if (bytes()[i] == '\r' && i + 1 < input_->length && bytes()[i + 1] != '\n') {
+      stop(i);
+      return;
     }
   }
-  return to;
 }
 
 // http_parser keeps to a grammar of its own where the lists are not plain, takes Proxy-Connection (no field of HTTP)
@@ -241,6 +267,9 @@ bool SecondOpinion::take_head(__u32 position) {
     const char* const name = http_method_str(static_cast<http_method>(parser_.method));
     message_.method_length = static_cast<__u8>(std::strlen(name));
     std::memcpy(message_.method.data(), name, message_.method_length);
+    message_.kind = parser_.method == HTTP_HEAD      ? HTTP1_HEAD_METHOD
+                    : parser_.method == HTTP_CONNECT ? HTTP1_CONNECT_METHOD
+                                                     : HTTP1_OTHER_METHOD;
     message_.closes = closes();
     // authority-form (RFC 9112 §3.2.3) has none
     message_.path_known = message_.path_known && parser_.method != HTTP_CONNECT;
@@ -272,11 +301,11 @@ void SecondOpinion::judge_unfinished(__u32 position) {
     return;
   }
   // A CR without LF ends no line (RFC 9112 §2.2); Debian's http_parser is built without its strict checks and takes
-  // whatever follows for the LF, at some places. Those before the first line are passed over by it.
+  // whatever follows for the LF, at some places. Those before a request it passes over, and so does ours.
   while (at_ == At::kHead && begin < position && (bytes()[begin] == '\r' || bytes()[begin] == '\n')) {
     begin += 1;
   }
-  stop(bare_cr(begin, position));
+  judge_returns(responses() ? begin_ : begin, position);
   const std::string_view text(bytes() + begin, position - begin);
   if (at_ == At::kHead) {
     judge_lines(text, begin);
@@ -288,6 +317,11 @@ void SecondOpinion::judge_unfinished(__u32 position) {
   }
   if (at_ != At::kChunkLine) {
     return;
+  }
+  // For http_parser any byte from 0x80 on is the digit 0: its table has 128 entries.
+  const auto* const strange = std::find_if(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; });
+  if (strange != text.end()) {
+    stop(begin + static_cast<__u32>(strange - text.begin()));
   }
   // A lone LF ends every line (RFC 9112 §2.2), but for http_parser not a chunk's.
   const std::size_t lf = text.find('\n');
@@ -311,12 +345,15 @@ void SecondOpinion::judge_lines(std::string_view head, __u32 position) {
   }
 }
 
-// A status code is three digits (RFC 9112 §4); http_parser takes any number of them up to 999, with zeros before it.
+// A status line begins "HTTP/1.1 200" (RFC 9112 §4). http_parser also takes other versions, more spaces, and any number
+// of digits; ours none of them: servers do not write them.
 void SecondOpinion::judge_status(std::string_view head, __u32 position) {
-  const std::size_t code = head.find_first_not_of(' ', head.find(' '));
-  const std::size_t end = std::min(head.find_first_not_of("0123456789", code), head.size());
-  if (code != std::string_view::npos && end - code > 3) {
-    stop(position + static_cast<__u32>(code));
+  constexpr std::string_view kForm = "HTTP/1.0 000";
+  const auto fits = [](char c, char form) { return form == '0' ? is_digit(c) : c == form; };
+  const std::string_view start = head.substr(0, kForm.size());
+  const auto* const misfit = std::mismatch(start.begin(), start.end(), kForm.begin(), fits).first;
+  if (misfit != start.end() || (head.size() > kForm.size() && is_digit(head[kForm.size()]))) {
+    stop(position + static_cast<__u32>(misfit - start.begin()));
   }
 }
 
@@ -355,6 +392,14 @@ bool SecondOpinion::take(__u32 position) {
     at_ = parser_.content_length == 0 ? At::kTrailer : At::kBody;
     begin_ = position;
   }
+  if (told_chunk_end_) {
+    told_chunk_end_ = false;
+    // of the last one at the end of the trailers, together with that of the message
+    if (at_ == At::kBody) {
+      at_ = At::kChunkLine;
+      begin_ = position;
+    }
+  }
   if (told_end_) {
     told_end_ = false;
     judge_unfinished(position);
@@ -378,8 +423,10 @@ const Opinion& SecondOpinion::read(const trace_input& input) {
     settings.on_header_field = on_header_field;
     settings.on_header_value = on_header_value;
     settings.on_headers_complete = on_headers_complete;
+    settings.on_body = on_body;
     settings.on_message_complete = on_message_complete;
     settings.on_chunk_header = on_chunk_header;
+    settings.on_chunk_complete = on_chunk_complete;
     return settings;
   }();
   std::size_t position = 0;
@@ -389,7 +436,7 @@ const Opinion& SecondOpinion::read(const trace_input& input) {
   opinion_.until = input.length;
   at_ = At::kHead;
   begin_ = 0;
-  told_head_ = told_end_ = told_chunk_ = false;
+  told_head_ = told_end_ = told_chunk_ = told_chunk_end_ = false;
   http_parser_init(&parser_, responses() ? HTTP_RESPONSE : HTTP_REQUEST);
   parser_.data = this;
   while (position < input.length) {

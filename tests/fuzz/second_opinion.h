@@ -20,6 +20,8 @@ struct Message {
   __u32 end = 0;   // up to its last byte; 0 while that is not there
   bool end_known = true;
   __u16 status = 0;       // of a response
+  __u8 kind = 0;          // of a request: enum http1_method
+  __u8 captured = 0;      // of the body of a 400 or 503: its bytes, HTTP1_CAPTURE + 1 if more than are kept
   bool closes = false;    // a request: nothing follows on the connection; a response: Connection: close
   bool upgrades = false;  // a request asks for another protocol
   bool path_cut = false;
@@ -28,13 +30,15 @@ struct Message {
   __u8 path_length = 0;
   std::array<char, MONITOR_METHOD_SIZE> method{};
   std::array<char, MONITOR_PATH_SIZE> path{};
+  std::array<char, HTTP1_CAPTURE> capture{};
 };
 
 // What one parser says of a stream.
 struct Opinion {
   std::array<Message, TRACE_EVENTS> messages;
   std::size_t count = 0;
-  __u32 until = 0;  // nothing is said of what ends behind this many bytes
+  __u32 until = 0;           // nothing is said of what ends behind this many bytes
+  bool turned_down = false;  // what follows is no HTTP/1.x
 };
 
 // A field that is a list of tokens, as http_parser tells of it: all lines of that name, put together (RFC 9110 §5.3).
@@ -63,6 +67,7 @@ class TokenList {
   std::size_t length_ = 0;
   std::size_t lines_ = 0;
   bool line_begun_ = false;
+  bool folded_ = false;
   bool broken_ = false;
 };
 
@@ -82,13 +87,16 @@ class SecondOpinion {
   static int on_header_field(http_parser* parser, const char* at, std::size_t length);
   static int on_header_value(http_parser* parser, const char* at, std::size_t length);
   static int on_headers_complete(http_parser* parser);
+  static int on_body(http_parser* parser, const char* at, std::size_t length);
   static int on_message_complete(http_parser* parser);
   static int on_chunk_header(http_parser* parser);
+  static int on_chunk_complete(http_parser* parser);
 
   // What the last callback told of, at `position` of the stream. False: no more is said.
   bool take(__u32 position);
   bool take_head(__u32 position);
   void judge_unfinished(__u32 position);
+  void judge_returns(__u32 from, __u32 to);
   void judge_lines(std::string_view head, __u32 position);
   void judge_status(std::string_view head, __u32 position);
   void judge_version(std::string_view head, __u32 position);
@@ -98,7 +106,6 @@ class SecondOpinion {
   [[nodiscard]] bool is_tunnel() const;
   [[nodiscard]] bool responses() const { return (input_->options & TRACE_RESPONSES) != 0; }
   [[nodiscard]] const char* bytes() const { return static_cast<const char*>(input_->bytes); }
-  [[nodiscard]] __u32 bare_cr(__u32 from, __u32 to) const;
   void stop(__u32 position) { opinion_.until = position < opinion_.until ? position : opinion_.until; }
 
   const trace_input* input_ = nullptr;
@@ -114,6 +121,7 @@ class SecondOpinion {
   bool told_head_ = false;
   bool told_end_ = false;
   bool told_chunk_ = false;
+  bool told_chunk_end_ = false;
 };
 
 // The path that a request target means (RFC 9110 §4.2.3, §7.1), at most as long as a key holds. Of the target `judged`
