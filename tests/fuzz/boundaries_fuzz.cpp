@@ -14,9 +14,9 @@ namespace monitor::fuzz {
 namespace {
 
 struct Judges {
-  trace_input input;
-  http1_window window;
-  Replay replay;
+  trace_input input{};
+  http1_window window{};
+  Replay replay{};
   Opinion ours;
   SecondOpinion second;
 };

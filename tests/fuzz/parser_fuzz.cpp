@@ -16,10 +16,10 @@ namespace {
 constexpr int kCuts = 2;
 
 struct Runs {
-  trace_input input;
-  http1_window window;
-  Replay whole;
-  Replay cut;
+  trace_input input{};
+  http1_window window{};
+  Replay whole{};
+  Replay cut{};
 };
 
 bool same(const Replay& a, const Replay& b) {

@@ -29,6 +29,9 @@ bool starts_with(std::string_view text, std::string_view lower) {
   return same_text(text.substr(0, lower.size()), lower);
 }
 
+// Connection: upgrade, with an Upgrade field.
+constexpr unsigned kUpgrade = F_UPGRADE | F_CONNECTION_UPGRADE;
+
 constexpr std::string_view kBlanks = " \t";
 
 std::string_view trimmed(std::string_view text) {
@@ -236,8 +239,7 @@ void SecondOpinion::read_lists_again() {
   }
   parser_.flags = static_cast<unsigned char>(flags);
   if (!responses()) {
-    const unsigned both = F_UPGRADE | F_CONNECTION_UPGRADE;
-    parser_.upgrade = static_cast<unsigned char>((flags & both) == both || parser_.method == HTTP_CONNECT);
+    parser_.upgrade = static_cast<unsigned char>((flags & kUpgrade) == kUpgrade || parser_.method == HTTP_CONNECT);
   }
 }
 
@@ -273,7 +275,7 @@ bool SecondOpinion::take_head(__u32 position) {
     message_.closes = closes();
     // authority-form (RFC 9112 §3.2.3) has none
     message_.path_known = message_.path_known && parser_.method != HTTP_CONNECT;
-    message_.upgrades = parser_.upgrade != 0 && parser_.method != HTTP_CONNECT;
+    message_.upgrades = (parser_.flags & kUpgrade) == kUpgrade;
   }
   if (opinion_.count == opinion_.messages.size()) {
     stop(position);

@@ -63,7 +63,7 @@ class TokenList {
 
   // A comma is put before each line but the first: never more than the stream. Not a std::string: whether appending to
   // one looks at addresses, coverage depends on them, and a fixed seed no longer gives the same inputs.
-  std::array<char, kStream> text_;
+  std::array<char, kStream> text_{};
   std::size_t length_ = 0;
   std::size_t lines_ = 0;
   bool line_begun_ = false;
