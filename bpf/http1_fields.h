@@ -239,8 +239,8 @@ PURE_INLINE void http1_judge_codings(struct http1_stream *s, const struct http1_
 /*
  * A header field line [pos, line_end) without its line end: takes what decides about the message's end.
  * RFC 9112 §6: Transfer-Encoding, Content-Length; §9.3, §9.6: Connection; RFC 9110 §7.8: Upgrade.
- * A line that begins with a blank continues the one before it (obs-fold, RFC 9112 §5.2): it is read as if its text stood
- * in another field of that name.
+ * A line that begins with a blank continues the one before it (obs-fold, RFC 9112 §5.2): it is read as if its text
+ * stood in another field of that name.
  */
 PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *w)
 {

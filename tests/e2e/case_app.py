@@ -26,16 +26,16 @@ def path_of(target: bytes) -> bytes:
     return path or b"/" if absolute else path
 
 
-def note(scope: Scope) -> bytes:
+def note(scope: Scope, target: bytes) -> bytes:
     """Writes down what was asked; returns its path."""
-    path = path_of(scope["raw_path"])
+    path = path_of(target)
     line = json.dumps([scope["client"][1], scope.get("method", "GET"), path.decode("latin-1")])
     os.write(asked, line.encode() + b"\n")
     return path
 
 
 async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
-    path = note(scope)
+    path = note(scope, scope["raw_path"])
     while path != b"/early" and (await receive()).get("more_body", False):
         pass
     if path == b"/fail":
@@ -46,7 +46,7 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuses it."""
-    note(scope)
+    note(scope, scope["path"].encode())  # raw_path is not bytes in all versions
     await receive()
     await send({"type": "websocket.close"})
 

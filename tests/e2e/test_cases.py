@@ -40,7 +40,9 @@ class Exchange:
 @pytest.fixture(scope="module", params=PARSERS, ids=str)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp(str(request.param))
-    with Server(directory, request.param, "--timeout-keep-alive", "60", application="case_app:app") as running:
+    # Without --no-proxy-headers the port of a client is what it says of itself.
+    options = ("--timeout-keep-alive", "60", "--no-proxy-headers")
+    with Server(directory, request.param, *options, application="case_app:app") as running:
         yield running
 
 
@@ -88,7 +90,8 @@ def displayed(method: str, path: str) -> str:
     kept = path[:PATH_SIZE].replace("\\", "\\\\").replace("\t", "\\x09")
     if kept.startswith("("):
         kept = "\\x28" + kept[1:]
-    return f"{method[:METHOD_SIZE]} {kept}{'…' if len(path) > PATH_SIZE else ''}"
+    method_cut, path_cut = ("…" if cut else "" for cut in (len(method) > METHOD_SIZE, len(path) > PATH_SIZE))
+    return f"{method[:METHOD_SIZE]}{method_cut} {kept}{path_cut}"
 
 
 def figures(snapshot: Snapshot) -> Figures:
