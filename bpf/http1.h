@@ -91,7 +91,7 @@ struct http1_window {
 	__u32 found;	    /* scratch: HTTP1_F_* bits found in a list */
 	__u32 request_line; /* HTTP1_LINE_* of the request line that a step told of */
 	__u32 last_found;   /* scratch: those of the last element */
-	__u32 padding;
+	__u32 token_first;  /* scratch: the first two bytes of an element, in lower case */
 	char bytes[HTTP1_MASK + 1 + HTTP1_SLACK];
 };
 
@@ -327,20 +327,12 @@ PURE_FUNCTION int http1_body_step(struct http1_stream *s, struct http1_window *w
 
 #include "http1_lines.h"
 
-/* Carriage returns by themselves at the start of a line; httptools passes them over before a request. */
-#define HTTP1_STRAY_RETURNS 8
-
 /* The start line of a message, whole in the window. Empty lines before it are passed over. */
 PURE_INLINE int http1_start_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key,
 				 bool responses)
 {
 	int event = HTTP1_AGAIN;
 
-	if (!responses) {
-		ROLLED
-		for (int i = 0; i < HTTP1_STRAY_RETURNS && WINDOW_BYTE(w, w->pos) == '\r'; ++i)
-			w->pos += w->pos != w->line_end;
-	}
 	if (w->line_end != w->pos) {
 		s->flags &= ~(HTTP1_F_MESSAGE | HTTP1_F_CAPTURING);
 		s->remaining = 0;
@@ -408,6 +400,13 @@ PURE_INLINE int http1_step(struct http1_stream *s, struct http1_window *w, struc
 	if (s->mode >= HTTP1_CHUNK_DATA)
 		return http1_body_step(s, w);
 	if (s->mode == HTTP1_START) {
+		/* httptools passes over any before a request. At once: what is judged of a line begins behind them. */
+		if (!responses && WINDOW_BYTE(w, w->pos) == '\r') {
+			w->pos += 1;
+			if (w->scan < w->pos)
+				w->scan = w->pos;
+			return HTTP1_AGAIN;
+		}
 		if (!http1_find_line(w))
 			return HTTP1_AGAIN;
 		event = http1_start_line(s, w, key, responses);

@@ -81,7 +81,8 @@ PURE_INLINE void http1_end_token(struct http1_window *w)
 
 	if (w->token_length == 5 && w->token == WORD('e', 's', 'o', 'l', 'c', 0, 0, 0))
 		bit = HTTP1_F_CLOSE;
-	else if (w->token_length == 10 && w->token == WORD('e', 'v', 'i', 'l', 'a', '-', 'p', 'e'))
+	else if (w->token_length == 10 && w->token == WORD('e', 'v', 'i', 'l', 'a', '-', 'p', 'e') &&
+		 w->token_first == ('k' << 8 | 'e'))
 		bit = HTTP1_F_KEEP_ALIVE;
 	else if (w->token_length == 7 && w->token == WORD('e', 'd', 'a', 'r', 'g', 'p', 'u', 0))
 		bit = HTTP1_F_UPGRADES;
@@ -115,6 +116,8 @@ static int http1_list_step(__u32 i, struct http1_loop *loop)
 	} else {
 		w->token = w->token << 8 | (c | 0x20);
 		w->token_length += 1 + (__u32)w->number;
+		if (w->token_length == 2)
+			w->token_first = (__u32)w->token;
 	}
 	return 0;
 }
