@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 # Their assertions say as much as a test's own.
-pytest.register_assert_rewrite("figures", "client", "load", "monitor", "server")
+pytest.register_assert_rewrite("figures", "client", "load", "monitor", "scripted", "server")
 
 from figures import Observation
 from load import raise_descriptor_limit
 from monitor import BINARY, Monitor
+from scripted import ScriptedServer, Watched
 from server import FASTEST, FLAVOURS, USUAL, ZTTP, Flavour, Server
 
 # ctest's word for "skipped, and the reason was said" (SKIP_RETURN_CODE).
@@ -78,3 +79,31 @@ def observe(attach: Callable[..., Monitor]) -> Callable[..., Observation]:
         return Observation(server, attach(server.pid, *options, **settings), before)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def _watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Watched]]:
+    with ExitStack() as stack:
+        current: Watched | None = None
+
+        def watch() -> Watched:
+            nonlocal current
+            if current is None or current.server.broken:
+                stack.close()
+                server = stack.enter_context(ScriptedServer(tmp_path_factory.mktemp("scripted")))
+                current = Watched(server, stack.enter_context(Monitor(server.pid, interval=0.01)))
+            return current
+
+        yield watch
+
+
+@pytest.fixture
+def watched(_watch: Callable[[], Watched]) -> Iterator[Watched]:
+    """The module's scripted server under its monitor, with nothing open before the test nor behind it."""
+    watched = _watch()
+    watched.change()
+    yield watched
+    if not watched.server.broken:
+        watched.monitor.wait_for(
+            lambda s: s["active_concurrent"] == s["open_connections"] == 0, "nothing is left of the test's connections"
+        )
