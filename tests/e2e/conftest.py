@@ -38,13 +38,13 @@ def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         yield server
 
 
-def _over(flavours: list[Flavour]) -> pytest.MarkDecorator:
+def over(flavours: list[Flavour]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("shared_server", flavours, indirect=True, ids=str)
 
 
-every_flavour = _over([*FLAVOURS, ZTTP])
-fastest_flavours = _over(FASTEST)
-usual_flavour = _over([USUAL])
+every_flavour = over([*FLAVOURS, ZTTP])
+fastest_flavours = over(FASTEST)
+usual_flavour = over([USUAL])
 
 
 @pytest.fixture

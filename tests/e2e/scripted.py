@@ -122,11 +122,10 @@ def _figures(snapshot: Snapshot) -> Counter[str]:
     return figures
 
 
-class Watched:
-    """A scripted server and a monitor beside it."""
+class Changes:
+    """What a monitor counts, each time since the time before."""
 
-    def __init__(self, server: ScriptedServer, monitor: Monitor) -> None:
-        self.server = server
+    def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
         self._before: Counter[str] = _figures(monitor.next())
 
@@ -146,6 +145,14 @@ class Watched:
         """For what comes from the client's side, after a while."""
         snapshot = self.monitor.wait_for(lambda s: self._change(s) == expected, f"{expected} {what}")
         self._before = _figures(snapshot)
+
+
+class Watched(Changes):
+    """A scripted server and a monitor beside it."""
+
+    def __init__(self, server: ScriptedServer, monitor: Monitor) -> None:
+        super().__init__(monitor)
+        self.server = server
 
     @property
     def profile(self) -> str:
