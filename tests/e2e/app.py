@@ -137,6 +137,11 @@ async def hold(request: Request) -> None:
     await request.answer(200, b"held")
 
 
+async def hold_and_fail(request: Request) -> None:
+    await request.gate()
+    raise RuntimeError("raised on purpose")
+
+
 async def stream(request: Request) -> None:
     """Chunks, each only when told."""
     await request.start(200, [(b"content-type", b"text/event-stream")])
@@ -202,7 +207,7 @@ def fetch_blocking(port: int, asked: bytes) -> bytes:
 HANDLERS: dict[str, Callable[[Request], Awaitable[None]]] = {
     "ok": ok, "users": ok, "raw": ok, "echo": echo, "early": early, "status": status, "fail": fail, "cut": cut,
     "hold": hold, "stream": stream, "chunked": chunked, "big": big, "block": block, "fetch": fetch,
-    "sink": sink, "download": download,
+    "sink": sink, "download": download, "hold-and-fail": hold_and_fail,
 }  # fmt: skip
 
 

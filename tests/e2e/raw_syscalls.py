@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Sequence
+from typing import ClassVar
 
 # arch/x86/entry/syscalls/syscall_64.tbl
 NUMBERS = {
@@ -62,6 +63,11 @@ class Buffers:
     def message(self) -> Message:
         return Message(None, 0, self.address, self.count, None, 0, 0, 0)
 
+    def fill(self, pieces: Sequence[bytes]) -> None:
+        for memory, piece in zip(self._memory, pieces, strict=True):
+            if memory:
+                memory.raw = piece
+
     def taken(self, length: int) -> bytes:
         """What a read of so many bytes put there."""
         return b"".join(memory.raw for memory in self._memory if memory)[:length]
@@ -100,11 +106,32 @@ def recvmsg(fd: int, sizes: list[int], flags: int = 0) -> bytes:
     return buffers.taken(syscall("recvmsg", fd, ctypes.addressof(message), flags))
 
 
-def recvmmsg(fd: int, messages: list[list[int]], flags: int = 0) -> list[bytes]:
-    buffers = [Buffers(sizes) for sizes in messages]
-    array = (Message * len(buffers))(*(each.message() for each in buffers))
-    count = syscall("recvmmsg", fd, ctypes.addressof(array), len(buffers), flags, 0)
-    return [each.taken(message.done) for each, message in zip(buffers[:count], array[:count], strict=True)]
+class Messages:
+    """An array of messages; those of the same sizes are the same memory again, as a program's own buffers are."""
+
+    _known: ClassVar[dict[str, "Messages"]] = {}
+
+    def __init__(self, sizes: list[list[int]]) -> None:
+        self.buffers = [Buffers(vectors) for vectors in sizes]
+        self.array = (Message * len(sizes))(*(each.message() for each in self.buffers))
+        self.address = ctypes.addressof(self.array)
+        self.count = len(sizes)
+
+    @classmethod
+    def of(cls, sizes: list[list[int]]) -> "Messages":
+        key = repr(sizes)
+        if key not in cls._known:
+            cls._known[key] = cls(sizes)
+        return cls._known[key]
+
+
+def recvmmsg(fd: int, sizes: list[list[int]], flags: int = 0, seconds: int = -1) -> list[bytes]:
+    """With a time limit: none more is waited for behind the message that passes it."""
+    messages = Messages.of(sizes)
+    limit = (ctypes.c_long * 2)(seconds, 0)
+    address = ctypes.addressof(limit) if seconds >= 0 else 0
+    count = syscall("recvmmsg", fd, messages.address, messages.count, flags, address)
+    return [messages.buffers[index].taken(messages.array[index].done) for index in range(count)]
 
 
 def splice_in(fd: int, size: int) -> bytes:
@@ -167,12 +194,13 @@ def sendmsg(fd: int, pieces: list[bytes], flags: int = 0) -> int:
     return syscall("sendmsg", fd, ctypes.addressof(message), flags)
 
 
-def sendmmsg(fd: int, messages: list[list[bytes]], flags: int = 0) -> list[int]:
+def sendmmsg(fd: int, pieces: list[list[bytes]], flags: int = 0) -> list[int]:
     """How much of each message was sent, of those that were."""
-    buffers = [Buffers(pieces) for pieces in messages]
-    array = (Message * len(buffers))(*(each.message() for each in buffers))
-    count = syscall("sendmmsg", fd, ctypes.addressof(array), len(buffers), flags)
-    return [message.done for message in array[:count]]
+    messages = Messages.of([list(map(len, each)) for each in pieces])
+    for buffers, each in zip(messages.buffers, pieces, strict=True):
+        buffers.fill(each)
+    count = syscall("sendmmsg", fd, messages.address, messages.count, flags)
+    return [messages.array[index].done for index in range(count)]
 
 
 def sendfile(fd: int, data: bytes) -> int:

@@ -132,6 +132,43 @@ def test_recvmmsg_whose_second_message_fails(watched: Watched) -> None:
         assert watched.change() == {"GET /second 2xx": 1}
 
 
+def test_recvmmsg_with_empty_messages(watched: Watched) -> None:
+    head = request("/empty")
+    with watched.server.connection() as (client, fd):
+        for asked in ([[10], [0], [100]], [[0], [10], [0, 0], [], [100], [0]]):
+            client.send(head)
+            got = watched.server.do("recvmmsg", fd, asked, MSG_WAITFORONE)
+            assert b"".join(got) == head
+            watched.server.do("write", fd, OK)
+        assert watched.change() == {"GET /empty 2xx": 2}
+
+
+def test_recvmmsg_within_a_body_and_behind(watched: Watched) -> None:
+    """Messages of which nothing needs to be seen, and then one with a head."""
+    asked = request("/body", "POST", body=b"x" * 100) + request("/behind")
+    with watched.server.connection() as (client, fd):
+        for _ in range(3):
+            client.send(asked)
+            got = watched.server.do("recvmmsg", fd, [[len(asked) - 128], [30], [30], [30], [200]], MSG_WAITFORONE)
+            assert b"".join(got) == asked
+            watched.server.do("write", fd, OK * 2)
+        assert watched.change() == {"POST /body 2xx": 3, "GET /behind 2xx": 3}
+
+
+def test_recvmmsg_with_a_time_limit(watched: Watched) -> None:
+    """It ends behind the message that passes it, here the first. That leaves no trace, so that the same call again looks
+    like the rest of this one: it is not taken for anything, but for an undercount."""
+    with watched.server.connection() as (client, fd):
+        for path in ("/one", "/two", "/six"):
+            client.send(request(path))
+            assert watched.server.do("recvmmsg", fd, [[100], [100]], 0, 0) == [request(path)]
+            watched.server.do("write", fd, OK)
+        client.send(request("/seen"))
+        watched.server.do("recvmmsg", fd, [[100]], 0)
+        watched.server.do("write", fd, OK)
+        assert watched.change() == {"GET /seen 2xx": 1, "undercount registers": 1}
+
+
 def test_recvmmsg_with_peek(watched: Watched) -> None:
     head = request("/peeked")
     with watched.server.connection() as (client, fd):
