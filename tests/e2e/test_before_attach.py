@@ -42,11 +42,23 @@ def long_after(client: Client) -> Client:
     return client
 
 
-def hold(server: Server, client: Client, target: str, key: str) -> None:
+def hold(
+    server: Server, client: Client, target: str, key: str, behind: bytes = b"", method: str = "GET", version: str = "1.1"
+) -> None:
     """Asks, and waits until the application waits at the gate."""
     waiting = server.tally().of(key, "waiting")
-    client.send(request(target))
+    client.send(request(target, method, version=version) + behind)
     wait_until(lambda: server.tally().of(key, "waiting") == waiting + 1, f"{target} waits at its gate")
+
+
+def start_stream(server: Server, client: Client, gate: str, count: int) -> None:
+    """Asks for a stream, and waits until its first chunk has come and the application waits to send the second."""
+    hold(server, client, f"/stream?gate={gate}&n={count}", "GET /stream")
+    waiting = server.tally().of("GET /stream", "waiting")
+    server.open_gate(gate)
+    assert client.head()[0] == 200
+    assert client.chunk() == b"data: 0\n\n"
+    server.wait_at_gate("GET /stream", waiting)
 
 
 def still_counts(client: Client, changes: Changes, and_ended: Change | None = None) -> None:
@@ -127,11 +139,7 @@ def asked_for_more(server: Server) -> Generator[int, Changes, None]:
 def streaming(server: Server) -> Generator[int, Changes, None]:
     """In the middle of a chunked stream: told by its next chunk, ended by its last."""
     with Client(server.port) as client:
-        hold(server, client, "/stream?gate=stream&n=4", "GET /stream")
-        server.open_gate("stream")
-        assert client.head()[0] == 200
-        assert client.chunk() == b"data: 0\n\n"
-        server.wait_at_gate("GET /stream", server.tally().of("GET /stream", "waiting"))
+        start_stream(server, client, "stream", 4)
         changes = yield 0
         for number in (1, 2):
             server.open_gate("stream")
@@ -146,10 +154,7 @@ def streaming(server: Server) -> Generator[int, Changes, None]:
 
 def streaming_and_left(server: Server) -> Generator[int, Changes, None]:
     client = Client(server.port)
-    hold(server, client, "/stream?gate=stream-left&n=3", "GET /stream")
-    server.open_gate("stream-left")
-    assert client.head()[0] == 200
-    assert client.chunk() == b"data: 0\n\n"
+    start_stream(server, client, "stream-left", 3)
     changes = yield 0
     server.open_gate("stream-left")
     assert client.chunk() == b"data: 1\n\n"
@@ -225,6 +230,69 @@ def failing(server: Server) -> Generator[int, Changes, None]:
         changes.wait_change(ended("5xx", failed=1))
 
 
+def pipelined(server: Server) -> Generator[int, Changes, None]:
+    """Two in one piece: the second shows only by its response."""
+    with Client(server.port) as client:
+        hold(server, client, "/hold?gate=pipelined", "GET /hold", request("/ok"))
+        changes = yield 1
+        server.open_gate("pipelined")
+        assert [client.response().body for _ in range(2)] == [b"held", b"ok"]
+        changes.wait_change({"(before attach) active": -1, "(before attach) 2xx": 2})
+        still_counts(client, changes)
+
+
+def until_the_close(server: Server) -> Generator[int, Changes, None]:
+    """A stream to a client of HTTP/1.0; httptools sends it chunks all the same."""
+    with Client(server.port) as client:
+        hold(server, client, "/stream?gate=old&n=2", "GET /stream", version="1.0")
+        assert client.head()[0] == 200
+        changes = yield 0
+        server.open_gate("old")
+        client.take(1)
+        changes.wait_change(BEGUN)
+        server.open_gate("old")
+        assert b"data: 1\n\n" in client.rest()
+        changes.wait_change(ended("none"))
+
+
+def continued(server: Server) -> Generator[int, Changes, None]:
+    """The server has asked for the body, which comes later."""
+    with Client(server.port) as client:
+        client.send(request("/echo", "POST", "Expect: 100-continue", "Content-Length: 4"))
+        assert client.head()[0] == 100
+        changes = yield 0
+        client.send(b"bo")
+        changes.wait_change(BEGUN)
+        client.send(b"dy")
+        assert client.response().body == b"body"
+        changes.wait_change(ended("2xx"))
+        still_counts(client, changes)
+
+
+def asked_for_a_head(server: Server) -> Generator[int, Changes, None]:
+    """HEAD: nobody knows that no body follows. A known deviation: it ends with the next request, not with its head."""
+    with Client(server.port) as client:
+        hold(server, client, "/hold?gate=head", "HEAD /hold", method="HEAD")
+        changes = yield 1
+        server.open_gate("head")
+        assert client.response("HEAD").status == 200
+        changes.wait_change({})
+        still_counts(client, changes, ended("none"))
+
+
+def unread(server: Server) -> Generator[int, Changes, None]:
+    """What lies unread is still to begin. The server does nothing else meanwhile: this must start last."""
+    with Client(server.port) as client, Client(server.port) as blocker:
+        assert client.ask(request("/ok")).status == 200
+        hold(server, blocker, "/block?until=unblock-before", "GET /block")
+        long_after(client).send(request("/ok"))
+        changes = yield 1
+        server.unblock("unblock-before")
+        assert client.response().body == b"ok"
+        assert blocker.response().body == b"unblocked"
+        changes.wait_change(ended("2xx") | {"GET /ok 2xx": 1})
+
+
 def frame(payload: bytes) -> bytes:
     """A masked WebSocket frame (RFC 6455 §5.2) of less than 126 bytes of text; with a mask of zeros."""
     return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload
@@ -247,7 +315,8 @@ def websocket(server: Server) -> Generator[int, Changes, None]:
 
 SCENARIOS: list[Scenario] = [
     idle, silent, leaving, asked, asked_again, asked_and_left, asked_for_more, streaming, streaming_and_left, uploading,
-    uploading_chunks, downloading, half_a_head, failing, websocket,
+    uploading_chunks, downloading, half_a_head, failing, pipelined, until_the_close, continued, asked_for_a_head,
+    websocket, unread,
 ]  # fmt: skip
 
 
@@ -258,7 +327,7 @@ def test_everything_at_once(shared_server: Server, attach: Attach) -> None:
     monitor = attach(shared_server.pid, interval=0.01)
     assert monitor.next()["active_concurrent"] == in_flight
     changes = Changes(monitor)
-    for scenario in started:
+    for scenario in reversed(started):
         with pytest.raises(StopIteration):
             scenario.send(changes)
     last = monitor.stop()
