@@ -5,6 +5,8 @@ import re
 import socket
 import struct
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 from waiting import PATIENCE
 
@@ -35,16 +37,34 @@ def chunked(*pieces: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
 
 
-class Client:
-    """One TCP connection."""
+# Where a server listens: a TCP port, or the path of a Unix socket.
+Address = int | Path
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.socket = socket.create_connection((host, port), PATIENCE)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+def connect(address: Address, host: str = "127.0.0.1") -> socket.socket:
+    if isinstance(address, int):
+        connection = socket.create_connection((host, address), PATIENCE)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PATIENCE)
+    try:
+        connection.connect(str(address))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, address: Address, host: str = "127.0.0.1") -> None:
+        self.socket = connect(address, host)
         self._unread = b""
         self._ended = False
 
-    def send(self, data: bytes) -> "Client":
+    def send(self, data: bytes) -> Self:
         self.socket.sendall(data)
         return self
 
@@ -165,7 +185,7 @@ class Client:
     def close(self) -> None:
         self.socket.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 # Their assertions say as much as a test's own.
-pytest.register_assert_rewrite("figures", "client", "load", "monitor", "scripted", "server")
+pytest.register_assert_rewrite("figures", "client", "load", "monitor", "changes", "server")
 
+from changes import Watched
 from figures import Observation
 from load import raise_descriptor_limit
 from monitor import BINARY, Monitor
-from scripted import ScriptedServer, Watched
 from server import FASTEST, FLAVOURS, USUAL, ZTTP, Flavour, Server
+from syscall_driver import SyscallServer
 
 # ctest's word for "skipped, and the reason was said" (SKIP_RETURN_CODE).
 SKIPPED = 77
@@ -90,7 +91,7 @@ def _watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Wa
             nonlocal current
             if current is None or current.server.broken:
                 stack.close()
-                server = stack.enter_context(ScriptedServer(tmp_path_factory.mktemp("scripted")))
+                server = stack.enter_context(SyscallServer(tmp_path_factory.mktemp("server")))
                 current = Watched(server, stack.enter_context(Monitor(server.pid, interval=0.01)))
             return current
 
@@ -99,7 +100,7 @@ def _watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Wa
 
 @pytest.fixture
 def watched(_watch: Callable[[], Watched]) -> Iterator[Watched]:
-    """The module's scripted server under its monitor, with nothing open before the test nor behind it."""
+    """The module's server of system calls under its monitor, with nothing open before the test nor behind it."""
     watched = _watch()
     watched.change()
     yield watched

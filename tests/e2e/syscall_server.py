@@ -125,6 +125,16 @@ def thread_join(number: int) -> list[Any]:
     return results
 
 
+def threads_asleep() -> int:
+    """How many of the other threads wait in a system call on a descriptor."""
+    found = 0
+    for thread, _ in _threads.values():
+        if thread.is_alive() and thread.native_id:
+            with open(f"/proc/self/task/{thread.native_id}/syscall") as file:
+                found += file.read().split()[0] in map(str, raw_syscalls.NUMBERS.values())
+    return found
+
+
 def in_child(commands: list[Command]) -> list[Any]:
     """A fork of this process does these, and ends."""
     end, start = os.pipe()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections that were open when the monitor was attached, under every uvicorn. The rule: one whose last data came
-after its last data was sent, all of it read, has a request under way, which is in flight on `(before attach)`; any other
-counts as idle until something passes on it that is no clean start of a request."""
+after its last data was sent, all of it read, has a request under way, which is in flight on `(before attach)`; any
+other counts as idle until something passes on it that is no clean start of a request."""
 
 import base64
 import os
@@ -9,10 +9,11 @@ import socket
 from collections.abc import Callable, Generator
 
 import pytest
+
+from changes import Change, Changes
 from client import Client, request
 from conftest import every_flavour
 from monitor import Monitor
-from scripted import Change, Changes
 from server import Server
 from waiting import wait_until
 
@@ -43,7 +44,13 @@ def long_after(client: Client) -> Client:
 
 
 def hold(
-    server: Server, client: Client, target: str, key: str, behind: bytes = b"", method: str = "GET", version: str = "1.1"
+    server: Server,
+    client: Client,
+    target: str,
+    key: str,
+    behind: bytes = b"",
+    method: str = "GET",
+    version: str = "1.1",
 ) -> None:
     """Asks, and waits until the application waits at the gate."""
     waiting = server.tally().of(key, "waiting")
@@ -302,7 +309,12 @@ def websocket(server: Server) -> Generator[int, Changes, None]:
     """In flight from the first frame on, until it closes."""
     with Client(server.port) as client:
         key = base64.b64encode(os.urandom(16)).decode()
-        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}")
+        upgrade = (
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {key}",
+        )
         assert client.ask(request("/ws", "GET", *upgrade)).status == 101
         changes = yield 0
         for text in (b"hello", b"again", request("/no")):

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from changes import Watched
 from client import Client, request
 from monitor import Monitor
-from scripted import ScriptedServer, Watched, result_of
+from syscall_driver import SyscallServer, result_of
+from waiting import wait_until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\nuntil the close"
 
 
-def exchange(server: ScriptedServer, client: Client, fd: int, path: str) -> None:
+def exchange(server: SyscallServer, client: Client, fd: int, path: str) -> None:
     client.send(request(path))
     server.do("read", fd, 1000)
     server.do("write", fd, OK)
@@ -47,36 +50,38 @@ def test_a_double_is_the_same_connection(watched: Watched) -> None:
         assert watched.server.do("dup3", 0, fd) == fd  # for the fixture to close
 
 
-def close(server: ScriptedServer, fd: int) -> None:
+def close(server: SyscallServer, fd: int) -> None:
     server.do("close", fd)
 
 
-def close_range(server: ScriptedServer, fd: int) -> None:
+def close_range(server: SyscallServer, fd: int) -> None:
     server.do("close_range", fd, fd)
 
 
-def close_by_dup3(server: ScriptedServer, fd: int) -> None:
+def close_by_dup3(server: SyscallServer, fd: int) -> None:
     """Another file takes the descriptor's place."""
     server.do("dup3", 0, fd)
     server.do("close", fd)
 
 
-def shut_down(server: ScriptedServer, fd: int) -> None:
+def shut_down(server: SyscallServer, fd: int) -> None:
     server.do("shutdown", fd, socket.SHUT_RDWR)
     server.do("close", fd)
 
 
-def shut_down_writing(server: ScriptedServer, fd: int) -> None:
+def shut_down_writing(server: SyscallServer, fd: int) -> None:
     server.do("shutdown", fd, socket.SHUT_WR)
     server.do("close", fd)
 
 
+every_family = pytest.mark.parametrize("family", ["tcp", "unix"])
 every_close = pytest.mark.parametrize("end", [close, close_range, close_by_dup3, shut_down, shut_down_writing])
-Close = Callable[[ScriptedServer, int], None]
+Close = Callable[[SyscallServer, int], None]
 
 
+@every_family
 @every_close
-def test_the_server_closes(watched: Watched, end: Close) -> None:
+def test_the_server_closes(watched: Watched, family: str, end: Close) -> None:
     """Idle, with a request unanswered, and at the end of a response that only the close delimits."""
     for path, answer, expected in (
         ("/idle", OK, {}),
@@ -84,14 +89,32 @@ def test_the_server_closes(watched: Watched, end: Close) -> None:
         ("/short", OK[:-1], {"GET /short active": -1, "GET /short 2xx": 1, "failed": 1}),
         ("/whole", UNTIL_CLOSE, {"GET /whole active": -1, "GET /whole 2xx": 1}),
     ):
-        with Client(watched.server.port) as client:
-            fd = watched.server.do("accept", watched.server.tcp)
+        with Client(watched.server.port if family == "tcp" else watched.server.path) as client:
+            fd = watched.server.do("accept", watched.server.tcp if family == "tcp" else watched.server.unix)
             begin(watched, client, fd, path)
             watched.server.do("write", fd, answer)
             assert watched.change() == ({"GET /idle active": -1, "GET /idle 2xx": 1} if path == "/idle" else {})
             end(watched.server, fd)
             assert client.rest() == answer
             watched.wait_change(expected, path)
+
+
+@every_family
+def test_the_client_closes(watched: Watched, family: str) -> None:
+    """Half: that ends nothing. Whole: what is unanswered is aborted when the server closes too."""
+    for whole in (False, True):
+        with watched.server.connection(family) as (client, fd):
+            begin(watched, client, fd, "/left")
+            if whole:
+                client.close()
+            else:
+                client.finish()
+            assert watched.server.do("read", fd, 1000) == b""
+            if not whole:
+                watched.server.do("write", fd, OK)
+                assert client.response().body == b"ok"
+                assert watched.change() == {"GET /left active": -1, "GET /left 2xx": 1}
+        watched.wait_change({"GET /left active": -1, "GET /left none": 1, "aborted": 1} if whole else {})
 
 
 def test_many_closed_at_once(watched: Watched) -> None:
@@ -128,6 +151,25 @@ def test_the_descriptor_is_another_connections_at_once(watched: Watched, answere
     assert watched.change() == ended
     for client in clients:
         client.close()
+
+
+def test_the_descriptor_is_another_connections_while_a_read_waits(watched: Watched) -> None:
+    """The call was about the connection that the descriptor stood for at its start. Whose bytes they are is seen, and
+    where they lie is not believed."""
+    with Client(watched.server.port) as old, Client(watched.server.port) as new:
+        fd = watched.server.do("accept", watched.server.tcp)
+        reader = watched.server.do("thread_start", [["read", fd, 1000]])
+        wait_until(lambda: watched.server.do("threads_asleep") == 1, "the read waits")
+        watched.server.do("close", fd)
+        assert watched.server.do("accept", watched.server.tcp) == fd
+        old.send(request("/old"))
+        (answer,) = watched.server.do("thread_join", reader)
+        assert result_of(answer) == request("/old")
+        assert old.rest() == b""
+        exchange(watched.server, new, fd, "/new")
+        cause = "registers" if watched.profile == "socket" else "gap"
+        assert watched.change() == {"GET /new 2xx": 1, f"undercount {cause}": 1}
+        watched.server.do("close", fd)
 
 
 def test_two_doubles_in_two_threads(watched: Watched) -> None:
@@ -217,7 +259,7 @@ def test_a_descriptor_passed_over_a_socket(watched: Watched) -> None:
 
 @pytest.mark.parametrize("unread", [False, True], ids=["all read", "bytes unread"])
 def test_killed_in_the_middle(tmp_path: Path, unread: bool) -> None:
-    with ScriptedServer(tmp_path) as server, Monitor(server.pid) as monitor:
+    with SyscallServer(tmp_path) as server, Monitor(server.pid) as monitor:
         clients = [Client(server.port) for _ in range(4)]
         fds = [server.do("accept", server.tcp) for _ in clients]
         for client, fd, answer in zip(clients, fds, (b"", OK[:-1], UNTIL_CLOSE, OK), strict=True):
@@ -233,7 +275,6 @@ def test_killed_in_the_middle(tmp_path: Path, unread: bool) -> None:
             client.close()
     assert status == 3
     assert (last["active_concurrent"], last["total_requests"], last["aborted_requests"]) == (0, 4, 0)
-    # What only the close delimits is complete with it; a close with bytes unread is a reset, and completes it for nobody,
-    # but the server has done its part.
+    # What only the close delimits is complete with it. A close with bytes unread is a reset, but the server's own.
     assert last["failed_requests"] == 2
     assert last["undercount_by_cause"] == {}

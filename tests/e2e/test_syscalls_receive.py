@@ -8,8 +8,10 @@ import socket
 from collections.abc import Callable
 
 import pytest
+
+from changes import Watched
 from client import chunked, request
-from scripted import ScriptedServer, Watched
+from syscall_driver import SyscallServer
 
 MSG_WAITFORONE = 0x10000
 MSG_ERRQUEUE = 0x2000
@@ -51,11 +53,13 @@ def messages(total: int) -> list[list[int]]:
     return list(iter(lambda: list(itertools.islice(vectors, 5)), []))
 
 
-def recvmmsg(server: ScriptedServer, fd: int, size: int) -> bytes:
+def recvmmsg(server: SyscallServer, fd: int, size: int) -> bytes:
     return b"".join(server.do("recvmmsg", fd, messages(size), MSG_WAITFORONE))
 
 
-READS: dict[str, Callable[[ScriptedServer, int, int], bytes]] = {
+Read = Callable[[SyscallServer, int, int], bytes]
+
+READS: dict[str, Read] = {
     "read": lambda server, fd, size: server.do("read", fd, size),
     "readv": lambda server, fd, size: server.do("readv", fd, sizes(size)),
     "recvfrom": lambda server, fd, size: server.do("recvfrom", fd, size),
@@ -63,13 +67,15 @@ READS: dict[str, Callable[[ScriptedServer, int, int], bytes]] = {
     "recvmmsg": recvmmsg,
     "preadv2": lambda server, fd, size: server.do("preadv2", fd, sizes(size)),
 }
+every_family = pytest.mark.parametrize("family", ["tcp", "unix"])
 every_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
 
 
+@every_family
 @every_read
 @pytest.mark.parametrize("size", [1, 7, 64, 2000])
-def test_each_call(watched: Watched, read: Callable[[ScriptedServer, int, int], bytes], size: int) -> None:
-    with watched.server.connection() as (client, fd):
+def test_each_call(watched: Watched, family: str, read: Read, size: int) -> None:
+    with watched.server.connection(family) as (client, fd):
         client.send(WIRE)
         got = b""
         while len(got) < len(WIRE):
@@ -81,7 +87,7 @@ def test_each_call(watched: Watched, read: Callable[[ScriptedServer, int, int], 
 
 
 @every_read
-def test_in_two_reads_split_everywhere(watched: Watched, read: Callable[[ScriptedServer, int, int], bytes]) -> None:
+def test_in_two_reads_split_everywhere(watched: Watched, read: Read) -> None:
     asked = request("/split", "POST", body=b"body")
     with watched.server.connection() as (client, fd):
         for cut in range(1, len(asked)):
@@ -156,8 +162,8 @@ def test_recvmmsg_within_a_body_and_behind(watched: Watched) -> None:
 
 
 def test_recvmmsg_with_a_time_limit(watched: Watched) -> None:
-    """It ends behind the message that passes it, here the first. That leaves no trace, so that the same call again looks
-    like the rest of this one: it is not taken for anything, but for an undercount."""
+    """It ends behind the message that passes it, here the first. That leaves no trace, so that the same call again
+    looks like the rest of this one: it is taken for an undercount."""
     with watched.server.connection() as (client, fd):
         for path in ("/one", "/two", "/six"):
             client.send(request(path))
@@ -179,10 +185,11 @@ def test_recvmmsg_with_peek(watched: Watched) -> None:
         assert watched.change() == {"GET /peeked 2xx": 2}
 
 
+@every_family
 @pytest.mark.parametrize("flags", [socket.MSG_PEEK, socket.MSG_PEEK | socket.MSG_TRUNC], ids=["PEEK", "PEEK and TRUNC"])
-def test_what_is_peeked_at_counts_once(watched: Watched, flags: int) -> None:
+def test_what_is_peeked_at_counts_once(watched: Watched, family: str, flags: int) -> None:
     asked = request("/peek", "POST", body=b"some body") + request("/after")
-    with watched.server.connection() as (client, fd):
+    with watched.server.connection(family) as (client, fd):
         client.send(asked)
         for size in (1, 20, len(asked), 1000):
             assert len(watched.server.do("recvfrom", fd, size, flags)) == min(size, len(asked))
@@ -195,22 +202,22 @@ def test_what_is_peeked_at_counts_once(watched: Watched, flags: int) -> None:
         assert watched.change() == {"POST /peek 2xx": 1, "GET /after 2xx": 1}
 
 
-def dropped(server: ScriptedServer, fd: int, size: int) -> None:
+def dropped(server: SyscallServer, fd: int, size: int) -> None:
     assert len(server.do("recvfrom", fd, size, socket.MSG_TRUNC)) == size
 
 
-def spliced(server: ScriptedServer, fd: int, size: int) -> None:
+def spliced(server: SyscallServer, fd: int, size: int) -> None:
     assert len(server.do("splice_in", fd, size)) == size
 
 
-def zero_copied(server: ScriptedServer, fd: int, size: int) -> None:
+def zero_copied(server: SyscallServer, fd: int, size: int) -> None:
     """Takes all that is there."""
     assert len(server.do("zerocopy_receive", fd, size)) == size
 
 
 UNSEEN = [dropped, spliced, zero_copied]
 every_unseen = pytest.mark.parametrize("unseen", UNSEEN)
-Unseen = Callable[[ScriptedServer, int, int], None]
+Unseen = Callable[[SyscallServer, int, int], None]
 
 
 @every_unseen
@@ -311,9 +318,10 @@ def test_the_end_of_a_body_and_a_head_that_nobody_sees(watched: Watched, unseen:
         assert watched.change() == {ended: 1, "GET /seen 2xx": 1, "undercount gap": 1}
 
 
-def test_waiting_for_all(watched: Watched) -> None:
+@every_family
+def test_waiting_for_all(watched: Watched, family: str) -> None:
     asked = request("/all", "POST", body=b"all of it")
-    with watched.server.connection() as (client, fd):
+    with watched.server.connection(family) as (client, fd):
         for command in (("recvfrom", fd, len(asked)), ("recvmsg", fd, sizes(len(asked)))):
             client.send(asked[:20])
             watched.server.start(*command, socket.MSG_WAITALL)
@@ -335,14 +343,16 @@ EMPTY_READS: list[tuple[object, ...]] = [
 ]  # fmt: skip
 
 
-def test_reads_of_nothing(watched: Watched) -> None:
+@every_family
+def test_reads_of_nothing(watched: Watched, family: str) -> None:
+    """They return 0, as the end of the stream does."""
     asked = request("/nothing")
 
     def read_nothing() -> None:
         for name, *arguments in EMPTY_READS:
             assert not b"".join(watched.server.do(name, fd, *arguments) or [b""])
 
-    with watched.server.connection() as (client, fd):
+    with watched.server.connection(family) as (client, fd):
         client.send(asked[:20])
         read_nothing()
         watched.server.do("read", fd, 10)
@@ -357,15 +367,16 @@ def test_reads_of_nothing(watched: Watched) -> None:
         assert watched.change() == {"GET /nothing active": -1, "GET /nothing 2xx": 1}
 
 
-def would_block(server: ScriptedServer, *command: object) -> None:
+def would_block(server: SyscallServer, *command: object) -> None:
     with pytest.raises(OSError) as raised:
         server.do(*command)
     assert raised.value.errno == errno.EAGAIN
 
 
-def test_reads_that_would_block(watched: Watched) -> None:
+@every_family
+def test_reads_that_would_block(watched: Watched, family: str) -> None:
     asked = request("/blocked")
-    with watched.server.connection() as (client, fd):
+    with watched.server.connection(family) as (client, fd):
         watched.server.do("set_blocking", fd, False)
 
         def read_nothing() -> None:
@@ -381,9 +392,10 @@ def test_reads_that_would_block(watched: Watched) -> None:
         assert watched.change() == {"GET /blocked 2xx": 1}
 
 
-def test_interrupted_reads(watched: Watched) -> None:
+@every_family
+def test_interrupted_reads(watched: Watched, family: str) -> None:
     asked = request("/interrupted")
-    with watched.server.connection() as (client, fd):
+    with watched.server.connection(family) as (client, fd):
         for piece in (asked[:30], asked[30:]):
             for command in (["read", fd, 100], ["recvmsg", fd, [9]], ["recvmmsg", fd, [[9], [9]], 0]):
                 with pytest.raises(InterruptedError):

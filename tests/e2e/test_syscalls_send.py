@@ -9,8 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+
+from changes import Watched
 from client import Client, chunked, request
-from scripted import ScriptedServer, Watched
+from syscall_driver import SyscallServer
 from waiting import PATIENCE, wait_until
 
 MSG_ZEROCOPY = 0x4000000
@@ -57,7 +59,7 @@ def messages(data: bytes) -> list[list[bytes]]:
     return list(iter(lambda: list(itertools.islice(vectors, 5)), []))
 
 
-Write = Callable[[ScriptedServer, int, bytes], int]
+Write = Callable[[SyscallServer, int, bytes], int]
 
 WRITES: dict[str, Write] = {
     "write": lambda server, fd, data: server.do("write", fd, data),
@@ -67,6 +69,7 @@ WRITES: dict[str, Write] = {
     "sendmmsg": lambda server, fd, data: sum(server.do("sendmmsg", fd, messages(data))),
     "pwritev2": lambda server, fd, data: server.do("pwritev2", fd, pieces(data)),
 }
+every_family = pytest.mark.parametrize("family", ["tcp", "unix"])
 every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 
 
@@ -77,9 +80,10 @@ def ask(watched: Watched, client: Client, fd: int, *asked: bytes) -> None:
     assert watched.server.do("recvfrom", fd, len(whole), socket.MSG_WAITALL) == whole
 
 
+@every_family
 @every_write
-def test_each_call(watched: Watched, write: Write) -> None:
-    with watched.server.connection() as (client, fd):
+def test_each_call(watched: Watched, family: str, write: Write) -> None:
+    with watched.server.connection(family) as (client, fd):
         ask(watched, client, fd, *ASKED)
         watched.change()
         for asked, answer in zip(ASKED, ANSWERS, strict=True):
@@ -151,8 +155,6 @@ def test_sendmmsg_with_a_response_in_each_message(watched: Watched) -> None:
         assert watched.change() == COUNTED
 
 
-
-
 def test_sendmmsg_with_empty_messages_and_bodies(watched: Watched) -> None:
     """Messages of which nothing needs to be seen, and then one with a head."""
     with watched.server.connection() as (client, fd):
@@ -163,24 +165,28 @@ def test_sendmmsg_with_empty_messages_and_bodies(watched: Watched) -> None:
         assert watched.change() == {"GET /parts 2xx": 6}
 
 
+@every_family
 @pytest.mark.parametrize("call", ["writev", "sendmsg", "sendmmsg", "pwritev2"])
-def test_short_writes(watched: Watched, call: str) -> None:
+def test_short_writes(watched: Watched, family: str, call: str) -> None:
     """Of 2,000 responses at once as many bytes are taken as there is room; where they end is chance."""
     count, batch = 2000, 100
     response = b"HTTP/1.1 200 OK\r\nX: " + b"f" * 1000 + b"\r\nContent-Length: 4\r\n\r\nbody"
-    with watched.server.connection() as (client, fd):
+    with watched.server.connection(family) as (client, fd):
         watched.server.do("set_option", fd, socket.SOL_SOCKET, socket.SO_SNDBUF, 30_000)
-        watched.server.do("set_blocking", fd, False)
+        watched.server.start("recv_bulk", fd, len(request("/short")) * count, 10_000)
         for _ in range(count // batch):
             client.send(request("/short") * batch)
-        watched.server.do("recv_bulk", fd, len(request("/short")) * count, 10_000)
+        watched.server.finish()
+        watched.server.do("set_blocking", fd, False)
         client.socket.setblocking(False)
         left, short, received = response * count, 0, 0
         while left:
             vectors = [left[at : at + 333] for at in range(0, min(len(left), 300_000), 333)]
             try:
                 if call == "sendmmsg":
-                    taken = sum(watched.server.do(call, fd, [vectors[at : at + 10] for at in range(0, len(vectors), 10)]))
+                    taken = sum(
+                        watched.server.do(call, fd, [vectors[at : at + 10] for at in range(0, len(vectors), 10)])
+                    )
                 else:
                     taken = watched.server.do(call, fd, vectors)
                 short += taken < sum(map(len, vectors))
@@ -235,7 +241,7 @@ def test_bytes_held_back(watched: Watched, hold: str) -> None:
         assert watched.change() == {"GET /after 2xx": 1}
 
 
-def notified(server: ScriptedServer, fd: int) -> bool:
+def notified(server: SyscallServer, fd: int) -> bool:
     try:
         return bool(server.do("recvmsg", fd, [100], MSG_ERRQUEUE) == b"")
     except BlockingIOError:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server that receives or sends by io_uring, done by itself, by a thread of the kernel's pool, or by the kernel thread
-that polls the ring. Bodies are exact; a head is an undercount, once, and the next clean request counts again."""
+"""A server that receives or sends by io_uring, done by itself, by a thread of the kernel's pool, or by the kernel
+thread that polls the ring. Bodies are exact; a head is an undercount, once, and the next clean request counts again."""
 
 import socket
 
 import pytest
+
+from changes import Watched
 from client import Client, request
-from scripted import ScriptedServer, Watched
+from syscall_driver import SyscallServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -19,7 +21,7 @@ def undercount(watched: Watched, count: int = 1) -> dict[str, int]:
     return {"undercount registers" if watched.profile == "socket" else "undercount gap": count}
 
 
-def exchange(server: ScriptedServer, client: Client, fd: int, path: str) -> None:
+def exchange(server: SyscallServer, client: Client, fd: int, path: str) -> None:
     """A request and its response by ordinary calls."""
     client.send(request(path))
     server.do("read", fd, 1000)
@@ -116,7 +118,7 @@ def test_accepted_and_closed(watched: Watched, kind: str) -> None:
 
 
 def test_a_ring_receives_while_the_server_is_in_a_write(watched: Watched) -> None:
-    """The ring's receive is done on the way out of a call about the very same connection, whose buffer is not its own."""
+    """The ring's receive is done on the way out of a call about the same connection, whose buffer is not its own."""
     decoy = b"GET /decoy HTTP/1.1\r\nHost: x\r\n\r\n"
     with watched.server.connection() as (client, fd):
         watched.server.do("set_option", fd, socket.SOL_SOCKET, socket.SO_SNDBUF, 30_000)
