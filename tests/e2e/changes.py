@@ -61,7 +61,4 @@ class Watched(Changes):
     def __init__(self, server: SyscallServer, monitor: Monitor) -> None:
         super().__init__(monitor)
         self.server = server
-
-    @property
-    def profile(self) -> str:
-        return str(self.monitor.next()["profile"])
+        self.profile = str(monitor.next()["profile"])

@@ -162,17 +162,20 @@ def test_recvmmsg_within_a_body_and_behind(watched: Watched) -> None:
 
 
 def test_recvmmsg_with_a_time_limit(watched: Watched) -> None:
-    """It ends behind the message that passes it, here the first. That leaves no trace, so that the same call again
-    looks like the rest of this one: it is taken for an undercount."""
+    """It ends behind the message that passes it, here the first. That leaves no trace between the messages, so that
+    the same call again looks like the rest of this one: it is an undercount, unless it is seen when it is over."""
     with watched.server.connection() as (client, fd):
         for path in ("/one", "/two", "/six"):
             client.send(request(path))
             assert watched.server.do("recvmmsg", fd, [[100], [100]], 0, 0) == [request(path)]
             watched.server.do("write", fd, OK)
+            counted = {} if watched.profile == "socket" else {f"GET {path} 2xx": 1}
+            undercount = {"undercount registers": 1} if watched.profile == "socket" and path == "/one" else {}
+            assert watched.change() == counted | undercount
         client.send(request("/seen"))
         watched.server.do("recvmmsg", fd, [[100]], 0)
         watched.server.do("write", fd, OK)
-        assert watched.change() == {"GET /seen 2xx": 1, "undercount registers": 1}
+        assert watched.change() == {"GET /seen 2xx": 1}
 
 
 def test_recvmmsg_with_peek(watched: Watched) -> None:
