@@ -6,13 +6,15 @@ other counts as idle until something passes on it that is no clean start of a re
 import base64
 import os
 import socket
+import threading
 from collections.abc import Callable, Generator
 
 import pytest
 
 from changes import Change, Changes
 from client import Client, request
-from conftest import every_flavour
+from conftest import every_flavour, fastest_flavours
+from load import keep_alive
 from monitor import Monitor
 from server import Server
 from waiting import wait_until
@@ -345,3 +347,33 @@ def test_everything_at_once(shared_server: Server, attach: Attach) -> None:
     last = monitor.stop()
     assert last["undercount_by_cause"] == {}
     assert last["active_concurrent"] == 0
+
+
+@fastest_flavours
+def test_under_load(shared_server: Server, attach: Attach) -> None:
+    """Attached in the middle of it, where each connection has just been asked or answered. What the application began
+    after the attach is counted, what it had begun before at most once, and nothing stays in flight."""
+    connections = 16
+    attached = threading.Event()
+
+    def load() -> None:
+        while not attached.is_set():
+            keep_alive(shared_server.port, 5_000, connections)
+        keep_alive(shared_server.port, 5_000, connections)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        before = shared_server.tally().total()
+        wait_until(lambda: shared_server.tally().total() > before, "load")
+        before = shared_server.tally().total()
+        monitor = attach(shared_server.pid, interval=0.01)
+        after = shared_server.tally().total()
+    finally:
+        attached.set()
+        thread.join()
+    last = monitor.wait_idle()
+    end = shared_server.tally().total()
+    assert end - after <= last["total_requests"] <= end - before + connections
+    assert last["undercount_by_cause"] == {}
+    assert last["failed_requests"] == last["aborted_requests"] == 0
