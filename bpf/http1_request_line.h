@@ -187,12 +187,14 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	left = *(volatile __u32 *)&w->token_length;
 	ROLLED
 	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8) {
+		__s64 rest = (__s64)left - i, rest_before = (__s64)key->path_length - i;
+
+		keep_bound(rest);
+		keep_bound(rest_before);
 		/* what follows was zero and stays so */
-		if (i >= left && i >= key->path_length)
+		if (rest <= 0 && rest_before <= 0)
 			break;
-		word = root ? '/' : window_word(w, path + i);
-		if (i + 8 > left)
-			word = i < left ? low_bytes(word, left - i) : 0;
+		word = cut_word(root ? '/' : window_word(w, path + i), rest);
 		digits |= digit_marks(word);
 		changed |= load_word(key->path + i) ^ word;
 		store_word(key->path + i, word);

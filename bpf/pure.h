@@ -99,6 +99,28 @@ PURE_INLINE __u64 low_bytes(__u64 word, __u32 count)
 	return word & ((1ULL << (8 * (count & 7))) - 1);
 }
 
+/*
+ * `word` without what lies past its first `rest` bytes; 8 or more keep it, 0 or less leave nothing. Without a branch:
+ * in a loop the verifier would follow both ways through it in each iteration, and Linux 6.1 does not see which are
+ * impossible.
+ */
+PURE_INLINE __u64 cut_word(__u64 word, __s64 rest)
+{
+	__s64 sign = 8 - rest;
+	__u64 bits;
+
+	/* the compiler must not see that these are comparisons: it would make branches of them */
+	keep_bound(sign);
+	sign >>= 63;
+	keep_bound(sign);
+	rest = (rest & ~sign) | (8 & sign); /* at most 8 */
+	keep_bound(rest);
+	sign = rest >> 63;
+	keep_bound(sign);
+	bits = (__u64)(rest & ~sign) * 4; /* half of them, since a shift by 64 is none */
+	return word & ((1ULL << bits << bits) - 1);
+}
+
 /* Eight characters as the word that a little-endian load of them gives. */
 #define WORD(a, b, c, d, e, f, g, h)                                                                                   \
 	((__u64)(__u8)(a) | (__u64)(__u8)(b) << 8 | (__u64)(__u8)(c) << 16 | (__u64)(__u8)(d) << 24 |                  \

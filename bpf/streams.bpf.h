@@ -6,7 +6,7 @@
 #ifndef MONITOR_STREAMS_BPF_H
 #define MONITOR_STREAMS_BPF_H
 
-#include "account.bpf.h"
+#include "adopted.bpf.h"
 
 /* Steps of one walk at most: a step takes a line, a body's skip, a vector, or a hundred bytes of a long line. A
  * megabyte of the shortest lines is below it; past it the stream is given up. */
@@ -94,14 +94,28 @@ static int responses_step(__u32 i, struct walk *walk)
 	return walk_over(x);
 }
 
-/* Bytes that can't be looked at: within a body they need not be. Returns whether the stream can go on behind them. */
+/* Bytes that can't be looked at: within a body they need not be, and are none that the server wrote by itself. Returns
+ * whether the stream can go on behind them. */
 static __always_inline bool pass_unseen(struct http1_stream *s, __u64 count, enum http1_event *event)
 {
+	s->flags &= ~HTTP1_F_CAPTURING;
 	*event = HTTP1_AGAIN;
 	if (http1_skippable(s) < count)
 		return false;
 	*event = http1_skip(s, count);
 	return true;
+}
+
+/* Finds the bytes of this event. `sk` is the socket they passed on, NULL where the syscall's descriptor is known to be
+ * its. `result` and what is returned as of user_bytes_open. */
+static __always_inline int find_bytes(struct user_bytes *u, struct sock *sk, struct task_struct *task, __u64 length,
+				      struct message_cursor *cursor, __u32 result)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	if (sk && !fd_is_socket(task, regs->di, sk))
+		return regs->orig_ax == SYSCALL_SPLICE ? UNDERCOUNT_GAP + 1 : UNDERCOUNT_REGISTERS + 1;
+	return user_bytes_open(u, regs, length, cursor, result);
 }
 
 /* Whether the bytes of a receive are a clean start of a request: it lies in the first buffer and has at least
@@ -116,9 +130,12 @@ static __always_inline bool begins_request(struct user_bytes *u, __u32 length)
 	       !bpf_probe_read_user(start, sizeof(start), (void *)u->base) && is_request_start(start[0], start[1]);
 }
 
-/* `length` bytes were received, after `gap` that made no event. */
+/*
+ * `length` bytes were received, after `gap` that made no event. `sk`: as of find_bytes. `result`: what the call
+ * returned, 0 while it is not over. The buffer is not filled by receives that drop what they take.
+ */
 static __always_inline void received(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap,
-				     bool buffer_filled)
+				     bool buffer_filled, __u32 result)
 {
 	struct walk walk = {c, NULL};
 	enum http1_event event;
@@ -131,15 +148,12 @@ static __always_inline void received(struct conn *c, struct sock *sk, struct tas
 	walk.x = bpf_map_lookup_elem(&receive_scratch, &zero);
 	if (!walk.x)
 		return;
-	unknown = user_bytes_open(&walk.x->source, sk, task, length);
+	unknown = find_bytes(&walk.x->source, sk, task, length, &c->receiving, result);
 	if (!buffer_filled)
 		unknown = UNDERCOUNT_GAP + 1;
 	if (c->flags & CONN_LOST) {
 		if (unknown || !begins_request(&walk.x->source, length)) {
-			/* its stream is in the middle of something that began before the attach */
-			if (c->flags & CONN_ADOPTED)
-				undercount(c->target, UNDERCOUNT_GAP);
-			c->flags &= ~CONN_ADOPTED;
+			adopted_received(c, unknown);
 			return;
 		}
 		conn_resync(c);
@@ -156,14 +170,43 @@ static __always_inline void received(struct conn *c, struct sock *sk, struct tas
 	http1_close_window(&c->requests, &walk.x->window);
 }
 
-/* `length` bytes were sent, after `gap` that made no event. */
-static __always_inline void sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap)
+/* A body's bytes are passed without a look; of sendmmsg this one is passed too. */
+PURE_FUNCTION int skip_message(struct conn *c)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	if (c && regs->orig_ax == SYSCALL_SENDMMSG && c->sending.vector == (__u32)regs->si)
+		c->sending.index = c->sending.index + 1 < regs->dx ? c->sending.index + 1 : 0;
+	return 0;
+}
+
+/* The same of bytes that the server sends on a lost connection: whether they are to be looked at. */
+static __always_inline bool lost_sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length,
+				      __u32 result)
+{
+	struct walk_scratch *x;
+	__u32 zero = 0;
+
+	if (!(c->flags & CONN_ADOPTED))
+		return false;
+	x = bpf_map_lookup_elem(&send_scratch, &zero);
+	return x && !find_bytes(&x->source, sk, task, length, &c->sending, result) && adopted_sent(c, &x->source);
+}
+
+/* `length` bytes were sent, after `gap` that made no event. `sk` and `result` as above. */
+static __always_inline void sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap,
+				 __u32 result)
 {
 	struct walk walk = {c, NULL};
 	enum http1_event event;
 	__u32 zero = 0;
 	int unknown;
 
+	if (c->flags & (CONN_IGNORED | CONN_TUNNEL | CONN_LOST)) {
+		if (c->flags & (CONN_IGNORED | CONN_TUNNEL) || !lost_sent(c, sk, task, length, result))
+			return;
+	}
 	if (gap) {
 		if (!pass_unseen(&c->responses, gap, &event)) {
 			conn_lose(c, UNDERCOUNT_GAP);
@@ -176,14 +219,19 @@ static __always_inline void sent(struct conn *c, struct sock *sk, struct task_st
 	if (http1_skippable(&c->responses) >= length) {
 		if (http1_skip(&c->responses, length) == HTTP1_END)
 			response_end(c);
+		if (!result)
+			skip_message(c);
 		return;
 	}
 	walk.x = bpf_map_lookup_elem(&send_scratch, &zero);
 	if (!walk.x)
 		return;
-	unknown = user_bytes_open(&walk.x->source, sk, task, length);
+	unknown = find_bytes(&walk.x->source, sk, task, length, &c->sending, result);
 	if (unknown) {
-		conn_lose(c, unknown - 1);
+		if (!pass_unseen(&c->responses, length, &event))
+			conn_lose(c, unknown - 1);
+		else if (event == HTTP1_END)
+			response_end_call(c);
 		return;
 	}
 	http1_open_window(&c->responses, &walk.x->window);
@@ -191,6 +239,25 @@ static __always_inline void sent(struct conn *c, struct sock *sk, struct task_st
 	if (walk.x->source.left)
 		conn_lose(c, UNDERCOUNT_MEMORY);
 	http1_close_window(&c->responses, &walk.x->window);
+}
+
+/* The client's bytes moved on by `moved` of which `length` made this event: how many made none. Having read the
+ * client's FIN counts one (net/ipv4/tcp.c, tcp_recvmsg_locked). */
+static __always_inline __u32 receive_gap(__u32 moved, __u32 length, __u8 shutdown)
+{
+	__u32 gap = moved - length;
+
+	return gap == 1 && (shutdown & 1) ? 0 : gap;
+}
+
+/* What the server sends with nothing in flight, when there are bytes of the client's that it took unseen: it answers
+ * them. Returns whether that is so. */
+static __always_inline bool answers_unseen(struct conn *c, __u32 copied_seq, __u8 shutdown)
+{
+	if (conn_in_flight(c->word) || !receive_gap(copied_seq, c->copied_seq, shutdown))
+		return false;
+	conn_lose(c, UNDERCOUNT_GAP);
+	return true;
 }
 
 #endif

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # Sourced by the other scripts, which run from the root of the tree: how to become root, how to end with a sentence,
-# and whose the files under build/ are.
+# how to bring apt's lists up to date, and whose the files under build/ are.
 
 die() {
   printf '%s: %s\n' "$(basename "$0")" "$1" >&2
@@ -17,6 +17,21 @@ as_root() {
   else
     die "'$1' needs root and there is no sudo: run this script as root"
   fi
+}
+
+# apt-get waits for dpkg's lock by itself, but not for that of the package lists.
+apt_update() {
+  local output
+  local attempt
+  for attempt in {1..60}; do
+    if output=$(as_root apt-get -q update 2>&1); then
+      return
+    fi
+    grep -q 'Could not get lock' <<<"$output" || break
+    sleep 2
+  done
+  printf '%s\n' "$output" >&2
+  die "could not bring the package lists up to date (attempt $attempt): see above"
 }
 
 # What root wrote under build/ goes back to the person who called: without this, their next build could not write there.

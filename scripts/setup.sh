@@ -16,6 +16,8 @@ packages=(
   # Debian's uvicorn, one of the two that are tested, and the tests' tools
   python3-venv python3-uvicorn python3-httptools python3-uvloop python3-fastapi python3-websockets python3-jsonschema
   wrk ethtool iproute2
+  # other kernels (scripts/kernels.sh)
+  qemu-system-x86 busybox-static
 )
 
 missing_packages() {
@@ -23,21 +25,6 @@ missing_packages() {
   # dpkg-query fails when it does not know one of the names; what it prints about the others is right all the same.
   installed=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
   printf '%s\n' "${packages[@]}" | grep -vxF -f <(sed -n 's/^installed //p' <<<"$installed") || true
-}
-
-# apt-get waits for dpkg's lock by itself, but not for that of the package lists.
-apt_update() {
-  local output
-  local attempt
-  for attempt in {1..60}; do
-    if output=$(as_root apt-get -q update 2>&1); then
-      return
-    fi
-    grep -q 'Could not get lock' <<<"$output" || break
-    sleep 2
-  done
-  printf '%s\n' "$output" >&2
-  die "could not bring the package lists up to date (attempt $attempt): see above"
 }
 
 apt_install() {

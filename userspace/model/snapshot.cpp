@@ -126,6 +126,7 @@ void add_requests(const Counters& counters, Snapshot& snapshot) {
     snapshot.total += endpoint.completed;
     snapshot.failed += endpoint.failed;
     snapshot.aborted += endpoint.aborted;
+    snapshot.websockets += endpoint.websockets;
   }
 }
 

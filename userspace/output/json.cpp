@@ -54,6 +54,7 @@ Json endpoints(const Snapshot& snapshot) {
                     {"completed", endpoint.completed},
                     {"failed", endpoint.failed},
                     {"aborted", endpoint.aborted},
+                    {"websockets_active", endpoint.websockets},
                     {"status", status_classes(endpoint)}});
   }
   return list;
@@ -90,6 +91,7 @@ std::string render_json(const Snapshot& snapshot) {
                        {"aborted_requests", snapshot.aborted},
                        {"refused_requests", snapshot.refused},
                        {"rejected_requests", snapshot.rejected},
+                       {"websockets_active", snapshot.websockets},
                        {"undercount", undercount_sum(snapshot)},
                        {"undercount_by_cause", undercount_by_cause(snapshot)},
                        {"profile", escape_text(snapshot.profile)},
