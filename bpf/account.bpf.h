@@ -329,7 +329,7 @@ PURE_FUNCTION int response_unmatched(struct conn *c)
 		if (t)
 			__sync_fetch_and_add(&t->rejected, 1);
 	} else if (status != 408) {
-		conn_lose(c, foreign_protocol(&c->requests));
+		conn_lose(c, c->flags & CONN_UNSEEN ? UNDERCOUNT_GAP : foreign_protocol(&c->requests));
 	}
 	return 0;
 }

@@ -58,13 +58,14 @@ struct spill_key {
 };
 
 /* Bits of conn.flags. Written in process context by the connection's own reads and writes. */
-#define CONN_LOST      1  /* bytes passed unseen: waits for a clean request start */
-#define CONN_IGNORED   2  /* not HTTP/1.x: never looked at again */
-#define CONN_TUNNEL    4  /* the bytes are no HTTP any more */
-#define CONN_UNMATCHED 8  /* the response under way answers no request that we know */
-#define CONN_SPOKE     16 /* the server answered in HTTP/1.x at least once */
-#define CONN_ADOPTED   32 /* open before the attach, and lost since then: see adopted.bpf.h */
-#define CONN_ANSWERED  64 /* of an adopted one: the response under way is followed from its first byte on */
+#define CONN_LOST      1   /* bytes passed unseen: waits for a clean request start */
+#define CONN_IGNORED   2   /* not HTTP/1.x: never looked at again */
+#define CONN_TUNNEL    4   /* the bytes are no HTTP any more */
+#define CONN_UNMATCHED 8   /* the response under way answers no request that we know */
+#define CONN_SPOKE     16  /* the server answered in HTTP/1.x at least once */
+#define CONN_ADOPTED   32  /* open before the attach, and lost since then: see adopted.bpf.h */
+#define CONN_ANSWERED  64  /* of an adopted one: the response under way is followed from its first byte on */
+#define CONN_UNSEEN    128 /* the server took bytes that made no event, and no receive came since */
 
 /* Which message of one recvmmsg or sendmmsg passes: each makes an event with the registers of the whole call. */
 struct message_cursor {
@@ -80,12 +81,14 @@ struct conn {
 	__u32 worker;	   /* process that read from it first */
 	__u32 worker_slot; /* of its counters, while they have its pid */
 	__u32 copied_seq;  /* the kernel's, after the last receive */
-	__u32 write_seq;   /* the kernel's, after the last send */
+	__u32 write_seq;   /* the kernel's, after the last send that was looked at */
 	__u16 flags;	   /* CONN_* */
 	__u8 role;	   /* enum monitor_role */
 	__u8 key_valid;	   /* endpoint and generation below belong to `key` */
+	__u32 close_due;   /* 1 + enum close_kind: closed while a send was under way, whose event counts the close */
 	__u32 endpoint;
 	__u32 generation;
+	__u32 padding;
 	struct message_cursor receiving;
 	struct message_cursor sending;
 	struct http1_stream requests;

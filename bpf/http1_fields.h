@@ -184,7 +184,7 @@ PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *
 		s->flags |= w->found & (HTTP1_F_CLOSE | HTTP1_F_KEEP_ALIVE);
 	} else if (first == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') &&
 		   second == (WORD('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n') | LOWER_CASE) &&
-		   (window_word(w, start + 16) & 0xffff) == ('g' | ':' << 8)) {
+		   ((window_word(w, start + 16) & 0xffff) | 0x20) == ('g' | ':' << 8)) {
 		/* Only the last coding decides (RFC 9112 §6.3), and it may be behind the judged first bytes. */
 		w->line = start + 18;
 		if (length > HTTP1_LINE_HEAD) {

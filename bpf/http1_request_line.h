@@ -113,8 +113,11 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	__u8 flags = 0;
 
 	first = window_word(w, w->pos);
-	if ((first & 0xff) == 0x16)
+	/* a ClientHello is random in part: line ends and spaces in it make no request of it */
+	if ((first & 0xff) == 0x16) {
 		s->flags |= HTTP1_F_TLS;
+		return 0;
+	}
 	length = http1_version(s, w);
 	if (s->flags & HTTP1_F_HTTP2)
 		return 0;

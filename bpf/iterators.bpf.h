@@ -127,6 +127,8 @@ int look_at_sockets(struct bpf_iter__task_file *ctx)
 	}
 	c = record_of(sk, f);
 	if (c) {
+		if (!f->tcp && c->role == ROLE_SERVER)
+			catch_up_client(c, sk);
 		out.role = c->role;
 		out.in_flight = conn_in_flight(c->word);
 	} else {
@@ -150,9 +152,14 @@ static __always_inline void describe_record(struct seq_file *seq, const struct c
 	out.closed = word & CONN_CLOSED;
 	out.in_flight = out.closed ? 0 : conn_in_flight(word);
 	for (__u32 i = 0; i < MONITOR_RING; ++i) {
-		const struct conn_request *r = &c->ring[(conn_oldest(word) + i) & (MONITOR_RING - 1)];
+		__u32 sequence = (conn_oldest(word) + i) & SEQUENCE_MASK;
+		const struct conn_request *r = &c->ring[sequence & (MONITOR_RING - 1)];
+		bool in_flight = !out.closed && i < conn_in_flight(word);
 
-		out.endpoint[i] = i < out.in_flight ? r->endpoint : ~0U;
+		out.endpoint[i] = in_flight ? r->endpoint : ~0U;
+		/* One that did not fit the ring when it began is elsewhere: this record says more than it tells. */
+		if (in_flight && r->sequence != sequence)
+			out.in_flight = MONITOR_RING + 1;
 	}
 	bpf_seq_write(seq, &out, sizeof(out));
 }

@@ -25,15 +25,47 @@ static __always_inline void catch_up_close(struct conn *c, __u8 state)
 		conn_close(c, CLOSE_BY_RESET);
 }
 
-/* What a Unix socket shows once both its directions are shut: the client has gone. */
+/* A send was looked at to its end: counts the close that came meanwhile. */
+static __always_inline void send_done(struct conn *c, __u32 seq)
+{
+	/* Stores, and only then looks: close_behind_send does so the other way round. */
+	__sync_lock_test_and_set(&c->write_seq, seq);
+	if (*(volatile __u32 *)&c->close_due)
+		conn_close(c, c->close_due - 1);
+}
+
+/*
+ * A reset may be handled between the moment that a send's bytes are the kernel's and the event of that send: the client
+ * has the response, but here it is not answered yet. Then the send counts the close. That it is under way is told by
+ * the kernel's write_seq, which is ahead of ours.
+ */
+static __always_inline void close_behind_send(struct conn *c, struct sock *sk, __u32 kind)
+{
+	c->close_due = kind + 1;
+	__sync_fetch_and_or(&c->word, 0); /* a full barrier, see send_done */
+	if (BPF_CORE_READ((struct tcp_sock *)sk, write_seq) == *(volatile __u32 *)&c->write_seq)
+		conn_close(c, kind);
+}
+
+/* What a Unix socket shows once both its directions are shut. */
 #define SHUTDOWN_BOTH 3
 
-/* The server's call on a Unix socket failed or moved nothing. */
-static __always_inline void nothing_passed_unix(struct conn *c, __u8 shutdown)
+/* Whether the client's end of a Unix socket is closed (net/unix/af_unix.c, unix_release_sock); after a shutdown of both
+ * directions on the server's side it is not. */
+static __always_inline bool client_has_gone(struct sock *sk)
 {
-	c->receiving.index = 0;
-	c->sending.index = 0;
-	if (shutdown == SHUTDOWN_BOTH)
+	struct sock *peer;
+
+	if (BPF_CORE_READ(sk, sk_shutdown) != SHUTDOWN_BOTH)
+		return false;
+	peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+	return !peer || !BPF_CORE_READ(peer, sk_socket);
+}
+
+/* The server's call on a Unix socket failed or moved nothing, or a look comes by. */
+static __always_inline void catch_up_client(struct conn *c, struct sock *sk)
+{
+	if (client_has_gone(sk))
 		conn_close(c, CLOSE_BY_RESET);
 }
 

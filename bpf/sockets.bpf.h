@@ -35,14 +35,6 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	return c;
 }
 
-/* The server's call failed or moved nothing. */
-static __always_inline void nothing_passed(struct conn *c, __u8 state)
-{
-	c->receiving.index = 0;
-	c->sending.index = 0;
-	catch_up_close(c, state);
-}
-
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 {
@@ -59,7 +51,9 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	if (ret <= 0) {
-		nothing_passed(c, sk->__sk_common.skc_state);
+		if (!ret || has_messages(c))
+			pass_message(c, ret);
+		catch_up_close(c, sk->__sk_common.skc_state);
 		return 0;
 	}
 	seq = as_tcp(sk)->copied_seq;
@@ -84,15 +78,17 @@ int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	if (ret <= 0) {
-		nothing_passed(c, sk->__sk_common.skc_state);
+		if (!ret || has_messages(c))
+			pass_message(c, ret);
+		catch_up_close(c, sk->__sk_common.skc_state);
 		return 0;
 	}
 	tcp = as_tcp(sk);
 	seq = tcp->write_seq;
 	gap = seq - c->write_seq - ret;
-	c->write_seq = seq;
-	if (!answers_unseen(c, tcp->copied_seq, sk->sk_shutdown))
-		sent(c, sk, task, ret, gap, 0);
+	note_unseen(c, tcp->copied_seq, sk->sk_shutdown);
+	sent(c, sk, task, ret, gap, 0);
+	send_done(c, seq);
 	return 0;
 }
 
@@ -143,7 +139,11 @@ int BPF_PROG(on_state, struct sock *sk, int from, int to)
 	if (to != TCP_CLOSE && to != TCP_FIN_WAIT1 && to != TCP_LAST_ACK)
 		return 0;
 	c = closing_record(sk);
-	if (c)
+	if (!c)
+		return 0;
+	if (to == TCP_CLOSE && (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT))
+		close_behind_send(c, sk, close_kind(from, to, sk->sk_err));
+	else
 		conn_close(c, close_kind(from, to, sk->sk_err));
 	return 0;
 }

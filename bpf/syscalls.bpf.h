@@ -116,9 +116,9 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	shutdown = BPF_CORE_READ(sk, sk_shutdown);
 	if (!length) {
 		if (o.socket.tcp)
-			nothing_passed(c, o.socket.state);
+			catch_up_close(c, o.socket.state);
 		else
-			nothing_passed_unix(c, shutdown);
+			catch_up_client(c, sk);
 		return 0;
 	}
 	if (call.receives) {
@@ -132,11 +132,11 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	}
 	if (o.socket.tcp) {
 		gap = o.socket.write_seq - c->write_seq - length;
-		c->write_seq = o.socket.write_seq;
-		if (answers_unseen(c, o.socket.copied_seq, shutdown))
-			return 0;
+		note_unseen(c, o.socket.copied_seq, shutdown);
 	}
 	sent(c, NULL, task, length, gap, ret);
+	if (o.socket.tcp)
+		send_done(c, o.socket.write_seq);
 	return 0;
 }
 

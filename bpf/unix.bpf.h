@@ -37,10 +37,13 @@ int BPF_PROG(on_unix_received, struct sock *sk, int ret, int flags)
 	c = unix_open(sk, task->tgid, ret);
 	if (!c)
 		return 0;
-	if (ret <= 0)
-		nothing_passed_unix(c, sk->sk_shutdown);
-	else if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
+	if (ret <= 0) {
+		if (!ret || has_messages(c))
+			pass_message(c, ret);
+		catch_up_client(c, sk);
+	} else if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL))) {
 		received(c, sk, task, ret, 0, !(flags & MSG_TRUNC), 0);
+	}
 	return 0;
 }
 
@@ -52,14 +55,20 @@ int BPF_PROG(on_unix_sent, struct sock *sk, int ret, int flags)
 
 	if (!c)
 		return 0;
-	if (ret <= 0)
-		nothing_passed_unix(c, sk->sk_shutdown);
-	else
+	if (ret <= 0) {
+		if (!ret || has_messages(c))
+			pass_message(c, ret);
+		catch_up_client(c, sk);
+	} else {
 		sent(c, sk, task, ret, 0, 0);
+	}
 	return 0;
 }
 
 #define SYSCALL_CLOSE 3
+
+/* The client has shut its sending direction, as with a FIN. */
+#define SHUTDOWN_RECEIVE 1
 
 /* struct file as it was before Linux 6.13 */
 struct file___counted {
@@ -68,15 +77,23 @@ struct file___counted {
 	} f_count;
 } __attribute__((preserve_access_index));
 
-/* Whether the caller's descriptor is the only holder of the file. 6.13 and later count from 0
- * (include/linux/file_ref.h). */
+/* and since then; counts from 0 (include/linux/file_ref.h) */
+struct file___referenced {
+	struct {
+		struct {
+			long counter;
+		} refcnt;
+	} f_ref;
+} __attribute__((preserve_access_index));
+
+/* Whether the caller's descriptor is the only holder of the file. */
 static __always_inline bool is_last_holder(struct file *file)
 {
 	struct file___counted *counted = (struct file___counted *)file;
 
 	if (bpf_core_field_exists(counted->f_count))
 		return BPF_CORE_READ(counted, f_count.counter) == 1;
-	return BPF_CORE_READ(file, f_ref.refcnt.counter) == 0;
+	return BPF_CORE_READ((struct file___referenced *)file, f_ref.refcnt.counter) == 0;
 }
 
 SEC("tp_btf/sys_enter")
@@ -96,9 +113,12 @@ int BPF_PROG(on_close, struct pt_regs *regs, long id)
 	if (f.family != AF_UNIX)
 		return 0;
 	c = addressed_find(&f);
-	/* a client that has shut both directions has gone first */
-	if (c && is_last_holder(BPF_CORE_READ(sk, sk_socket, file)))
-		conn_close(c, BPF_CORE_READ(sk, sk_shutdown) & 1 ? CLOSE_BY_CLIENT : CLOSE_BY_SERVER);
+	if (!c || !is_last_holder(BPF_CORE_READ(sk, sk_socket, file)))
+		return 0;
+	if (client_has_gone(sk) || BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_RECEIVE)
+		conn_close(c, CLOSE_BY_CLIENT);
+	else
+		conn_close(c, CLOSE_BY_SERVER);
 	return 0;
 }
 

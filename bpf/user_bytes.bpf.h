@@ -71,22 +71,44 @@ static __always_inline int user_bytes_message(struct user_bytes *u, __u64 addres
 	return 0;
 }
 
-/*
- * The message of a recvmmsg or sendmmsg, `count` of them at `first`, that this event is of: the one behind the event
- * before. The count begins anew behind the last and behind one that failed (user space passed on from there too). A
- * call whose message was sent in part, followed by one with the same array, is taken for its continuation: then the
- * bytes are those of a wrong message.
- */
-PURE_FUNCTION int user_bytes_next_message(struct user_bytes *u, struct message_cursor *m, __u64 first, __u32 count)
+static int user_bytes_size_step(__u32 i, struct user_bytes **loop)
 {
+	struct user_bytes *u = *loop;
+	struct user_iovec vector;
+
+	if (bpf_probe_read_user(&vector, sizeof(vector), (void *)(u->vector + i * sizeof(vector))))
+		return 1;
+	u->message_left += vector.iov_len;
+	return 0;
+}
+
+/*
+ * The message of a recvmmsg or sendmmsg, `count` of them at `first`, that an event of `passed` bytes is of: the one
+ * behind the event before. The next call begins behind the last message, behind a failure (pass_message) and behind a
+ * message that was sent in part; `passed` is WHOLE_MESSAGE for receives, whose buffers need not be full.
+ */
+#define WHOLE_MESSAGE (~0U)
+
+PURE_FUNCTION int user_bytes_next_message(struct user_bytes *u, struct message_cursor *m, __u64 first, __u32 count,
+					  __u32 passed)
+{
+	bool partial;
 	__u32 index;
 
 	if (!u || !m)
 		return -1;
 	index = m->vector == (__u32)first ? m->index : 0;
 	m->vector = (__u32)first;
-	m->index = index + 1 < count ? index + 1 : 0;
-	return user_bytes_message(u, first + (__u64)index * sizeof(struct user_messages));
+	m->index = 0;
+	if (user_bytes_message(u, first + (__u64)index * sizeof(struct user_messages)))
+		return -1;
+	u->message_left = 0;
+	bpf_loop(u->vector_left & 2047, user_bytes_size_step, &u, 0);
+	partial = u->message_left > passed;
+	u->message_left = ~0ULL;
+	if (index + 1 < count && !partial)
+		m->index = index + 1;
+	return 0;
 }
 
 static int user_bytes_sum_step(__u32 i, struct user_bytes **loop)
@@ -120,48 +142,45 @@ PURE_FUNCTION int user_bytes_all_messages(struct user_bytes *u, __u64 first, __u
 }
 
 /*
- * Finds the buffers of the syscall with these registers. 0, or the enum monitor_undercount + 1 of why they can't be
- * known. `length` bytes passed, `result` is what the call returned, 0 while it is not over.
+ * Finds the buffers of the syscall with these registers, that receives or `sends`. 0, or the enum monitor_undercount +
+ * 1 of why they can't be known. `length` bytes passed, `result` is what the call returned, 0 while it is not over.
  */
 static __always_inline int user_bytes_open(struct user_bytes *u, const struct pt_regs *regs, __u64 length,
-					   struct message_cursor *cursor, __u32 result)
+					   struct message_cursor *cursor, __u32 result, bool sends)
 {
+	__u64 call = regs->orig_ax;
+
 	u->base_left = 0;
 	u->vector_left = 0;
 	u->messages_left = 0;
 	u->message_left = ~0ULL;
 	u->left = length;
-	switch (regs->orig_ax) {
-	case SYSCALL_READ:
-	case SYSCALL_WRITE:
-	case SYSCALL_SENDTO:
-	case SYSCALL_RECVFROM:
+	if (sends ? call == SYSCALL_WRITE || call == SYSCALL_SENDTO
+		  : call == SYSCALL_READ || call == SYSCALL_RECVFROM) {
 		u->base = regs->si;
 		u->base_left = length;
 		return 0;
-	case SYSCALL_READV:
-	case SYSCALL_WRITEV:
-	case SYSCALL_PREADV2:
-	case SYSCALL_PWRITEV2:
+	}
+	if (sends ? call == SYSCALL_WRITEV || call == SYSCALL_PWRITEV2
+		  : call == SYSCALL_READV || call == SYSCALL_PREADV2) {
 		u->vector = regs->si;
 		u->vector_left = regs->dx;
 		return 0;
-	case SYSCALL_SENDMSG:
-	case SYSCALL_RECVMSG:
+	}
+	if (call == (sends ? SYSCALL_SENDMSG : SYSCALL_RECVMSG))
 		return user_bytes_message(u, regs->si) ? UNDERCOUNT_MEMORY + 1 : 0;
-	case SYSCALL_RECVMMSG:
-	case SYSCALL_SENDMMSG:
+	if (call == (sends ? SYSCALL_SENDMMSG : SYSCALL_RECVMMSG)) {
 		if (result)
 			user_bytes_all_messages(u, regs->si, result);
-		else if (user_bytes_next_message(u, cursor, regs->si, regs->dx))
+		else if (!sends && regs->r8 && regs->dx > 1)
+			return UNDERCOUNT_REGISTERS + 1; /* a time limit ends it behind any message */
+		else if (user_bytes_next_message(u, cursor, regs->si, regs->dx, sends ? length : WHOLE_MESSAGE))
 			return UNDERCOUNT_MEMORY + 1;
 		return 0;
-	case SYSCALL_SENDFILE:
-	case SYSCALL_SPLICE:
-		return UNDERCOUNT_GAP + 1;
-	default:
-		return UNDERCOUNT_REGISTERS + 1;
 	}
+	if (call == SYSCALL_SPLICE || (sends && call == SYSCALL_SENDFILE))
+		return UNDERCOUNT_GAP + 1;
+	return UNDERCOUNT_REGISTERS + 1;
 }
 
 /* Moves on to the next of the messages seen whole. 0, or -1 when there is none or it can't be read. */

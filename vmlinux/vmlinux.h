@@ -67,9 +67,12 @@ enum {
 };
 
 /* include/linux/socket.h */
-#define AF_UNIX	     1
-#define AF_INET	     2
-#define AF_INET6     10
+#define AF_UNIX	 1
+#define AF_INET	 2
+#define AF_INET6 10
+/* include/uapi/asm-generic/errno.h */
+#define ENOSYS 38
+
 #define MSG_OOB	     1
 #define MSG_PEEK     2
 #define MSG_TRUNC    0x20
@@ -85,10 +88,6 @@ enum {
 typedef struct {
 	int counter;
 } atomic_t;
-
-typedef struct {
-	__s64 counter;
-} atomic64_t;
 
 /* include/uapi/linux/in6.h */
 struct in6_addr {
@@ -130,15 +129,9 @@ struct inode {
 	unsigned long i_ino;
 };
 
-/* include/linux/file_ref.h, since 6.13 */
-typedef struct {
-	atomic64_t refcnt;
-} file_ref_t;
-
 struct file {
 	struct inode *f_inode;
 	void *private_data;
-	file_ref_t f_ref;
 };
 
 /* include/linux/net.h */
@@ -179,6 +172,7 @@ struct unix_address {
 
 struct unix_sock {
 	struct unix_address *addr; /* NULL without a name; an accepted socket has its listener's */
+	struct sock *peer;
 };
 
 /* include/linux/fdtable.h */
@@ -211,6 +205,7 @@ struct pt_regs {
 	unsigned long dx;
 	unsigned long r10;
 	unsigned long r8;
+	unsigned long ax;
 	unsigned long orig_ax;
 };
 

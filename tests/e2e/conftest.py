@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,7 +17,7 @@ from changes import Watched
 from figures import Observation
 from load import raise_descriptor_limit
 from monitor import BINARY, Monitor
-from server import FASTEST, FLAVOURS, USUAL, ZTTP, Flavour, Server
+from server import FASTEST, FLAVOURS, USUAL, ZTTP, AppServer, Flavour, Server
 from syscall_driver import SyscallServer
 
 # ctest's word for "skipped, and the reason was said" (SKIP_RETURN_CODE).
@@ -49,6 +50,13 @@ usual_flavour = over([USUAL])
 
 
 @pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """For Unix sockets: their path has room for 107 bytes (man 7 unix), and tmp_path is named after the test."""
+    with TemporaryDirectory(prefix="monitor-e2e-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers that are this test's own."""
     with ExitStack() as stack:
@@ -75,7 +83,7 @@ def attach() -> Iterator[Callable[..., Monitor]]:
 def observe(attach: Callable[..., Monitor]) -> Callable[..., Observation]:
     """Attaches a monitor to a server at rest."""
 
-    def start(server: Server, *options: str, **settings: float) -> Observation:
+    def start(server: AppServer, *options: str, **settings: float) -> Observation:
         before = server.tally()
         return Observation(server, attach(server.pid, *options, **settings), before)
 
