@@ -104,6 +104,16 @@ async def echo(request: Request) -> None:
     await request.answer(200, await request.read_body())
 
 
+async def sink(request: Request) -> None:
+    """Says how long the body was."""
+    length, more = 0, True
+    while more:
+        message = await request.receive()
+        length += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await request.answer(200, b"%d" % length)
+
+
 async def early(request: Request) -> None:
     """Answers before the body has been read, which keeps coming."""
     await request.answer(200, b"early")
@@ -134,6 +144,11 @@ async def hold(request: Request) -> None:
     await request.answer(200, b"held")
 
 
+async def hold_and_fail(request: Request) -> None:
+    await request.gate()
+    raise RuntimeError("raised on purpose")
+
+
 async def stream(request: Request) -> None:
     """Chunks, each only when told."""
     await request.start(200, [(b"content-type", b"text/event-stream")])
@@ -152,6 +167,16 @@ async def chunked(request: Request) -> None:
 
 async def big(request: Request) -> None:
     await request.answer(200, b"x" * BIG)
+
+
+async def download(request: Request) -> None:
+    """With Content-Length, a megabyte at a time; stops at a gate behind the first if told."""
+    count = int(request.query["mb"])
+    await request.start(200, [(b"content-length", b"%d" % (count << 20))])
+    for index in range(count):
+        await request.body(b"x" * (1 << 20), more=index < count - 1)
+        if not index and "gate" in request.query:
+            await request.gate()
 
 
 async def block(request: Request) -> None:
@@ -211,7 +236,7 @@ def fetch_blocking(address: str) -> bytes:
 HANDLERS: dict[str, Callable[[Request], Awaitable[None]]] = {
     "ok": ok, "users": ok, "raw": ok, "echo": echo, "early": early, "status": status, "fail": fail, "cut": cut,
     "hold": hold, "stream": stream, "chunked": chunked, "big": big, "block": block, "hang": hang,
-    "fetch": fetch,
+    "fetch": fetch, "sink": sink, "download": download, "hold-and-fail": hold_and_fail,
 }  # fmt: skip
 
 

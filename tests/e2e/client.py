@@ -96,6 +96,18 @@ class Client:
         taken, self._unread = self._unread[:count], self._unread[count:]
         return taken
 
+    def skip(self, count: int) -> "Client":
+        """Reads so many bytes and drops them."""
+        dropped = min(count, len(self._unread))
+        self._unread = self._unread[dropped:]
+        buffer = memoryview(bytearray(1 << 20))
+        while dropped < count:
+            received = self.socket.recv_into(buffer[: count - dropped])
+            if not received:
+                raise EOFError(f"the connection ended {count - dropped} bytes early")
+            dropped += received
+        return self
+
     def _take_until(self, end: bytes) -> bytes:
         while (at := self._unread.find(end)) < 0 and self._receive():
             pass
