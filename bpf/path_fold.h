@@ -53,8 +53,7 @@ PURE_INLINE void fold_end_segment(struct fold *f)
 
 	if (all_digits || long_hex || uuid) {
 		f->to = f->segment;
-		/* what did not fit of the identifier is not missing; had anything before it not fit, "{" doesn't either
-		 */
+		/* what did not fit of the identifier is not missing; if what is before did not fit, "{" does not */
 		f->overflow = 0;
 		fold_put(f, '{');
 		fold_put(f, 'i');
@@ -122,8 +121,13 @@ PURE_FUNCTION int path_fold(struct monitor_endpoint_key *key, struct fold *f)
 	if (f->overflow)
 		key->flags |= ENDPOINT_PATH_CUT;
 	key->path_length = (__u8)f->to;
-	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8)
-		store_word(key->path + i, cut_word(load_word(f->path + i), (__s64)f->to - i));
+	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8) {
+		__u64 word = load_word(f->path + i);
+
+		if (i + 8 > f->to)
+			word = i < f->to ? low_bytes(word, f->to - i) : 0;
+		store_word(key->path + i, word);
+	}
 	return 1;
 }
 
