@@ -64,6 +64,7 @@ struct spill_key {
 #define CONN_UNMATCHED 8  /* the response under way answers no request that we know */
 #define CONN_ADOPTED   32 /* open before the attach, and nothing counted of it yet */
 #define CONN_SPOKE     16 /* the server answered in HTTP/1.x at least once */
+#define CONN_REJECTED  64 /* the server's own parser gave up: what is still unanswered will never run */
 
 struct conn {
 	__u64 word;

@@ -41,6 +41,7 @@ class Client:
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.socket = socket.create_connection((host, port), PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.port: int = self.socket.getsockname()[1]  # its own
         self._unread = b""
         self._ended = False
 
@@ -113,6 +114,8 @@ class Client:
             body = OWN_400 if OWN_400 in self.rest() else b""  # uvicorn's own has a body here too
         elif method == "HEAD" or status in (101, 204, 304):
             body = b""
+        elif method == "CONNECT" and 200 <= status < 300:
+            body = self.rest()  # a tunnel
         elif headers.get(b"transfer-encoding", b"").lower() == b"chunked":
             body = self._take_chunks()
         elif b"content-length" in headers:

@@ -83,7 +83,13 @@ class Server:
     """A running uvicorn. `directory` is its own: the counts, the gates and the log are there."""
 
     def __init__(
-        self, directory: Path, flavour: Flavour = USUAL, *options: str, workers: int = 1, host: str = "127.0.0.1"
+        self,
+        directory: Path,
+        flavour: Flavour = USUAL,
+        *options: str,
+        workers: int = 1,
+        host: str = "127.0.0.1",
+        application: str = "app:app",
     ) -> None:
         self.directory = directory
         self.flavour = flavour
@@ -97,7 +103,7 @@ class Server:
         environment |= {"E2E_DIRECTORY": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
         with (directory / "server.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, "app:app"], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*command, application], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self.pid = self._process.pid
         try:
