@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 # Their assertions say as much as a test's own.
-pytest.register_assert_rewrite("figures", "client", "load", "monitor", "server")
+pytest.register_assert_rewrite("figures", "client", "load", "monitor", "random_client", "server")
 
 from figures import Observation
 from load import raise_descriptor_limit
