@@ -121,13 +121,8 @@ PURE_FUNCTION int path_fold(struct monitor_endpoint_key *key, struct fold *f)
 	if (f->overflow)
 		key->flags |= ENDPOINT_PATH_CUT;
 	key->path_length = (__u8)f->to;
-	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8) {
-		__u64 word = load_word(f->path + i);
-
-		if (i + 8 > f->to)
-			word = i < f->to ? low_bytes(word, f->to - i) : 0;
-		store_word(key->path + i, word);
-	}
+	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8)
+		store_word(key->path + i, cut_word(load_word(f->path + i), (__s64)f->to - i));
 	return 1;
 }
 
