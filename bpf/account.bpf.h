@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The connection state machine: a request begins, ends or is taken back; the connection closes; the stream can't be
- * followed any more. The only place that counts requests. What the words mean is said in docs/metrics.md.
+ * The connection state machine: a request begins, ends or is taken back. The only place that counts requests, with
+ * close.bpf.h. What the words mean is said in docs/metrics.md.
  */
 #ifndef MONITOR_ACCOUNT_BPF_H
 #define MONITOR_ACCOUNT_BPF_H
@@ -24,9 +24,12 @@ static __always_inline void undercount(__u32 target, __u32 cause)
 /* The stream can't be followed from here on: it is picked up again at the next clean request start. */
 static __always_inline void conn_lose(struct conn *c, __u32 cause)
 {
-	if (c->flags & (CONN_LOST | CONN_IGNORED))
+	__u32 lost = c->flags & (CONN_LOST | CONN_IGNORED | CONN_ANSWERED);
+
+	/* what was lost before is not lost again, but for the one response that was followed all the same */
+	if (lost == CONN_LOST || (lost & CONN_IGNORED))
 		return;
-	c->flags |= CONN_LOST;
+	c->flags = (c->flags | CONN_LOST) & ~CONN_ANSWERED;
 	undercount(c->target, cause);
 }
 
@@ -37,6 +40,7 @@ enum outcome {
 	OUTCOME_ABORTED,  /* the client went away, or it was pipelined and never answered */
 	OUTCOME_UNKNOWN,  /* the stream was lost meanwhile: completed, and nothing more is known */
 	OUTCOME_REJECTED, /* the server's own 400: it never began */
+	OUTCOME_NEVER,	  /* pipelined behind one that was rejected: it never began either */
 };
 
 /* ---- the requests in flight on a connection ---- */
@@ -96,10 +100,11 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 	if (!t)
 		return;
 	w = conn_worker(c);
-	if (outcome == OUTCOME_REJECTED) {
+	if (outcome >= OUTCOME_REJECTED) {
 		if (w)
 			__sync_fetch_and_sub(&w->begun, 1);
-		__sync_fetch_and_add(&t->rejected, 1);
+		if (outcome == OUTCOME_REJECTED)
+			__sync_fetch_and_add(&t->rejected, 1);
 	} else {
 		if (w)
 			__sync_fetch_and_add(&w->ended, 1);
@@ -134,6 +139,7 @@ static __always_inline struct monitor_endpoint *endpoint_take(struct conn *c, __
 	struct monitor_endpoint *e;
 
 	/* Twice: the slot may have been given to another endpoint since the key was resolved. */
+	ROLLED
 	for (int i = 0; i < 2; ++i) {
 		if (!c->key_valid)
 			endpoint_resolve(c);
@@ -155,31 +161,22 @@ static __always_inline struct monitor_endpoint *endpoint_take(struct conn *c, __
 	return e;
 }
 
-/* A request head was read whole: its key is in the record. */
-static __always_inline void request_begin(struct conn *c)
+/* A request begins on endpoint `e` in slot r->endpoint, where it is one of `endpoint_active`. */
+static __always_inline void request_enter(struct conn *c, struct monitor_target *t, struct monitor_endpoint *e,
+					  struct conn_request *r, __u32 endpoint_active)
 {
-	struct monitor_endpoint *e, *other;
+	struct monitor_endpoint *other;
 	struct monitor_worker *w;
-	struct monitor_target *t;
-	struct conn_request r = {};
-	__u32 endpoint_active = 0;
 	__u64 word, active;
 
-	t = target_at(c->target);
-	if (!t)
-		return;
-	e = endpoint_take(c, &r.endpoint, &endpoint_active);
-	if (!e)
-		return;
 	word = *(volatile __u64 *)&c->word;
-	r.sequence = conn_next(word);
-	r.method = c->requests.method;
-	r.flags = conn_in_flight(word) ? REQUEST_PIPELINED : 0;
-	if (!request_store(c, conn_in_flight(word), &r)) {
+	r->sequence = conn_next(word);
+	r->flags = conn_in_flight(word) ? REQUEST_PIPELINED : 0;
+	if (!request_store(c, conn_in_flight(word), r)) {
 		/* The end will not find it and takes it for one of "(other)". */
-		endpoint_leave(e, r.endpoint);
-		r.endpoint = special_endpoint(c->target, SPECIAL_OTHER);
-		other = endpoint_at(r.endpoint);
+		endpoint_leave(e, r->endpoint);
+		r->endpoint = special_endpoint(c->target, SPECIAL_OTHER);
+		other = endpoint_at(r->endpoint);
 		if (!other)
 			return;
 		e = other;
@@ -192,16 +189,51 @@ static __always_inline void request_begin(struct conn *c)
 	active = __sync_fetch_and_add(&t->active, 1) + 1;
 	if (word & CONN_CLOSED) {
 		/* Read after the close: it begins and is aborted, and was never in flight. */
-		request_forget(c, r.sequence);
-		count_end_call(c, r.endpoint, OUTCOME_ABORTED, 0);
+		request_forget(c, r->sequence);
+		count_end_call(c, r->endpoint, OUTCOME_ABORTED, 0);
 		return;
 	}
 	raise_peak(&t->peak, active);
 	raise_peak(&e->peak, endpoint_active);
 	if (__sync_fetch_and_add(&c->word, CONN_BEGIN) & CONN_CLOSED) {
-		request_forget(c, r.sequence);
-		count_end_call(c, r.endpoint, OUTCOME_ABORTED, 0);
+		request_forget(c, r->sequence);
+		count_end_call(c, r->endpoint, OUTCOME_ABORTED, 0);
 	}
+}
+
+/* A request head was read whole: its key is in the record. */
+static __always_inline void request_begin(struct conn *c)
+{
+	struct monitor_endpoint *e;
+	struct monitor_target *t;
+	struct conn_request r = {};
+	__u32 endpoint_active = 0;
+
+	t = target_at(c->target);
+	if (!t)
+		return;
+	e = endpoint_take(c, &r.endpoint, &endpoint_active);
+	if (!e)
+		return;
+	r.method = c->requests.method;
+	request_enter(c, t, e, &r, endpoint_active);
+}
+
+/* A request is under way whose head was read before the attach. */
+PURE_FUNCTION int request_begin_before_attach(struct conn *c)
+{
+	struct monitor_endpoint *e;
+	struct monitor_target *t;
+	struct conn_request r = {};
+
+	if (!c)
+		return 0;
+	t = target_at(c->target);
+	r.endpoint = special_endpoint(c->target, SPECIAL_BEFORE_ATTACH);
+	e = endpoint_at(r.endpoint);
+	if (t && e)
+		request_enter(c, t, e, &r, endpoint_enter(e, e->word >> 32));
+	return 0;
 }
 
 /* The slot that the request `sequence` is counted in. */
@@ -250,7 +282,10 @@ static __always_inline void response_end(struct conn *c)
 		c->flags &= ~CONN_UNMATCHED;
 		return;
 	}
-	if (request_end(c, is_own_400(s) ? OUTCOME_REJECTED : OUTCOME_ANSWERED, s->status) && is_own_503(s)) {
+	if (is_own_400(s)) {
+		c->flags |= CONN_REJECTED;
+		request_end(c, OUTCOME_REJECTED, s->status);
+	} else if (request_end(c, OUTCOME_ANSWERED, s->status) && is_own_503(s)) {
 		t = target_at(c->target);
 		if (t)
 			__sync_fetch_and_add(&t->refused, 1);
@@ -299,9 +334,36 @@ PURE_FUNCTION int response_unmatched(struct conn *c)
 		if (t)
 			__sync_fetch_and_add(&t->rejected, 1);
 	} else if (status != 408) {
-		conn_lose(c, foreign_protocol(&c->requests));
+		conn_lose(c, c->flags & CONN_UNSEEN ? UNDERCOUNT_GAP : foreign_protocol(&c->requests));
 	}
 	return 0;
+}
+
+/* Takes a WebSocket out of its endpoint's count, once: it may be told to both by its upgrade and by the close. */
+static __always_inline void websocket_leave(struct conn_request *r)
+{
+	struct monitor_endpoint *e;
+
+	if (!(__sync_fetch_and_and(&r->flags, ~REQUEST_WEBSOCKET) & REQUEST_WEBSOCKET))
+		return;
+	e = endpoint_at(r->endpoint);
+	if (e)
+		__sync_fetch_and_sub(&e->websockets, 1);
+}
+
+/* A request is answered by 101, or it is CONNECT's and accepted: in flight until the connection closes. */
+static __always_inline void request_tunnels(struct conn *c, struct conn_request *r)
+{
+	struct monitor_endpoint *e = endpoint_at(r->endpoint);
+
+	r->flags |= REQUEST_TUNNEL | REQUEST_ANSWERING;
+	if (c->responses.status != 101 || !e)
+		return;
+	__sync_fetch_and_add(&e->websockets, 1);
+	__sync_fetch_and_or(&r->flags, REQUEST_WEBSOCKET);
+	/* The close may have passed before the flag was there to be seen. */
+	if (*(volatile __u64 *)&c->word & CONN_CLOSED)
+		websocket_leave(r);
 }
 
 /* A response's head is complete. Returns whether the response is as well. */
@@ -328,7 +390,7 @@ static __always_inline bool response_head(struct conn *c)
 	case HTTP1_TUNNEL:
 		c->flags |= CONN_TUNNEL;
 		if (r)
-			r->flags |= REQUEST_TUNNEL | REQUEST_ANSWERING;
+			request_tunnels(c, r);
 		break;
 	case HTTP1_HAS_BODY:
 		if (r)
@@ -347,134 +409,6 @@ static __always_inline void response_unreadable(struct conn *c)
 	}
 	conn_lose(c, foreign_protocol(&c->requests));
 	c->flags |= CONN_IGNORED;
-}
-
-/* ---- the close ---- */
-
-/* Who ended the connection: told by the transition and sk_err, never by who runs (table in docs/counting.md). */
-enum close_kind {
-	CLOSE_BY_RESET,	 /* the client's, or after its FIN without an orderly close */
-	CLOSE_BY_SERVER, /* first */
-	CLOSE_BY_CLIENT, /* its FIN came first, the server closed in order then */
-};
-
-struct close_loop {
-	struct conn *c;
-	__u32 first;
-	__u32 kind;
-};
-
-/* A 400 to HEAD that could have been the server's own, which has a body all the same, and had none: the application's.
- */
-static __always_inline bool is_bodiless_400(const struct conn *c, const struct conn_request *r)
-{
-	return r && r->method == HTTP1_HEAD_METHOD && c->responses.status == 400 && !c->responses.captured;
-}
-
-static int close_step(__u32 i, struct close_loop *loop)
-{
-	__u32 sequence = (loop->first + i) & SEQUENCE_MASK;
-	struct conn *c = loop->c;
-	struct conn_request *r = request_find(c, sequence);
-	__u32 flags = r ? r->flags : REQUEST_PIPELINED;
-	__u32 endpoint = request_endpoint(c, r);
-	__u32 outcome = OUTCOME_ABORTED, status = 0;
-
-	if (c->flags & (CONN_LOST | CONN_IGNORED)) {
-		outcome = OUTCOME_UNKNOWN;
-	} else if (flags & REQUEST_TUNNEL) {
-		outcome = OUTCOME_ANSWERED;
-		status = c->responses.status;
-	} else if (flags & REQUEST_ANSWERING) {
-		status = c->responses.status;
-		if (loop->kind != CLOSE_BY_RESET && (c->responses.mode == HTTP1_UNTIL_CLOSE || is_bodiless_400(c, r)))
-			outcome = is_own_400(&c->responses) ? OUTCOME_REJECTED : OUTCOME_ANSWERED;
-		else if (loop->kind == CLOSE_BY_SERVER)
-			outcome = OUTCOME_CUT;
-	} else if (loop->kind == CLOSE_BY_SERVER && !(flags & REQUEST_PIPELINED)) {
-		outcome = OUTCOME_CUT;
-	}
-	request_forget(c, sequence);
-	count_end_call(c, endpoint, outcome, status);
-	return 0;
-}
-
-/* The connection closed: whoever says it first takes all that was in flight. May run in softirq. */
-PURE_FUNCTION int conn_close(struct conn *c, __u32 kind)
-{
-	struct close_loop loop = {c, 0, kind};
-	struct monitor_target *t;
-	__u64 word;
-
-	if (!c || c->role != ROLE_SERVER)
-		return 0;
-	word = __sync_fetch_and_or(&c->word, CONN_CLOSED);
-	if (word & CONN_CLOSED)
-		return 0;
-	t = target_at(c->target);
-	if (t)
-		__sync_fetch_and_sub(&t->connections, 1);
-	loop.first = conn_oldest(word);
-	if (conn_in_flight(word))
-		bpf_loop(conn_in_flight(word) & SEQUENCE_MASK, close_step, &loop, 0);
-	return 0;
-}
-
-/* ---- picking a lost stream up ---- */
-
-/* More requests than can be in flight on one connection; a bpf_loop of more than 2^23 does nothing at all. */
-#define RESYNC_MOST (1 << 22)
-
-static int resync_step(__u32 i, struct close_loop *loop)
-{
-	return request_end(loop->c, OUTCOME_UNKNOWN, 0) ? 0 : 1;
-}
-
-/* The next bytes are the start of a request: what was in flight before has ended unseen. */
-PURE_FUNCTION int conn_resync(struct conn *c)
-{
-	struct close_loop loop = {c, 0, 0};
-
-	if (!c)
-		return 0;
-	bpf_loop(RESYNC_MOST, resync_step, &loop, 0);
-	c->requests.mode = HTTP1_START;
-	c->requests.carried = 0;
-	c->responses.mode = HTTP1_START;
-	c->responses.carried = 0;
-	c->flags &= ~(CONN_LOST | CONN_UNMATCHED | CONN_TUNNEL | CONN_ADOPTED);
-	return 0;
-}
-
-/*
- * Whether 16 bytes look like the start of a request and not like the middle of a body: a method of 3 to 14 upper-case
- * letters and hyphens, a space, and "/", "*" or the "h" of an absolute-form target.
- */
-static __always_inline bool is_request_start(__u64 first, __u64 second)
-{
-	__u64 marks = bytes_equal(first, ' ');
-	__u32 length;
-	__u8 next;
-
-	if (marks) {
-		length = first_byte(marks);
-		next = length == 7 ? second : first >> ((length + 1) * 8 & 63);
-	} else {
-		marks = bytes_equal(second, ' ');
-		if (!marks)
-			return false;
-		length = 8 + first_byte(marks);
-		next = second >> ((length - 7) * 8 & 63);
-	}
-	if (length < 3 || length > 14)
-		return false;
-	for (__u32 i = 0; i < 14; ++i) {
-		__u8 c = i < 8 ? first >> (i * 8) : second >> ((i - 8) * 8);
-
-		if (i < length && (c < 'A' || c > 'Z') && c != '-')
-			return false;
-	}
-	return next == '/' || next == '*' || next == 'h';
 }
 
 #endif

@@ -42,14 +42,14 @@ static __always_inline __u32 conn_oldest(__u64 word)
 struct conn_request {
 	__u32 sequence;
 	__u32 endpoint; /* slot of its counters */
-	__u8 method;	/* enum http1_method */
-	__u8 flags;	/* REQUEST_* */
-	__u16 padding;
+	__u32 flags;	/* REQUEST_* */
+	__u32 method;	/* enum http1_method */
 };
 
 #define REQUEST_PIPELINED 1 /* others were in flight when it began */
 #define REQUEST_ANSWERING 2 /* the head of its final response was sent */
 #define REQUEST_TUNNEL	  4 /* answered by 101 or CONNECT's 2xx: ends with the connection */
+#define REQUEST_WEBSOCKET 8 /* by 101 */
 
 struct spill_key {
 	__u64 socket;
@@ -58,27 +58,40 @@ struct spill_key {
 };
 
 /* Bits of conn.flags. Written in process context by the connection's own reads and writes. */
-#define CONN_LOST      1  /* bytes passed unseen: waits for a clean request start */
-#define CONN_IGNORED   2  /* not HTTP/1.x: never looked at again */
-#define CONN_TUNNEL    4  /* the bytes are no HTTP any more */
-#define CONN_UNMATCHED 8  /* the response under way answers no request that we know */
-#define CONN_ADOPTED   32 /* open before the attach, and nothing counted of it yet */
-#define CONN_SPOKE     16 /* the server answered in HTTP/1.x at least once */
+#define CONN_LOST      1   /* bytes passed unseen: waits for a clean request start */
+#define CONN_IGNORED   2   /* not HTTP/1.x: never looked at again */
+#define CONN_TUNNEL    4   /* the bytes are no HTTP any more */
+#define CONN_UNMATCHED 8   /* the response under way answers no request that we know */
+#define CONN_SPOKE     16  /* the server answered in HTTP/1.x at least once */
+#define CONN_ADOPTED   32  /* open before the attach, and lost since then: see adopted.bpf.h */
+#define CONN_ANSWERED  64  /* of an adopted one: the response under way is followed from its first byte on */
+#define CONN_UNSEEN    128 /* the server took bytes that made no event, and no receive came since */
+#define CONN_REJECTED  256 /* the server's own parser gave up: what is still unanswered will never run */
+
+/* Which message of one recvmmsg or sendmmsg passes: each makes an event with the registers of the whole call. */
+struct message_cursor {
+	__u32 vector; /* low half of the address of its struct mmsghdr array */
+	__u32 index;  /* of the message that comes next */
+};
 
 struct conn {
 	__u64 word;
 	__u64 socket; /* address of the kernel's struct sock, as a number: key of spilled requests */
+	__u64 inode;  /* of its file: tells it from a later socket at the same address */
 	__u32 target;
 	__u32 worker;	   /* process that read from it first */
 	__u32 worker_slot; /* of its counters, while they have its pid */
 	__u32 copied_seq;  /* the kernel's, after the last receive */
-	__u32 write_seq;   /* the kernel's, after the last send */
+	__u32 write_seq;   /* the kernel's, after the last send that was looked at */
+	__u16 flags;	   /* CONN_* */
 	__u8 role;	   /* enum monitor_role */
-	__u8 flags;
-	__u8 key_valid; /* endpoint and generation below belong to `key` */
-	__u8 padding;
+	__u8 key_valid;	   /* endpoint and generation below belong to `key` */
+	__u32 close_due;   /* 1 + enum close_kind: closed while a send was under way, whose event counts the close */
 	__u32 endpoint;
 	__u32 generation;
+	__u32 padding;
+	struct message_cursor receiving;
+	struct message_cursor sending;
 	struct http1_stream requests;
 	struct http1_stream responses;
 	struct monitor_endpoint_key key; /* of the request line read last */

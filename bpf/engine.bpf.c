@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * The engine's BPF object: one translation unit, one idea a header. Read them in this order: http1.h (the parser),
- * conn.bpf.h (the record of a connection), maps.bpf.h, endpoints.bpf.h, account.bpf.h (begin, end, close),
- * user_bytes.bpf.h and streams.bpf.h (bytes to parser), sockets.bpf.h, processes.bpf.h, iterators.bpf.h (the hooks).
+ * conn.bpf.h (the record of a connection), maps.bpf.h, endpoints.bpf.h, account.bpf.h and close.bpf.h (begin, end,
+ * close), adopted.bpf.h (what began before the attach), facts.bpf.h and records.bpf.h (a socket and its record),
+ * user_bytes.bpf.h and streams.bpf.h (bytes to parser); then the hooks: sockets.bpf.h, syscalls.bpf.h, unix.bpf.h,
+ * processes.bpf.h; and iterators.bpf.h (what user space asks for).
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -6,23 +6,88 @@
 #ifndef MONITOR_ITERATORS_BPF_H
 #define MONITOR_ITERATORS_BPF_H
 
-#include "sockets.bpf.h"
+#include "unix.bpf.h"
 
 /* 1 + the index of the target whose open sockets the socket iterator takes in; 0: it only looks. Written by user space
  * around the one reading at registration. */
 __u32 adopting = 0;
 
-/* Takes in a socket that was open before its target was followed. */
-static __always_inline void adopt(struct sock *sk, struct tcp_sock *tcp, __u32 target, __u32 pid)
+/* The record of a socket, wherever it lies. */
+static __always_inline struct conn *record_of(struct sock *sk, const struct socket_facts *f)
 {
-	struct monitor_process *process = bpf_map_lookup_elem(&processes, &pid);
+	if (by_address || !f->tcp)
+		return addressed_find(f);
+	return bpf_sk_storage_get(&connections, sk, 0, 0);
+}
+
+/* Not 0: the one socket to take in, since bytes were read from it that made no event. */
+__u64 adopting_unseen = 0;
+
+/* Takes in a socket that was open before its target was followed, or whose bytes nobody has seen pass. */
+static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 target, __u32 pid)
+{
+	const struct socket_facts *f = &o->socket;
 	struct conn *c;
 
-	if (!process || process->target != target || sk->__sk_common.skc_state == TCP_CLOSE)
+	if (!f->stream || f->state == TCP_CLOSE || !opening_by(o, pid, 0) || o->process.target != target)
 		return;
-	c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (c && c->role == ROLE_UNKNOWN)
-		conn_init(c, sk, tcp, process, pid, true);
+	o->maybe_older = !adopting_unseen;
+	c = record_of(sk, f);
+	if (c || (adopting_unseen && adopting_unseen != (__u64)sk))
+		return;
+	if (by_address || !f->tcp)
+		c = addressed_make(f);
+	else
+		c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	/* the hook may have been first */
+	if (!c || c->role != ROLE_UNKNOWN)
+		return;
+	conn_init(c, o);
+	if (adopting_unseen && c->role == ROLE_SERVER) {
+		c->copied_seq = f->copied_seq;
+		conn_lose(c, UNDERCOUNT_GAP);
+	}
+}
+
+/* The name of a listening Unix socket. */
+static __always_inline void describe_name(struct monitor_socket *out, struct sock *sk)
+{
+	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
+	__u64 length = address ? BPF_CORE_READ(address, len) - sizeof(__u16) : 0;
+
+	if (length > UNIX_PATH_MAX || bpf_probe_read_kernel(out->name, length, &address->name[0].sun_path))
+		return;
+	out->name_length = length;
+}
+
+/* What of a socket is to be told depends on its family. Returns whether it is of interest at all. */
+static __always_inline bool describe_socket(struct monitor_socket *out, struct sock *sk, const struct socket_facts *f)
+{
+	struct tcp_sock *tcp;
+
+	if (f->family == AF_UNIX) {
+		if (!f->stream)
+			return false;
+		out->unread = BPF_CORE_READ(sk, sk_receive_queue.qlen);
+		out->backlog = out->unread;
+		if (f->state == TCP_LISTEN)
+			describe_name(out, sk);
+		return true;
+	}
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp)
+		return false;
+	out->local_port = f->port;
+	if (f->family == AF_INET6)
+		__builtin_memcpy(out->local_address, sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8, 16);
+	else
+		*(__u32 *)out->local_address = sk->__sk_common.skc_rcv_saddr;
+	out->backlog = sk->sk_ack_backlog;
+	out->unread = tcp->rcv_nxt - tcp->copied_seq;
+	/* the client's FIN has a sequence number of its own until it is read */
+	if (out->unread && (sk->sk_shutdown & 1))
+		out->unread -= 1;
+	return true;
 }
 
 SEC("iter/task_file")
@@ -31,7 +96,8 @@ int look_at_sockets(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct monitor_socket out = {};
-	struct tcp_sock *tcp;
+	struct opening o = {};
+	struct socket_facts *f = &o.socket;
 	struct socket *socket;
 	struct sock *sk;
 	struct conn *c;
@@ -44,37 +110,58 @@ int look_at_sockets(struct bpf_iter__task_file *ctx)
 	sk = socket->sk;
 	if (!sk)
 		return 0;
-	out.family = sk->__sk_common.skc_family;
-	if (out.family != AF_INET && out.family != AF_INET6)
-		return 0;
-	tcp = bpf_skc_to_tcp_sock(sk);
-	if (!tcp)
+	facts_read(f, sk);
+	if (!describe_socket(&out, sk, f))
 		return 0;
 	out.address = (__u64)sk;
+	out.inode = f->inode;
 	out.pid = task->tgid;
-	out.state = sk->__sk_common.skc_state;
-	out.local_port = sk->__sk_common.skc_num;
-	if (out.family == AF_INET6)
-		__builtin_memcpy(out.local_address, sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8, 16);
-	else
-		*(__u32 *)out.local_address = sk->__sk_common.skc_rcv_saddr;
+	out.family = f->family;
+	out.state = f->state;
 	if (out.state == TCP_LISTEN) {
-		out.backlog = sk->sk_ack_backlog;
+		out.unread = 0;
 	} else {
-		out.unread = tcp->rcv_nxt - tcp->copied_seq;
-		/* the client's FIN has a sequence number of its own until it is read */
-		if (out.unread && (sk->sk_shutdown & 1))
-			out.unread -= 1;
+		out.backlog = 0;
 		if (adopting)
-			adopt(sk, tcp, adopting - 1, out.pid);
+			adopt(sk, &o, adopting - 1, out.pid);
 	}
-	c = bpf_sk_storage_get(&connections, sk, 0, 0);
+	c = record_of(sk, f);
 	if (c) {
+		if (!f->tcp && c->role == ROLE_SERVER)
+			catch_up_client(c, sk);
 		out.role = c->role;
 		out.in_flight = conn_in_flight(c->word);
+	} else {
+		out.unseen = f->tcp && facts_start(f, f->copied_seq) != f->copied_seq;
+		out.named = f->named;
 	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
 	return 0;
+}
+
+/* Tells user space of one record. */
+static __always_inline void describe_record(struct seq_file *seq, const struct conn *c)
+{
+	struct monitor_live out = {};
+	__u64 word = c->word;
+
+	out.address = c->socket;
+	out.inode = c->inode;
+	out.target = c->target;
+	out.role = c->role;
+	out.closed = word & CONN_CLOSED;
+	out.in_flight = out.closed ? 0 : conn_in_flight(word);
+	for (__u32 i = 0; i < MONITOR_RING; ++i) {
+		__u32 sequence = (conn_oldest(word) + i) & SEQUENCE_MASK;
+		const struct conn_request *r = &c->ring[sequence & (MONITOR_RING - 1)];
+		bool in_flight = !out.closed && i < conn_in_flight(word);
+
+		out.endpoint[i] = in_flight ? r->endpoint : ~0U;
+		/* One that did not fit the ring when it began is elsewhere: this record says more than it tells. */
+		if (in_flight && r->sequence != sequence)
+			out.in_flight = MONITOR_RING + 1;
+	}
+	bpf_seq_write(seq, &out, sizeof(out));
 }
 
 /* The records of open connections; closes those whose state event was lost. */
@@ -82,58 +169,90 @@ SEC("iter/bpf_sk_storage_map")
 int look_at_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct sock *sk = ctx->sk;
-	struct monitor_live out = {};
 	struct conn *c;
-	__u64 word;
 
 	if (!sk)
 		return 0;
 	c = bpf_sk_storage_get(&connections, sk, 0, 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
-	catch_up_close(c, sk);
-	word = c->word;
-	if (word & CONN_CLOSED)
+	catch_up_close(c, sk->__sk_common.skc_state);
+	if (!(c->word & CONN_CLOSED))
+		describe_record(ctx->meta->seq, c);
+	return 0;
+}
+
+/* The records by address, all of them. */
+SEC("iter/bpf_map_elem")
+int look_at_addressed(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u64 *key = ctx->key, address;
+	struct conn *c;
+
+	if (!key)
 		return 0;
-	out.target = c->target;
-	out.in_flight = conn_in_flight(word);
-	for (__u32 i = 0; i < MONITOR_RING; ++i) {
-		struct conn_request *r = &c->ring[(conn_oldest(word) + i) & (MONITOR_RING - 1)];
-
-		out.endpoint[i] = i < out.in_flight ? r->endpoint : ~0U;
-	}
-	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
+	/* through the map: what the iterator hands over may be read at fixed places only */
+	address = *key;
+	c = bpf_map_lookup_elem(&addressed_connections, &address);
+	if (c)
+		describe_record(ctx->meta->seq, c);
 	return 0;
 }
 
-/* Run by user space when the table of endpoints is nearly full: gives a slot back whose requests never got an answer.
+/*
+ * What user space runs. As raw tracepoints that are attached to none, since programs of the kind "syscall" may sleep
+ * and are then allowed no queues.
  */
-SEC("syscall")
-int evict(struct monitor_eviction *ctx)
-{
-	struct monitor_endpoint *e = endpoint_at(ctx->endpoint);
 
-	if (e && !(ctx->word & 0xffffffff) && e->completed == e->status[0] + e->not_found)
-		endpoint_evict(e, ctx->endpoint, ctx->word);
+/* When the table of endpoints is nearly full: gives slot `id` back, with `word` as it was seen, whose requests never
+ * got an answer. */
+SEC("raw_tp")
+int BPF_PROG(evict, __u64 id, __u64 word)
+{
+	struct monitor_endpoint *e = endpoint_at(id);
+
+	if (e && !(word & 0xffffffff) && e->completed == e->status[0] + e->not_found)
+		endpoint_evict(id, word);
 	return 0;
 }
 
-/* Run by user space: takes out of the counters what no record stands for any more, a loss of the recursion guard. */
-SEC("syscall")
-int correct(struct monitor_correction *ctx)
+/*
+ * The socket at `address` with `inode` is held by no process of the target any more: its connection is closed, and at
+ * the second call, `again`, when nobody can be at work on it any longer, its record deleted.
+ */
+SEC("raw_tp")
+int BPF_PROG(sweep, __u64 address, __u64 inode, __u64 again)
 {
-	struct monitor_target *t = target_at(ctx->target);
-	struct monitor_endpoint *e = endpoint_at(ctx->endpoint);
-	__u64 requests = ctx->requests;
+	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);
+
+	if (!c || c->inode != inode)
+		return 0;
+	if (!(c->word & CONN_CLOSED) && c->role == ROLE_SERVER)
+		conn_close(c, CLOSE_BY_SERVER);
+	else if (again)
+		bpf_map_delete_elem(&addressed_connections, &address);
+	return 0;
+}
+
+/* Takes out of the counters what no record stands for any more, a loss of the recursion guard: `requests` of an
+ * endpoint in slot `id`, and connections. */
+SEC("raw_tp")
+int BPF_PROG(correct, __u64 target, __u64 id, __u64 requests, __u64 gone_connections)
+{
+	struct monitor_target *t = target_at(target);
+	struct monitor_endpoint *e = endpoint_at(id);
+	__u64 left;
 
 	if (!t || !e)
 		return 0;
-	__sync_fetch_and_sub(&t->connections, ctx->connections);
+	__sync_fetch_and_sub(&t->connections, gone_connections);
 	if (!requests)
 		return 0;
 	__sync_fetch_and_add(&e->completed, requests);
 	__sync_fetch_and_add(&e->status[0], requests);
-	__sync_fetch_and_sub(&e->word, requests);
+	left = (__sync_fetch_and_sub(&e->word, requests) - requests) & 0xffffffff;
+	if (e->websockets > left)
+		e->websockets = left;
 	__sync_fetch_and_sub(&t->active, requests);
 	return 0;
 }

@@ -12,7 +12,8 @@
 #include "user_bytes.bpf.h"
 
 /* Set by user space before the load. */
-const volatile bool raw_paths = false; /* endpoints as sent, identifiers not folded */
+const volatile bool raw_paths = false;	/* endpoints as sent, identifiers not folded */
+const volatile bool by_address = false; /* profile "syscall": records of TCP connections lie in addressed_connections */
 
 /*
  * One bit for each process id (tgid, initial pid namespace): whether it is in `processes`. What every socket call of
@@ -104,6 +105,23 @@ struct {
 	__type(key, int);
 	__type(value, struct conn);
 } connections SEC(".maps");
+
+/*
+ * The same by the address of the kernel's struct sock: of Unix sockets, whose close only they themselves can be asked
+ * for, and under the profile "syscall" of all. An entry is made like those above and taken over by the next connection
+ * at its address (the inode tells them apart); user space deletes those whose socket no process of the target holds any
+ * more, at the second look that finds it so: by then nobody is at work on it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct conn);
+} addressed_connections SEC(".maps");
+
+/* What a new entry there is before it is filled in: larger than a program's stack. */
+static const struct conn blank_connection = {};
 
 /*
  * Requests in flight on a connection beyond the ring in its record (deep pipelines). Key: socket and sequence. An entry

@@ -100,8 +100,9 @@ PURE_INLINE __u64 low_bytes(__u64 word, __u32 count)
 }
 
 /*
- * `word` without what lies past its first `rest` bytes; 8 or more keep it, 0 or less leave nothing. Without a branch: in a
- * loop the verifier would follow both ways through it in each iteration, and Linux 6.1 does not see which are impossible.
+ * `word` without what lies past its first `rest` bytes; 8 or more keep it, 0 or less leave nothing. Without a branch:
+ * in a loop the verifier would follow both ways through it in each iteration, and Linux 6.1 does not see which are
+ * impossible.
  */
 PURE_INLINE __u64 cut_word(__u64 word, __s64 rest)
 {

@@ -6,7 +6,7 @@
 #ifndef MONITOR_STREAMS_BPF_H
 #define MONITOR_STREAMS_BPF_H
 
-#include "account.bpf.h"
+#include "adopted.bpf.h"
 
 /* Steps of one walk at most: a step takes a line, a body's skip, a vector, or a hundred bytes of a long line. A
  * megabyte of the shortest lines is below it; past it the stream is given up. */
@@ -75,6 +75,15 @@ static int requests_step(__u32 i, struct walk *walk)
 	return walk_over(x);
 }
 
+/* Whether what should be a response is none, by its first byte: "HTTP/" has to come, or line ends before it. Other
+ * protocols are known by that at once; a line end, which the parser waits for, may never come in them. */
+static __always_inline bool begins_no_response(const struct http1_stream *s, const struct http1_window *w)
+{
+	char first = WINDOW_BYTE(w, w->pos);
+
+	return s->mode == HTTP1_START && first != 'H' && first != '\r' && first != '\n';
+}
+
 static int responses_step(__u32 i, struct walk *walk)
 {
 	struct walk_scratch *x = walk->x;
@@ -83,8 +92,14 @@ static int responses_step(__u32 i, struct walk *walk)
 
 	if (walk_fill(x, &c->responses, &event))
 		return 1;
-	if (event == HTTP1_AGAIN)
-		event = http1_step(&c->responses, &x->window, &c->key, true);
+	if (event == HTTP1_AGAIN && x->window.scan < x->window.end) {
+		if (begins_no_response(&c->responses, &x->window)) {
+			c->responses.mode = HTTP1_BAD;
+			event = HTTP1_ERROR;
+		} else {
+			event = http1_step(&c->responses, &x->window, &c->key, true);
+		}
+	}
 	if (event == HTTP1_HEAD && response_head(c))
 		event = HTTP1_END;
 	if (event == HTTP1_END)
@@ -94,14 +109,29 @@ static int responses_step(__u32 i, struct walk *walk)
 	return walk_over(x);
 }
 
-/* Bytes that can't be looked at: within a body they need not be. Returns whether the stream can go on behind them. */
+/* Bytes that can't be looked at: within a body they need not be, and are none that the server wrote by itself. Returns
+ * whether the stream can go on behind them. */
 static __always_inline bool pass_unseen(struct http1_stream *s, __u64 count, enum http1_event *event)
 {
+	s->flags &= ~HTTP1_F_CAPTURING;
 	*event = HTTP1_AGAIN;
 	if (http1_skippable(s) < count)
 		return false;
 	*event = http1_skip(s, count);
 	return true;
+}
+
+/* Finds the bytes of this event. `sk` is the socket they passed on, NULL where the syscall's descriptor is known to be
+ * its. `result` and what is returned as of user_bytes_open. */
+static __always_inline int find_bytes(struct user_bytes *u, struct sock *sk, struct task_struct *task, __u64 length,
+				      struct message_cursor *cursor, __u32 result, bool sends)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	/* Once a call is over its result is in ax: then these are of no call at all. A ring's work runs there. */
+	if (sk && ((long)regs->ax != -ENOSYS || !fd_is_socket(task, regs->di, sk)))
+		return regs->orig_ax == SYSCALL_SPLICE ? UNDERCOUNT_GAP + 1 : UNDERCOUNT_REGISTERS + 1;
+	return user_bytes_open(u, regs, length, cursor, result, sends);
 }
 
 /* Whether the bytes of a receive are a clean start of a request: it lies in the first buffer and has at least
@@ -116,9 +146,12 @@ static __always_inline bool begins_request(struct user_bytes *u, __u32 length)
 	       !bpf_probe_read_user(start, sizeof(start), (void *)u->base) && is_request_start(start[0], start[1]);
 }
 
-/* `length` bytes were received, after `gap` that made no event. */
+/*
+ * `length` bytes were received, after `gap` that made no event. `sk`: as of find_bytes. `result`: what the call
+ * returned, 0 while it is not over. The buffer is not filled by receives that drop what they take.
+ */
 static __always_inline void received(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap,
-				     bool buffer_filled)
+				     bool buffer_filled, __u32 result)
 {
 	struct walk walk = {c, NULL};
 	enum http1_event event;
@@ -126,20 +159,20 @@ static __always_inline void received(struct conn *c, struct sock *sk, struct tas
 	int unknown;
 
 	/* A single byte may be urgent data, which the server's reads leave out: then it is none of the body's. */
-	if (gap && !(c->flags & CONN_LOST) && (gap == 1 || !pass_unseen(&c->requests, gap, &event)))
-		conn_lose(c, UNDERCOUNT_GAP);
+	if (gap) {
+		c->flags &= ~CONN_UNSEEN;
+		if (!(c->flags & CONN_LOST) && (gap == 1 || !pass_unseen(&c->requests, gap, &event)))
+			conn_lose(c, UNDERCOUNT_GAP);
+	}
 	walk.x = bpf_map_lookup_elem(&receive_scratch, &zero);
 	if (!walk.x)
 		return;
-	unknown = user_bytes_open(&walk.x->source, sk, task, length);
+	unknown = find_bytes(&walk.x->source, sk, task, length, &c->receiving, result, false);
 	if (!buffer_filled)
 		unknown = UNDERCOUNT_GAP + 1;
 	if (c->flags & CONN_LOST) {
 		if (unknown || !begins_request(&walk.x->source, length)) {
-			/* its stream is in the middle of something that began before the attach */
-			if (c->flags & CONN_ADOPTED)
-				undercount(c->target, UNDERCOUNT_GAP);
-			c->flags &= ~CONN_ADOPTED;
+			adopted_received(c, unknown);
 			return;
 		}
 		conn_resync(c);
@@ -156,14 +189,67 @@ static __always_inline void received(struct conn *c, struct sock *sk, struct tas
 	http1_close_window(&c->requests, &walk.x->window);
 }
 
-/* `length` bytes were sent, after `gap` that made no event. */
-static __always_inline void sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap)
+/* An event that nothing is looked up for, of `result` bytes or a failure: of recvmmsg and sendmmsg the next message
+ * passes with it, or the call is over. */
+PURE_FUNCTION int pass_message(struct conn *c, __s32 result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	bool sends = regs->orig_ax == SYSCALL_SENDMMSG;
+	struct walk_scratch *x;
+	__u32 zero = 0;
+
+	if (!c || (!sends && regs->orig_ax != SYSCALL_RECVMMSG))
+		return 0;
+	x = sends ? bpf_map_lookup_elem(&send_scratch, &zero) : bpf_map_lookup_elem(&receive_scratch, &zero);
+	if (!x)
+		return 0;
+	if (sends && result < 0)
+		c->sending.index = 0;
+	else if (sends)
+		user_bytes_next_message(&x->source, &c->sending, regs->si, regs->dx, result);
+	else if (result < 0)
+		c->receiving.index = 0;
+	else
+		user_bytes_next_message(&x->source, &c->receiving, regs->si, regs->dx, WHOLE_MESSAGE);
+	return 0;
+}
+
+/* Whether it must be asked: not where neither call was ever used on the connection. */
+static __always_inline bool has_messages(const struct conn *c)
+{
+	return c->sending.vector | c->receiving.vector;
+}
+
+/* The same of bytes that the server sends on a lost connection: whether they are to be looked at. */
+static __always_inline bool lost_sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length,
+				      __u32 result)
+{
+	struct walk_scratch *x;
+	__u32 zero = 0;
+
+	if (!(c->flags & CONN_ADOPTED))
+		return false;
+	x = bpf_map_lookup_elem(&send_scratch, &zero);
+	return x && !find_bytes(&x->source, sk, task, length, &c->sending, result, true) && adopted_sent(c, &x->source);
+}
+
+/* `length` bytes were sent, after `gap` that made no event. `sk` and `result` as above. */
+static __always_inline void sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap,
+				 __u32 result)
 {
 	struct walk walk = {c, NULL};
 	enum http1_event event;
 	__u32 zero = 0;
 	int unknown;
 
+	if (c->flags & (CONN_IGNORED | CONN_TUNNEL | CONN_LOST)) {
+		if (c->flags & (CONN_IGNORED | CONN_TUNNEL) || !lost_sent(c, sk, task, length, result)) {
+			if (!result && has_messages(c))
+				pass_message(c, length);
+			return;
+		}
+	}
 	if (gap) {
 		if (!pass_unseen(&c->responses, gap, &event)) {
 			conn_lose(c, UNDERCOUNT_GAP);
@@ -176,14 +262,19 @@ static __always_inline void sent(struct conn *c, struct sock *sk, struct task_st
 	if (http1_skippable(&c->responses) >= length) {
 		if (http1_skip(&c->responses, length) == HTTP1_END)
 			response_end(c);
+		if (!result && has_messages(c))
+			pass_message(c, length);
 		return;
 	}
 	walk.x = bpf_map_lookup_elem(&send_scratch, &zero);
 	if (!walk.x)
 		return;
-	unknown = user_bytes_open(&walk.x->source, sk, task, length);
+	unknown = find_bytes(&walk.x->source, sk, task, length, &c->sending, result, true);
 	if (unknown) {
-		conn_lose(c, unknown - 1);
+		if (!pass_unseen(&c->responses, length, &event))
+			conn_lose(c, unknown - 1);
+		else if (event == HTTP1_END)
+			response_end_call(c);
 		return;
 	}
 	http1_open_window(&c->responses, &walk.x->window);
@@ -191,6 +282,23 @@ static __always_inline void sent(struct conn *c, struct sock *sk, struct task_st
 	if (walk.x->source.left)
 		conn_lose(c, UNDERCOUNT_MEMORY);
 	http1_close_window(&c->responses, &walk.x->window);
+}
+
+/* The client's bytes moved on by `moved` of which `length` made this event: how many made none. Having read the
+ * client's FIN counts one (net/ipv4/tcp.c, tcp_recvmsg_locked). */
+static __always_inline __u32 receive_gap(__u32 moved, __u32 length, __u8 shutdown)
+{
+	__u32 gap = moved - length;
+
+	return gap == 1 && (shutdown & 1) ? 0 : gap;
+}
+
+/* Notes that the server took bytes of the client's that nobody has seen: should it answer them, that is why nothing is
+ * known of the request. */
+static __always_inline void note_unseen(struct conn *c, __u32 copied_seq, __u8 shutdown)
+{
+	if (receive_gap(copied_seq, c->copied_seq, shutdown))
+		c->flags |= CONN_UNSEEN;
 }
 
 #endif

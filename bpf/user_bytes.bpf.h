@@ -3,11 +3,14 @@
  * Where the bytes of a receive or send lie in the process's memory: found from the registers that the syscall was
  * entered with, and walked vector by vector. The registers are believed only if the descriptor in them is the very
  * socket of the event: io_uring and kernel threads run with registers of something else.
+ *
+ * recvmmsg and sendmmsg pass several messages. Under the profile "socket" each makes an event of its own, with the
+ * registers of the whole call; under "syscall" they are seen together, when the call is over.
  */
 #ifndef MONITOR_USER_BYTES_BPF_H
 #define MONITOR_USER_BYTES_BPF_H
 
-#include "http1.h"
+#include "conn.bpf.h"
 #include <bpf/bpf_tracing.h>
 
 /* A buffer, or a vector of them, in user memory. */
@@ -17,6 +20,9 @@ struct user_bytes {
 	__u64 vector;	   /* next struct user_iovec */
 	__u64 vector_left; /* how many of them */
 	__u64 left;	   /* bytes of the event not yet taken */
+	__u64 message;	   /* next struct user_messages of a call seen whole */
+	__u64 messages_left;
+	__u64 message_left; /* bytes of the message under way that no buffer was found for yet; without messages ~0 */
 };
 
 /* arch/x86/entry/syscalls/syscall_64.tbl */
@@ -25,10 +31,14 @@ enum {
 	SYSCALL_WRITE = 1,
 	SYSCALL_READV = 19,
 	SYSCALL_WRITEV = 20,
+	SYSCALL_SENDFILE = 40,
 	SYSCALL_SENDTO = 44,
 	SYSCALL_RECVFROM = 45,
 	SYSCALL_SENDMSG = 46,
 	SYSCALL_RECVMSG = 47,
+	SYSCALL_SPLICE = 275,
+	SYSCALL_RECVMMSG = 299,
+	SYSCALL_SENDMMSG = 307,
 	SYSCALL_PREADV2 = 327,
 	SYSCALL_PWRITEV2 = 328,
 };
@@ -49,46 +59,143 @@ static __always_inline bool fd_is_socket(struct task_struct *task, __u64 fd, str
 	return file && file == (__u64)socket->file;
 }
 
-/*
- * Finds the buffers of the syscall that `task`, the current one, is in. 0, or the enum monitor_undercount + 1 of why
- * they can't be known. `length` bytes passed.
- */
-static __always_inline int user_bytes_open(struct user_bytes *u, struct sock *sk, struct task_struct *task,
-					   __u64 length)
+/* The buffers of one message. 0, or -1 when they can't be read. */
+static __always_inline int user_bytes_message(struct user_bytes *u, __u64 address)
 {
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	struct user_message message;
+
+	if (bpf_probe_read_user(&message, sizeof(message), (void *)address))
+		return -1;
+	u->vector = message.msg_iov;
+	u->vector_left = message.msg_iovlen;
+	return 0;
+}
+
+static int user_bytes_size_step(__u32 i, struct user_bytes **loop)
+{
+	struct user_bytes *u = *loop;
+	struct user_iovec vector;
+
+	if (bpf_probe_read_user(&vector, sizeof(vector), (void *)(u->vector + i * sizeof(vector))))
+		return 1;
+	u->message_left += vector.iov_len;
+	return 0;
+}
+
+/*
+ * The message of a recvmmsg or sendmmsg, `count` of them at `first`, that an event of `passed` bytes is of: the one
+ * behind the event before. The next call begins behind the last message, behind a failure (pass_message) and behind a
+ * message that was sent in part; `passed` is WHOLE_MESSAGE for receives, whose buffers need not be full.
+ */
+#define WHOLE_MESSAGE (~0U)
+
+PURE_FUNCTION int user_bytes_next_message(struct user_bytes *u, struct message_cursor *m, __u64 first, __u32 count,
+					  __u32 passed)
+{
+	bool partial;
+	__u32 index;
+
+	if (!u || !m)
+		return -1;
+	index = m->vector == (__u32)first ? m->index : 0;
+	m->vector = (__u32)first;
+	m->index = 0;
+	if (user_bytes_message(u, first + (__u64)index * sizeof(struct user_messages)))
+		return -1;
+	u->message_left = 0;
+	bpf_loop(u->vector_left & 2047, user_bytes_size_step, &u, 0);
+	partial = u->message_left > passed;
+	u->message_left = ~0ULL;
+	if (index + 1 < count && !partial)
+		m->index = index + 1;
+	return 0;
+}
+
+static int user_bytes_sum_step(__u32 i, struct user_bytes **loop)
+{
+	struct user_bytes *u = *loop;
+	__u32 length;
+
+	if (bpf_probe_read_user(&length, sizeof(length),
+				(void *)(u->message + i * sizeof(struct user_messages) +
+					 __builtin_offsetof(struct user_messages, length)))) {
+		u->messages_left = 0;
+		return 1;
+	}
+	u->left += length;
+	return 0;
+}
+
+/* All `count` messages at `first` of a call that is over. Their bytes are u->left then; 0 when they can't be read. */
+PURE_FUNCTION int user_bytes_all_messages(struct user_bytes *u, __u64 first, __u32 count)
+{
+	if (!u)
+		return -1;
+	u->message = first;
+	u->messages_left = count;
+	u->message_left = 0;
+	u->left = 0;
+	bpf_loop(count & 1023, user_bytes_sum_step, &u, 0);
+	if (!u->messages_left)
+		u->left = 0;
+	return 0;
+}
+
+/*
+ * Finds the buffers of the syscall with these registers, that receives or `sends`. 0, or the enum monitor_undercount +
+ * 1 of why they can't be known. `length` bytes passed, `result` is what the call returned, 0 while it is not over.
+ */
+static __always_inline int user_bytes_open(struct user_bytes *u, const struct pt_regs *regs, __u64 length,
+					   struct message_cursor *cursor, __u32 result, bool sends)
+{
+	__u64 call = regs->orig_ax;
 
 	u->base_left = 0;
 	u->vector_left = 0;
+	u->messages_left = 0;
+	u->message_left = ~0ULL;
 	u->left = length;
-	if (!fd_is_socket(task, regs->di, sk))
-		return UNDERCOUNT_REGISTERS + 1;
-	switch (regs->orig_ax) {
-	case SYSCALL_READ:
-	case SYSCALL_WRITE:
-	case SYSCALL_SENDTO:
-	case SYSCALL_RECVFROM:
+	if (sends ? call == SYSCALL_WRITE || call == SYSCALL_SENDTO
+		  : call == SYSCALL_READ || call == SYSCALL_RECVFROM) {
 		u->base = regs->si;
 		u->base_left = length;
 		return 0;
-	case SYSCALL_READV:
-	case SYSCALL_WRITEV:
-	case SYSCALL_PREADV2:
-	case SYSCALL_PWRITEV2:
+	}
+	if (sends ? call == SYSCALL_WRITEV || call == SYSCALL_PWRITEV2
+		  : call == SYSCALL_READV || call == SYSCALL_PREADV2) {
 		u->vector = regs->si;
 		u->vector_left = regs->dx;
 		return 0;
-	case SYSCALL_SENDMSG:
-	case SYSCALL_RECVMSG:
-		if (bpf_probe_read_user(&message, sizeof(message), (void *)regs->si))
-			return UNDERCOUNT_MEMORY + 1;
-		u->vector = message.msg_iov;
-		u->vector_left = message.msg_iovlen;
-		return 0;
-	default:
-		return UNDERCOUNT_REGISTERS + 1;
 	}
+	if (call == (sends ? SYSCALL_SENDMSG : SYSCALL_RECVMSG))
+		return user_bytes_message(u, regs->si) ? UNDERCOUNT_MEMORY + 1 : 0;
+	if (call == (sends ? SYSCALL_SENDMMSG : SYSCALL_RECVMMSG)) {
+		if (result)
+			user_bytes_all_messages(u, regs->si, result);
+		else if (!sends && regs->r8 && regs->dx > 1)
+			return UNDERCOUNT_REGISTERS + 1; /* a time limit ends it behind any message */
+		else if (user_bytes_next_message(u, cursor, regs->si, regs->dx, sends ? length : WHOLE_MESSAGE))
+			return UNDERCOUNT_MEMORY + 1;
+		return 0;
+	}
+	if (call == SYSCALL_SPLICE || (sends && call == SYSCALL_SENDFILE))
+		return UNDERCOUNT_GAP + 1;
+	return UNDERCOUNT_REGISTERS + 1;
+}
+
+/* Moves on to the next of the messages seen whole. 0, or -1 when there is none or it can't be read. */
+PURE_FUNCTION int user_bytes_pass_message(struct user_bytes *u)
+{
+	struct user_messages next;
+
+	if (!u || !u->messages_left || bpf_probe_read_user(&next, sizeof(next), (void *)u->message))
+		return -1;
+	u->message += sizeof(next);
+	u->messages_left -= 1;
+	u->message_left = next.length;
+	u->vector = next.header.msg_iov;
+	u->vector_left = next.header.msg_iovlen;
+	return 0;
 }
 
 /* Makes base_left non-zero when there are bytes left, or takes one empty vector off. 0, or -1 when the memory can't be
@@ -97,12 +204,15 @@ static __always_inline int user_bytes_next(struct user_bytes *u)
 {
 	struct user_iovec vector;
 
-	if (!u->vector_left || bpf_probe_read_user(&vector, sizeof(vector), (void *)u->vector))
+	if (!u->vector_left || !u->message_left)
+		return user_bytes_pass_message(u);
+	if (bpf_probe_read_user(&vector, sizeof(vector), (void *)u->vector))
 		return -1;
 	u->vector += sizeof(vector);
 	u->vector_left -= 1;
 	u->base = vector.iov_base;
-	u->base_left = vector.iov_len;
+	u->base_left = vector.iov_len < u->message_left ? vector.iov_len : u->message_left;
+	u->message_left -= u->base_left;
 	return 0;
 }
 

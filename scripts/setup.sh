@@ -13,9 +13,12 @@ packages=(
   libcli11-dev nlohmann-json3-dev libfmt-dev libutf8proc-dev
   # checking
   doctest-dev clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck
+  libhttp-parser-dev  # a second opinion on where messages end: tests/fuzz/boundaries_fuzz.cpp
   # Debian's uvicorn, one of the two that are tested, and the tests' tools
   python3-venv python3-uvicorn python3-httptools python3-uvloop python3-fastapi python3-websockets python3-jsonschema
   wrk ethtool iproute2
+  # more servers that are tested, behind which uvicorn runs or beside it
+  python3-gunicorn nginx nodejs openssl
   # other kernels (scripts/kernels.sh)
   qemu-system-x86 busybox-static
 )
@@ -30,6 +33,33 @@ missing_packages() {
 apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@"
+}
+
+# nginx's package would start it on port 80, now and at each boot; the tests run one of their own. policy-rc.d is how
+# Debian asks whether a service may be started (/usr/share/doc/init-system-helpers/README.policy-rc.d.gz). Only for an
+# nginx that was not there before: somebody else's goes on as it was.
+install_without_nginx_service() {
+  local policy=/usr/sbin/policy-rc.d
+  local status=0
+  if [ -e "$policy" ]; then
+    policy=
+  else
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+    # shellcheck disable=SC2064  # the path of now
+    trap "as_root rm -f $policy" EXIT
+  fi
+  install_packages "$@" || status=$?
+  if [ -n "$policy" ]; then
+    as_root rm -f "$policy"
+    trap - EXIT
+  fi
+  as_root update-rc.d nginx disable >/dev/null 2>&1 || true
+  # Where a policy of the machine's own was there, it may have allowed the start.
+  if [ -d /run/systemd/system ]; then
+    as_root systemctl stop nginx.service || true
+  fi
+  return "$status"
 }
 
 install_packages() {
@@ -60,9 +90,11 @@ make_venv() {
 }
 
 mapfile -t missing < <(missing_packages)
-if [ "${#missing[@]}" -gt 0 ]; then
-  install_packages "${missing[@]}"
-fi
+case " ${missing[*]} " in
+  '  ') ;;
+  *' nginx '*) install_without_nginx_service "${missing[@]}" ;;
+  *) install_packages "${missing[@]}" ;;
+esac
 
 mkdir -p build
 exec {lock}>build/.setup.lock

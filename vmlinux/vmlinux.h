@@ -34,6 +34,10 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 };
 
+/* include/uapi/linux/stat.h */
+#define S_IFMT	 0170000
+#define S_IFSOCK 0140000
+
 enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
@@ -63,11 +67,16 @@ enum {
 };
 
 /* include/linux/socket.h */
-#define AF_UNIX	  1
-#define AF_INET	  2
-#define AF_INET6  10
-#define MSG_PEEK  2
-#define MSG_TRUNC 0x20
+#define AF_UNIX	 1
+#define AF_INET	 2
+#define AF_INET6 10
+/* include/uapi/asm-generic/errno.h */
+#define ENOSYS 38
+
+#define MSG_OOB	     1
+#define MSG_PEEK     2
+#define MSG_TRUNC    0x20
+#define MSG_ERRQUEUE 0x2000
 
 /* include/linux/net.h, include/uapi/linux/in.h */
 #define SOCK_STREAM 1
@@ -98,8 +107,14 @@ struct sock_common {
 
 struct socket;
 
+/* include/linux/skbuff.h */
+struct sk_buff_head {
+	__u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
 	__u32 sk_ack_backlog;
 	__u8 sk_shutdown;
 	__u16 sk_type;
@@ -108,7 +123,16 @@ struct sock {
 	int sk_err;
 };
 
-struct file;
+/* include/linux/fs.h */
+struct inode {
+	__u16 i_mode;
+	unsigned long i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+	void *private_data;
+};
 
 /* include/linux/net.h */
 struct socket {
@@ -116,11 +140,39 @@ struct socket {
 	struct sock *sk;
 };
 
+/* include/net/inet_connection_sock.h */
+struct inet_connection_sock {
+	struct {
+		__u32 lrcvtime; /* jiffies: when data arrived last */
+	} icsk_ack;
+};
+
 /* include/linux/tcp.h */
 struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 write_seq;
+	__u32 lsndtime; /* jiffies: when data was sent last */
+	__u64 bytes_received;
+	__u64 bytes_sent;
+};
+
+/* include/uapi/linux/un.h */
+#define UNIX_PATH_MAX 108
+
+struct sockaddr_un {
+	char sun_path[UNIX_PATH_MAX];
+};
+
+/* include/net/af_unix.h */
+struct unix_address {
+	int len; /* of the name with its family */
+	struct sockaddr_un name[];
+};
+
+struct unix_sock {
+	struct unix_address *addr; /* NULL without a name; an accepted socket has its listener's */
+	struct sock *peer;
 };
 
 /* include/linux/fdtable.h */
@@ -153,6 +205,7 @@ struct pt_regs {
 	unsigned long dx;
 	unsigned long r10;
 	unsigned long r8;
+	unsigned long ax;
 	unsigned long orig_ax;
 };
 
@@ -180,6 +233,13 @@ struct bpf_iter__bpf_sk_storage_map {
 	void *value;
 };
 
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
+	void *value;
+};
+
 /* include/linux/types.h: where a kernel pointer is to be followed whose type BTF loses, as a pointer at offset 0 */
 struct list_head {
 	struct list_head *next;
@@ -187,8 +247,9 @@ struct list_head {
 
 #pragma clang attribute pop
 
-/* kernel/bpf/helpers.c, since 6.2: the object as one of that type, read only, no call in the loaded program */
-void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __attribute__((section(".ksyms")));
+/* kernel/bpf/helpers.c, since 6.2: the object as one of that type, read only, no call in the loaded program. Weak: the
+ * programs of the profile for older kernels do without. */
+void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __attribute__((section(".ksyms"), weak));
 
 /* include/uapi/linux/uio.h: in the program's memory, laid out by the ABI and not relocated */
 struct user_iovec {
@@ -203,6 +264,17 @@ struct user_message {
 	__u32 padding;
 	__u64 msg_iov;
 	__u64 msg_iovlen;
+	__u64 msg_control;
+	__u64 msg_controllen;
+	__u32 msg_flags;
+	__u32 padding_too;
+};
+
+/* include/linux/socket.h, struct mmsghdr of a 64-bit process */
+struct user_messages {
+	struct user_message header;
+	__u32 length; /* bytes received or sent, written by the kernel when the message is done */
+	__u32 padding;
 };
 
 #endif

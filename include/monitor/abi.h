@@ -21,7 +21,7 @@ typedef __u64 __abi_u64;
 #endif
 
 /* Raised whenever a layout or a meaning below changes: a pinned engine of another version is refused. */
-#define MONITOR_ABI_VERSION 1
+#define MONITOR_ABI_VERSION 2
 
 /* How many servers one engine can follow, and how many processes they may have together. */
 #define MONITOR_MAX_TARGETS   16
@@ -41,7 +41,7 @@ enum monitor_undercount {
 	UNDERCOUNT_PROTOCOL,	/* a response that is no HTTP/1.x, or one to bytes that we took for no request */
 	UNDERCOUNT_TLS,		/* the connection speaks TLS */
 	UNDERCOUNT_HTTP2,	/* the connection speaks HTTP/2 */
-	UNDERCOUNT_CONNECTIONS, /* no memory for a record of the connection */
+	UNDERCOUNT_CONNECTIONS, /* no room for a record of the connection */
 	UNDERCOUNT_PIPELINE, /* no room to remember the endpoint of a deeply pipelined request: counted under (other) */
 	UNDERCOUNT_MISSED_EVENT, /* a program interrupted by itself on its CPU: the kernel dropped the inner event */
 	UNDERCOUNT_PROCESSES,	 /* a forked worker did not fit the table of processes */
@@ -126,25 +126,34 @@ struct monitor_endpoint {
 	__abi_u64 completed; /* requests that ended, however they ended */
 	__abi_u64 failed;
 	__abi_u64 aborted;
-	__abi_u64 status[6]; /* ended with a final status of class n (1..5); 0: without one, or outside 100..599 */
-	__abi_u64 not_found; /* ended with 404 */
+	__abi_u64 status[6];  /* ended with a final status of class n (1..5); 0: without one, or outside 100..599 */
+	__abi_u64 not_found;  /* ended with 404 */
+	__abi_u64 websockets; /* in flight and upgraded by a 101 */
 	struct monitor_endpoint_key key; /* of the endpoint that has the slot now */
 };
+
+/* include/uapi/linux/un.h, UNIX_PATH_MAX, made a multiple of eight */
+#define MONITOR_UNIX_NAME_SIZE 112
 
 /* One socket of the server's processes, emitted by the socket iterator for every descriptor of the process asked
  * for; the same socket appears once for each descriptor and process that holds it. */
 struct monitor_socket {
-	__abi_u64 address;   /* of the kernel's struct sock: identity while the descriptor is open */
+	__abi_u64 address;   /* of the kernel's struct sock: with the inode its identity */
+	__abi_u64 inode;     /* of its file */
 	__abi_u64 in_flight; /* requests in flight on it, 0 without a record */
-	__abi_u32 unread;    /* bytes in the receive queue; on a listener: 0 */
+	__abi_u32 unread;    /* bytes in the receive queue, of a Unix socket buffers; on a listener: 0 */
 	__abi_u32 backlog;   /* connections that wait in a listener's accept queue */
 	__abi_u32 pid;
 	__abi_u16 family;     /* AF_INET, AF_INET6 or AF_UNIX */
 	__abi_u8 state;	      /* TCP_*, include/net/tcp_states.h; Unix sockets use the same numbers */
 	__abi_u8 role;	      /* enum monitor_role */
 	__abi_u16 local_port; /* host byte order; 0 for Unix sockets */
-	__abi_u16 padding[3];
-	__abi_u8 local_address[16]; /* IPv4 in the first four bytes */
+	__abi_u8 unseen;      /* without a record: bytes were read from it all the same */
+	__abi_u8 named;	      /* without a record: a Unix socket that has a name, as one has that was accepted */
+	__abi_u8 name_length; /* of a listening Unix socket: bytes of `name` */
+	__abi_u8 padding[3];
+	__abi_u8 local_address[16];	   /* IPv4 in the first four bytes */
+	char name[MONITOR_UNIX_NAME_SIZE]; /* of a listening Unix socket: its path; an abstract one begins with NUL */
 };
 
 enum monitor_role {
@@ -157,24 +166,13 @@ enum monitor_role {
  * the counters after a lost event. */
 #define MONITOR_RING 8
 struct monitor_live {
+	__abi_u64 address; /* of its socket, with the inode */
+	__abi_u64 inode;
 	__abi_u32 target;
+	__abi_u32 role;			  /* enum monitor_role */
+	__abi_u32 closed;		  /* its close was seen: nothing is in flight */
 	__abi_u32 in_flight;		  /* may be more than the endpoints told */
 	__abi_u32 endpoint[MONITOR_RING]; /* ids of the oldest in flight, the rest UINT32_MAX */
-};
-
-/* Input of the evicting program: an endpoint's slot, and its word as user space saw it. */
-struct monitor_eviction {
-	__abi_u64 word;
-	__abi_u32 endpoint;
-	__abi_u32 padding;
-};
-
-/* Input of the correcting program: what is counted as in flight or open though no record of it lives any more. */
-struct monitor_correction {
-	__abi_u32 target;
-	__abi_u32 endpoint; /* slot; unused when `requests` is 0 */
-	__abi_u32 requests; /* they end without a status */
-	__abi_u32 connections;
 };
 
 #endif

@@ -81,8 +81,15 @@ class Request:
             if message["type"] == "http.disconnect" or not message.get("more_body", False):
                 return body
 
+    def arrive(self) -> None:
+        """Tells the test that this very request is here: a byte more in the file that it named."""
+        if "arrived" in self.query:
+            with (DIRECTORY / self.query["arrived"]).open("ab") as file:
+                file.write(b".")
+
     async def gate(self) -> None:
         tally.add(self.key, "waiting")
+        self.arrive()
         try:
             await gates.wait(self.query["gate"])
         finally:
@@ -95,6 +102,16 @@ async def ok(request: Request) -> None:
 
 async def echo(request: Request) -> None:
     await request.answer(200, await request.read_body())
+
+
+async def sink(request: Request) -> None:
+    """Says how long the body was."""
+    length, more = 0, True
+    while more:
+        message = await request.receive()
+        length += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await request.answer(200, b"%d" % length)
 
 
 async def early(request: Request) -> None:
@@ -127,6 +144,11 @@ async def hold(request: Request) -> None:
     await request.answer(200, b"held")
 
 
+async def hold_and_fail(request: Request) -> None:
+    await request.gate()
+    raise RuntimeError("raised on purpose")
+
+
 async def stream(request: Request) -> None:
     """Chunks, each only when told."""
     await request.start(200, [(b"content-type", b"text/event-stream")])
@@ -147,32 +169,64 @@ async def big(request: Request) -> None:
     await request.answer(200, b"x" * BIG)
 
 
+async def download(request: Request) -> None:
+    """With Content-Length, a megabyte at a time; stops at a gate behind the first if told."""
+    count = int(request.query["mb"])
+    await request.start(200, [(b"content-length", b"%d" % (count << 20))])
+    for index in range(count):
+        await request.body(b"x" * (1 << 20), more=index < count - 1)
+        if not index and "gate" in request.query:
+            await request.gate()
+
+
 async def block(request: Request) -> None:
     """Blocks the event loop until the file is there."""
     tally.add(request.key, "waiting")
+    request.arrive()
     while not (DIRECTORY / request.query["until"]).exists():
         time.sleep(0.001)
     tally.add(request.key, "waiting", -1)
     await request.answer(200, b"unblocked")
 
 
+async def hang(request: Request) -> None:
+    """Keeps the interpreter to itself for ever, so that the process can't answer its supervisor either."""
+    import ctypes
+
+    tally.add(request.key, "waiting")
+    ctypes.PyDLL(None).pause()
+
+
 async def fetch(request: Request) -> None:
-    """Is a client itself, in two ways: on the event loop, and with blocking calls in another thread."""
-    port = int(request.query["port"])
-    asked = b"GET /from-the-app HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(asked)
-    answer = await reader.read()
-    writer.close()
-    answer += await asyncio.to_thread(fetch_blocking, port, asked)
+    """Is a client itself, of the server at a port or at a path: on the event loop, where connections are kept for the
+    next time, and with blocking calls in another thread, on a connection of their own."""
+    address = request.query["to"]
+    if address not in pooled:
+        is_port = address.isdecimal()
+        pooled[address] = await (
+            asyncio.open_connection("127.0.0.1", int(address)) if is_port else asyncio.open_unix_connection(address)
+        )
+    reader, writer = pooled.pop(address)
+    writer.write(ASKED % b"keep-alive")
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    answer = await reader.readexactly(length)
+    pooled[address] = reader, writer
+    answer += await asyncio.to_thread(fetch_blocking, address)
     await request.answer(200, answer)
 
 
-def fetch_blocking(port: int, asked: bytes) -> bytes:
+pooled: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+ASKED = b"GET /from-the-app HTTP/1.1\r\nHost: x\r\nConnection: %s\r\n\r\n"
+
+
+def fetch_blocking(address: str) -> bytes:
     import socket
 
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(asked)
+    is_port = address.isdecimal()
+    with socket.socket(socket.AF_INET if is_port else socket.AF_UNIX) as connection:
+        connection.connect(("127.0.0.1", int(address)) if is_port else address)
+        connection.sendall(ASKED % b"close")
         answer = b""
         while piece := connection.recv(4096):
             answer += piece
@@ -181,7 +235,8 @@ def fetch_blocking(port: int, asked: bytes) -> bytes:
 
 HANDLERS: dict[str, Callable[[Request], Awaitable[None]]] = {
     "ok": ok, "users": ok, "raw": ok, "echo": echo, "early": early, "status": status, "fail": fail, "cut": cut,
-    "hold": hold, "stream": stream, "chunked": chunked, "big": big, "block": block, "fetch": fetch,
+    "hold": hold, "stream": stream, "chunked": chunked, "big": big, "block": block, "hang": hang,
+    "fetch": fetch, "sink": sink, "download": download, "hold-and-fail": hold_and_fail,
 }  # fmt: skip
 
 
@@ -205,12 +260,21 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Echoes text until the client closes."""
-    tally.add(f"GET {scope['path']}", "started")
+    """Echoes until the client closes, or asks to be closed: by the text "close"; /ws/reject is turned down."""
+    key = f"GET {scope['path']}"
+    tally.add(key, "started")
     await receive()
+    if scope["path"] == "/ws/reject":
+        tally.add(key, "4xx")
+        await send({"type": "websocket.close"})
+        return
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": message.get("text") or ""})
+        if message.get("text") == "close":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        content = {name: message[name] for name in ("text", "bytes") if message.get(name) is not None}
+        await send({"type": "websocket.send", **content})
 
 
 async def serve_lifespan(receive: Receive, send: Send) -> None:

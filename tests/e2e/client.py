@@ -5,6 +5,8 @@ import re
 import socket
 import struct
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 from waiting import PATIENCE
 
@@ -35,16 +37,36 @@ def chunked(*pieces: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
 
 
-class Client:
-    """One TCP connection."""
+# Where a server listens: a TCP port, or the path of a Unix socket.
+Address = int | Path
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.socket = socket.create_connection((host, port), PATIENCE)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+def connect(address: Address, host: str = "127.0.0.1") -> socket.socket:
+    if isinstance(address, int):
+        connection = socket.create_connection((host, address), PATIENCE)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PATIENCE)
+    try:
+        connection.connect(str(address))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, address: Address, host: str = "127.0.0.1") -> None:
+        self.socket = connect(address, host)
+        name = self.socket.getsockname()
+        self.port: int = name[1] if isinstance(name, tuple) else 0  # its own
         self._unread = b""
         self._ended = False
 
-    def send(self, data: bytes) -> "Client":
+    def send(self, data: bytes) -> Self:
         self.socket.sendall(data)
         return self
 
@@ -73,6 +95,18 @@ class Client:
             raise EOFError(f"the connection ended behind {self._unread[:200]!r}")
         taken, self._unread = self._unread[:count], self._unread[count:]
         return taken
+
+    def skip(self, count: int) -> "Client":
+        """Reads so many bytes and drops them."""
+        dropped = min(count, len(self._unread))
+        self._unread = self._unread[dropped:]
+        buffer = memoryview(bytearray(1 << 20))
+        while dropped < count:
+            received = self.socket.recv_into(buffer[: count - dropped])
+            if not received:
+                raise EOFError(f"the connection ended {count - dropped} bytes early")
+            dropped += received
+        return self
 
     def _take_until(self, end: bytes) -> bytes:
         while (at := self._unread.find(end)) < 0 and self._receive():
@@ -113,6 +147,8 @@ class Client:
             body = OWN_400 if OWN_400 in self.rest() else b""  # uvicorn's own has a body here too
         elif method == "HEAD" or status in (101, 204, 304):
             body = b""
+        elif method == "CONNECT" and 200 <= status < 300:
+            body = self.rest()  # a tunnel
         elif headers.get(b"transfer-encoding", b"").lower() == b"chunked":
             body = self._take_chunks()
         elif b"content-length" in headers:
@@ -153,7 +189,7 @@ class Client:
     def close(self) -> None:
         self.socket.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,16 +6,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 # Their assertions say as much as a test's own.
-pytest.register_assert_rewrite("figures", "client", "load", "monitor", "server")
+pytest.register_assert_rewrite("figures", "client", "load", "monitor", "changes", "server")
 
+from changes import Watched
 from figures import Observation
 from load import raise_descriptor_limit
 from monitor import BINARY, Monitor
-from server import FASTEST, FLAVOURS, USUAL, ZTTP, Flavour, Server
+from server import FASTEST, FLAVOURS, USUAL, ZTTP, AppServer, Flavour, Server
+from syscall_driver import SyscallServer
 
 # ctest's word for "skipped, and the reason was said" (SKIP_RETURN_CODE).
 SKIPPED = 77
@@ -37,13 +40,20 @@ def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         yield server
 
 
-def _over(flavours: list[Flavour]) -> pytest.MarkDecorator:
+def over(flavours: list[Flavour]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("shared_server", flavours, indirect=True, ids=str)
 
 
-every_flavour = _over([*FLAVOURS, ZTTP])
-fastest_flavours = _over(FASTEST)
-usual_flavour = _over([USUAL])
+every_flavour = over([*FLAVOURS, ZTTP])
+fastest_flavours = over(FASTEST)
+usual_flavour = over([USUAL])
+
+
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """For Unix sockets: their path has room for 107 bytes (man 7 unix), and tmp_path is named after the test."""
+    with TemporaryDirectory(prefix="monitor-e2e-") as made:
+        yield Path(made)
 
 
 @pytest.fixture
@@ -73,8 +83,38 @@ def attach() -> Iterator[Callable[..., Monitor]]:
 def observe(attach: Callable[..., Monitor]) -> Callable[..., Observation]:
     """Attaches a monitor to a server at rest."""
 
-    def start(server: Server, *options: str, **settings: float) -> Observation:
+    def start(server: AppServer, *options: str, **settings: float) -> Observation:
         before = server.tally()
         return Observation(server, attach(server.pid, *options, **settings), before)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def _watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Watched]]:
+    with ExitStack() as stack:
+        current: Watched | None = None
+
+        def watch() -> Watched:
+            nonlocal current
+            if current is None or current.server.broken:
+                stack.close()
+                server = stack.enter_context(SyscallServer(tmp_path_factory.mktemp("server")))
+                current = Watched(server, stack.enter_context(Monitor(server.pid, interval=0.01)))
+            return current
+
+        yield watch
+
+
+@pytest.fixture
+def watched(_watch: Callable[[], Watched]) -> Iterator[Watched]:
+    """The module's server of system calls under its monitor, with nothing open before the test nor behind it."""
+    watched = _watch()
+    watched.change()
+    yield watched
+    if not watched.server.broken:
+        watched.server.broken = True  # unless all is well
+        watched.monitor.wait_for(
+            lambda s: s["active_concurrent"] == s["open_connections"] == 0, "nothing is left of the test's connections"
+        )
+        watched.server.broken = False

@@ -2,9 +2,10 @@
 """A server under observation: what the monitor says of it, compared with what the application counted itself."""
 
 from collections import Counter
+from typing import Any
 
 from monitor import Monitor, Snapshot
-from server import Server
+from server import AppServer
 from tally import Tally
 
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
@@ -22,7 +23,16 @@ def figure_by_key(snapshot: Snapshot, figure: str, known: set[str]) -> dict[str,
     return dict(+counts)
 
 
-def endpoint_of(snapshot: Snapshot, path: str, method: str = "GET") -> dict[str, int]:
+def responses_by_kind(snapshot: Snapshot) -> Counter[str]:
+    """By "METHOD /path 2xx". What got only 404 has no method: "(not found) 4xx"."""
+    counts: Counter[str] = Counter()
+    for endpoint in snapshot["endpoints"]:
+        for status, count in endpoint["status"].items():
+            counts[f"{endpoint['method']} {endpoint['path']} {status}".strip()] += count
+    return +counts
+
+
+def endpoint_of(snapshot: Snapshot, path: str, method: str = "GET") -> dict[str, Any]:
     found = [entry for entry in snapshot["endpoints"] if (entry["method"], entry["path"]) == (method, path)]
     assert len(found) == 1, f"{method} {path} is {len(found)} times in {snapshot['endpoints']}"
     return found[0]
@@ -32,7 +42,7 @@ class Observation:
     """A monitor beside a server, and what the application counted since the monitor was attached. Attach while
     nothing runs."""
 
-    def __init__(self, server: Server, monitor: Monitor, before: Tally) -> None:
+    def __init__(self, server: AppServer, monitor: Monitor, before: Tally) -> None:
         self.server = server
         self.monitor = monitor
         self._before = before
@@ -44,8 +54,7 @@ class Observation:
         """Waits until nothing is in flight and as many requests have ended as the application began, and returns the
         last sample, taken after that."""
         self.monitor.wait_for(
-            lambda snapshot: snapshot["active_concurrent"] == 0
-            and snapshot["total_requests"] == self.tally().total(),
+            lambda snapshot: snapshot["active_concurrent"] == 0 and snapshot["total_requests"] == self.tally().total(),
             f"nothing in flight, and a total equal to the application's of {self.tally()}",
         )
         last = self.monitor.stop()

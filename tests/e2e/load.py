@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from client import request
+from client import Address, connect, request
 from waiting import PATIENCE
 
 
@@ -37,13 +37,13 @@ def wrk_running(port: int, target: str, connections: int = 16) -> Iterator[None]
         process.wait()
 
 
-def keep_alive(port: int, count: int, connections: int = 16) -> None:
+def keep_alive(address: Address, count: int, connections: int = 16) -> None:
     """Exactly `count` requests for /ok over a few connections, the next on each as soon as its response is there."""
     asked = request("/ok")
     left = count
     with selectors.DefaultSelector() as selector:
         for _ in range(min(connections, count)):
-            connection = socket.create_connection(("127.0.0.1", port), PATIENCE)
+            connection = connect(address)
             connection.sendall(asked)
             selector.register(connection, selectors.EVENT_READ, bytearray())
             left -= 1

@@ -17,6 +17,9 @@ from waiting import PATIENCE
 ROOT = Path(__file__).parent.parent.parent
 BINARY = os.environ.get("MONITOR_BINARY", str(ROOT / "build/release/monitor"))
 
+# The kernel hooks that every monitor is to use; the tests run once under each profile.
+PROFILE = os.environ.get("MONITOR_PROFILE", "auto")
+
 Snapshot = dict[str, Any]
 
 
@@ -33,7 +36,7 @@ class Monitor:
     def __init__(self, pid: int, *options: str, interval: float = 0.05) -> None:
         self._errors = tempfile.TemporaryFile("w+", errors="replace")
         self.process = subprocess.Popen(
-            [BINARY, "--pid", str(pid), "--watch", "--json", "--interval", str(interval), *options],
+            [BINARY, "--pid", str(pid), "--profile", PROFILE, "--watch", "--json", "--interval", str(interval), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,

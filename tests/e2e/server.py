@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a real uvicorn with app.py: which one (a flavour), on a free port, until it listens; and asks it, past all
-sockets, what it counted."""
+"""Runs a real server with app.py, a uvicorn of some flavour above all, on a free port, until it listens; and asks it,
+past all sockets, what it counted."""
 
 import os
 import signal
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from client import Address
 from tally import Tally
 from waiting import wait_until
 
@@ -60,6 +63,16 @@ def tree(root: int) -> list[int]:
     return found
 
 
+def kill_tree(root: subprocess.Popen[bytes]) -> None:
+    """Ends the process and its descendants at once. The root goes first, so that it replaces nobody."""
+    for pid in tree(root.pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    root.wait()
+
+
 def listening_ports() -> dict[str, int]:
     """Inode → port of the TCP sockets that listen."""
     lines = [line for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
@@ -79,42 +92,60 @@ def sockets_of(pid: int) -> set[str]:
     return inodes
 
 
-class Server:
-    """A running uvicorn. `directory` is its own: the counts, the gates and the log are there."""
+def listening_unix_sockets() -> set[str]:
+    """Paths of the Unix sockets that listen."""
+    rows = [line.split() for line in Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]]
+    accepting = 0x10000  # __SO_ACCEPTCON of include/uapi/linux/net.h
+    return {row[7] for row in rows if len(row) > 7 and int(row[3], 16) & accepting}
+
+
+class AppServer:
+    """A running server of app.py, whichever. `directory` is its own: the counts, the gates and the log are there. It is
+    ready when `workers` processes have started the application and it listens: at a TCP port, or where `unix` says."""
 
     def __init__(
-        self, directory: Path, flavour: Flavour = USUAL, *options: str, workers: int = 1, host: str = "127.0.0.1"
+        self,
+        directory: Path,
+        name: str,
+        command: list[str],
+        workers: int = 1,
+        unix: Path | None = None,
+        inherited: tuple[int, ...] = (),
     ) -> None:
         self.directory = directory
-        self.flavour = flavour
-        self.host = host
-        command = [flavour.python, "-m", "uvicorn", "--app-dir", str(HERE), "--host", host, "--port", "0"]
-        command += ["--http", flavour.http, "--loop", flavour.loop, "--lifespan", "on"]
-        command += ["--no-access-log", "--log-level", "warning", *options]
-        if workers > 1:
-            command += ["--workers", str(workers)]
+        self.name = name
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WEB_"))}
-        environment |= {"E2E_DIRECTORY": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"E2E_DIRECTORY": str(directory), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(HERE)}
         with (directory / "server.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, "app:app"], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=inherited
             )
         self.pid = self._process.pid
+        self.ports: list[int] = []
         try:
-            wait_until(lambda: self._alive() and len(self.started_workers()) == workers, f"{flavour} starts")
-            self.port = wait_until(lambda: self._alive() and self._listening_port(), f"{flavour} listens")
+            wait_until(lambda: self.alive() and len(self.started_workers()) == workers, f"{name} starts")
+            wait_until(lambda: self.alive() and self._listens(unix), f"{name} listens")
         except BaseException:
             self.stop()
             raise
+        self.address: Address = unix or self.ports[0]
 
-    def _alive(self) -> bool:
+    @property
+    def port(self) -> int:
+        """Of the first TCP socket at which it listens."""
+        return self.ports[0]
+
+    def alive(self) -> bool:
         if self._process.poll() is not None:
-            raise AssertionError(f"{self.flavour} ended:\n{self.log()}")
+            raise AssertionError(f"{self.name} ended:\n{self.log()}")
         return True
 
-    def _listening_port(self) -> int:
+    def _listens(self, unix: Path | None) -> bool:
+        if unix:
+            return str(unix) in listening_unix_sockets()
         ports = listening_ports()
-        return next((ports[inode] for inode in sockets_of(self.pid) if inode in ports), 0)
+        self.ports = sorted({ports[inode] for inode in sockets_of(self.pid) if inode in ports})
+        return bool(self.ports)
 
     def log(self) -> str:
         return (self.directory / "server.log").read_text(errors="replace")
@@ -144,16 +175,41 @@ class Server:
         (self.directory / name).touch()
 
     def stop(self) -> None:
-        """Ends the whole tree at once. The root goes first, so that it replaces nobody."""
-        for pid in tree(self.pid):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self._process.wait()
+        kill_tree(self._process)
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class Server(AppServer):
+    """A uvicorn of the given flavour: at a free port of `host`, at a Unix socket, or at an inherited socket."""
+
+    def __init__(
+        self,
+        directory: Path,
+        flavour: Flavour = USUAL,
+        *options: str,
+        workers: int = 1,
+        host: str = "127.0.0.1",
+        unix: Path | None = None,
+        inherited: socket.socket | None = None,
+        application: str = "app:app",
+    ) -> None:
+        self.flavour = flavour
+        self.host = host
+        command = [flavour.python, "-m", "uvicorn"]
+        if unix:
+            command += ["--uds", str(unix)]
+        elif inherited:
+            command += ["--fd", str(inherited.fileno())]
+        else:
+            command += ["--host", host, "--port", "0"]
+        command += ["--http", flavour.http, "--loop", flavour.loop, "--lifespan", "on"]
+        command += ["--no-access-log", "--log-level", "warning", *options]
+        if workers > 1:
+            command += ["--workers", str(workers)]
+        passed = (inherited.fileno(),) if inherited else ()
+        super().__init__(directory, str(flavour), [*command, application], workers, unix, passed)

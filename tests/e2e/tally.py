@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-ROWS = 128
+ROWS = 4096
 KEY_SIZE = 128
 # What is counted for each "METHOD /path": requests that reached the application, those in it now, those waiting at a
 # gate now, and those that it answered, by status class.
@@ -38,8 +38,9 @@ class TallyWriter:
 
 def _rows(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     for key, *counts in ROW.iter_unpack(path.read_bytes()):
-        if key[0]:
-            yield key.rstrip(b"\0").decode(), tuple(counts)
+        if not key[0]:
+            return  # they are taken in order
+        yield key.rstrip(b"\0").decode(), tuple(counts)
 
 
 class Tally:

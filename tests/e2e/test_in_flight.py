@@ -92,6 +92,28 @@ def test_pipelined_requests_are_in_flight_together(shared_server: Server, observ
 
 
 @usual_flavour
+def test_many_pipelined_requests_stay_in_flight(shared_server: Server, observe: Observe) -> None:
+    """More than a record keeps in itself, of which those are left that it does not: looks do not take them for lost."""
+    answered, left = 9, 6
+    observation = observe(shared_server, interval=0.01)
+    with Client(shared_server.port) as client:
+        client.send(request("/hold?gate=first") * answered + request("/hold/later?gate=later") * left)
+        observation.monitor.wait_for(lambda s: s["active_concurrent"] == answered + left, "all are in flight")
+        for _ in range(answered):
+            shared_server.open_gate("first")
+            assert client.response().body == b"held"
+        for _ in range(60):
+            snapshot = observation.monitor.next()
+            assert (snapshot["active_concurrent"], snapshot["total_requests"]) == (left, answered)
+        shared_server.open_gate("later", left)
+        for _ in range(left):
+            assert client.response().body == b"held"
+    snapshot = observation.settle()
+    observation.assert_equal(snapshot)
+    assert snapshot["peak_concurrent"] == answered + left
+
+
+@usual_flavour
 def test_connections_older_than_the_attach(shared_server: Server, observe: Observe) -> None:
     with Client(shared_server.port) as idle, Client(shared_server.port) as busy:
         assert idle.ask(request("/ok")).status == 200

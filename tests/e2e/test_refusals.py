@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is not an ordinary request: turned down by the server, past its limit, a WebSocket, or the application being a
-client itself."""
+"""What is not an ordinary request: turned down by the server, or past its limit; and what waits."""
 
-import base64
-import os
-import socketserver
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from client import OWN_503, Client, request
 from conftest import every_flavour
-from figures import Observation, endpoint_of
+from figures import Observation
 from server import FLAVOURS, USUAL, Flavour, Server
 
 Start = Callable[..., Server]
@@ -72,79 +67,6 @@ def test_the_applications_own_503_is_not_refused(start_server: Start, observe: O
         assert client.ask(request("/status/503")).status == 503
     snapshot = observation.settle()
     assert (snapshot["failed_requests"], snapshot["refused_requests"]) == (1, 0)
-
-
-def frame(opcode: int, payload: bytes) -> bytes:
-    """A masked WebSocket frame (RFC 6455 §5.2) of less than 126 bytes; with a mask of zeros."""
-    return bytes([0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
-
-
-WEBSOCKETS = [
-    ("debian", "websockets"),
-    ("current", "websockets"), ("current", "websockets-sansio"), ("current", "wsproto"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("http", ["h11", "httptools"])
-@pytest.mark.parametrize(("uvicorn", "implementation"), WEBSOCKETS)
-@pytest.mark.parametrize("end", ["close frame", "reset"])
-def test_a_websocket_is_in_flight_until_it_closes(
-    uvicorn: str, implementation: str, http: str, end: str, start_server: Start, observe: Observe
-) -> None:
-    server = start_server(Flavour(uvicorn, http, "uvloop"), "--ws", implementation)
-    observation = observe(server)
-    with Client(server.port) as client:
-        key = base64.b64encode(os.urandom(16)).decode()
-        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}")
-        assert client.ask(request("/ws", "GET", *upgrade)).status == 101
-        for text in (b"hello", b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n"):
-            client.send(frame(1, text))
-            assert client.take(2 + len(text))[2:] == text
-            snapshot = observation.monitor.next()
-            assert (snapshot["active_concurrent"], snapshot["total_requests"]) == (1, 0)
-        if end == "reset":
-            client.reset()
-        else:
-            client.send(frame(8, b"\x03\xe8"))
-            assert client.rest()[:1] == b"\x88"
-    snapshot = observation.settle()
-    observation.assert_equal(snapshot, "2xx", "3xx", "4xx", "5xx")
-    endpoint = endpoint_of(snapshot, "/ws")
-    assert (endpoint["completed"], endpoint["failed"], endpoint["status"]["1xx"]) == (1, 0, 1)
-
-
-class Answer(socketserver.BaseRequestHandler):
-    """Another server, which the application asks: answers any request, and closes."""
-
-    def handle(self) -> None:
-        self.request.recv(4096)
-        self.request.sendall(b"HTTP/1.1 500 Elsewhere\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy")
-
-
-@contextmanager
-def other_server() -> Iterator[int]:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@every_flavour
-def test_what_the_application_asks_others_is_not_counted(shared_server: Server, observe: Observe) -> None:
-    observation = observe(shared_server)
-    with other_server() as port, Client(shared_server.port) as client:
-        for _ in range(20):
-            assert client.ask(request(f"/fetch?port={port}")).body.count(b"busy") == 2
-        assert observation.monitor.next()["open_connections"] == 1
-    snapshot = observation.settle()
-    observation.assert_equal(snapshot)
-    assert snapshot["total_requests"] == 20
-    assert snapshot["failed_requests"] == 0
-    assert snapshot["peak_connections"] == 1
 
 
 def test_queue_depth_is_what_waits(start_server: Start, observe: Observe) -> None:

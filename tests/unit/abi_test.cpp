@@ -45,11 +45,9 @@ TEST_CASE("abi: no padding that the compiler chose") {
   CHECK(sizeof(monitor_target) == sizeof(std::uint64_t) * (6 + UNDERCOUNT_CAUSES));
   CHECK(sizeof(monitor_process) == 8);
   CHECK(sizeof(monitor_worker) == 24);
-  CHECK(sizeof(monitor_endpoint) == sizeof(std::uint64_t) * 12 + sizeof(monitor_endpoint_key));
-  CHECK(sizeof(monitor_socket) == 8 * 2 + 4 * 3 + 2 + 1 + 1 + 2 + 2 * 3 + 16);
-  CHECK(sizeof(monitor_live) == 8 + 4 * MONITOR_RING);
-  CHECK(sizeof(monitor_correction) == 16);
-  CHECK(sizeof(monitor_eviction) == 16);
+  CHECK(sizeof(monitor_endpoint) == sizeof(std::uint64_t) * 13 + sizeof(monitor_endpoint_key));
+  CHECK(sizeof(monitor_socket) == 8 * 3 + 4 * 3 + 2 + 1 + 1 + 2 + 3 + 3 + 16 + MONITOR_UNIX_NAME_SIZE);
+  CHECK(sizeof(monitor_live) == 8 * 2 + 4 * 4 + 4 * MONITOR_RING);
 }
 
 }  // namespace monitor

@@ -43,6 +43,7 @@ inline Snapshot example_snapshot() {
   snapshot.total = 256;
   snapshot.aborted = 5;
   snapshot.rejected = 1;
+  snapshot.websockets = 1;
   snapshot.queue_depth = 2;
   snapshot.open_connections = 17;
   snapshot.peak_connections = 31;
@@ -64,6 +65,7 @@ inline Snapshot example_snapshot() {
   chat.peak = 10;
   chat.completed = 120;
   chat.aborted = 5;
+  chat.websockets = 1;
   chat.status = {3, 0, 115, 0, 2, 0};
   EndpointCounters completions = endpoint("POST", "/v1/completions", 1);
   completions.peak = 4;

@@ -61,6 +61,7 @@ TEST_CASE("model.total_failed_and_aborted_are_sums_over_endpoints") {
     endpoint.completed = 10;
     endpoint.failed = 3;
     endpoint.aborted = 2;
+    endpoint.websockets = 4;
     counters.endpoints.push_back(endpoint);
   }
   counters.endpoints[2].method = "DELETE";
@@ -75,6 +76,7 @@ TEST_CASE("model.total_failed_and_aborted_are_sums_over_endpoints") {
   CHECK(snapshot.total == 30);
   CHECK(snapshot.failed == 9);
   CHECK(snapshot.aborted == 6);
+  CHECK(snapshot.websockets == 12);
   CHECK(snapshot.active == 4);
   CHECK(snapshot.peak == 9);
   CHECK(snapshot.refused == 5);

@@ -81,12 +81,12 @@ std::string join(const std::vector<std::string>& words) {
 
 Error not_listening(pid_t pid, std::size_t processes, const std::vector<std::string>& elsewhere) {
   Error error{ErrorCode::kNoTarget,
-              fmt::format("pid {} has no listening TCP socket, nor has any of its descendants ({} process{} looked at)",
+              fmt::format("pid {} has no listening socket, nor has any of its descendants ({} process{} looked at)",
                           pid, processes, processes == 1 ? "" : "es"),
               "give the pid of the server itself; without --pid the servers on this machine are looked for"};
   if (!elsewhere.empty()) {
     error.what += fmt::format("; it listens on {}", join(elsewhere));
-    error.hint = "this version follows TCP only: let the server listen on a TCP port";
+    error.hint = "only TCP and Unix stream sockets are followed";
   }
   return error;
 }

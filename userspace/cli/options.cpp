@@ -74,7 +74,8 @@ void declare_options(CLI::App& app, Words& words) {
   value("--count", words.count, "N", "end after N samples", kWhen);
   value("--duration", words.duration, "S", "end after S seconds", kWhen);
   constexpr const char* kRest = "Other";
-  value("--profile", words.profile, "NAME", "kernel hooks to use: auto or socket (Linux 6.3 and later)", kRest);
+  value("--profile", words.profile, "NAME", "kernel hooks to use: auto, socket (Linux 6.3 and later)\nor syscall",
+        kRest);
   flag("--verbose", words.verbose, "say on standard error what is done", kRest);
   app.set_version_flag("--version", std::string("monitor ") + MONITOR_VERSION, "print the version")->group(kRest);
   app.set_help_flag("-h,--help", "print this")->group(kRest);
@@ -223,8 +224,8 @@ Result<Options> check(const Words& words, const Environment& environment) {
     return std::move(color).error();
   }
   options.color = *color;
-  if (words.profile && *words.profile != "auto" && *words.profile != "socket") {
-    return usage_error("--profile: this version has no profile \"" + *words.profile + "\"", "give auto or socket");
+  if (words.profile && *words.profile != "auto" && *words.profile != "socket" && *words.profile != "syscall") {
+    return usage_error("--profile: there is no profile \"" + *words.profile + "\"", "give auto, socket or syscall");
   }
   options.profile = words.profile.value_or(options.profile);
   options.mode = words.log ? Mode::kLog : words.watch ? Mode::kWatch : Mode::kOnce;

@@ -22,7 +22,9 @@ struct EndpointCounters {
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
   std::uint64_t aborted = 0;
+  std::uint64_t websockets = 0;           // in flight now, upgraded by a 101
   std::array<std::uint64_t, 6> status{};  // [n]: ended with status class n (1..5); [0]: without a final status
+  bool method_cut = false;                // the client's method was longer than what is kept
 };
 
 struct WorkerCounters {
@@ -40,7 +42,7 @@ struct Counters {
   std::vector<EndpointCounters> endpoints;          // all that were ever seen, special ones too when not all zero
   std::map<pid_t, WorkerCounters> workers;          // every live process of the server
   double observed_seconds = 0;                      // since counting began
-  std::string profile;                              // "socket"
+  std::string profile;                              // "socket" or "syscall"
 };
 
 // What the kernel's own list of the server's sockets says at one look.
@@ -48,7 +50,7 @@ struct SocketsLook {
   std::uint64_t open_connections = 0;       // accepted and not closed, idle ones too
   std::uint64_t accept_queue = 0;           // waiting in the accept queues, each listener once
   std::uint64_t unread = 0;                 // accepted, no request in flight, bytes unread
-  std::vector<std::string> listen;          // "127.0.0.1:9999", "[::]:80", sorted, unique
+  std::vector<std::string> listen;          // "127.0.0.1:9999", "[::]:80", "unix:/run/a.sock", sorted, unique
   std::vector<pid_t> listeners;             // processes that hold a listening socket, sorted
   std::vector<std::uint16_t> listen_ports;  // TCP ports, sorted, unique
 };

@@ -31,6 +31,7 @@ struct Snapshot {
   std::uint64_t aborted = 0;
   std::uint64_t refused = 0;
   std::uint64_t rejected = 0;
+  std::uint64_t websockets = 0;  // in flight now, the sum over endpoints
   std::uint64_t queue_depth = 0;
   std::uint64_t open_connections = 0;
   std::uint64_t peak_connections = 0;

@@ -47,13 +47,14 @@ Json status_classes(const EndpointCounters& endpoint) {
 Json endpoints(const Snapshot& snapshot) {
   Json list = Json::array();
   for (const EndpointCounters& endpoint : snapshot.endpoints) {
-    list.push_back({{"method", escape_text(endpoint.method)},
+    list.push_back({{"method", display_path(endpoint.method, endpoint.method_cut)},
                     {"path", endpoint_path(endpoint)},
                     {"active", endpoint.active},
                     {"peak", endpoint.peak},
                     {"completed", endpoint.completed},
                     {"failed", endpoint.failed},
                     {"aborted", endpoint.aborted},
+                    {"websockets_active", endpoint.websockets},
                     {"status", status_classes(endpoint)}});
   }
   return list;
@@ -90,6 +91,7 @@ std::string render_json(const Snapshot& snapshot) {
                        {"aborted_requests", snapshot.aborted},
                        {"refused_requests", snapshot.refused},
                        {"rejected_requests", snapshot.rejected},
+                       {"websockets_active", snapshot.websockets},
                        {"undercount", undercount_sum(snapshot)},
                        {"undercount_by_cause", undercount_by_cause(snapshot)},
                        {"profile", escape_text(snapshot.profile)},

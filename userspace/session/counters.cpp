@@ -23,7 +23,11 @@ constexpr std::array<const char*, UNDERCOUNT_CAUSES> kCauses = {
 Result<std::uint64_t> recursion_misses(engine_bpf& bpf) {
   std::uint64_t misses = 0;
   for (const bpf_program* program :
-       {bpf.progs.on_received, bpf.progs.on_sent, bpf.progs.on_state, bpf.progs.on_fork, bpf.progs.on_exit}) {
+       {bpf.progs.on_received, bpf.progs.on_sent, bpf.progs.on_syscall, bpf.progs.on_unix_received,
+        bpf.progs.on_unix_sent, bpf.progs.on_state, bpf.progs.on_close, bpf.progs.on_fork, bpf.progs.on_exit}) {
+    if (bpf_program__fd(program) < 0) {
+      continue;  // the profile does without it
+    }
     bpf_prog_info info{};
     std::uint32_t size = sizeof(info);
     if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) != 0) {

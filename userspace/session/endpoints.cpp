@@ -28,11 +28,13 @@ EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monito
   counters.method.assign(key.method, key.method_length);
   counters.path.assign(key.path, key.path_length);
   counters.path_cut = (key.flags & ENDPOINT_PATH_CUT) != 0;
+  counters.method_cut = (key.flags & ENDPOINT_METHOD_CUT) != 0;
   counters.active = e.word & UINT32_MAX;
   counters.peak = e.peak;
   counters.completed = e.completed;
   counters.failed = e.failed;
   counters.aborted = e.aborted;
+  counters.websockets = e.websockets;
   static_assert(sizeof(e.status) == sizeof(std::uint64_t) * std::tuple_size_v<decltype(counters.status)>);
   std::memcpy(counters.status.data(), e.status, sizeof(e.status));
   return counters;
@@ -59,11 +61,17 @@ Result<std::uint64_t> evicted_requests(engine_bpf& bpf, unsigned target) {
   return slot->completed;
 }
 
+// A slot, and its word as it was seen.
+struct Slot {
+  std::uint64_t id = 0;
+  std::uint64_t word = 0;
+};
+
 // What one walk over the index found.
 struct Walk {
-  std::vector<EndpointCounters> endpoints;   // of the target
-  std::vector<monitor_eviction> unanswered;  // its endpoints whose requests have all ended, none with an answer
-  std::uint32_t entries = 0;                 // of all targets
+  std::vector<EndpointCounters> endpoints;  // of the target
+  std::vector<Slot> unanswered;             // its endpoints whose requests have all ended, none with an answer
+  std::uint32_t entries = 0;                // of all targets
 };
 
 Status walk_endpoints(engine_bpf& bpf, unsigned target, Walk& walk) {
@@ -83,7 +91,7 @@ Status walk_endpoints(engine_bpf& bpf, unsigned target, Walk& walk) {
         }
         walk.endpoints.push_back(endpoint_counters(key, *endpoint));
         if (is_unanswered(*endpoint)) {
-          walk.unanswered.push_back(monitor_eviction{endpoint->word, ref.id, 0});
+          walk.unanswered.push_back(Slot{ref.id, endpoint->word});
         }
       });
 }
@@ -93,8 +101,9 @@ Status evict_unanswered(engine_bpf& bpf, const Walk& walk) {
   if (walk.unanswered.empty() || walk.entries < bpf_map__max_entries(bpf.maps.endpoint_index) / 4 * 3) {
     return Ok{};
   }
-  for (const monitor_eviction& eviction : walk.unanswered) {
-    if (Status status = run_program(bpf.progs.evict, eviction, "make room in the table of endpoints"); !status) {
+  for (const Slot& slot : walk.unanswered) {
+    Status status = run_program(bpf.progs.evict, std::array{slot.id, slot.word}, "make room in the table of endpoints");
+    if (!status) {
       return status;
     }
   }

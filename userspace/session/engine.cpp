@@ -134,22 +134,84 @@ Status set_target_state(engine_bpf& bpf, std::uint32_t target, monitor_target_st
 }
 
 // Sizes and settings that must be known before the load.
-Status configure(engine_bpf& bpf, const EngineOptions& options) {
+Status configure(engine_bpf& bpf, const EngineOptions& options, bool by_address) {
   const std::uint32_t endpoints = options.max_endpoints + SPECIAL_ENDPOINTS * MONITOR_MAX_TARGETS;
+  select_programs(bpf, by_address);
   bpf.rodata->raw_paths = options.raw_paths;
   for (bpf_map* map : {bpf.maps.endpoint_index, bpf.maps.endpoint_table, bpf.maps.free_endpoints}) {
     if (bpf_map__set_max_entries(map, endpoints) != 0) {
       return system_error(errno, "size the table of endpoints");
     }
   }
-  for (bpf_program* program :
-       {bpf.progs.look_at_sockets, bpf.progs.look_at_connections, bpf.progs.correct, bpf.progs.evict}) {
-    bpf_program__set_autoattach(program, false);
-  }
   return Ok{};
 }
 
+constexpr const char* kSocketProfile = "socket";
+constexpr const char* kSyscallProfile = "syscall";
+
+// Opens and loads the programs of one profile.
+Result<Skeleton> load_profile(const EngineOptions& options, bool by_address) {
+  last_words.clear();
+  Skeleton skeleton{engine_bpf__open()};
+  if (!skeleton) {
+    return load_error("open the BPF object", errno);
+  }
+  if (Status status = configure(*skeleton, options, by_address); !status) {
+    return std::move(status).error();
+  }
+  if (const int failed = engine_bpf__load(skeleton.get()); failed != 0) {
+    return load_error("load the BPF programs", -failed);
+  }
+  return skeleton;
+}
+
+// The profile asked for; "auto" is "socket" where the kernel has its tracepoints.
+Result<Skeleton> load_skeleton(const EngineOptions& options, std::string& profile) {
+  if (options.profile != "auto" && options.profile != kSocketProfile && options.profile != kSyscallProfile) {
+    return Error{ErrorCode::kUnsupported, "there is no profile \"" + options.profile + "\"",
+                 "use --profile socket (Linux 6.3 and later), --profile syscall (any), or leave it out"};
+  }
+  profile = options.profile == "auto" ? kSocketProfile : options.profile;
+  Result<Skeleton> skeleton = load_profile(options, profile == kSyscallProfile);
+  if (!skeleton && options.profile == "auto" && lacks_socket_tracepoints(last_words)) {
+    profile = kSyscallProfile;
+    return load_profile(options, true);
+  }
+  return skeleton;
+}
+
 }  // namespace
+
+void select_programs(engine_bpf& bpf, bool by_address) {
+  bpf.rodata->by_address = by_address;
+  for (bpf_program* program : {bpf.progs.on_received, bpf.progs.on_sent, bpf.progs.on_unix_received,
+                               bpf.progs.on_unix_sent, bpf.progs.look_at_connections}) {
+    bpf_program__set_autoload(program, !by_address);
+  }
+  bpf_program__set_autoload(bpf.progs.on_syscall, by_address);
+  for (bpf_program* program :
+       {bpf.progs.look_at_sockets, bpf.progs.look_at_connections, bpf.progs.look_at_addressed, bpf.progs.correct,
+        bpf.progs.evict, bpf.progs.sweep, bpf.progs.on_unix_received, bpf.progs.on_unix_sent, bpf.progs.on_close}) {
+    bpf_program__set_autoattach(program, false);
+  }
+}
+
+Status attach_unix_hooks(engine_bpf& bpf, Links& links) {
+  if (!links.empty()) {
+    return Ok{};
+  }
+  for (bpf_program* program : {bpf.progs.on_unix_received, bpf.progs.on_unix_sent, bpf.progs.on_close}) {
+    if (bpf_program__fd(program) < 0) {
+      continue;  // the profile's own hook is for all sockets
+    }
+    bpf_link* link = bpf_program__attach(program);
+    if (link == nullptr) {
+      return system_error(errno, std::string("attach ") + bpf_program__name(program));
+    }
+    links.emplace_back(link);
+  }
+  return Ok{};
+}
 
 Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Engine::Engine(Engine&&) noexcept = default;
@@ -161,28 +223,18 @@ const std::string& Engine::profile() const {
 }
 
 Result<Engine> Engine::load(const EngineOptions& options) {
-  if (options.profile != "auto" && options.profile != "socket") {
-    return Error{ErrorCode::kUnsupported, "this version has no profile \"" + options.profile + "\"",
-                 "use --profile socket (Linux 6.3 and later), or leave it out"};
-  }
   const MachineState machine = machine_state();
   if (!machine.missing_capabilities.empty()) {
     return explain_load_error("load the BPF programs", EPERM, "", machine);
   }
   show_words = options.verbose;
-  last_words.clear();
   libbpf_set_print(hear_libbpf);
   auto state = std::make_unique<State>();
-  state->skeleton.reset(engine_bpf__open());
-  if (!state->skeleton) {
-    return load_error("open the BPF object", errno);
+  Result<Skeleton> skeleton = load_skeleton(options, state->profile);
+  if (!skeleton) {
+    return std::move(skeleton).error();
   }
-  if (Status status = configure(state->bpf(), options); !status) {
-    return std::move(status).error();
-  }
-  if (const int failed = engine_bpf__load(state->skeleton.get()); failed != 0) {
-    return load_error("load the BPF programs", -failed);
-  }
+  state->skeleton = *std::move(skeleton);
   for (const bpf_map* queue : {state->bpf().maps.free_endpoints, state->bpf().maps.free_workers}) {
     if (Status status = fill_free_slots(queue); !status) {
       return std::move(status).error();

@@ -18,7 +18,7 @@ namespace monitor {
 struct EngineOptions {
   bool raw_paths = false;        // endpoints as sent, identifiers not folded
   bool verbose = false;          // libbpf's own messages to stderr
-  std::string profile = "auto";  // "auto" or "socket"
+  std::string profile = "auto";  // "auto", "socket" or "syscall"
   std::uint32_t max_endpoints = 2048;
 };
 

@@ -62,6 +62,10 @@ bool contains(std::string_view text, std::string_view part) {
 
 }  // namespace
 
+bool lacks_socket_tracepoints(std::string_view log) {
+  return contains(log, "sock_recv_length") || contains(log, "sock_send_length");
+}
+
 MachineState machine_state() {
   MachineState machine;
   utsname name{};
@@ -96,7 +100,7 @@ Error explain_load_error(std::string_view operation, int saved_errno, std::strin
     if (contains(log, tracepoint) && (saved_errno == ESRCH || saved_errno == ENOENT)) {
       return Error{ErrorCode::kUnsupported,
                    failed + "kernel " + machine.kernel_release + " lacks the tracepoint " + tracepoint,
-                   "the profile \"socket\" needs Linux 6.3 or later"};
+                   "the profile \"socket\" needs Linux 6.3 or later; --profile syscall does without"};
     }
   }
   if (saved_errno == EPERM || saved_errno == EACCES) {

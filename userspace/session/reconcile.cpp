@@ -9,7 +9,6 @@
 #include <cstring>
 
 #include "session/engine_state.h"
-#include "session/iterator.h"
 #include "session/run_program.h"
 
 namespace monitor {
@@ -50,12 +49,15 @@ Result<Counts> counted(engine_bpf& bpf, unsigned target) {
 
 // What is counted and has no live record. Empty when a record holds more requests than it tells.
 Result<Surplus> without_record(engine_bpf& bpf, unsigned target, const Counts& counts) {
-  bpf_iter_link_info info{};
-  info.map.map_fd = static_cast<std::uint32_t>(bpf_map__fd(bpf.maps.connections));
-  Result<std::vector<char>> records = read_iterator(bpf.progs.look_at_connections, info);
+  Result<std::vector<monitor_live>> records = read_records(bpf, target);
   if (!records) {
     return std::move(records).error();
   }
+  Result<std::vector<monitor_live>> addressed = read_addressed_records(bpf, target);
+  if (!addressed) {
+    return std::move(addressed).error();
+  }
+  records->insert(records->end(), addressed->begin(), addressed->end());
   Surplus surplus;
   for (const auto& [id, count] : counts) {
     surplus[id] = count.present;
@@ -65,10 +67,8 @@ Result<Surplus> without_record(engine_bpf& bpf, unsigned target, const Counts& c
       found->second -= 1;
     }
   };
-  for (std::size_t at = 0; at + sizeof(monitor_live) <= records->size(); at += sizeof(monitor_live)) {
-    monitor_live live{};
-    std::memcpy(&live, records->data() + at, sizeof(live));
-    if (live.target != target) {
+  for (const monitor_live& live : *records) {
+    if (live.role != ROLE_SERVER || live.closed != 0) {
       continue;
     }
     if (live.in_flight > MONITOR_RING) {
@@ -83,14 +83,10 @@ Result<Surplus> without_record(engine_bpf& bpf, unsigned target, const Counts& c
 }
 
 Status correct(engine_bpf& bpf, unsigned target, std::uint32_t id, std::uint64_t count) {
-  monitor_correction correction{};
-  correction.target = target;
-  if (id == kConnections) {
-    correction.connections = static_cast<std::uint32_t>(count);
-  } else {
-    correction.endpoint = id;
-    correction.requests = static_cast<std::uint32_t>(count);
-  }
+  // target, slot, requests, connections
+  const std::array<std::uint64_t, 4> correction = id == kConnections
+                                                      ? std::array<std::uint64_t, 4>{target, 0, 0, count}
+                                                      : std::array<std::uint64_t, 4>{target, id, count, 0};
   return run_program(bpf.progs.correct, correction, "correct the counters after a lost event");
 }
 

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Connections that were open before the attach: what is under way on them began unseen, and is told by evidence. It is
+ * counted on the endpoint "(before attach)".
+ *
+ * At the attach a request is under way when all that came is read and came after what was sent last (facts_under_way).
+ * A connection of which that is not so counts as idle until something passes that is no clean start of a request: bytes
+ * from the client (the rest of a body or of a head, a WebSocket's frame) or from the server (the next piece of a
+ * stream).
+ *
+ * A response that is seen from its first byte on ends as any other. Of one that began before, the end is seen when it
+ * is chunked and its last chunk ends a write; else it ends, without a status, with the connection's next request or
+ * with the connection. Known to be wrong: a request whose answer fell into the same jiffy as its last byte is idle
+ * until its next byte; a part of a head counts as under way; a HEAD request waits for a body until the next request.
+ */
+#ifndef MONITOR_ADOPTED_BPF_H
+#define MONITOR_ADOPTED_BPF_H
+
+#include "close.bpf.h"
+
+/* Bytes that are no clean start of a request came on a lost connection; `unknown`: the cause + 1 when nothing is known
+ * of them. */
+PURE_FUNCTION int adopted_received(struct conn *c, __u32 unknown)
+{
+	if (!c || !(c->flags & CONN_ADOPTED))
+		return 0;
+	if (unknown) {
+		c->flags &= ~CONN_ADOPTED;
+		undercount(c->target, unknown - 1);
+	} else if (!conn_in_flight(c->word)) {
+		request_begin_before_attach(c);
+	}
+	return 0;
+}
+
+/* "0\r\n\r\n", and "\r\n" before it, at the end of a buffer. */
+#define LAST_CHUNK	  WORD('0', '\r', '\n', '\r', '\n', 0, 0, 0)
+#define LAST_CHUNK_LENGTH 5
+
+/* Whether the `length` bytes at `base` end with the last chunk of a chunked body (RFC 9112 §7.1). */
+static __always_inline bool ends_chunked(__u64 base, __u64 length)
+{
+	__u64 tail = 0, before = 0;
+
+	if ((length != LAST_CHUNK_LENGTH && length < LAST_CHUNK_LENGTH + 2) ||
+	    bpf_probe_read_user(&tail, LAST_CHUNK_LENGTH, (void *)(base + length - LAST_CHUNK_LENGTH)) ||
+	    tail != LAST_CHUNK)
+		return false;
+	if (length == LAST_CHUNK_LENGTH)
+		return true;
+	return !bpf_probe_read_user(&before, 2, (void *)(base + length - LAST_CHUNK_LENGTH - 2)) &&
+	       before == WORD('\r', '\n', 0, 0, 0, 0, 0, 0);
+}
+
+/*
+ * The server sent the bytes that `u` finds, on an adopted connection. Returns whether the response under way is
+ * followed from its first byte on, so that they are the parser's.
+ */
+PURE_FUNCTION int adopted_sent(struct conn *c, struct user_bytes *u)
+{
+	struct user_iovec last;
+	__u64 start = 0;
+
+	if (!c || !u)
+		return 0;
+	if (c->flags & CONN_ANSWERED) {
+		if (conn_in_flight(c->word))
+			return 1;
+		c->flags &= ~CONN_ANSWERED;
+	}
+	if (!conn_in_flight(c->word))
+		request_begin_before_attach(c);
+	last.iov_base = u->base;
+	last.iov_len = u->base_left;
+	if (!u->base_left) {
+		/* of vectors the first and the last */
+		if (!u->vector_left || bpf_probe_read_user(&last, sizeof(last), (void *)u->vector))
+			return 0;
+	}
+	if (last.iov_len >= 7 && !bpf_probe_read_user(&start, 7, (void *)last.iov_base) &&
+	    start == WORD('H', 'T', 'T', 'P', '/', '1', '.', 0)) {
+		c->flags |= CONN_ANSWERED;
+		c->responses.mode = HTTP1_START;
+		c->responses.carried = 0;
+		return 1;
+	}
+	if (!u->base_left &&
+	    bpf_probe_read_user(&last, sizeof(last), (void *)(u->vector + (u->vector_left - 1) * sizeof(last))))
+		return 0;
+	if (ends_chunked(last.iov_base, last.iov_len))
+		request_end(c, OUTCOME_UNKNOWN, 0);
+	return 0;
+}
+
+#endif

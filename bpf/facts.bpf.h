@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What is read of a kernel socket outside of the hot path, by copying: so that the same code serves programs that are
+ * given a socket, programs that only found its address, and kernels of any age.
+ */
+#ifndef MONITOR_FACTS_BPF_H
+#define MONITOR_FACTS_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+struct socket_facts {
+	struct sock *sk;
+	__u64 inode; /* of its file, unique while the machine runs; 0 without one */
+	__u32 copied_seq;
+	__u32 write_seq;
+	__u16 family;
+	__u16 port;  /* local, host byte order; 0 for Unix sockets */
+	__u8 state;  /* TCP_*; Unix sockets use the same numbers */
+	bool tcp;    /* a TCP connection */
+	bool stream; /* that or a connected Unix stream socket */
+	bool named;  /* a Unix socket with a name, as one has that was accepted from a listener */
+};
+
+static __always_inline void facts_read(struct socket_facts *f, struct sock *sk)
+{
+	__u16 type = BPF_CORE_READ(sk, sk_type);
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+	__builtin_memset(f, 0, sizeof(*f));
+	f->sk = sk;
+	f->inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
+	f->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	f->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (type != SOCK_STREAM)
+		return;
+	if (f->family == AF_UNIX) {
+		f->stream = true;
+		f->named = BPF_CORE_READ((struct unix_sock *)sk, addr) != NULL;
+	} else if ((f->family == AF_INET || f->family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
+		f->stream = true;
+		f->tcp = true;
+		f->port = BPF_CORE_READ(sk, __sk_common.skc_num);
+		f->copied_seq = BPF_CORE_READ(tcp, copied_seq);
+		f->write_seq = BPF_CORE_READ(tcp, write_seq);
+	}
+}
+
+/*
+ * Where the client's bytes began, as a sequence number: copied_seq before the first read. The kernel does not keep it,
+ * but keeps how many bytes came since; both move when a segment comes, and reading them in between gives a wrong one.
+ * So it is asked again, unless it is `expected`.
+ */
+static __always_inline __u32 facts_start(const struct socket_facts *f, __u32 expected)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
+	__u32 start = 0;
+
+	for (int i = 0; i < 8; ++i) {
+		start = BPF_CORE_READ(tcp, rcv_nxt) - (__u32)BPF_CORE_READ(tcp, bytes_received);
+		if (start == expected)
+			break;
+	}
+	return start;
+}
+
+/*
+ * Whether the server is at work on something that it has read from this connection: all that came is read, and it came
+ * after the last that was sent. In jiffies: what falls into the same one (4 ms) is taken for answered.
+ */
+static __always_inline bool facts_under_way(const struct socket_facts *f)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
+	__u32 received = BPF_CORE_READ((struct inet_connection_sock *)tcp, icsk_ack.lrcvtime);
+	__u32 sent = BPF_CORE_READ(tcp, lsndtime);
+	__u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - f->copied_seq;
+	struct sock *sk = f->sk;
+
+	/* the client's FIN has a sequence number of its own until it is read */
+	if (unread > 1 || (unread == 1 && !(BPF_CORE_READ(sk, sk_shutdown) & 1)))
+		return false;
+	return !BPF_CORE_READ(tcp, bytes_sent) || (__s32)(received - sent) > 0;
+}
+
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Making, finding and closing the record of a connection. It lies in the socket's own storage where a program is given
+ * the socket, else in a hash by the socket's address.
+ */
+#ifndef MONITOR_RECORDS_BPF_H
+#define MONITOR_RECORDS_BPF_H
+
+#include "close.bpf.h"
+#include "facts.bpf.h"
+
+/* How a connection that left this state closes, see the table in docs/counting.md. */
+static __always_inline __u32 close_kind(int from, int to, int error)
+{
+	if (from == TCP_ESTABLISHED)
+		return to == TCP_CLOSE && error ? CLOSE_BY_RESET : CLOSE_BY_SERVER;
+	return from == TCP_CLOSE_WAIT && to == TCP_LAST_ACK ? CLOSE_BY_CLIENT : CLOSE_BY_RESET;
+}
+
+/* A state event that was lost to the recursion guard: the server's own call finds the socket closed. The error was
+ * taken by that call, so what ended it is not known; a reset is what comes in softirq. */
+static __always_inline void catch_up_close(struct conn *c, __u8 state)
+{
+	if (state == TCP_CLOSE && !(*(volatile __u64 *)&c->word & CONN_CLOSED))
+		conn_close(c, CLOSE_BY_RESET);
+}
+
+/* A send was looked at to its end: counts the close that came meanwhile. */
+static __always_inline void send_done(struct conn *c, __u32 seq)
+{
+	/* Stores, and only then looks: close_behind_send does so the other way round. */
+	__sync_lock_test_and_set(&c->write_seq, seq);
+	if (*(volatile __u32 *)&c->close_due)
+		conn_close(c, c->close_due - 1);
+}
+
+/*
+ * A reset may be handled between the moment that a send's bytes are the kernel's and the event of that send: the client
+ * has the response, but here it is not answered yet. Then the send counts the close. That it is under way is told by
+ * the kernel's write_seq, which is ahead of ours.
+ */
+static __always_inline void close_behind_send(struct conn *c, struct sock *sk, __u32 kind)
+{
+	c->close_due = kind + 1;
+	__sync_fetch_and_or(&c->word, 0); /* a full barrier, see send_done */
+	if (BPF_CORE_READ((struct tcp_sock *)sk, write_seq) == *(volatile __u32 *)&c->write_seq)
+		conn_close(c, kind);
+}
+
+/* What a Unix socket shows once both its directions are shut. */
+#define SHUTDOWN_BOTH 3
+
+/* Whether the client's end of a Unix socket is closed (net/unix/af_unix.c, unix_release_sock); after a shutdown of both
+ * directions on the server's side it is not. */
+static __always_inline bool client_has_gone(struct sock *sk)
+{
+	struct sock *peer;
+
+	if (BPF_CORE_READ(sk, sk_shutdown) != SHUTDOWN_BOTH)
+		return false;
+	peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+	return !peer || !BPF_CORE_READ(peer, sk_socket);
+}
+
+/* The server's call on a Unix socket failed or moved nothing, or a look comes by. */
+static __always_inline void catch_up_client(struct conn *c, struct sock *sk)
+{
+	if (client_has_gone(sk))
+		conn_close(c, CLOSE_BY_RESET);
+}
+
+/* What is known of a connection that gets a record. */
+struct opening {
+	struct socket_facts socket;
+	struct monitor_process process; /* that reads from it, or holds it */
+	__u32 pid;			/* of the process */
+	__u32 passed;			/* bytes of the receive that is under way */
+	__u32 maybe_older;		/* it may have been open before its target was followed */
+};
+
+/*
+ * Fills in a fresh record, all zero.
+ *
+ * Of a socket that may be older than its target's registration only the local port or the name tells whose side it is.
+ * What nothing was read from yet is as good as new. What is under way on another is judged by facts_under_way; the rest
+ * is adopted.bpf.h's.
+ */
+PURE_FUNCTION int conn_init(struct conn *c, const struct opening *o)
+{
+	struct monitor_target *t;
+	__u32 target, port, before;
+	bool tcp, older;
+	struct sock *sk;
+
+	if (!c || !o)
+		return 0;
+	sk = o->socket.sk;
+	tcp = o->socket.tcp;
+	older = o->maybe_older;
+	target = o->process.target;
+	port = target << 16 | o->socket.port;
+	before = o->socket.copied_seq - o->passed;
+	t = target_at(target);
+	c->socket = (__u64)sk;
+	c->inode = o->socket.inode;
+	c->target = target;
+	c->worker = o->pid;
+	c->worker_slot = o->process.worker;
+	c->copied_seq = before;
+	c->write_seq = o->socket.write_seq;
+	c->responses.flags = HTTP1_F_RESPONSE;
+	for (int i = 0; i < MONITOR_RING; ++i)
+		c->ring[i].sequence = ~0U; /* no request's: sequences have 24 bits */
+	if (tcp ? older && !bpf_map_lookup_elem(&listen_ports, &port) : !o->socket.named) {
+		c->role = ROLE_CLIENT;
+		return 0;
+	}
+	if (tcp) {
+		/* bytes that were read before and made no event are a gap */
+		c->copied_seq = facts_start(&o->socket, before);
+		older = older && c->copied_seq != before;
+	}
+	if (older) {
+		c->flags = CONN_LOST | CONN_ADOPTED;
+		c->copied_seq = before;
+	}
+	c->role = ROLE_SERVER;
+	if (t)
+		raise_peak(&t->peak_connections, __sync_fetch_and_add(&t->connections, 1) + 1);
+	if (older && tcp && !o->passed && facts_under_way(&o->socket))
+		request_begin_before_attach(c);
+	/* The close may have passed before there was a record to note it in. */
+	catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
+	return 0;
+}
+
+/* ---- records by address ---- */
+
+static __always_inline struct conn *addressed_find(const struct socket_facts *f)
+{
+	__u64 address = (__u64)f->sk;
+	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);
+
+	return c && c->inode == f->inode ? c : NULL;
+}
+
+/* The record for a socket that has none: all zero. NULL when there is no room. */
+static __always_inline struct conn *addressed_make(const struct socket_facts *f)
+{
+	__u64 address = (__u64)f->sk;
+	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);
+
+	if (c) {
+		/* the socket that was here before has gone, and nobody has seen it go */
+		conn_close(c, CLOSE_BY_SERVER);
+		__builtin_memcpy(c, &blank_connection, sizeof(*c));
+		return c;
+	}
+	bpf_map_update_elem(&addressed_connections, &address, &blank_connection, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&addressed_connections, &address);
+}
+
+/* Whether sockets seen first now may be older than the target's registration. */
+static __always_inline bool is_registering(__u32 target)
+{
+	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
+
+	return settings && settings->state == TARGET_REGISTERING;
+}
+
+/* Completes what is known of a connection that process `pid` reads from for the first time. Returns whether it is a
+ * target's process. */
+static __always_inline bool opening_by(struct opening *o, __u32 pid, __u32 passed)
+{
+	struct monitor_process *process = bpf_map_lookup_elem(&processes, &pid);
+
+	if (!process)
+		return false;
+	o->process = *process;
+	o->pid = pid;
+	o->passed = passed;
+	o->maybe_older = is_registering(process->target);
+	return true;
+}
+
+/* The record by address of the connection of o->socket, made at its first receive, by process `pid`. `passed`: its
+ * bytes in this receive. NULL: it is no connection of a target, or there is no room. */
+static __attribute__((noinline)) struct conn *addressed_open(struct opening *o, __u32 pid, __u32 passed)
+{
+	struct conn *c;
+
+	if (!o->socket.stream)
+		return NULL;
+	c = addressed_find(&o->socket);
+	if (c || !passed || !opening_by(o, pid, passed))
+		return c;
+	c = addressed_make(&o->socket);
+	if (!c)
+		undercount(o->process.target, UNDERCOUNT_CONNECTIONS);
+	else
+		conn_init(c, o);
+	return c;
+}
+
+#endif

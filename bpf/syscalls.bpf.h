@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The hook of the profile "syscall", for kernels before 6.3: what was read and written, told at the end of the system
+ * call by its registers, its result and the descriptor's socket. One program on all system calls: a tracing program of
+ * its own guard against recursion loses none, where the tracepoints of single calls share one guard with whoever reads
+ * a map on that CPU, and need tracefs.
+ */
+#ifndef MONITOR_SYSCALLS_BPF_H
+#define MONITOR_SYSCALLS_BPF_H
+
+#include "sockets.bpf.h"
+
+/* What a system call does with the stream of a socket. */
+struct socket_call {
+	__u64 fd;
+	__u32 flags; /* MSG_* */
+	bool receives;
+	bool sends;
+};
+
+static __always_inline void read_call(struct socket_call *call, const struct pt_regs *regs)
+{
+	call->fd = regs->di;
+	call->flags = 0;
+	call->receives = false;
+	call->sends = false;
+	switch (regs->orig_ax) {
+	case SYSCALL_RECVFROM:
+	case SYSCALL_RECVMMSG:
+		call->flags = regs->r10;
+		call->receives = true;
+		break;
+	case SYSCALL_RECVMSG:
+		call->flags = regs->dx;
+		call->receives = true;
+		break;
+	case SYSCALL_READ:
+	case SYSCALL_READV:
+	case SYSCALL_PREADV2:
+		call->receives = true;
+		break;
+	case SYSCALL_WRITE:
+	case SYSCALL_WRITEV:
+	case SYSCALL_SENDTO:
+	case SYSCALL_SENDMSG:
+	case SYSCALL_SENDMMSG:
+	case SYSCALL_PWRITEV2:
+	case SYSCALL_SENDFILE:
+		call->sends = true;
+		break;
+	case SYSCALL_SPLICE:
+		/* into a socket; out of one it shows as a gap at the next receive */
+		call->fd = regs->dx;
+		call->sends = true;
+		break;
+	}
+}
+
+/* The socket of descriptor `fd` of the current process, NULL if it is none. */
+static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
+{
+	struct fdtable *table = task->files->fdt;
+	struct socket *socket;
+	struct file *file;
+
+	if ((__u32)fd >= table->max_fds || bpf_probe_read_kernel(&file, sizeof(file), &table->fd[(__u32)fd]) || !file)
+		return NULL;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	/* net/socket.c, sock_from_file */
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+/* How many bytes the messages of a recvmmsg or sendmmsg had together. */
+static __always_inline __u32 sum_messages(const struct pt_regs *regs, __u32 count, bool receives)
+{
+	struct walk_scratch *x;
+	__u32 zero = 0;
+
+	x = receives ? bpf_map_lookup_elem(&receive_scratch, &zero) : bpf_map_lookup_elem(&send_scratch, &zero);
+	if (!x)
+		return 0;
+	user_bytes_all_messages(&x->source, regs->si, count);
+	return x->source.left;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 pid = task->tgid, length, gap = 0;
+	struct opening o = {};
+	struct socket_call call;
+	struct conn *c;
+	struct sock *sk;
+	__u8 shutdown;
+
+	if (!is_followed(pid))
+		return 0;
+	read_call(&call, regs);
+	if (!call.receives && !call.sends)
+		return 0;
+	if (call.receives && (call.flags & MSG_ASIDE))
+		return 0;
+	sk = fd_sock(task, call.fd);
+	if (!sk)
+		return 0;
+	facts_read(&o.socket, sk);
+	length = ret > 0 ? ret : 0;
+	if (length && (regs->orig_ax == SYSCALL_RECVMMSG || regs->orig_ax == SYSCALL_SENDMMSG))
+		length = sum_messages(regs, ret, call.receives);
+	c = addressed_open(&o, pid, call.receives ? length : 0);
+	if (!c || c->role != ROLE_SERVER)
+		return 0;
+	shutdown = BPF_CORE_READ(sk, sk_shutdown);
+	if (!length) {
+		if (o.socket.tcp)
+			catch_up_close(c, o.socket.state);
+		else
+			catch_up_client(c, sk);
+		return 0;
+	}
+	if (call.receives) {
+		if (o.socket.tcp) {
+			gap = receive_gap(o.socket.copied_seq - c->copied_seq, length, shutdown);
+			c->copied_seq = o.socket.copied_seq;
+		}
+		if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
+			received(c, NULL, task, length, gap, !(call.flags & MSG_TRUNC), ret);
+		return 0;
+	}
+	if (o.socket.tcp) {
+		gap = o.socket.write_seq - c->write_seq - length;
+		note_unseen(c, o.socket.copied_seq, shutdown);
+	}
+	sent(c, NULL, task, length, gap, ret);
+	if (o.socket.tcp)
+		send_done(c, o.socket.write_seq);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The hooks on Unix stream sockets, attached only while a target listens on one. Their records lie by address under
+ * both profiles, since a Unix socket's close makes no event: the server's own is seen at the entry of the system call
+ * when the descriptor is the last one, the client's by the server's next call. What neither sees (a close of several
+ * descriptors, one made anew over it, the end of the process) the sweep at each look finds.
+ *
+ * They have no sequence numbers: bytes without an event (splice, io_uring) go unnoticed until the stream makes no
+ * sense.
+ */
+#ifndef MONITOR_UNIX_BPF_H
+#define MONITOR_UNIX_BPF_H
+
+#include "syscalls.bpf.h"
+
+/* Reads what a hook of the profile "socket" must know. Returns the record, NULL when it is of no interest. */
+static __attribute__((noinline)) struct conn *unix_open(struct sock *sk, __u32 pid, int ret)
+{
+	struct opening o = {};
+	struct conn *c;
+
+	if (sk->__sk_common.skc_family != AF_UNIX || !is_followed(pid))
+		return NULL;
+	facts_read(&o.socket, sk);
+	c = addressed_open(&o, pid, ret > 0 ? ret : 0);
+	return c && c->role == ROLE_SERVER ? c : NULL;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(on_unix_received, struct sock *sk, int ret, int flags)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct conn *c;
+
+	if (flags & MSG_ASIDE)
+		return 0;
+	c = unix_open(sk, task->tgid, ret);
+	if (!c)
+		return 0;
+	if (ret <= 0) {
+		if (!ret || has_messages(c))
+			pass_message(c, ret);
+		catch_up_client(c, sk);
+	} else if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL))) {
+		received(c, sk, task, ret, 0, !(flags & MSG_TRUNC), 0);
+	}
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(on_unix_sent, struct sock *sk, int ret, int flags)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct conn *c = unix_open(sk, task->tgid, 0);
+
+	if (!c)
+		return 0;
+	if (ret <= 0) {
+		if (!ret || has_messages(c))
+			pass_message(c, ret);
+		catch_up_client(c, sk);
+	} else {
+		sent(c, sk, task, ret, 0, 0);
+	}
+	return 0;
+}
+
+#define SYSCALL_CLOSE 3
+
+/* The client has shut its sending direction, as with a FIN. */
+#define SHUTDOWN_RECEIVE 1
+
+/* struct file as it was before Linux 6.13 */
+struct file___counted {
+	struct {
+		long counter;
+	} f_count;
+} __attribute__((preserve_access_index));
+
+/* and since then; counts from 0 (include/linux/file_ref.h) */
+struct file___referenced {
+	struct {
+		struct {
+			long counter;
+		} refcnt;
+	} f_ref;
+} __attribute__((preserve_access_index));
+
+/* Whether the caller's descriptor is the only holder of the file. */
+static __always_inline bool is_last_holder(struct file *file)
+{
+	struct file___counted *counted = (struct file___counted *)file;
+
+	if (bpf_core_field_exists(counted->f_count))
+		return BPF_CORE_READ(counted, f_count.counter) == 1;
+	return BPF_CORE_READ((struct file___referenced *)file, f_ref.refcnt.counter) == 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_close, struct pt_regs *regs, long id)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct socket_facts f;
+	struct sock *sk;
+	struct conn *c;
+
+	if (id != SYSCALL_CLOSE || !is_followed(task->tgid))
+		return 0;
+	sk = fd_sock(task, regs->di);
+	if (!sk)
+		return 0;
+	facts_read(&f, sk);
+	if (f.family != AF_UNIX)
+		return 0;
+	c = addressed_find(&f);
+	if (!c || !is_last_holder(BPF_CORE_READ(sk, sk_socket, file)))
+		return 0;
+	if (client_has_gone(sk) || BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_RECEIVE)
+		conn_close(c, CLOSE_BY_CLIENT);
+	else
+		conn_close(c, CLOSE_BY_SERVER);
+	return 0;
+}
+
+#endif

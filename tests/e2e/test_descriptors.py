@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A connection is its socket and not a descriptor: duplicated, closed in odd ways, reused at once, given to another
+process, read by one thread and written by another; over TCP and over a Unix socket."""
+
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+import pytest
+from client import Address, Client, request
+from figures import endpoint_of
+from load import keep_alive
+from monitor import Monitor
+from server import kill_tree, listening_unix_sockets
+from waiting import wait_until
+
+Attach = Callable[..., Monitor]
+
+TCP = "tcp"
+
+
+class PlainServer:
+    def __init__(self, address: Path | str, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            ["/usr/bin/python3", str(Path(__file__).with_name("plain_server.py")), str(address), *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+        )  # fmt: skip
+        self.pid = self._process.pid
+        said = self.next_word()
+        self.address: Address = int(said) if said.isdecimal() else Path(said)
+
+    def next_word(self) -> str:
+        assert self._process.stdout
+        return self._process.stdout.readline().decode().strip()
+
+    def go_on(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(b"\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        kill_tree(self._process)
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe
+            pipe.close()
+
+
+@pytest.fixture(params=[TCP, "unix"])
+def address(request: pytest.FixtureRequest, short_directory: Path) -> Path | str:
+    return TCP if request.param == TCP else short_directory / "server.sock"
+
+
+def test_threads_read_and_write(address: Path | str, attach: Attach) -> None:
+    count = 5_000
+    with PlainServer(address) as server:
+        monitor = attach(server.pid)
+        keep_alive(server.address, count)
+        monitor.wait_for(lambda s: s["total_requests"] == count, f"{count} requests")
+        last = monitor.stop()
+    assert endpoint_of(last, "/ok")["status"]["2xx"] == count
+    assert last["active_concurrent"] == last["failed_requests"] == last["aborted_requests"] == 0
+    assert last["undercount_by_cause"] == {}
+
+
+def test_duplicates(address: Path | str, attach: Attach) -> None:
+    with PlainServer(address) as server, Client(server.address) as client:
+        monitor = attach(server.pid)
+        for number in range(1, 11):
+            assert client.ask(request("/dup")).body == b"ok"
+            snapshot = monitor.wait_for(lambda s, number=number: s["total_requests"] == number, f"{number} requests")
+            assert (snapshot["open_connections"], snapshot["active_concurrent"]) == (1, 0)
+        client.send(request("/half-closed"))
+        assert server.next_word() == "one is closed"
+        snapshot = monitor.next()
+        assert (snapshot["open_connections"], snapshot["active_concurrent"]) == (1, 1)
+        server.go_on()
+        assert client.response().body == b"ok"
+        client.close()
+        last = monitor.wait_for(lambda s: s["open_connections"] == 0, "it is closed")
+    assert (last["total_requests"], last["active_concurrent"]) == (11, 0)
+    assert last["failed_requests"] == last["aborted_requests"] == 0
+    assert last["undercount_by_cause"] == {}
+
+
+def test_close_range(address: Path | str, attach: Attach) -> None:
+    with PlainServer(address) as server:
+        monitor = attach(server.pid)
+        with Client(server.address) as client:
+            assert client.ask(request("/ok")).body == b"ok"
+            assert client.send(request("/close-range")).rest() == b""
+            last = monitor.wait_for(lambda s: s["total_requests"] == 2 and s["open_connections"] == 0, "it is closed")
+    assert last["active_concurrent"] == last["aborted_requests"] == 0
+    assert endpoint_of(last, "/close-range")["failed"] == last["failed_requests"] == 1
+
+
+def test_descriptors_are_reused_at_speed(address: Path | str, attach: Attach) -> None:
+    """Four clients at once, a connection for each two requests: every descriptor is soon another connection's."""
+    clients, connections = 4, 400
+
+    def ask(target: Address) -> None:
+        for _ in range(connections):
+            with Client(target) as client:
+                assert client.ask(request("/ok")).body == b"ok"
+                assert client.ask(request("/dup")).body == b"ok"
+
+    with PlainServer(address) as server:
+        monitor = attach(server.pid)
+        threads = [threading.Thread(target=ask, args=(server.address,)) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        total = 2 * clients * connections
+        monitor.wait_for(lambda s: s["total_requests"] == total and s["open_connections"] == 0, f"a total of {total}")
+        last = monitor.stop()
+    assert endpoint_of(last, "/ok")["status"]["2xx"] == endpoint_of(last, "/dup")["status"]["2xx"] == total // 2
+    assert last["active_concurrent"] == last["failed_requests"] == last["aborted_requests"] == 0
+    assert last["undercount_by_cause"] == {}
+
+
+def test_connections_are_handed_to_a_worker(address: Path | str, attach: Attach) -> None:
+    connections = 20
+    with PlainServer(address, "hand-over") as server, ExitStack() as stack:
+        monitor = attach(server.pid)
+        clients = [stack.enter_context(Client(server.address)) for _ in range(connections)]
+        for _ in range(3):
+            for client in clients:
+                assert client.ask(request("/ok")).body == b"ok"
+        snapshot = monitor.wait_for(lambda s: s["total_requests"] == 3 * connections, "all requests")
+        assert snapshot["open_connections"] == connections
+        (worker,) = [worker for worker in snapshot["workers"] if worker["total"]]
+        assert worker["pid"] != server.pid
+        assert worker["total"] == 3 * connections
+        assert snapshot["undercount_by_cause"] == {}
+
+
+def test_what_a_stranger_accepted_is_counted(short_directory: Path, attach: Attach) -> None:
+    """It answers one request itself and gives the connection to the target then: what the target reads is the target's,
+    though the connection came to a port at which it does not listen."""
+    path = short_directory / "take.sock"
+    with PlainServer(TCP, "take", str(path)) as server, socket.create_server(("127.0.0.1", 0)) as listener:
+        wait_until(lambda: str(path) in listening_unix_sockets(), "it takes connections over")
+        monitor = attach(server.pid)
+        with Client(listener.getsockname()[1]) as client:
+            accepted, _ = listener.accept()
+            client.send(request("/not-the-targets"))
+            assert accepted.recv(65536).startswith(b"GET /not")
+            accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            assert client.response().status == 200
+            with socket.socket(socket.AF_UNIX) as giver:
+                giver.connect(str(path))
+                socket.send_fds(giver, [b"x"], [accepted.fileno()])
+            accepted.close()
+            for _ in range(5):
+                assert client.ask(request("/ok")).body == b"ok"
+        monitor.wait_for(lambda s: s["total_requests"] == 5 and s["open_connections"] == 0, "five requests")
+        last = monitor.stop()
+    assert [endpoint["path"] for endpoint in last["endpoints"]] == ["/ok"]
+    assert last["active_concurrent"] == last["failed_requests"] == last["aborted_requests"] == 0
+    assert last["undercount_by_cause"] == {}
+
+
+def answer_as_a_stranger(listener: socket.socket, ends: list[str]) -> None:
+    """Takes a connection over and answers what is asked on it until the client leaves."""
+    giver, _ = listener.accept()
+    with giver:
+        _, descriptors, _, _ = socket.recv_fds(giver, 1, 1)
+    with socket.socket(fileno=descriptors[0]) as connection:
+        while connection.recv(65536):
+            connection.sendall(b"HTTP/1.1 500 Elsewhere\r\nContent-Length: 4\r\n\r\nelse")
+    ends.append("gone")
+
+
+def test_what_a_stranger_reads_is_not_counted(address: Path | str, short_directory: Path, attach: Attach) -> None:
+    """A connection is given to a process outside the target, this one, which serves it on."""
+    ends: list[str] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "stranger.sock"))
+        listener.listen()
+        stranger = threading.Thread(target=answer_as_a_stranger, args=(listener, ends))
+        stranger.start()
+        with PlainServer(address, str(short_directory / "stranger.sock")) as server:
+            monitor = attach(server.pid)
+            with Client(server.address) as client:
+                assert client.ask(request("/ok")).body == b"ok"
+                assert client.ask(request("/give")).body == b"ok"
+                for _ in range(5):
+                    assert client.ask(request("/ok")).status == 500
+                snapshot = monitor.next()
+                assert (snapshot["total_requests"], snapshot["active_concurrent"]) == (2, 0)
+                assert snapshot["open_connections"] == 0  # of the target's
+            stranger.join()
+            with Client(server.address) as client:
+                assert client.ask(request("/ok")).body == b"ok"
+            monitor.wait_for(lambda s: s["total_requests"] == 3 and s["open_connections"] == 0, "one more")
+            last = monitor.stop()
+    assert ends == ["gone"]
+    assert last["failed_requests"] == last["aborted_requests"] == last["active_concurrent"] == 0
+    assert last["undercount_by_cause"] == {}
