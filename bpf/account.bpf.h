@@ -40,6 +40,7 @@ enum outcome {
 	OUTCOME_ABORTED,  /* the client went away, or it was pipelined and never answered */
 	OUTCOME_UNKNOWN,  /* the stream was lost meanwhile: completed, and nothing more is known */
 	OUTCOME_REJECTED, /* the server's own 400: it never began */
+	OUTCOME_NEVER,	  /* pipelined behind one that was rejected: it never began either */
 };
 
 /* ---- the requests in flight on a connection ---- */
@@ -99,10 +100,11 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 	if (!t)
 		return;
 	w = conn_worker(c);
-	if (outcome == OUTCOME_REJECTED) {
+	if (outcome >= OUTCOME_REJECTED) {
 		if (w)
 			__sync_fetch_and_sub(&w->begun, 1);
-		__sync_fetch_and_add(&t->rejected, 1);
+		if (outcome == OUTCOME_REJECTED)
+			__sync_fetch_and_add(&t->rejected, 1);
 	} else {
 		if (w)
 			__sync_fetch_and_add(&w->ended, 1);
@@ -280,7 +282,10 @@ static __always_inline void response_end(struct conn *c)
 		c->flags &= ~CONN_UNMATCHED;
 		return;
 	}
-	if (request_end(c, is_own_400(s) ? OUTCOME_REJECTED : OUTCOME_ANSWERED, s->status) && is_own_503(s)) {
+	if (is_own_400(s)) {
+		c->flags |= CONN_REJECTED;
+		request_end(c, OUTCOME_REJECTED, s->status);
+	} else if (request_end(c, OUTCOME_ANSWERED, s->status) && is_own_503(s)) {
 		t = target_at(c->target);
 		if (t)
 			__sync_fetch_and_add(&t->refused, 1);

@@ -54,9 +54,13 @@ static int close_step(__u32 i, struct close_loop *loop)
 			outcome = is_own_400(&c->responses) ? OUTCOME_REJECTED : OUTCOME_ANSWERED;
 		else if (loop->kind == CLOSE_BY_SERVER)
 			outcome = OUTCOME_CUT;
+	} else if (c->flags & CONN_REJECTED) {
+		outcome = OUTCOME_NEVER;
 	} else if (loop->kind == CLOSE_BY_SERVER && !(flags & REQUEST_PIPELINED)) {
 		outcome = OUTCOME_CUT;
 	}
+	if (outcome == OUTCOME_REJECTED)
+		c->flags |= CONN_REJECTED;
 	request_forget(c, sequence);
 	count_end_call(c, endpoint, outcome, status);
 	return 0;

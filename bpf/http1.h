@@ -39,14 +39,21 @@ enum http1_mode {
 	HTTP1_BAD,	   /* the bytes are no HTTP/1.x */
 };
 
-/* Bits of http1_stream.flags. The low ones describe the message under way and are cleared at its start. */
+/* Bits of http1_stream.flags. Those of HTTP1_F_MESSAGE describe the message under way and are cleared at its start. */
 #define HTTP1_F_CHUNKED	   0x0001 /* Transfer-Encoding ends in chunked */
 #define HTTP1_F_HAS_LENGTH 0x0002
 #define HTTP1_F_CLOSE	   0x0004 /* Connection: close */
 #define HTTP1_F_KEEP_ALIVE 0x0008 /* Connection: keep-alive */
 #define HTTP1_F_UPGRADE	   0x0010 /* Connection: upgrade with an Upgrade field */
 #define HTTP1_F_OLD	   0x0020 /* HTTP/1.0 or less: one request a connection unless kept alive */
-#define HTTP1_F_MESSAGE	   0x00ff
+#define HTTP1_F_FIELD	   0x00c0 /* which field the next line may continue: one of the next three, or 0 */
+#define HTTP1_F_LENGTH	   0x0040 /* Content-Length */
+#define HTTP1_F_CONNECTION 0x0080 /* Connection */
+#define HTTP1_F_CODING	   0x00c0 /* Transfer-Encoding */
+#define HTTP1_F_CODED	   0x0400 /* there was a Transfer-Encoding */
+#define HTTP1_F_UPGRADES   0x2000 /* Connection: upgrade */
+#define HTTP1_F_TO	   0x4000 /* there was an Upgrade field */
+#define HTTP1_F_MESSAGE	   0x64ff
 #define HTTP1_F_RESPONSE   0x0100 /* this direction carries responses */
 #define HTTP1_F_CAPTURING  0x0200 /* the body under way is captured */
 #define HTTP1_F_HTTP2	   0x0800 /* the bad bytes are the preface of HTTP/2 */
@@ -84,7 +91,7 @@ struct http1_window {
 	__u32 found;	    /* scratch: HTTP1_F_* bits found in a list */
 	__u32 request_line; /* HTTP1_LINE_* of the request line that a step told of */
 	__u32 last_found;   /* scratch: those of the last element */
-	__u32 padding;
+	__u32 token_first;  /* scratch: the first two bytes of an element, in lower case */
 	char bytes[HTTP1_MASK + 1 + HTTP1_SLACK];
 };
 
@@ -180,13 +187,13 @@ PURE_INLINE enum http1_delimiter http1_response_body(struct http1_stream *s, enu
 		return HTTP1_INTERIM;
 	}
 	if (status == 204 || status == 304 || (method == HTTP1_HEAD_METHOD && !http1_maybe_own_400(s)) ||
-	    ((s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_CHUNKED)) == HTTP1_F_HAS_LENGTH && !s->remaining)) {
+	    ((s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_CODED)) == HTTP1_F_HAS_LENGTH && !s->remaining)) {
 		s->mode = HTTP1_START;
 		return HTTP1_NO_BODY;
 	}
 	if (s->flags & HTTP1_F_CHUNKED)
 		s->mode = HTTP1_CHUNK_HEAD;
-	else if (s->flags & HTTP1_F_HAS_LENGTH)
+	else if ((s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_CODED)) == HTTP1_F_HAS_LENGTH)
 		s->mode = HTTP1_LENGTH;
 	else
 		s->mode = HTTP1_UNTIL_CLOSE;
@@ -345,7 +352,9 @@ PURE_INLINE int http1_start_line(struct http1_stream *s, struct http1_window *w,
 PURE_INLINE int http1_line(struct http1_stream *s, struct http1_window *w, bool responses)
 {
 	int event = HTTP1_AGAIN;
-	bool empty = w->line_end == w->pos;
+	/* A request's head or trailers end for Debian's httptools at any line that begins with a carriage return; the
+	 * other servers turn the request down. */
+	bool empty = w->line_end == w->pos || (!responses && WINDOW_BYTE(w, w->pos) == '\r');
 
 	switch (s->mode) {
 	case HTTP1_FIELD:
@@ -391,14 +400,23 @@ PURE_INLINE int http1_step(struct http1_stream *s, struct http1_window *w, struc
 	if (s->mode >= HTTP1_CHUNK_DATA)
 		return http1_body_step(s, w);
 	if (s->mode == HTTP1_START) {
+		/* httptools passes over any before a request. At once: what is judged of a line begins behind them. */
+		if (!responses && WINDOW_BYTE(w, w->pos) == '\r') {
+			w->pos += 1;
+			if (w->scan < w->pos)
+				w->scan = w->pos;
+			return HTTP1_AGAIN;
+		}
 		if (!http1_find_line(w))
 			return HTTP1_AGAIN;
 		event = http1_start_line(s, w, key, responses);
 		if (s->mode != HTTP1_FIELD || w->scan >= w->end)
 			return event;
 	}
-	if (s->mode == HTTP1_FIELD && w->scan == w->pos && !http1_wanted(w, w->pos))
+	if (s->mode == HTTP1_FIELD && w->scan == w->pos && !http1_wanted(w, w->pos)) {
 		s->mode = HTTP1_SKIP;
+		s->flags &= ~HTTP1_F_FIELD;
+	}
 	if (s->mode == HTTP1_SKIP) {
 		if (!http1_skip_fields(w))
 			return event;

@@ -81,10 +81,11 @@ PURE_INLINE void http1_end_token(struct http1_window *w)
 
 	if (w->token_length == 5 && w->token == WORD('e', 's', 'o', 'l', 'c', 0, 0, 0))
 		bit = HTTP1_F_CLOSE;
-	else if (w->token_length == 10 && w->token == WORD('e', 'v', 'i', 'l', 'a', '-', 'p', 'e'))
+	else if (w->token_length == 10 && w->token == WORD('e', 'v', 'i', 'l', 'a', '-', 'p', 'e') &&
+		 w->token_first == ('k' << 8 | 'e'))
 		bit = HTTP1_F_KEEP_ALIVE;
 	else if (w->token_length == 7 && w->token == WORD('e', 'd', 'a', 'r', 'g', 'p', 'u', 0))
-		bit = HTTP1_F_UPGRADE;
+		bit = HTTP1_F_UPGRADES;
 	else if (w->token_length == 7 && w->token == WORD('d', 'e', 'k', 'n', 'u', 'h', 'c', 0))
 		bit = HTTP1_F_CHUNKED;
 	if (w->token_length) {
@@ -93,7 +94,11 @@ PURE_INLINE void http1_end_token(struct http1_window *w)
 	}
 	w->token = 0;
 	w->token_length = 0;
+	w->number = 0;
 }
+
+/* Added to an element's length when a blank is inside of it: it is none that we know. */
+#define HTTP1_BROKEN 64
 
 static int http1_list_step(__u32 i, struct http1_loop *loop)
 {
@@ -103,11 +108,16 @@ static int http1_list_step(__u32 i, struct http1_loop *loop)
 	if (w->line >= w->line_end)
 		return 1;
 	w->line += 1;
-	if (c == ',' || c == ' ' || c == '\t' || c == '\r') {
+	if (c == ',') {
 		http1_end_token(w);
+	} else if (c == ' ' || c == '\t' || c == '\r') {
+		/* behind it, blanks or the end of the element may come and nothing else */
+		w->number = w->token_length ? HTTP1_BROKEN : 0;
 	} else {
 		w->token = w->token << 8 | (c | 0x20);
-		w->token_length += 1;
+		w->token_length += 1 + (__u32)w->number;
+		if (w->token_length == 2)
+			w->token_first = (__u32)w->token;
 	}
 	return 0;
 }
@@ -130,8 +140,12 @@ PURE_INLINE bool http1_usual_list(struct http1_window *w)
 	return w->found;
 }
 
-/* Reads a list of tokens in [line, line_end) of the window into found and last_found. */
-PURE_INLINE void http1_read_list(struct http1_window *w)
+/* last_found where a list has no element. */
+#define HTTP1_NO_ELEMENT ~0U
+
+/* Reads a list of tokens in [line, line_end) of the window into found and last_found. `cut`: it goes on behind it, so
+ * that the last token may not be whole. */
+PURE_INLINE void http1_read_list(struct http1_window *w, bool cut)
 {
 	struct http1_loop loop = {w};
 
@@ -141,22 +155,97 @@ PURE_INLINE void http1_read_list(struct http1_window *w)
 		return;
 	w->token = 0;
 	w->token_length = 0;
-	w->last_found = 0;
+	w->number = 0;
+	w->last_found = HTTP1_NO_ELEMENT;
 	repeat(HTTP1_LINE_HEAD, http1_list_step, &loop);
-	http1_end_token(w);
+	if (!cut || w->number)
+		http1_end_token(w);
 }
 
 /* ---- lines ---- */
 
 /*
+ * A line longer than HTTP1_LINE_HEAD is judged by that and by its end: moves line and line_end there. One byte less
+ * than HTTP1_LINE_TAIL, since the carried last one may be a carriage return that is no text. `start` is the line's.
+ */
+PURE_INLINE void http1_judge_tail(struct http1_window *w, __u32 start, __u32 length)
+{
+	w->line = start + length - (HTTP1_LINE_TAIL - 1);
+	w->line_end = start + length;
+}
+
+/* Whether a colon is at w->line, which is moved behind it. Debian's httptools takes spaces before it. */
+PURE_INLINE bool http1_colon(struct http1_window *w)
+{
+	struct http1_loop loop = {w};
+
+	if (WINDOW_BYTE(w, w->line) == ' ')
+		repeat(HTTP1_LINE_HEAD, http1_blank_step, &loop);
+	w->line += 1;
+	return WINDOW_BYTE(w, w->line - 1) == ':';
+}
+
+/* The value of Content-Length, from w->line on. */
+PURE_INLINE void http1_read_length(struct http1_stream *s, struct http1_window *w, __u32 start, __u32 length)
+{
+	struct http1_loop loop = {w};
+
+	w->number = 0;
+	w->token_length = 0;
+	http1_each(http1_blank_step, &loop);
+	http1_each(http1_digit_step, &loop);
+	if (length > HTTP1_LINE_HEAD && !w->number) {
+		/* so far only blanks or zeros */
+		http1_judge_tail(w, start, length);
+		repeat(HTTP1_LINE_TAIL, http1_blank_step, &loop);
+		repeat(HTTP1_LINE_TAIL, http1_digit_step, &loop);
+	}
+	if (w->token_length) {
+		s->remaining = w->number;
+		s->flags |= HTTP1_F_HAS_LENGTH;
+	}
+}
+
+/* The list of a whole field line. Of one that is longer than what is judged, the elements in the middle are not seen,
+ * and of those at its end only the last. */
+PURE_INLINE void http1_read_field_list(struct http1_window *w, __u32 start, __u32 length)
+{
+	__u32 found, last;
+
+	http1_read_list(w, length > HTTP1_LINE_HEAD);
+	if (length <= HTTP1_LINE_HEAD)
+		return;
+	found = w->found;
+	last = w->last_found;
+	http1_judge_tail(w, start, length);
+	http1_read_list(w, false);
+	if (w->last_found == HTTP1_NO_ELEMENT)
+		w->last_found = last;
+	else
+		found |= w->last_found;
+	w->found = found;
+}
+
+/* Transfer-Encoding: only the last coding decides (RFC 9112 §6.3). */
+PURE_INLINE void http1_judge_codings(struct http1_stream *s, const struct http1_window *w)
+{
+	s->flags |= HTTP1_F_CODED;
+	if (w->last_found == HTTP1_F_CHUNKED)
+		s->flags |= HTTP1_F_CHUNKED;
+	else if (w->last_found != HTTP1_NO_ELEMENT)
+		s->flags &= ~HTTP1_F_CHUNKED;
+}
+
+/*
  * A header field line [pos, line_end) without its line end: takes what decides about the message's end.
  * RFC 9112 §6: Transfer-Encoding, Content-Length; §9.3, §9.6: Connection; RFC 9110 §7.8: Upgrade.
+ * A line that begins with a blank continues the one before it (obs-fold, RFC 9112 §5.2): it is read as if its text
+ * stood in another field of that name.
  */
 PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *w)
 {
-	struct http1_loop loop = {w};
 	__u64 first, second;
-	__u32 start, length;
+	__u32 start, length, field = 0;
 
 	if (!s || !w)
 		return 0;
@@ -167,38 +256,38 @@ PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *
 	first = window_word(w, start) | LOWER_CASE;
 	second = window_word(w, start + 8) | LOWER_CASE;
 	if (first == WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') &&
-	    low_bytes(second, 7) == WORD('l', 'e', 'n', 'g', 't', 'h', ':', 0)) {
-		w->line = start + 15;
-		w->number = 0;
-		w->token_length = 0;
-		http1_each(http1_blank_step, &loop);
-		http1_each(http1_digit_step, &loop);
-		if (w->token_length) {
-			s->remaining = w->number;
-			s->flags |= HTTP1_F_HAS_LENGTH;
-		}
+	    low_bytes(second, 6) == WORD('l', 'e', 'n', 'g', 't', 'h', 0, 0)) {
+		w->line = start + 14;
+		if (http1_colon(w))
+			field = HTTP1_F_LENGTH;
 	} else if (first == WORD('c', 'o', 'n', 'n', 'e', 'c', 't', 'i') &&
 		   low_bytes(second, 3) == WORD('o', 'n', ':', 0, 0, 0, 0, 0)) {
 		w->line = start + 11;
-		http1_read_list(w);
-		s->flags |= w->found & (HTTP1_F_CLOSE | HTTP1_F_KEEP_ALIVE);
+		field = HTTP1_F_CONNECTION;
 	} else if (first == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') &&
 		   second == (WORD('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n') | LOWER_CASE) &&
-		   ((window_word(w, start + 16) & 0xffff) | 0x20) == ('g' | ':' << 8)) {
-		/* Only the last coding decides (RFC 9112 §6.3), and it may be behind the judged first bytes. */
-		w->line = start + 18;
-		if (length > HTTP1_LINE_HEAD) {
-			w->line = start + length - HTTP1_LINE_TAIL;
-			w->line_end = start + length;
-		}
-		http1_read_list(w);
-		if (w->last_found == HTTP1_F_CHUNKED)
-			s->flags |= HTTP1_F_CHUNKED;
-		else
-			s->flags &= ~HTTP1_F_CHUNKED;
+		   (WINDOW_BYTE(w, start + 16) | 0x20) == 'g') {
+		w->line = start + 17;
+		if (http1_colon(w))
+			field = HTTP1_F_CODING;
 	} else if (first == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':')) {
-		s->flags |= HTTP1_F_UPGRADE;
+		s->flags |= HTTP1_F_TO;
+	} else if (WINDOW_BYTE(w, start) == ' ' || WINDOW_BYTE(w, start) == '\t') {
+		w->line = start;
+		field = s->flags & HTTP1_F_FIELD;
 	}
+	s->flags = (__u16)((s->flags & ~HTTP1_F_FIELD) | field);
+	if (field == HTTP1_F_LENGTH) {
+		http1_read_length(s, w, start, length);
+	} else if (field) {
+		http1_read_field_list(w, start, length);
+		if (field == HTTP1_F_CODING)
+			http1_judge_codings(s, w);
+		else
+			s->flags |= w->found & (HTTP1_F_CLOSE | HTTP1_F_KEEP_ALIVE | HTTP1_F_UPGRADES);
+	}
+	if ((s->flags & HTTP1_F_TO) && (s->flags & HTTP1_F_UPGRADES))
+		s->flags |= HTTP1_F_UPGRADE;
 	return 0;
 }
 
@@ -206,15 +295,25 @@ PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *
 PURE_FUNCTION int http1_chunk_line(struct http1_stream *s, struct http1_window *w)
 {
 	struct http1_loop loop = {w};
+	__u32 start, length;
 
 	if (!s || !w)
 		return 0;
-	w->line = w->pos;
+	start = w->pos;
+	length = w->line_end - start;
+	if (length > HTTP1_LINE_HEAD)
+		w->line_end = start + HTTP1_LINE_HEAD;
+	w->line = start;
 	w->number = 0;
 	w->token_length = 0;
 	http1_each(http1_hex_step, &loop);
 	if (!w->token_length)
 		return 0;
+	if (!w->number && w->token_length >= HTTP1_LINE_HEAD && length > HTTP1_LINE_HEAD) {
+		/* so far only zeros */
+		http1_judge_tail(w, start, length);
+		repeat(HTTP1_LINE_TAIL, http1_hex_step, &loop);
+	}
 	if (w->number) {
 		s->remaining = w->number + 2; /* with the line end behind the data */
 		s->mode = HTTP1_CHUNK_DATA;

@@ -9,12 +9,13 @@
 /* Bytes at a line's start that tell whether it matters. */
 #define HTTP1_NAME_BYTES 9
 
-/* Whether the header field line at `at` may matter, or is the empty line. Needs HTTP1_NAME_BYTES in the window. */
+/* Whether the header field line at `at` may matter, is the empty line, or continues the line before it (obs-fold, RFC
+ * 9112 §5.2). Needs HTTP1_NAME_BYTES in the window. */
 PURE_INLINE bool http1_matters(const struct http1_window *w, __u32 at)
 {
 	__u64 word = window_word(w, at);
 
-	if ((word & 0xff) == '\n' || (word & 0xffff) == ('\r' | '\n' << 8))
+	if ((word & 0xff) <= ' ')
 		return true;
 	word |= LOWER_CASE;
 	if (word == WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-'))

@@ -6,6 +6,19 @@
 #ifndef MONITOR_HTTP1_REQUEST_LINE_H
 #define MONITOR_HTTP1_REQUEST_LINE_H
 
+/* Goes over a scheme (RFC 3986 §3.1). */
+static int http1_scheme_step(__u32 i, struct http1_loop *loop)
+{
+	struct http1_window *w = loop->w;
+	char c = WINDOW_BYTE(w, w->line);
+	bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+
+	if (w->line >= w->line_end || !(letter || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.'))
+		return 1;
+	w->line += 1;
+	return 0;
+}
+
 /* Looks for the "/" that begins the path of an absolute-form target, behind "://" and the authority. */
 static int http1_authority_step(__u32 i, struct http1_loop *loop)
 {
@@ -24,17 +37,18 @@ static int http1_authority_step(__u32 i, struct http1_loop *loop)
 PURE_FUNCTION int http1_skip_authority(struct http1_window *w)
 {
 	struct http1_loop loop = {w};
-	__u64 word;
+	__u32 target;
 
 	if (!w)
 		return 0;
-	word = window_word(w, w->line) | LOWER_CASE;
-	if (word == (WORD('h', 't', 't', 'p', 's', ':', '/', '/') | LOWER_CASE))
-		w->line += 8;
-	else if (low_bytes(word, 7) == low_bytes(WORD('h', 't', 't', 'p', ':', '/', '/', 0) | LOWER_CASE, 7))
-		w->line += 7;
-	else
+	target = w->line;
+	repeat(HTTP1_LINE_HEAD, http1_scheme_step, &loop);
+	if (w->line == target || w->line + 3 > w->line_end ||
+	    low_bytes(window_word(w, w->line), 3) != WORD(':', '/', '/', 0, 0, 0, 0, 0)) {
+		w->line = target;
 		return 0;
+	}
+	w->line += 3;
 	repeat(HTTP1_LINE_HEAD, http1_authority_step, &loop);
 	return 1;
 }
@@ -62,6 +76,16 @@ PURE_INLINE __u32 http1_version(struct http1_stream *s, const struct http1_windo
 		 low_bytes(window_word(w, w->pos), 6) == WORD('P', 'R', 'I', ' ', '*', ' ', 0, 0))
 		s->flags |= HTTP1_F_HTTP2;
 	return length - 9;
+}
+
+/* Moves w->line past more spaces than are usual before the target; not past w->line_end. */
+PURE_FUNCTION int http1_skip_blanks(struct http1_window *w)
+{
+	struct http1_loop loop = {w};
+
+	if (w)
+		repeat(HTTP1_LINE_HEAD, http1_blank_step, &loop);
+	return 0;
 }
 
 /* What http1_request_line leaves in w->request_line. */
@@ -103,7 +127,8 @@ PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struc
 
 /*
  * The request line [pos, line_end). Fills in the key's method and path and s->method. Returns 0 when it is none: not
- * "token SP target", or the preface of HTTP/2 (RFC 9113 §3.4), or the first byte of a TLS record.
+ * "token SP target", or the preface of HTTP/2 (RFC 9113 §3.4), or the first byte of a TLS record. A path that begins
+ * behind the judged bytes, after a long method, spaces or authority, is empty or "/", and cut.
  */
 PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key)
 {
@@ -123,7 +148,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		return 0;
 
 	ROLLED
-	for (int i = 0; i < 8; ++i) {
+	for (int i = 0; i < HTTP1_LINE_HEAD / 8; ++i) {
 		__u64 marks = bytes_equal(window_word(w, w->pos + method), ' ');
 
 		if (marks) {
@@ -133,7 +158,11 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		}
 		method += 8;
 	}
-	if (!found || method == 0 || method + 1 >= length)
+	/* a method as long as what is judged: the version tells that it is a request line */
+	longer = length > HTTP1_LINE_HEAD;
+	if (!found && !(longer && w->line_end - w->pos > length))
+		return 0;
+	if (method == 0 || method + 1 >= length)
 		return 0;
 
 	if (method > MONITOR_METHOD_SIZE)
@@ -146,8 +175,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		s->method = HTTP1_CONNECT_METHOD;
 
 	/* the target: judged as far as the line's head goes */
-	longer = length > HTTP1_LINE_HEAD;
-	end = w->pos + (length < HTTP1_LINE_HEAD ? length : HTTP1_LINE_HEAD);
+	end = w->pos + (longer ? HTTP1_LINE_HEAD : length);
 	path = w->pos + method + 1;
 	/* more than one space: httptools takes it */
 	ROLLED
@@ -155,8 +183,12 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		path += 1;
 	if (WINDOW_BYTE(w, path) != '/') {
 		w->line = path;
-		/* the line's end is needed again by nobody: the loop below may use it */
+		/* the line's end is needed again by nobody: the loops below may use it */
 		w->line_end = end;
+		if (WINDOW_BYTE(w, path) == ' ') {
+			http1_skip_blanks(w);
+			path = w->line;
+		}
 		if (http1_skip_authority(w)) {
 			path = w->line;
 			/* "http://host" and "http://host?q": the path is empty, which means "/" (RFC 9110 §4.2.3) */
@@ -177,14 +209,14 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 			break;
 		}
 	}
-	if (length > left)
+	if (length >= left) {
 		length = left;
-	else if (length == MONITOR_PATH_SIZE && left > length)
+		flags |= longer ? ENDPOINT_PATH_CUT : 0;
+	} else if (length == MONITOR_PATH_SIZE) {
 		flags |= http1_ends_path(WINDOW_BYTE(w, path + MONITOR_PATH_SIZE)) ? 0 : ENDPOINT_PATH_CUT;
-	if (root) {
-		flags |= path >= end && longer ? ENDPOINT_PATH_CUT : 0;
-		length = 1;
 	}
+	if (root)
+		length = 1;
 	/* From memory the verifier knows nothing of it, and so no difference between the ways to here. */
 	w->token_length = length;
 	left = *(volatile __u32 *)&w->token_length;

@@ -53,6 +53,8 @@ PURE_INLINE void fold_end_segment(struct fold *f)
 
 	if (all_digits || long_hex || uuid) {
 		f->to = f->segment;
+		/* what did not fit of the identifier is not missing; had anything before it not fit, "{" doesn't either */
+		f->overflow = 0;
 		fold_put(f, '{');
 		fold_put(f, 'i');
 		fold_put(f, 'd');

@@ -13,6 +13,7 @@ packages=(
   libcli11-dev nlohmann-json3-dev libfmt-dev libutf8proc-dev
   # checking
   doctest-dev clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck
+  libhttp-parser-dev  # a second opinion on where messages end: tests/fuzz/boundaries_fuzz.cpp
   # Debian's uvicorn, one of the two that are tested, and the tests' tools
   python3-venv python3-uvicorn python3-httptools python3-uvloop python3-fastapi python3-websockets python3-jsonschema
   wrk ethtool iproute2

@@ -61,6 +61,8 @@ class Client:
 
     def __init__(self, address: Address, host: str = "127.0.0.1") -> None:
         self.socket = connect(address, host)
+        name = self.socket.getsockname()
+        self.port: int = name[1] if isinstance(name, tuple) else 0  # its own
         self._unread = b""
         self._ended = False
 
@@ -145,6 +147,8 @@ class Client:
             body = OWN_400 if OWN_400 in self.rest() else b""  # uvicorn's own has a body here too
         elif method == "HEAD" or status in (101, 204, 304):
             body = b""
+        elif method == "CONNECT" and 200 <= status < 300:
+            body = self.rest()  # a tunnel
         elif headers.get(b"transfer-encoding", b"").lower() == b"chunked":
             body = self._take_chunks()
         elif b"content-length" in headers:

@@ -196,6 +196,7 @@ class Server(AppServer):
         host: str = "127.0.0.1",
         unix: Path | None = None,
         inherited: socket.socket | None = None,
+        application: str = "app:app",
     ) -> None:
         self.flavour = flavour
         self.host = host
@@ -211,4 +212,4 @@ class Server(AppServer):
         if workers > 1:
             command += ["--workers", str(workers)]
         passed = (inherited.fileno(),) if inherited else ()
-        super().__init__(directory, str(flavour), [*command, "app:app"], workers, unix, passed)
+        super().__init__(directory, str(flavour), [*command, application], workers, unix, passed)

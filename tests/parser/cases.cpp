@@ -68,10 +68,16 @@ std::string unescape(const std::string& text, const std::string& file, int line)
   return bytes;
 }
 
-// A block's first line, "```kind": whether the events follow, and if not, what the bytes are.
-bool begins_events(const std::string& kind, ParserCase& here, const std::string& file, int line) {
+enum class Part { kProse, kBytes, kEvents };
+
+// A block's first line, "```kind": what follows, and if bytes, of what. What single servers make of a case is for the
+// tests with servers.
+Part begin_block(const std::string& kind, ParserCase& here, const std::string& file, int line) {
   if (kind == "events") {
-    return true;
+    return Part::kEvents;
+  }
+  if (kind == "servers") {
+    return Part::kProse;
   }
   if (kind.starts_with("response")) {
     here.options = TRACE_RESPONSES;
@@ -83,14 +89,14 @@ bool begins_events(const std::string& kind, ParserCase& here, const std::string&
   } else if (kind != "request") {
     malformed(file, line, "an unknown kind of block: " + kind);
   }
-  return false;
+  return Part::kBytes;
 }
 
 void read_file(const std::filesystem::path& path, std::vector<ParserCase>& cases) {
   const std::string file = path.filename().string();
   std::ifstream in(path);
   std::string text;
-  enum class Part { kProse, kBytes, kEvents } part = Part::kProse;
+  Part part = Part::kProse;
   for (int line = 1; std::getline(in, text); ++line) {
     if (text.starts_with("## ")) {
       cases.push_back({file + ": " + text.substr(3), TRACE_FOLD, HTTP1_OTHER_METHOD, "", ""});
@@ -100,7 +106,7 @@ void read_file(const std::filesystem::path& path, std::vector<ParserCase>& cases
       if (cases.empty()) {
         malformed(file, line, "a block before the first case");
       }
-      part = begins_events(text.substr(3), cases.back(), file, line) ? Part::kEvents : Part::kBytes;
+      part = begin_block(text.substr(3), cases.back(), file, line);
     } else if (part == Part::kBytes) {
       cases.back().bytes += unescape(text, file, line);
     } else if (part == Part::kEvents) {

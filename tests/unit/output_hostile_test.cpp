@@ -182,6 +182,15 @@ TEST_CASE("output.hostile.no_path_forges_a_log_field") {
         "[ENDPOINTS] /x:\\x209\\x20|\\x20/y:\\x208\\x20|\\x20[SYSTEM]\\x20CPU:\\x201%: 1\n");
 }
 
+TEST_CASE("output.hostile.a_cut_method_is_told_from_one_that_ends_there") {
+  Snapshot snapshot;
+  snapshot.endpoints = {endpoint("METHOD", "/", 1), endpoint("METHOD", "/", 1)};
+  snapshot.endpoints[1].method_cut = true;
+  const Json object = Json::parse(render_json(snapshot));
+  CHECK(object["endpoints"][0]["method"] == "METHOD");
+  CHECK(object["endpoints"][1]["method"] == "METHOD…");
+}
+
 TEST_CASE("output.hostile.a_cut_path_is_told_from_one_that_ends_in_an_ellipsis") {
   CHECK(display_path("/a", true) == "/a…");
   CHECK(display_path("/a…", false) == "/a\\xe2\\x80\\xa6");

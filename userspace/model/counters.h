@@ -24,6 +24,7 @@ struct EndpointCounters {
   std::uint64_t aborted = 0;
   std::uint64_t websockets = 0;           // in flight now, upgraded by a 101
   std::array<std::uint64_t, 6> status{};  // [n]: ended with status class n (1..5); [0]: without a final status
+  bool method_cut = false;                // the client's method was longer than what is kept
 };
 
 struct WorkerCounters {

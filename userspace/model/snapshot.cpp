@@ -119,8 +119,8 @@ void add_requests(const Counters& counters, Snapshot& snapshot) {
   snapshot.endpoints = counters.endpoints;
   std::sort(snapshot.endpoints.begin(), snapshot.endpoints.end(),
             [](const EndpointCounters& left, const EndpointCounters& right) {
-              return std::tie(left.method, left.path, left.path_cut) <
-                     std::tie(right.method, right.path, right.path_cut);
+              return std::tie(left.method, left.method_cut, left.path, left.path_cut) <
+                     std::tie(right.method, right.method_cut, right.path, right.path_cut);
             });
   for (const EndpointCounters& endpoint : snapshot.endpoints) {
     snapshot.total += endpoint.completed;

@@ -47,7 +47,7 @@ Json status_classes(const EndpointCounters& endpoint) {
 Json endpoints(const Snapshot& snapshot) {
   Json list = Json::array();
   for (const EndpointCounters& endpoint : snapshot.endpoints) {
-    list.push_back({{"method", escape_text(endpoint.method)},
+    list.push_back({{"method", display_path(endpoint.method, endpoint.method_cut)},
                     {"path", endpoint_path(endpoint)},
                     {"active", endpoint.active},
                     {"peak", endpoint.peak},

@@ -28,6 +28,7 @@ EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monito
   counters.method.assign(key.method, key.method_length);
   counters.path.assign(key.path, key.path_length);
   counters.path_cut = (key.flags & ENDPOINT_PATH_CUT) != 0;
+  counters.method_cut = (key.flags & ENDPOINT_METHOD_CUT) != 0;
   counters.active = e.word & UINT32_MAX;
   counters.peak = e.peak;
   counters.completed = e.completed;

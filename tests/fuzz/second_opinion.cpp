@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: Apache-2.0
+// http_parser's callbacks. It tells no positions, but it can be paused in a callback and says then how far it came.
+#include "fuzz/second_opinion.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace monitor::fuzz {
+namespace {
+
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+bool same_letter(char a, char b) {
+  return (is_letter(a) ? a | 0x20 : a) == b;
+}
+
+// `lower` is in lower case.
+bool same_text(std::string_view text, std::string_view lower) {
+  return std::equal(text.begin(), text.end(), lower.begin(), lower.end(), same_letter);
+}
+
+bool starts_with(std::string_view text, std::string_view lower) {
+  return same_text(text.substr(0, lower.size()), lower);
+}
+
+// Connection: upgrade, with an Upgrade field.
+constexpr unsigned kUpgrade = F_UPGRADE | F_CONNECTION_UPGRADE;
+
+constexpr std::string_view kBlanks = " \t";
+
+std::string_view trimmed(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  return text.substr(0, text.find_last_not_of(kBlanks) + 1);
+}
+
+// Calls `see` with each element of the list that is not empty.
+template <typename See>
+void for_elements(std::string_view list, const See& see) {
+  for (std::size_t begin = 0; begin <= list.size();) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    const std::string_view element = trimmed(list.substr(begin, end - begin));
+    if (!element.empty()) {
+      see(element);
+    }
+    begin = end + 1;
+  }
+}
+
+}  // namespace
+
+void TokenList::clear() {
+  length_ = 0;
+  lines_ = 0;
+  folded_ = false;
+  broken_ = false;
+}
+
+void TokenList::begin_line() {
+  append(lines_ != 0 ? "," : "");
+  lines_ += 1;
+  line_begun_ = false;
+}
+
+void TokenList::add(std::string_view text) {
+  if (line_begun_) {
+    const std::string_view before = trimmed(this->text());
+    folded_ = true;
+    broken_ = broken_ || (!before.empty() && before.back() != ',' && !trimmed(text).empty());
+  }
+  line_begun_ = true;
+  append(text);
+}
+
+void TokenList::append(std::string_view text) {
+  std::copy(text.begin(), text.end(), text_.begin() + length_);
+  length_ += text.size();
+}
+
+// One line of it, letters, digits and hyphens, each comma followed by an element, blanks no others than spaces.
+bool TokenList::is_plain() const {
+  bool wants_element = false;
+  for (const char c : text()) {
+    const bool letter = is_letter(c) || is_digit(c) || c == '-';
+    if (c == ',' ? wants_element : !letter && c != ' ') {
+      return false;
+    }
+    wants_element = c == ',' || (wants_element && c == ' ');
+  }
+  return lines_ <= 1 && !folded_ && !wants_element &&
+         (length_ == 0 || (text().front() != ',' && text().front() != ' '));
+}
+
+bool TokenList::has(std::string_view token) const {
+  bool found = false;
+  for_elements(text(), [&](std::string_view element) { found = found || same_text(element, token); });
+  return found;
+}
+
+bool TokenList::ends_in(std::string_view token) const {
+  bool found = false;
+  for_elements(text(), [&](std::string_view element) { found = same_text(element, token); });
+  return found;
+}
+
+int SecondOpinion::pause(http_parser* parser) {
+  http_parser_pause(parser, 1);
+  return 0;
+}
+
+int SecondOpinion::on_message_begin(http_parser* parser) {
+  SecondOpinion& self = of(parser);
+  self.message_ = {};
+  self.connection_.clear();
+  self.codings_.clear();
+  self.list_ = nullptr;
+  self.other_connection_ = false;
+  return 0;
+}
+
+int SecondOpinion::on_url(http_parser* parser, const char* at, std::size_t length) {
+  SecondOpinion& self = of(parser);
+  const std::string_view before(self.bytes() + self.begin_, static_cast<std::size_t>(at - self.bytes()) - self.begin_);
+  const std::size_t line = before.size() - std::min(before.find_first_not_of("\r\n"), before.size());
+  put_path({at, length}, line < HTTP1_LINE_HEAD ? HTTP1_LINE_HEAD - line : 0, self.message_);
+  return 0;
+}
+
+int SecondOpinion::on_header_field(http_parser* parser, const char* at, std::size_t length) {
+  SecondOpinion& self = of(parser);
+  const std::string_view name(at, length);
+  const std::string_view bare = name.substr(0, name.find_last_not_of(' ') + 1);
+  self.list_ = nullptr;
+  if (same_text(bare, "transfer-encoding")) {
+    self.list_ = &self.codings_;
+  } else if (same_text(name, "connection")) {
+    self.list_ = &self.connection_;
+  } else if (same_text(bare, "connection") || same_text(bare, "proxy-connection")) {
+    self.other_connection_ = true;
+  }
+  if (self.list_ != nullptr) {
+    self.list_->begin_line();
+  }
+  return 0;
+}
+
+int SecondOpinion::on_header_value(http_parser* parser, const char* at, std::size_t length) {
+  SecondOpinion& self = of(parser);
+  if (self.list_ != nullptr) {
+    self.list_->add({at, length});
+  }
+  return 0;
+}
+
+int SecondOpinion::on_headers_complete(http_parser* parser) {
+  SecondOpinion& self = of(parser);
+  self.told_head_ = true;
+  self.read_lists_again();
+  pause(parser);
+  return self.has_no_body() ? 1 : 0;
+}
+
+int SecondOpinion::on_body(http_parser* parser, const char* at, std::size_t length) {
+  SecondOpinion& self = of(parser);
+  if (self.opinion_.count != 0) {
+    Message& message = self.opinion_.messages[self.opinion_.count - 1];
+    for (std::size_t i = 0; i < length && message.captured <= HTTP1_CAPTURE; ++i) {
+      if (message.captured < HTTP1_CAPTURE) {
+        message.capture[message.captured] = at[i];
+      }
+      message.captured += 1;
+    }
+  }
+  return 0;
+}
+
+int SecondOpinion::on_message_complete(http_parser* parser) {
+  of(parser).told_end_ = true;
+  return pause(parser);
+}
+
+int SecondOpinion::on_chunk_complete(http_parser* parser) {
+  of(parser).told_chunk_end_ = true;
+  return pause(parser);
+}
+
+int SecondOpinion::on_chunk_header(http_parser* parser) {
+  of(parser).told_chunk_ = true;
+  return pause(parser);
+}
+
+// RFC 9112 §6.3: a response without a body whatever its fields say. http_parser leaves it to its caller.
+bool SecondOpinion::has_no_body() const {
+  const unsigned status = parser_.status_code;
+  if (!responses()) {
+    return false;
+  }
+  // uvicorn writes its own 400 with a body in answer to HEAD too (http1_maybe_own_400).
+  const bool own_400 = status == 400 && (parser_.flags & F_CONNECTION_CLOSE) != 0 &&
+                       ((parser_.flags & F_CONTENTLENGTH) == 0 || parser_.content_length == HTTP1_OWN_400_LENGTH);
+  return status < 200 || status == 204 || status == 304 || (input_->method == HTTP1_HEAD_METHOD && !own_400);
+}
+
+// RFC 9110 §9.3.6, §15.2.2: no HTTP follows.
+bool SecondOpinion::is_tunnel() const {
+  const unsigned status = parser_.status_code;
+  return status == 101 || (input_->method == HTTP1_CONNECT_METHOD && status >= 200 && status < 300);
+}
+
+// Says no more from a CR in [from, to) on that no LF follows.
+void SecondOpinion::judge_returns(__u32 from, __u32 to) {
+  for (__u32 i = from; i < to; ++i) {
+    if (bytes()[i] == '\r' && i + 1 < input_->length && bytes()[i + 1] != '\n') {
+      stop(i);
+      return;
+    }
+  }
+}
+
+// http_parser keeps to a grammar of its own where the lists are not plain, takes Proxy-Connection (no field of HTTP)
+// and "Connection :" for Connection, which no server here acts on, and the first "chunked" for good where there are
+// several fields. It decides about the body behind this callback: it gets the lists as RFC 9110 §5.6.1 reads them.
+void SecondOpinion::read_lists_again() {
+  unsigned flags = parser_.flags;
+  if (other_connection_ || !connection_.is_plain()) {
+    flags &= ~(F_CONNECTION_CLOSE | F_CONNECTION_KEEP_ALIVE | F_CONNECTION_UPGRADE);
+    flags |= connection_.has("close") ? F_CONNECTION_CLOSE : 0U;
+    flags |= connection_.has("keep-alive") ? F_CONNECTION_KEEP_ALIVE : 0U;
+    flags |= connection_.has("upgrade") ? F_CONNECTION_UPGRADE : 0U;
+  }
+  if (!codings_.is_plain()) {
+    flags &= ~F_CHUNKED;
+    flags |= codings_.ends_in("chunked") ? F_CHUNKED : 0U;
+  }
+  parser_.flags = static_cast<unsigned char>(flags);
+  if (!responses()) {
+    parser_.upgrade = static_cast<unsigned char>((flags & kUpgrade) == kUpgrade || parser_.method == HTTP_CONNECT);
+  }
+}
+
+// Whether nothing follows on the connection behind this request. RFC 9112 §9.3: "close" decides in HTTP/1.0 too, where
+// http_parser looks for "keep-alive" only; and what is newer than 1.1 persists, as for h11, where http_parser goes by
+// the second number: "HTTP/2.0" would close.
+bool SecondOpinion::closes() const {
+  if ((parser_.flags & F_CONNECTION_CLOSE) != 0) {
+    return true;
+  }
+  return parser_.http_major < 2 && http_should_keep_alive(&parser_) == 0;
+}
+
+bool SecondOpinion::take_head(__u32 position) {
+  // http_parser stands before the LF that ends the head.
+  const __u32 head = position + 1;
+  judge_unfinished(head);
+  // Ours reads line by line: a line that continues an element of the one before, "close" LF " x", is another element.
+  if (connection_.has_broken_element() || codings_.has_broken_element()) {
+    stop(position);
+  }
+  message_.head = head;
+  if (responses()) {
+    message_.status = static_cast<__u16>(parser_.status_code);
+    message_.closes = (parser_.flags & F_CONNECTION_CLOSE) != 0;
+  } else {
+    const char* const name = http_method_str(static_cast<http_method>(parser_.method));
+    message_.method_length = static_cast<__u8>(std::strlen(name));
+    std::memcpy(message_.method.data(), name, message_.method_length);
+    message_.kind = parser_.method == HTTP_HEAD      ? HTTP1_HEAD_METHOD
+                    : parser_.method == HTTP_CONNECT ? HTTP1_CONNECT_METHOD
+                                                     : HTTP1_OTHER_METHOD;
+    message_.closes = closes();
+    // authority-form (RFC 9112 §3.2.3) has none
+    message_.path_known = message_.path_known && parser_.method != HTTP_CONNECT;
+    message_.upgrades = (parser_.flags & kUpgrade) == kUpgrade;
+  }
+  if (opinion_.count == opinion_.messages.size()) {
+    stop(position);
+    return false;
+  }
+  // What follows is no HTTP, or nobody reads it. Whether CONNECT has a body they see differently: http_parser says no,
+  // h11 goes by the fields.
+  const bool over = responses() ? is_tunnel() : message_.closes || parser_.method == HTTP_CONNECT;
+  message_.end_known = !over;
+  opinion_.messages[opinion_.count] = message_;
+  opinion_.count += 1;
+  if (over) {
+    stop(head);
+    return false;
+  }
+  at_ = (parser_.flags & F_CHUNKED) != 0 && !has_no_body() ? At::kChunkLine : At::kBody;
+  begin_ = head;
+  return true;
+}
+
+// Of a head or a chunk-size line up to `position`: where an end of line is none.
+void SecondOpinion::judge_unfinished(__u32 position) {
+  __u32 begin = begin_;
+  if (at_ == At::kBody) {
+    return;
+  }
+  // A CR without LF ends no line (RFC 9112 §2.2); Debian's http_parser is built without its strict checks and takes
+  // whatever follows for the LF, at some places. Those before a request it passes over, and so does ours.
+  while (at_ == At::kHead && begin < position && (bytes()[begin] == '\r' || bytes()[begin] == '\n')) {
+    begin += 1;
+  }
+  judge_returns(responses() ? begin_ : begin, position);
+  const std::string_view text(bytes() + begin, position - begin);
+  if (at_ == At::kHead) {
+    judge_lines(text, begin);
+    if (responses()) {
+      judge_status(text, begin);
+    } else {
+      judge_version(text, begin);
+    }
+  }
+  if (at_ != At::kChunkLine) {
+    return;
+  }
+  // For http_parser any byte from 0x80 on is the digit 0: its table has 128 entries.
+  const auto* const strange = std::find_if(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; });
+  if (strange != text.end()) {
+    stop(begin + static_cast<__u32>(strange - text.begin()));
+  }
+  // A lone LF ends every line (RFC 9112 §2.2), but for http_parser not a chunk's.
+  const std::size_t lf = text.find('\n');
+  if (lf != std::string_view::npos && (lf == 0 || text[lf - 1] != '\r')) {
+    stop(begin + static_cast<__u32>(lf));
+  }
+}
+
+// Of the lines that delimit messages ours judges no more than the first 176 bytes and the last 16.
+void SecondOpinion::judge_lines(std::string_view head, __u32 position) {
+  for (std::size_t begin = 0; begin < head.size();) {
+    const std::size_t end = std::min(head.find('\n', begin), head.size());
+    const std::string_view line = head.substr(begin, end - begin);
+    if (line.size() > HTTP1_LINE_HEAD &&
+        (line.front() == ' ' || line.front() == '\t' || starts_with(line, "content-length") ||
+         starts_with(line, "connection") || starts_with(line, "transfer-encoding") || starts_with(line, "upgrade"))) {
+      stop(position + static_cast<__u32>(begin));
+      return;
+    }
+    begin = end + 1;
+  }
+}
+
+// A status line begins "HTTP/1.1 200" (RFC 9112 §4). http_parser also takes other versions, more spaces, and any number
+// of digits; ours none of them: servers do not write them.
+void SecondOpinion::judge_status(std::string_view head, __u32 position) {
+  constexpr std::string_view kForm = "HTTP/1.0 000";
+  const auto fits = [](char c, char form) { return form == '0' ? is_digit(c) : c == form; };
+  const std::string_view start = head.substr(0, kForm.size());
+  const auto* const misfit = std::mismatch(start.begin(), start.end(), kForm.begin(), fits).first;
+  if (misfit != start.end() || (head.size() > kForm.size() && is_digit(head[kForm.size()]))) {
+    stop(position + static_cast<__u32>(misfit - start.begin()));
+  }
+}
+
+// Of the request line that begins `head`, at `position`: what http_parser takes for a version and is none.
+void SecondOpinion::judge_version(std::string_view head, __u32 position) {
+  const std::string_view line = head.substr(0, head.find('\n'));
+  const std::size_t target = line.find_first_not_of(' ', line.find(' '));
+  const std::size_t version = line.find_first_not_of(' ', line.find(' ', target));
+  if (target == std::string_view::npos) {
+    return;
+  }
+  // "CONNECT  HTTP/1.1" has no target; http_parser takes the version for a host.
+  if (version == std::string_view::npos) {
+    if (line.substr(target, 5) == "HTTP/") {
+      stop(position + static_cast<__u32>(target));
+    }
+    return;
+  }
+  // Not strict, it takes any four bytes behind an "H" for "TTP/", ends of lines too; and "SOURCE / ICE/1.0" (of
+  // Icecast) for HTTP/1.0.
+  const bool whole = line.size() < head.size();
+  const std::string_view spelled = std::string_view("HTTP/").substr(0, whole ? 5 : line.size() - version);
+  if (line.substr(version, spelled.size()) != spelled) {
+    stop(position + static_cast<__u32>(version));
+  }
+}
+
+bool SecondOpinion::take(__u32 position) {
+  if (told_head_) {
+    told_head_ = false;
+    return take_head(position);
+  }
+  if (told_chunk_) {
+    told_chunk_ = false;
+    judge_unfinished(position);
+    at_ = parser_.content_length == 0 ? At::kTrailer : At::kBody;
+    begin_ = position;
+  }
+  if (told_chunk_end_) {
+    told_chunk_end_ = false;
+    // of the last one at the end of the trailers, together with that of the message
+    if (at_ == At::kBody) {
+      at_ = At::kChunkLine;
+      begin_ = position;
+    }
+  }
+  if (told_end_) {
+    told_end_ = false;
+    judge_unfinished(position);
+    opinion_.messages[opinion_.count - 1].end = position;
+    // Behind a request to upgrade http_parser reads nothing. What becomes of the bytes there is the engine's to say.
+    if (parser_.upgrade != 0) {
+      stop(position);
+    }
+    at_ = At::kHead;
+    begin_ = position;
+  }
+  return opinion_.until == input_->length;
+}
+
+const Opinion& SecondOpinion::read(const trace_input& input) {
+  static const http_parser_settings kSettings = [] {
+    http_parser_settings settings;
+    http_parser_settings_init(&settings);
+    settings.on_message_begin = on_message_begin;
+    settings.on_url = on_url;
+    settings.on_header_field = on_header_field;
+    settings.on_header_value = on_header_value;
+    settings.on_headers_complete = on_headers_complete;
+    settings.on_body = on_body;
+    settings.on_message_complete = on_message_complete;
+    settings.on_chunk_header = on_chunk_header;
+    settings.on_chunk_complete = on_chunk_complete;
+    return settings;
+  }();
+  std::size_t position = 0;
+
+  input_ = &input;
+  opinion_.count = 0;
+  opinion_.until = input.length;
+  at_ = At::kHead;
+  begin_ = 0;
+  told_head_ = told_end_ = told_chunk_ = told_chunk_end_ = false;
+  http_parser_init(&parser_, responses() ? HTTP_RESPONSE : HTTP_REQUEST);
+  parser_.data = this;
+  while (position < input.length) {
+    const char* const from = static_cast<const char*>(input.bytes) + position;
+    position += http_parser_execute(&parser_, &kSettings, from, input.length - position);
+    const http_errno error = HTTP_PARSER_ERRNO(&parser_);
+    if (error == HPE_PAUSED) {
+      http_parser_pause(&parser_, 0);
+      if (!take(static_cast<__u32>(position))) {
+        return opinion_;
+      }
+    } else if (error != HPE_OK) {
+      // turned down at this byte
+      stop(static_cast<__u32>(position));
+      break;
+    }
+  }
+  judge_unfinished(opinion_.until);
+  return opinion_;
+}
+
+void put_path(std::string_view target, std::size_t judged, Message& message) {
+  constexpr std::string_view kAuthority = "://";
+  std::string_view path = target;
+  // http_parser takes no other scheme than one of letters
+  const auto* const colon = std::find_if(path.begin(), path.end(), [](char c) { return !is_letter(c); });
+  const auto scheme = static_cast<std::size_t>(colon - path.begin());
+  if (scheme != 0 && path.substr(scheme, kAuthority.size()) == kAuthority) {
+    path.remove_prefix(scheme + kAuthority.size());
+    path.remove_prefix(std::min(path.find_first_of("/?#"), path.size()));
+    if (path.empty() || path.front() != '/') {
+      path = "/";
+    }
+  }
+  path = path.substr(0, path.find_first_of("?#"));
+  message.path_known = target.size() <= judged;
+  message.path_cut = path.size() > MONITOR_PATH_SIZE;
+  path = path.substr(0, MONITOR_PATH_SIZE);
+  message.path_length = static_cast<__u8>(path.size());
+  std::copy(path.begin(), path.end(), message.path.begin());
+}
+
+}  // namespace monitor::fuzz
