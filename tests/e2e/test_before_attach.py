@@ -366,6 +366,10 @@ def test_under_load(shared_server: Server, attach: Attach) -> None:
     try:
         before = shared_server.tally().total()
         wait_until(lambda: shared_server.tally().total() > before, "load")
+        for _ in range(2):
+            monitor = attach(shared_server.pid, interval=0.01)
+            monitor.wait_for(lambda s: s["total_requests"] > 500, "load")
+            assert monitor.stop()["undercount_by_cause"] == {}
         before = shared_server.tally().total()
         monitor = attach(shared_server.pid, interval=0.01)
         after = shared_server.tally().total()
