@@ -146,5 +146,8 @@ def test_a_ring_receives_while_the_server_is_in_a_write(watched: Watched) -> Non
         client.take(len(body) - 1 + len(OK))
         watched.server.finish()
         exchange(watched.server, client, fd, "/seen")
-        expected = {"GET /blocked active": -1, "GET /blocked 2xx": 1, "GET /seen 2xx": 1}
+        # The sockets' own hooks lose the stream in the middle of the response; those on calls see the gap at the next
+        # read.
+        ended = "GET /blocked none" if watched.profile == "socket" else "GET /blocked 2xx"
+        expected = {"GET /blocked active": -1, ended: 1, "GET /seen 2xx": 1}
         assert watched.change() == expected | undercount(watched)
