@@ -89,6 +89,9 @@ static __always_inline bool facts_under_way(const struct socket_facts *f)
 	/* the client's FIN has a sequence number of its own until it is read */
 	if (unread > 1 || (unread == 1 && !(BPF_CORE_READ(sk, sk_shutdown) & 1)))
 		return false;
+	/* nothing was read at all, but for a FIN */
+	if (f->copied_seq - facts_fin_read(f) == facts_start(f, f->copied_seq - facts_fin_read(f)))
+		return false;
 	return !BPF_CORE_READ(tcp, bytes_sent) || (__s32)(received - sent) > 0;
 }
 

@@ -82,8 +82,7 @@ struct opening {
  * Fills in a fresh record, all zero.
  *
  * Of a socket that may be older than its target's registration only the local port or the name tells whose side it is.
- * What nothing was read from yet is as good as new. What is under way on another is judged by facts_under_way; the rest
- * is adopted.bpf.h's.
+ * What is under way on it is judged by facts_under_way; the rest is adopted.bpf.h's.
  */
 PURE_FUNCTION int conn_init(struct conn *c, const struct opening *o)
 {
@@ -115,22 +114,20 @@ PURE_FUNCTION int conn_init(struct conn *c, const struct opening *o)
 		c->role = ROLE_CLIENT;
 		return 0;
 	}
-	if (tcp) {
-		/* a FIN alone is nothing that was asked */
-		before -= facts_fin_read(&o->socket);
-		/* bytes that were read before and made no event are a gap */
-		c->copied_seq = facts_start(&o->socket, before);
-		older = older && c->copied_seq != before;
-	}
-	if (older) {
+	if (older)
 		c->flags = CONN_LOST | CONN_ADOPTED;
-		c->copied_seq = before;
-	}
+	else if (tcp)
+		/* bytes that were read before and made no event are a gap; a FIN alone is nothing that was asked */
+		c->copied_seq = facts_start(&o->socket, before - facts_fin_read(&o->socket));
 	c->role = ROLE_SERVER;
 	if (t)
 		raise_peak(&t->peak_connections, __sync_fetch_and_add(&t->connections, 1) + 1);
-	if (older && tcp && !o->passed && facts_under_way(&o->socket))
-		request_begin_before_attach(c);
+	if (older && tcp) {
+		/* Sends until now found no record to be noted in. */
+		__sync_lock_test_and_set(&c->write_seq, BPF_CORE_READ((struct tcp_sock *)sk, write_seq));
+		if (!o->passed && facts_under_way(&o->socket))
+			request_begin_before_attach(c);
+	}
 	/* The close may have passed before there was a record to note it in. */
 	catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
 	return 0;

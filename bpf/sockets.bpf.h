@@ -28,10 +28,14 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	if (!o.socket.tcp || !opening_by(&o, pid, passed))
 		return NULL;
 	c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (c) {
+		conn_init(c, &o);
+		return c;
+	}
+	/* there is no room, or the look at registration was first */
+	c = bpf_sk_storage_get(&connections, sk, 0, 0);
 	if (!c)
 		undercount(o.process.target, UNDERCOUNT_CONNECTIONS);
-	else
-		conn_init(c, &o);
 	return c;
 }
 
