@@ -359,6 +359,11 @@ static __always_inline void request_tunnels(struct conn *c, struct conn_request 
 	r->flags |= REQUEST_TUNNEL | REQUEST_ANSWERING;
 	if (c->responses.status != 101 || !e)
 		return;
+	if (!(c->responses.flags & HTTP1_F_WEBSOCKET)) {
+		if (c->responses.flags & HTTP1_F_HTTP2)
+			undercount(c->target, UNDERCOUNT_HTTP2);
+		return;
+	}
 	__sync_fetch_and_add(&e->websockets, 1);
 	__sync_fetch_and_or(&r->flags, REQUEST_WEBSOCKET);
 	/* The close may have passed before the flag was there to be seen. */

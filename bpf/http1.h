@@ -6,8 +6,7 @@
  * is well-formed is the server's to say (its own 400 takes a request back), so only what delimits messages is read.
  *
  * Of a line, the first HTTP1_LINE_HEAD and the last HTTP1_LINE_TAIL bytes are judged and no more, however it arrives;
- * of a request line HTTP1_REQUEST_HEAD, so that it does not matter how many carriage returns were passed over before
- * it.
+ * of a request line HTTP1_REQUEST_HEAD, so that a word may be looked at behind them whether it was carried or not.
  */
 #ifndef MONITOR_HTTP1_H
 #define MONITOR_HTTP1_H
@@ -18,9 +17,7 @@
 #define HTTP1_LINE_TAIL 16
 #define HTTP1_CARRY	(HTTP1_LINE_HEAD + HTTP1_LINE_TAIL)
 
-/* Carriage returns by themselves that are passed over before a request, as httptools does: so many, in each line. */
-#define HTTP1_STRAY_RETURNS 8
-#define HTTP1_REQUEST_HEAD  (HTTP1_LINE_HEAD - HTTP1_STRAY_RETURNS)
+#define HTTP1_REQUEST_HEAD (HTTP1_LINE_HEAD - 8)
 
 /* Bytes that one fill may add to the window behind the carried ones. */
 #define HTTP1_FILL 1024
@@ -59,10 +56,11 @@ enum http1_mode {
 #define HTTP1_F_CODED	   0x0400 /* there was a Transfer-Encoding */
 #define HTTP1_F_UPGRADES   0x2000 /* Connection: upgrade */
 #define HTTP1_F_TO	   0x4000 /* there was an Upgrade field */
-#define HTTP1_F_MESSAGE	   0x64ff
+#define HTTP1_F_WEBSOCKET  0x8000 /* Upgrade: websocket */
+#define HTTP1_F_MESSAGE	   0xe4ff
 #define HTTP1_F_RESPONSE   0x0100 /* this direction carries responses */
 #define HTTP1_F_CAPTURING  0x0200 /* the body under way is captured */
-#define HTTP1_F_HTTP2	   0x0800 /* the bad bytes are the preface of HTTP/2 */
+#define HTTP1_F_HTTP2	   0x0800 /* the bad bytes are the preface of HTTP/2; of a response: Upgrade: h2c, ever */
 #define HTTP1_F_TLS	   0x1000 /* the bad bytes look like a TLS record */
 
 /* One direction of a connection. All zero is the start of a connection's requests. */

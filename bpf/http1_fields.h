@@ -162,6 +162,18 @@ PURE_INLINE void http1_read_list(struct http1_window *w, bool cut)
 		http1_end_token(w);
 }
 
+/* What follows from an Upgrade field's value, at w->line. */
+PURE_INLINE __u16 http1_upgrade_to(const struct http1_stream *s, const struct http1_window *w)
+{
+	__u64 word = window_word(w, w->line) | LOWER_CASE;
+
+	if (word == WORD('w', 'e', 'b', 's', 'o', 'c', 'k', 'e') && (WINDOW_BYTE(w, w->line + 8) | 0x20) == 't')
+		return HTTP1_F_WEBSOCKET;
+	if ((s->flags & HTTP1_F_RESPONSE) && low_bytes(word, 3) == WORD('h', '2', 'c', 0, 0, 0, 0, 0))
+		return HTTP1_F_HTTP2;
+	return 0;
+}
+
 /* ---- lines ---- */
 
 /*
@@ -276,7 +288,7 @@ PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *
 		w->line = start + 8;
 		repeat(HTTP1_LINE_HEAD, http1_blank_step, &loop);
 		if (w->line < w->line_end)
-			s->flags |= HTTP1_F_TO;
+			s->flags |= HTTP1_F_TO | http1_upgrade_to(s, w);
 	} else if (WINDOW_BYTE(w, start) == ' ' || WINDOW_BYTE(w, start) == '\t') {
 		w->line = start;
 		field = s->flags & HTTP1_F_FIELD;
