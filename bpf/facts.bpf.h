@@ -65,6 +65,15 @@ static __always_inline __u32 facts_start(const struct socket_facts *f, __u32 exp
 	return start;
 }
 
+/* Whether the last that was read is the client's FIN, which has a sequence number of its own: 1 or 0. */
+static __always_inline __u32 facts_fin_read(const struct socket_facts *f)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
+	struct sock *sk = f->sk;
+
+	return (BPF_CORE_READ(sk, sk_shutdown) & 1) && BPF_CORE_READ(tcp, rcv_nxt) == f->copied_seq;
+}
+
 /*
  * Whether the server is at work on something that it has read from this connection: all that came is read, and it came
  * after the last that was sent. In jiffies: what falls into the same one (4 ms) is taken for answered.

@@ -5,7 +5,8 @@
  * next window, so that the result does not depend on how the bytes were split. It is lenient on purpose: whether a head
  * is well-formed is the server's to say (its own 400 takes a request back), so only what delimits messages is read.
  *
- * Of a line, the first HTTP1_LINE_HEAD and the last HTTP1_LINE_TAIL bytes are judged and no more, however it arrives.
+ * Of a line, the first HTTP1_LINE_HEAD and the last HTTP1_LINE_TAIL bytes are judged and no more, however it arrives; of a
+ * request line HTTP1_REQUEST_HEAD, so that it does not matter how many carriage returns were passed over before it.
  */
 #ifndef MONITOR_HTTP1_H
 #define MONITOR_HTTP1_H
@@ -15,6 +16,10 @@
 #define HTTP1_LINE_HEAD 176
 #define HTTP1_LINE_TAIL 16
 #define HTTP1_CARRY	(HTTP1_LINE_HEAD + HTTP1_LINE_TAIL)
+
+/* Carriage returns by themselves that are passed over before a request, as httptools does: so many, in each line. */
+#define HTTP1_STRAY_RETURNS 8
+#define HTTP1_REQUEST_HEAD  (HTTP1_LINE_HEAD - HTTP1_STRAY_RETURNS)
 
 /* Bytes that one fill may add to the window behind the carried ones. */
 #define HTTP1_FILL 1024

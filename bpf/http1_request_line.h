@@ -148,7 +148,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		return 0;
 
 	ROLLED
-	for (int i = 0; i < HTTP1_LINE_HEAD / 8; ++i) {
+	for (int i = 0; i < HTTP1_REQUEST_HEAD / 8; ++i) {
 		__u64 marks = bytes_equal(window_word(w, w->pos + method), ' ');
 
 		if (marks) {
@@ -159,7 +159,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		method += 8;
 	}
 	/* a method as long as what is judged: the version tells that it is a request line */
-	longer = length > HTTP1_LINE_HEAD;
+	longer = length > HTTP1_REQUEST_HEAD;
 	if (!found && !(longer && w->line_end - w->pos > length))
 		return 0;
 	if (method == 0 || method + 1 >= length)
@@ -175,7 +175,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		s->method = HTTP1_CONNECT_METHOD;
 
 	/* the target: judged as far as the line's head goes */
-	end = w->pos + (longer ? HTTP1_LINE_HEAD : length);
+	end = w->pos + (longer ? HTTP1_REQUEST_HEAD : length);
 	path = w->pos + method + 1;
 	/* more than one space: httptools takes it */
 	ROLLED

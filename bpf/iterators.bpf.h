@@ -101,6 +101,7 @@ int look_at_sockets(struct bpf_iter__task_file *ctx)
 	struct socket *socket;
 	struct sock *sk;
 	struct conn *c;
+	__u32 data;
 
 	if (!task || !file)
 		return 0;
@@ -132,7 +133,8 @@ int look_at_sockets(struct bpf_iter__task_file *ctx)
 		out.role = c->role;
 		out.in_flight = conn_in_flight(c->word);
 	} else {
-		out.unseen = f->tcp && facts_start(f, f->copied_seq) != f->copied_seq;
+		data = f->copied_seq - facts_fin_read(f);
+		out.unseen = f->tcp && facts_start(f, data) != data;
 		out.named = f->named;
 	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));

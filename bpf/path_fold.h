@@ -53,7 +53,7 @@ PURE_INLINE void fold_end_segment(struct fold *f)
 
 	if (all_digits || long_hex || uuid) {
 		f->to = f->segment;
-		/* what did not fit of the identifier is not missing; had anything before it not fit, "{" doesn't either */
+		/* what did not fit of the identifier is not missing; if what is before did not fit, "{" does not */
 		f->overflow = 0;
 		fold_put(f, '{');
 		fold_put(f, 'i');

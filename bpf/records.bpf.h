@@ -116,6 +116,8 @@ PURE_FUNCTION int conn_init(struct conn *c, const struct opening *o)
 		return 0;
 	}
 	if (tcp) {
+		/* a FIN alone is nothing that was asked */
+		before -= facts_fin_read(&o->socket);
 		/* bytes that were read before and made no event are a gap */
 		c->copied_seq = facts_start(&o->socket, before);
 		older = older && c->copied_seq != before;

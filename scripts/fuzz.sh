@@ -13,9 +13,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Each target, its share of the time in percent, its runs when fixed, and whether its inputs are streams as the cases are.
 targets=(
-  'parser 45 200000 stream'
-  'boundaries 45 500000 stream'
-  'fold 10 200000 path'
+  'parser 45 100000 stream'
+  'boundaries 45 200000 stream'
+  'fold 10 100000 path'
 )
 out=build/fuzz
 stream_limit=4100  # bytes; replay.h says why

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Boots Debian's older kernels in qemu (no KVM needed) and runs the kernel tests and a core of the e2e tests in each:
-#   scripts/kernels.sh                             both kernels; build first (scripts/test.sh does)
-#   scripts/kernels.sh 6.1                         one of them
-#   scripts/kernels.sh --run 'COMMAND' 6.12        a shell command in the root of the tree, with build/release
-#   scripts/kernels.sh --shell 6.1                 a shell there; Ctrl-A X ends it
+# Boots older kernels of Debian in qemu, which needs no KVM, and runs the kernel tests and a core of the e2e tests there:
+#   scripts/kernels.sh                        on all of them, side by side; build first (scripts/test.sh does)
+#   scripts/kernels.sh 6.1                    on one
+#   scripts/kernels.sh 6.12 --run 'COMMAND'   a shell command in the root of the tree, with what build/release holds
+#   scripts/kernels.sh 6.1 --shell            a shell there; exit or Ctrl-A X ends it
 # --file PATH, as often as wanted, takes this file or directory along to the same place.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,17 +13,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/kernels/initrd.sh
 . scripts/kernels/boot.sh
 
-command=scripts/kernels/guest-tests.sh
 mode=tests
-patience=10m
+command=scripts/kernels/guest-tests.sh
 versions=()
 files=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --run) mode=run; command=${2:?--run needs a command}; shift ;;
     --file) files+=("$(realpath "${2:?--file needs a path}")"); shift ;;
-    --shell) mode=shell; patience=1d ;;
-    6.*) versions+=("$1") ;;
+    --shell) mode=shell ;;
+    [0-9]*.[0-9]*) versions+=("$1") ;;
     *) die "unknown argument '$1'; see the head of this script" ;;
   esac
   shift
@@ -31,11 +30,21 @@ done
 if [ "${#versions[@]}" -eq 0 ]; then
   versions=(6.1 6.12)
 fi
-[ -x build/release/monitor ] || die 'no build/release/monitor: run scripts/test.sh, or cmake --build build/release'
+for binary in build/release/monitor build/release/tests/monitor_kernel build/venv/bin/python; do
+  [ -x "$binary" ] || die "no $binary: scripts/test.sh makes it"
+done
+
+clean_up() {
+  [ "${#guests[@]}" -eq 0 ] || kill "${guests[@]}" 2>/dev/null || true
+  wait
+  rm -rf "$scratch"
+  hand_back_build
+}
 
 mkdir -p build/kernels
 scratch=$(mktemp -d "$PWD/build/kernels/run.XXXXXX")
-trap 'rm -rf "$scratch"; hand_back_build' EXIT
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
 
 exec {lock}>build/kernels/.lock
 flock "$lock"  # two at once would download the same kernel
@@ -44,17 +53,10 @@ for version in "${versions[@]}"; do
 done
 prepare_base
 flock -u "$lock"
-
 prepare_initrd "$command" "${files[@]}"
-failed=()
-for version in "${versions[@]}"; do
-  [ "$mode" != tests ] || printf '== kernel %s (%s)\n' "$version" "$(cat "build/kernels/$version/package")"
-  if [ "$mode" = shell ]; then
-    boot "$version" shell
-  else
-    boot "$version" || failed+=("$version")
-  fi
-done
-if [ "${#failed[@]}" -gt 0 ]; then
-  die "failed on kernel ${failed[*]}"
-fi
+
+case "$mode" in
+  tests) run_tests "${versions[@]}" ;;
+  run) run_command "${versions[@]}" ;;
+  shell) run_shell "${versions[0]}" ;;
+esac

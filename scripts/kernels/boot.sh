@@ -1,28 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # scratch is a directory that kernels.sh makes
 # Sourced by kernels.sh: boots one kernel in qemu without KVM, without a network and without a disk. Its serial ports
 # are the console, the command's output and the command's exit status.
 
-# boot VERSION [shell]: prints what the command in $scratch/initrd.cpio prints, and returns its exit status. The console
-# is in $scratch/console.log. With `shell` the second port is this terminal; Ctrl-A X ends the guest.
-boot() {
+# How long a guest may take, whatever it runs: about five times what the tests take.
+patience=15m
+
+# Pids of the guests that run: whoever interrupts the script ends them with it.
+guests=()
+
+# start_guest VERSION PORT [shell]: a job that ends when the guest has switched itself off. PORT is where the command's
+# output goes, in qemu's words; the console and the status go to files of $scratch/VERSION.
+start_guest() {
   local version=$1
-  local more=${2:-}
-  local port=(-serial stdio)
-  if [ "$more" = shell ]; then
-    port=(-serial mon:stdio)
-  else
-    exec </dev/null
-  fi
-  rm -f "$scratch/status"
-  timeout --foreground "$patience" qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 2G \
-    -nodefaults -display none -net none -no-reboot -kernel "build/kernels/$version/vmlinuz" \
+  local port=$2
+  local more=${3:-}
+  mkdir -p "$scratch/$version"
+  exec timeout --foreground "$patience" qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 \
+    -m 1536M -nodefaults -display none -net none -no-reboot -kernel "build/kernels/$version/vmlinuz" \
     -initrd "$scratch/initrd.cpio" -append "console=ttyS0 panic=-1 quiet random.trust_cpu=on $more" \
-    -serial "file:$scratch/console.log" "${port[@]}" -serial "file:$scratch/status" || true
-  if [ ! -s "$scratch/status" ]; then
-    tail -n 50 "$scratch/console.log" >&2
-    printf 'kernel %s ended without a status, or took more than %s; its console is above\n' "$version" "$patience" >&2
+    -serial "file:$scratch/$version/console" -serial "$port" -serial "file:$scratch/$version/status"
+}
+
+# The exit status of the command in a guest that has ended; says why when there is none.
+guest_status() {
+  local directory=$scratch/$1
+  if [ ! -s "$directory/status" ]; then
+    tail -n 50 "$directory/console" >&2 || true
+    printf 'kernel %s ended without a status, or took more than %s: its console is above\n' "$1" "$patience" >&2
     return 1
   fi
-  return "$(tr -dc 0-9 <"$scratch/status")"
+  return "$(tr -dc 0-9 <"$directory/status")"
+}
+
+# run_tests VERSION...: the command, side by side, since a guest rarely keeps more than one core busy.
+run_tests() {
+  local version
+  local failed=()
+  local -A job=()
+  for version in "$@"; do
+    (start_guest "$version" "file:$scratch/$version/output") </dev/null &
+    job[$version]=$!
+    guests+=($!)
+  done
+  for version in "$@"; do
+    printf '== kernel %s, %s\n' "$version" "$(cat "build/kernels/$version/package")"
+    wait "${job[$version]}" || true
+    if guest_status "$version"; then
+      tail -n 2 "$scratch/$version/output"
+    else
+      cat "$scratch/$version/output"
+      failed+=("$version")
+    fi
+  done
+  [ "${#failed[@]}" -eq 0 ] || die "failed on kernel ${failed[*]}: see above"
+}
+
+# run_command VERSION...: one after another, as they print it. Returns the status of the last that failed.
+run_command() {
+  local version
+  local status=0
+  for version in "$@"; do
+    (start_guest "$version" stdio) </dev/null &
+    guests+=($!)
+    wait $! || true
+    guest_status "$version" || status=$?
+  done
+  return "$status"
+}
+
+run_shell() {
+  patience=1d
+  (start_guest "$1" mon:stdio shell)
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # scratch is a directory that kernels.sh makes
 # Sourced by kernels.sh: Debian's cloud kernels, downloaded and unpacked under build/kernels/VERSION (vmlinuz, and
 # in `package` what it came from), never installed. A newer package in apt's lists replaces the one that is there.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # scratch is a directory that kernels.sh makes
 # Sourced by kernels.sh: the guest's file system, two uncompressed cpio archives that the kernel unpacks one over the
 # other. The base (Debian's packages, build/venv) is kept; what changes with every build is packed anew for each boot.
 # The tree lies in the guest where it lies here, since programs have its path compiled in.
@@ -86,7 +86,7 @@ prepare_initrd() {
         parents_of "$file"
       done
       find "$PWD/build/release/monitor" "$PWD/build/release/tests/monitor_kernel" "$PWD/tests" "$PWD/docs" \
-        "$PWD/scripts/kernels" "$@" -not -path '*/__pycache__*'
+        "$PWD/scripts" "$@" -not -path '*/__pycache__*'
     } | sed 's|^/||' | sort -u | archive
   } >"$scratch/initrd.cpio"
 }

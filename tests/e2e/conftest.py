@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 # Their assertions say as much as a test's own.
-pytest.register_assert_rewrite("figures", "client", "load", "monitor", "changes", "server")
+pytest.register_assert_rewrite("figures", "client", "load", "monitor", "changes", "random_client", "server")
 
 from changes import Watched
 from figures import Observation

@@ -9,6 +9,8 @@ from server import ROOT, AppServer
 DEBIAN, CURRENT = "/usr/bin/python3", str(ROOT / "build/venv/bin/python")
 # The current uvicorn has its worker class in a package of its own.
 WORKER_CLASS = {DEBIAN: "uvicorn.workers.UvicornWorker", CURRENT: "uvicorn_worker.UvicornWorker"}
+# The current gunicorn listens for commands too, below the home directory if it is not told where else.
+CONTROL = {DEBIAN: [], CURRENT: ["--no-control-socket"]}
 SOMEWHERE = "127.0.0.1:0"
 
 
@@ -26,7 +28,7 @@ class Gunicorn(AppServer):
         binds: tuple[Path | str, ...] = (SOMEWHERE,),
     ) -> None:
         command = [python, "-m", "gunicorn", "--worker-class", WORKER_CLASS[python], "--workers", str(workers)]
-        command += ["--keep-alive", "60", "--log-level", "warning"]
+        command += ["--keep-alive", "60", "--log-level", "warning", *CONTROL[python]]
         for bind in binds:
             command += bind_option(bind)
         super().__init__(directory, "gunicorn", [*command, *options, "app:app"], workers)

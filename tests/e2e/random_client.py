@@ -307,8 +307,9 @@ class Connection:
 
 
 def describe(step: plan.Step) -> str:
-    """What a failure shows of a step: enough to see what it was, not its 300 KB of body."""
-    return f"{step!r:.3000}"
+    """What a failure shows of a step: enough to see what it was."""
+    text = repr(step)
+    return text if len(text) < 1500 else text[:1500] + " …"
 
 
 class Run:

@@ -6,7 +6,7 @@ import base64
 import random
 import re
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from server import Flavour
 
@@ -189,14 +189,23 @@ class RequestWriter:
             fields, body = self.framed(self.content(small), closes)
             if self.rng.random() < 0.05 and not closes.startswith("1.0"):
                 fields += ("Expect: 100-continue",)
+        if self.rng.random() < 0.05:
+            # No upgrade without Connection: upgrade. Not where a client leaves early: h11 makes uvicorn read no further
+            # meanwhile, so that a client's FIN is not seen.
+            fields += (self.rng.choice(("Upgrade: h2c", "Upgrade: websocket")),)
         path, decoded, status, known = self.place()
         if closes and body:
             # Answered before the body is there, the connection would be closed in the middle of it.
             path, decoded, status, known = "/echo", None, 200, True
-        return self.ask(
+        ask = self.ask(
             path, method=method, query=self.query(), fields=fields, body=body, status=status, closes=closes,
             decoded=decoded, known=known,
         )  # fmt: skip
+        return replace(ask, head=self.blank_lines() + ask.head)
+
+    def blank_lines(self) -> bytes:
+        """Empty lines before a request, which httptools alone passes over (RFC 9112 §2.2)."""
+        return b"\r\n" * self.rng.choice((0, 0, 0, 0, 1, 3)) if self.flavour.http == "httptools" else b""
 
     def place(self) -> tuple[str, str | None, int, bool]:
         """A path, the same decoded where that differs, the status of its answer, whether the application knows it."""
@@ -229,7 +238,8 @@ class RequestWriter:
         return self.ask("/" + path, query=self.query())
 
     def big(self) -> Ask:
-        return self.ask("/big")
+        """Answered with 8 MB, or with thousands of chunks."""
+        return self.rng.choice((self.ask("/big"), self.ask("/chunked", query="?n=3000")))
 
     def failing(self) -> Ask:
         return self.ask("/fail", method=self.rng.choice(("GET", "POST", "PUT")), status=500, closes="by itself")
@@ -286,8 +296,15 @@ class RequestWriter:
             "an odd method, split": (odd, odd.head),
             "bare line feeds": (ask, ask.head.replace(b"\r\n", b"\n")),
             "Content-Length and chunked": (post, post.head.replace(b"\r\n", b"\r\nContent-Length: 5\r\n", 1) + b"0\r\n\r\n"),
+            "no Host, and more behind": (ask, line + b"\r\nConnection: close\r\n\r\n" + REQUEST_LIKE),
+            "an odd method, and more behind": (odd, odd.head + REQUEST_LIKE),
+            "Content-Length twice": (post, post.head.replace(b"Transfer-Encoding: chunked", b"Content-Length: 2\r\nContent-Length: 2") + b"ab"),
+            "obs-fold in Content-Length": (post, post.head.replace(b"Transfer-Encoding: chunked", b"Content-Length:\r\n 2") + b"ab"),
+            "gzip, chunked": (post, post.head.replace(b"chunked", b"gzip, chunked") + b"1\r\na\r\n0\r\n\r\n"),
+            "a space behind a chunk's size": (post, post.head + b"1 \r\na\r\n0\r\n\r\n"),
             "a bad chunk": (post, post.head + b"5\r\nhello\r\nzz\r\n"),
             "a bad chunk, split": (post, post.head + b"5\r\nhello\r\nzz\r\n"),
         }  # fmt: skip
         name = self.rng.choice(list(cases))
-        return name, *cases[name]
+        ask, data = cases[name]
+        return name, ask, data

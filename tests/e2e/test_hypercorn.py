@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hypercorn, which speaks HTTP/1.1 by h11 without being uvicorn, in several processes and at several sockets."""
 
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +11,18 @@ from figures import Observation, endpoint_of
 from load import wrk
 from other_servers import SOMEWHERE, Hypercorn
 from scripted import DRIVES, drive_early
+from waiting import wait_until
 
 Observe = Callable[..., Observation]
+
+
+def connection_states(port: int) -> list[str]:
+    """Of the server's ends."""
+    command = ["ss", "--no-header", "--tcp", "--numeric", f"sport = :{port}"]
+    return [
+        line.split()[0]
+        for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    ]
 
 
 def test_counts(tmp_path: Path, observe: Observe) -> None:
@@ -42,6 +53,24 @@ def test_several_workers_at_several_sockets(tmp_path: Path, observe: Observe) ->
         observation.assert_equal(snapshot)
         assert snapshot["peak_concurrent"] == held
         assert sorted(int(address.rpartition(":")[2]) for address in snapshot["target"]["listen"]) == server.ports
+
+
+def test_connections_without_a_request(tmp_path: Path, observe: Observe) -> None:
+    """Hypercorn keeps a connection whose client has gone until it is too long idle. What it has read of such a one is a FIN
+    and no request, before the attach as after it."""
+    with Hypercorn(tmp_path) as server:
+        Client(server.port).close()
+        wait_until(lambda: connection_states(server.port) == ["CLOSE-WAIT"], "the FIN is there")
+        with Client(server.port) as client:
+            assert client.ask(request("/ok", "GET", "Connection: close")).status == 200
+        observation = observe(server)
+        Client(server.port).close()
+        snapshot = observation.monitor.wait_for(lambda s: s["open_connections"] == 2, "both are open")
+        assert (snapshot["active_concurrent"], snapshot["peak_concurrent"]) == (0, 0)
+        for _ in range(3):
+            snapshot = observation.monitor.next()
+        assert snapshot["total_requests"] == snapshot["active_concurrent"] == 0
+        assert snapshot["undercount_by_cause"] == {}
 
 
 def test_what_it_turns_down(tmp_path: Path, observe: Observe) -> None:

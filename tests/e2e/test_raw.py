@@ -11,6 +11,7 @@ from figures import CLASSES, Observation, endpoint_of
 from monitor import Snapshot
 from raw_cases import CASES, GOOD, RawCase
 from server import FLAVOURS, ZTTP, Server
+from waiting import PATIENCE
 
 Observe = Callable[..., Observation]
 
@@ -59,7 +60,7 @@ def check(server: Server, observation: Observation, case: RawCase, before: Count
     responses = send(server, case)
     expected = before + expected_change(case, responses)
     try:
-        observation.monitor.wait_for(lambda snapshot: figures(snapshot) == expected, case.name, patience=5)
+        observation.monitor.wait_for(lambda snapshot: figures(snapshot) == expected, case.name, patience=PATIENCE / 6)
         complaint = ""
     except AssertionError:
         wire = [(response.status, response.body[:40]) for response in responses]

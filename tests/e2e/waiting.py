@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Waiting for a condition, the only way in which these tests wait."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
-# Far more than anything takes on a slow and busy machine: only a failure waits so long.
-PATIENCE = 30.0
+# Far more than anything takes on a slow and busy machine: only a failure waits so long. An emulated one is slower yet.
+PATIENCE = float(os.environ.get("MONITOR_TEST_PATIENCE", 30))
 
 
 def wait_until(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
