@@ -56,7 +56,12 @@ def exchange(server: SyscallServer, connection: Connection) -> None:
     client.send(request("/after"))
     server.do("read", fd, 1000)
     server.do("write", fd, OK)
-    assert client.response().body == b"ok"
+    client.take(len(OK))
+
+
+# Not sendmmsg: seen whole, when the call is over (profile "syscall"), its messages are not looked at here, and the
+# response ends with the next request. A known deviation.
+every_call = pytest.mark.parametrize("call", ["write", "writev", "sendmsg"])
 
 
 def test_never_used(server: SyscallServer, connection: Connection, attached: Attached) -> None:
@@ -72,7 +77,7 @@ def test_idle(server: SyscallServer, connection: Connection, attached: Attached)
     assert changes.change() == {"GET /after 2xx": 1}
 
 
-@pytest.mark.parametrize("call", ["write", "writev", "sendmsg", "sendmmsg"])
+@every_call
 def test_a_response_in_pieces(server: SyscallServer, connection: Connection, attached: Attached, call: str) -> None:
     client, fd = connection
     client.send(request("/asked"))
@@ -81,16 +86,17 @@ def test_a_response_in_pieces(server: SyscallServer, connection: Connection, att
     assert changes.change() == ({"(before attach) active": 1} if is_tcp(client) else {})
     for piece in (OK[:20], OK[20:-1]):
         vectors = [piece[:9], piece[9:]]
-        server.do(call, fd, piece if call == "write" else [vectors] if call == "sendmmsg" else vectors)
+        server.do(call, fd, piece if call == "write" else vectors)
     assert changes.change() == ({} if is_tcp(client) else {"(before attach) active": 1})
     server.do("write", fd, OK[-1:])
     assert changes.change() == {"(before attach) active": -1, "(before attach) 2xx": 1}
+    client.response()
     exchange(server, connection)
     assert changes.change() == {"GET /after 2xx": 1}
 
 
 @pytest.mark.parametrize("last", [(LAST,), (CHUNK + LAST,)], ids=["alone", "behind a chunk"])
-@pytest.mark.parametrize("call", ["write", "writev", "sendmsg", "sendmmsg"])
+@every_call
 def test_the_end_of_a_stream(
     server: SyscallServer, connection: Connection, attached: Attached, call: str, last: tuple[bytes]
 ) -> None:
@@ -104,8 +110,9 @@ def test_the_end_of_a_stream(
         ([CHUNK, CHUNK], {}),
         ([CHUNK, *last], {"(before attach) active": -1, "(before attach) none": 1}),
     ):
-        server.do(call, fd, b"".join(pieces) if call == "write" else [pieces] if call == "sendmmsg" else pieces)
+        server.do(call, fd, b"".join(pieces) if call == "write" else pieces)
         assert changes.change() == expected
+    client.response()
     exchange(server, connection)
     assert changes.change() == {"GET /after 2xx": 1}
 
@@ -120,6 +127,7 @@ def test_a_last_chunk_in_two_pieces(server: SyscallServer, connection: Connectio
     for piece in (CHUNK, LAST[:3], LAST[3:]):
         server.do("write", fd, piece)
     assert changes.change() == {"(before attach) active": 1}
+    client.response()
     exchange(server, connection)
     assert changes.change() == {"(before attach) active": -1, "(before attach) none": 1, "GET /after 2xx": 1}
 
@@ -139,6 +147,35 @@ def test_a_body_from_a_file(server: SyscallServer, connection: Connection, attac
     assert changes.change() == {"(before attach) active": -1, "(before attach) none": 1, "GET /after 2xx": 1}
 
 
+@pytest.mark.parametrize("call", ["sendfile", "splice_out"])
+def test_a_response_whose_body_is_a_file(
+    server: SyscallServer, connection: Connection, attached: Attached, call: str
+) -> None:
+    """Of which the head is seen: it ends with its last byte."""
+    client, fd = connection
+    client.send(request("/file"))
+    server.do("read", fd, 1000)
+    changes = attached()
+    server.do("write", fd, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+    server.do(call, fd, b"x" * 99)
+    changes.wait_change({"(before attach) active": 1})
+    server.do(call, fd, b"x")
+    assert changes.change() == {"(before attach) active": -1, "(before attach) 2xx": 1}
+
+
+def test_messages_of_a_response(server: SyscallServer, connection: Connection, attached: Attached) -> None:
+    """sendmmsg with its head and its body in several messages, once it is followed."""
+    client, fd = connection
+    client.send(request("/asked"))
+    server.do("read", fd, 1000)
+    changes = attached()
+    server.do("write", fd, b"HTTP/1.1 200 OK\r\n")
+    server.do("sendmmsg", fd, [[b"Content-Length: 2\r\n"], [b"X: Y\r\n", b"\r\n"], [b"o"]])
+    changes.wait_change({"(before attach) active": 1})
+    server.do("sendmmsg", fd, [[b"k"]])
+    assert changes.change() == {"(before attach) active": -1, "(before attach) 2xx": 1}
+
+
 def test_the_server_closes_what_was_under_way(
     server: SyscallServer, connection: Connection, attached: Attached
 ) -> None:
@@ -150,5 +187,5 @@ def test_the_server_closes_what_was_under_way(
     changes = attached()
     server.do("write", fd, CHUNK)
     assert changes.change() == {"(before attach) active": 1}
-    server.do("shutdown", fd, 2)
+    server.do("dup3", 0, fd)  # something else takes the descriptor's place
     changes.wait_change({"(before attach) active": -1, "(before attach) none": 1})
