@@ -244,6 +244,7 @@ PURE_INLINE void http1_judge_codings(struct http1_stream *s, const struct http1_
  */
 PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *w)
 {
+	struct http1_loop loop = {w};
 	__u64 first, second;
 	__u32 start, length, field = 0;
 
@@ -271,7 +272,11 @@ PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *
 		if (http1_colon(w))
 			field = HTTP1_F_CODING;
 	} else if (first == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':')) {
-		s->flags |= HTTP1_F_TO;
+		/* an empty one asks for nothing */
+		w->line = start + 8;
+		repeat(HTTP1_LINE_HEAD, http1_blank_step, &loop);
+		if (w->line < w->line_end)
+			s->flags |= HTTP1_F_TO;
 	} else if (WINDOW_BYTE(w, start) == ' ' || WINDOW_BYTE(w, start) == '\t') {
 		w->line = start;
 		field = s->flags & HTTP1_F_FIELD;

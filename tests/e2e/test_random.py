@@ -5,26 +5,36 @@ runs only these scripts of the plan ("17" or "100-200")."""
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import pytest
 from client import Client, request
-from conftest import every_flavour, fastest_flavours
+from conftest import fastest_flavours
 from figures import NOT_FOUND, STATUSES, Observation
 from monitor import Snapshot
 from random_client import Books, Run, ScriptFailed
 from random_plan import Script, write_plan
-from server import Server
+from server import FLAVOURS, ZTTP, Server
 from tally import KEY_SIZE
 
 Observe = Callable[..., Observation]
 
-CONNECTIONS = int(os.environ.get("E2E_RANDOM_CONNECTIONS", "350"))
+CONNECTIONS = int(os.environ.get("E2E_RANDOM_CONNECTIONS", "250"))
 SEED = int(os.environ.get("E2E_SEED") or int.from_bytes(os.urandom(4), "big"))
 ONLY = os.environ.get("E2E_RANDOM_ONLY", "")
 
 FIGURES = ("completed", "failed", "aborted", *STATUSES)
 # An endpoint with such a segment: what the application believes to have answered may never have reached the wire.
 LEFT = {"left", "vanished", "judged"}
+
+
+@pytest.fixture(params=[*FLAVOURS, ZTTP], ids=str)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """One that neither closes idle connections nor pings WebSockets, however long a run takes."""
+    patient = [f"--{name}=3600" for name in ("timeout-keep-alive", "ws-ping-interval", "ws-ping-timeout")]
+    with Server(tmp_path, request.param, *patient) as running:
+        yield running
 
 
 def scripts_of(server: Server) -> list[Script]:
@@ -140,16 +150,15 @@ def first_that_differs(server: Server, observation: Observation, scripts: list[S
     return "alone, no connection differs: only together"
 
 
-@every_flavour
-def test_every_count_is_exact(shared_server: Server, observe: Observe) -> None:
-    scripts = scripts_of(shared_server)
+def test_every_count_is_exact(server: Server, observe: Observe) -> None:
+    scripts = scripts_of(server)
     again = (
         f"E2E_SEED={SEED} E2E_RANDOM_CONNECTIONS={CONNECTIONS} build/venv/bin/python -m pytest -p no:cacheprovider"
-        f" tests/e2e/test_random.py -k {shared_server.flavour}"
+        f" tests/e2e/test_random.py -k {server.flavour}"
     )
     print("again:", again)
-    observation = observe(shared_server)
-    run = Run(shared_server)
+    observation = observe(server)
+    run = Run(server)
     try:
         run.run(scripts)
     except ScriptFailed as error:
@@ -160,7 +169,7 @@ def test_every_count_is_exact(shared_server: Server, observe: Observe) -> None:
     complaints += settle(run, observation) + compare_tally(run.books, observation)
     last = observation.monitor.stop()
     if complaints:
-        alone = first_that_differs(shared_server, observe(shared_server), scripts)
+        alone = first_that_differs(server, observe(server), scripts)
         raise AssertionError("\n".join([f"again: {again}", *complaints, alone]))
     assert compare(last, run.books, observation) == []
     assert sum(worker["total"] for worker in last["workers"]) == last["total_requests"]

@@ -347,6 +347,12 @@ void SecondOpinion::judge_lines(std::string_view head, __u32 position) {
       stop(position + static_cast<__u32>(begin));
       return;
     }
+    // Nor does it look for the value of Upgrade in a line that continues it (obs-fold).
+    const bool continued = end + 1 < head.size() && (head[end + 1] == ' ' || head[end + 1] == '\t');
+    if (continued && starts_with(line, "upgrade:") && line.find_first_not_of(" \t\r", 8) == std::string_view::npos) {
+      stop(position + static_cast<__u32>(begin));
+      return;
+    }
     begin = end + 1;
   }
 }
