@@ -53,15 +53,15 @@ static __always_inline bool ends_chunked(__u64 base, __u64 length)
 }
 
 /*
- * The server sent the bytes that `u` finds, on an adopted connection. Returns whether the response under way is
- * followed from its first byte on, so that they are the parser's.
+ * The server sent the bytes that `u` finds (NULL: nothing is known of them) on an adopted connection. Returns whether
+ * the response under way is followed from its first byte on, so that they are the parser's.
  */
 PURE_FUNCTION int adopted_sent(struct conn *c, struct user_bytes *u)
 {
 	struct user_iovec last;
 	__u64 start = 0;
 
-	if (!c || !u)
+	if (!c)
 		return 0;
 	if (c->flags & CONN_ANSWERED) {
 		if (conn_in_flight(c->word))
@@ -70,6 +70,8 @@ PURE_FUNCTION int adopted_sent(struct conn *c, struct user_bytes *u)
 	}
 	if (!conn_in_flight(c->word))
 		request_begin_before_attach(c);
+	if (!u)
+		return 0;
 	last.iov_base = u->base;
 	last.iov_len = u->base_left;
 	if (!u->base_left) {

@@ -225,13 +225,18 @@ static __always_inline bool has_messages(const struct conn *c)
 static __always_inline bool lost_sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length,
 				      __u32 result)
 {
+	struct message_cursor cursor = c->sending; /* c's own moves on when the bytes are looked at or passed */
 	struct walk_scratch *x;
 	__u32 zero = 0;
 
 	if (!(c->flags & CONN_ADOPTED))
 		return false;
 	x = bpf_map_lookup_elem(&send_scratch, &zero);
-	return x && !find_bytes(&x->source, sk, task, length, &c->sending, result, true) && adopted_sent(c, &x->source);
+	if (!x)
+		return false;
+	if (find_bytes(&x->source, sk, task, length, &cursor, result, true))
+		return adopted_sent(c, NULL);
+	return adopted_sent(c, &x->source);
 }
 
 /* `length` bytes were sent, after `gap` that made no event. `sk` and `result` as above. */

@@ -31,11 +31,11 @@ def _figures(snapshot: Snapshot) -> Counter[str]:
 
 
 class Changes:
-    """What a monitor counts, each time since the time before."""
+    """What a monitor counts, each time since the time before; at first since the attach if told so."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Monitor, from_nothing: bool = False) -> None:
         self.monitor = monitor
-        self._before: Counter[str] = _figures(monitor.next())
+        self._before: Counter[str] = Counter() if from_nothing else _figures(monitor.next())
 
     def _change(self, snapshot: Snapshot) -> Change:
         now = _figures(snapshot)
