@@ -98,9 +98,10 @@ int look_at_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 	out.target = c->target;
 	out.in_flight = conn_in_flight(word);
 	for (__u32 i = 0; i < MONITOR_RING; ++i) {
-		struct conn_request *r = &c->ring[(conn_oldest(word) + i) & (MONITOR_RING - 1)];
-
-		out.endpoint[i] = i < out.in_flight ? r->endpoint : ~0U;
+		out.endpoint[i] = ~0U;
+		/* the last of a deep pipeline are not in the ring, however few are left */
+		if (i < out.in_flight)
+			out.endpoint[i] = request_endpoint(c, request_find(c, (conn_oldest(word) + i) & SEQUENCE_MASK));
 	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
 	return 0;
