@@ -5,8 +5,9 @@
  * next window, so that the result does not depend on how the bytes were split. It is lenient on purpose: whether a head
  * is well-formed is the server's to say (its own 400 takes a request back), so only what delimits messages is read.
  *
- * Of a line, the first HTTP1_LINE_HEAD and the last HTTP1_LINE_TAIL bytes are judged and no more, however it arrives; of a
- * request line HTTP1_REQUEST_HEAD, so that it does not matter how many carriage returns were passed over before it.
+ * Of a line, the first HTTP1_LINE_HEAD and the last HTTP1_LINE_TAIL bytes are judged and no more, however it arrives;
+ * of a request line HTTP1_REQUEST_HEAD, so that it does not matter how many carriage returns were passed over before
+ * it.
  */
 #ifndef MONITOR_HTTP1_H
 #define MONITOR_HTTP1_H
