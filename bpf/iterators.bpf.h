@@ -142,7 +142,7 @@ int look_at_sockets(struct bpf_iter__task_file *ctx)
 }
 
 /* Tells user space of one record. */
-static __always_inline void describe_record(struct seq_file *seq, const struct conn *c)
+static __always_inline void describe_record(struct seq_file *seq, struct conn *c)
 {
 	struct monitor_live out = {};
 	__u64 word = c->word;
@@ -154,14 +154,11 @@ static __always_inline void describe_record(struct seq_file *seq, const struct c
 	out.closed = word & CONN_CLOSED;
 	out.in_flight = out.closed ? 0 : conn_in_flight(word);
 	for (__u32 i = 0; i < MONITOR_RING; ++i) {
-		__u32 sequence = (conn_oldest(word) + i) & SEQUENCE_MASK;
-		const struct conn_request *r = &c->ring[sequence & (MONITOR_RING - 1)];
-		bool in_flight = !out.closed && i < conn_in_flight(word);
-
-		out.endpoint[i] = in_flight ? r->endpoint : ~0U;
-		/* One that did not fit the ring when it began is elsewhere: this record says more than it tells. */
-		if (in_flight && r->sequence != sequence)
-			out.in_flight = MONITOR_RING + 1;
+		out.endpoint[i] = ~0U;
+		/* the last of a deep pipeline are not in the ring, however few are left */
+		if (i < out.in_flight)
+			out.endpoint[i] =
+				request_endpoint(c, request_find(c, (conn_oldest(word) + i) & SEQUENCE_MASK));
 	}
 	bpf_seq_write(seq, &out, sizeof(out));
 }
