@@ -157,8 +157,7 @@ static __always_inline void describe_record(struct seq_file *seq, struct conn *c
 		out.endpoint[i] = ~0U;
 		/* the last of a deep pipeline are not in the ring, however few are left */
 		if (i < out.in_flight)
-			out.endpoint[i] =
-				request_endpoint(c, request_find(c, (conn_oldest(word) + i) & SEQUENCE_MASK));
+			out.endpoint[i] = request_endpoint(c, request_find(c, (conn_oldest(word) + i) & SEQUENCE_MASK));
 	}
 	bpf_seq_write(seq, &out, sizeof(out));
 }
