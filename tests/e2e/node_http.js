@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Node's http server and its keep-alive agent. `serve`: writes its port, and when its input ends what it answered, as JSON.
-// `ask PORT COUNT`: that many requests of each kind over a few connections.
+// Node's http server and its keep-alive agent. `serve`: writes its port, and when its input ends what it answered, as
+// JSON. `ask PORT COUNT`: that many requests of each kind over a few connections.
 "use strict";
 const http = require("http");
 

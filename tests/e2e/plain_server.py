@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server made by hand of threads and blocking calls, to do with its descriptors what uvicorn never does:
-`plain_server.py ADDRESS [PATH | hand-over | take PATH]`. ADDRESS is the path of a Unix socket, or else it listens on a free TCP
-port. It writes where it listens, and what it does next when it has come to it. Each connection is read by a thread of
-its own; one other thread writes all answers. What a request asks for is said by its path:
+`plain_server.py ADDRESS [PATH | hand-over | take PATH]`. ADDRESS is the path of a Unix socket, or else it listens on a
+free TCP port. It writes where it listens, and what it does next when it has come to it. Each connection is read by a
+thread of its own; one other thread writes all answers. What a request asks for is said by its path:
 
 /ok             an answer
 /dup            goes on with a duplicate of the descriptor, the original closed; then an answer

@@ -56,8 +56,8 @@ def test_several_workers_at_several_sockets(tmp_path: Path, observe: Observe) ->
 
 
 def test_connections_without_a_request(tmp_path: Path, observe: Observe) -> None:
-    """Hypercorn keeps a connection whose client has gone until it is too long idle. What it has read of such a one is a FIN
-    and no request, before the attach as after it."""
+    """Hypercorn keeps a connection whose client has gone until it is too long idle. What it has read of such a one is a
+    FIN and no request, before the attach as after it."""
     with Hypercorn(tmp_path) as server:
         Client(server.port).close()
         wait_until(lambda: connection_states(server.port) == ["CLOSE-WAIT"], "the FIN is there")
