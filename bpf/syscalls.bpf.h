@@ -124,6 +124,12 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	if (call.receives) {
 		if (o.socket.tcp) {
 			gap = receive_gap(o.socket.copied_seq - c->copied_seq, length, shutdown);
+			/* This socket moved on by less than what the call took: the descriptor has become another's
+			 * since the call began. */
+			if ((__s32)gap < 0) {
+				undercount(c->target, UNDERCOUNT_GAP);
+				return 0;
+			}
 			c->copied_seq = o.socket.copied_seq;
 		}
 		if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
