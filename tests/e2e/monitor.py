@@ -44,6 +44,7 @@ class Monitor:
         self._condition = threading.Condition()
         self._lines = 0
         self._newest: Snapshot | None = None
+        self._began = float("inf")  # by our clock, when its counting began: never earlier than it was
         self._broken: bytes | None = None
         self._ended = False
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -60,6 +61,7 @@ class Monitor:
             with self._condition:
                 try:
                     self._newest = json.loads(line)
+                    self._began = min(self._began, time.monotonic() - self._newest["observed_seconds"])
                 except ValueError:
                     self._broken = line
                 self._lines += 1
@@ -75,12 +77,19 @@ class Monitor:
     def wait_for(self, predicate: Callable[[Snapshot], object], what: str, patience: float = PATIENCE) -> Snapshot:
         """The first snapshot for which the predicate holds, of those taken after this call: not the next one, which
         may be under way already, but from the one after on."""
-        deadline = time.monotonic() + patience
+        called = time.monotonic()
+        deadline = called + patience
         with self._condition:
             first = self._lines + 2 if self._lines else 1
             while True:
                 assert self._broken is None, f"a line that is no JSON: {self._broken!r}"
-                if self._newest is not None and self._lines >= first and predicate(self._newest):
+                # On a busy machine lines from before the call may still be on their way to us.
+                if (
+                    self._newest is not None
+                    and self._lines >= first
+                    and (first == 1 or self._began + self._newest["observed_seconds"] >= called)
+                    and predicate(self._newest)
+                ):
                     return self._newest
                 if self._ended:
                     raise AssertionError(f"the monitor ended before {what}; it said: {self.errors()}")
