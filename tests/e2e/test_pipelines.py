@@ -26,9 +26,11 @@ def test_the_end_of_a_deep_pipeline_stays_in_flight(shared_server: Server, obser
             shared_server.wait_at_gate(f"GET /hold/{name}", 1)
             shared_server.open_gate(gate)
             assert client.response().body == b"held"
+        left = len(NAMES) - answered
+        observation.monitor.wait_for(lambda snapshot: snapshot["active_concurrent"] == left, f"{left} are left")
         for _ in range(LOOKS):
-            assert observation.monitor.next()["active_concurrent"] == len(NAMES) - answered
-        shared_server.open_gate(gate, len(NAMES) - answered)
+            assert observation.monitor.next()["active_concurrent"] == left
+        shared_server.open_gate(gate, left)
         for _ in NAMES[answered:]:
             assert client.response().body == b"held"
     observation.assert_equal(observation.settle())
