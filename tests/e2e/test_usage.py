@@ -3,7 +3,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,15 +68,6 @@ def test_a_process_that_does_not_listen_is_exit_3() -> None:
     assert (ended.returncode, ended.stdout) == (3, "")
     assert "listen" in ended.stderr
     assert "sleep" in ended.stderr
-
-
-def test_a_server_that_listens_on_a_unix_socket_only_is_exit_3(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "listener"))
-        listener.listen()
-        ended = run_monitor("--pid", str(os.getpid()), "--json")
-    assert (ended.returncode, ended.stdout) == (3, "")
-    assert "listener" in ended.stderr
 
 
 def test_a_missing_pid_file_is_exit_3(tmp_path: Path) -> None:
