@@ -29,7 +29,8 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 		return NULL;
 	c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (c) {
-		conn_init(c, &o);
+		if (c->role == ROLE_UNKNOWN)
+			conn_init(c, &o);
 		return c;
 	}
 	/* there is no room, or the look at registration was first */
@@ -55,8 +56,7 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	if (ret <= 0) {
-		if (!ret || has_messages(c))
-			pass_message(c, ret);
+		nothing_passed(c, ret);
 		catch_up_close(c, sk->__sk_common.skc_state);
 		return 0;
 	}
@@ -82,8 +82,7 @@ int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	if (ret <= 0) {
-		if (!ret || has_messages(c))
-			pass_message(c, ret);
+		nothing_passed(c, ret);
 		catch_up_close(c, sk->__sk_common.skc_state);
 		return 0;
 	}

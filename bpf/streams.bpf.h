@@ -221,7 +221,14 @@ static __always_inline bool has_messages(const struct conn *c)
 	return c->sending.vector | c->receiving.vector;
 }
 
-/* The same of bytes that the server sends on a lost connection: whether they are to be looked at. */
+/* A call failed or moved nothing. */
+static __always_inline void nothing_passed(struct conn *c, int result)
+{
+	if (!result || has_messages(c))
+		pass_message(c, result);
+}
+
+/* Whether what the server sends on a lost connection is to be looked at. */
 static __always_inline bool lost_sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length,
 				      __u32 result)
 {

@@ -38,8 +38,7 @@ int BPF_PROG(on_unix_received, struct sock *sk, int ret, int flags)
 	if (!c)
 		return 0;
 	if (ret <= 0) {
-		if (!ret || has_messages(c))
-			pass_message(c, ret);
+		nothing_passed(c, ret);
 		catch_up_client(c, sk);
 	} else if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL))) {
 		received(c, sk, task, ret, 0, !(flags & MSG_TRUNC), 0);
@@ -56,8 +55,7 @@ int BPF_PROG(on_unix_sent, struct sock *sk, int ret, int flags)
 	if (!c)
 		return 0;
 	if (ret <= 0) {
-		if (!ret || has_messages(c))
-			pass_message(c, ret);
+		nothing_passed(c, ret);
 		catch_up_client(c, sk);
 	} else {
 		sent(c, sk, task, ret, 0, 0);
