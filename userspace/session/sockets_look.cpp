@@ -27,7 +27,7 @@ std::string unix_name(const monitor_socket& socket) {
   if (!name.empty() && name.front() == '\0') {
     name.front() = '@';
   } else {
-    name = name.c_str();  // the length may count the NUL at its end
+    name.resize(std::min(name.find('\0'), name.size()));  // the length may count the NUL at its end
   }
   return "unix:" + name;
 }
