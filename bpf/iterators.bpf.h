@@ -49,15 +49,17 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 	}
 }
 
-/* The name of a listening Unix socket. */
-static __always_inline void describe_name(struct monitor_socket *out, struct sock *sk)
+/* Tells user space the name of a listening Unix socket. */
+static __attribute__((noinline)) int describe_name(struct seq_file *seq, struct sock *sk)
 {
 	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
 	__u64 length = address ? BPF_CORE_READ(address, len) - sizeof(__u16) : 0;
+	struct monitor_unix_name out = {};
 
-	if (length > UNIX_PATH_MAX || bpf_probe_read_kernel(out->name, length, &address->name[0].sun_path))
-		return;
-	out->name_length = length;
+	if (length <= UNIX_PATH_MAX && !bpf_probe_read_kernel(out.name, length, &address->name[0].sun_path))
+		out.length = length;
+	bpf_seq_write(seq, &out, sizeof(out));
+	return 0;
 }
 
 /* What of a socket is to be told depends on its family. Returns whether it is of interest at all. */
@@ -70,8 +72,6 @@ static __always_inline bool describe_socket(struct monitor_socket *out, struct s
 			return false;
 		out->unread = BPF_CORE_READ(sk, sk_receive_queue.qlen);
 		out->backlog = out->unread;
-		if (f->state == TCP_LISTEN)
-			describe_name(out, sk);
 		return true;
 	}
 	tcp = bpf_skc_to_tcp_sock(sk);
@@ -138,6 +138,8 @@ int look_at_sockets(struct bpf_iter__task_file *ctx)
 		out.named = f->named;
 	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
+	if (out.family == AF_UNIX && out.state == TCP_LISTEN)
+		describe_name(ctx->meta->seq, sk);
 	return 0;
 }
 

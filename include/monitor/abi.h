@@ -150,10 +150,14 @@ struct monitor_socket {
 	__abi_u16 local_port; /* host byte order; 0 for Unix sockets */
 	__abi_u8 unseen;      /* without a record: bytes were read from it all the same */
 	__abi_u8 named;	      /* without a record: a Unix socket that has a name, as one has that was accepted */
-	__abi_u8 name_length; /* of a listening Unix socket: bytes of `name` */
-	__abi_u8 padding[3];
-	__abi_u8 local_address[16];	   /* IPv4 in the first four bytes */
-	char name[MONITOR_UNIX_NAME_SIZE]; /* of a listening Unix socket: its path; an abstract one begins with NUL */
+	__abi_u8 padding[4];
+	__abi_u8 local_address[16]; /* IPv4 in the first four bytes */
+};
+
+/* Behind the record of each listening Unix socket. Apart, since a program's stack has no room for both. */
+struct monitor_unix_name {
+	__abi_u64 length;		   /* of the name */
+	char name[MONITOR_UNIX_NAME_SIZE]; /* its path; an abstract one begins with NUL */
 };
 
 enum monitor_role {

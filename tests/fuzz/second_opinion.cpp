@@ -127,7 +127,7 @@ int SecondOpinion::on_url(http_parser* parser, const char* at, std::size_t lengt
   SecondOpinion& self = of(parser);
   const std::string_view before(self.bytes() + self.begin_, static_cast<std::size_t>(at - self.bytes()) - self.begin_);
   const std::size_t line = before.size() - std::min(before.find_first_not_of("\r\n"), before.size());
-  put_path({at, length}, line < HTTP1_LINE_HEAD ? HTTP1_LINE_HEAD - line : 0, self.message_);
+  put_path({at, length}, line < HTTP1_REQUEST_HEAD ? HTTP1_REQUEST_HEAD - line : 0, self.message_);
   return 0;
 }
 

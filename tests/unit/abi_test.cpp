@@ -46,7 +46,8 @@ TEST_CASE("abi: no padding that the compiler chose") {
   CHECK(sizeof(monitor_process) == 8);
   CHECK(sizeof(monitor_worker) == 24);
   CHECK(sizeof(monitor_endpoint) == sizeof(std::uint64_t) * 13 + sizeof(monitor_endpoint_key));
-  CHECK(sizeof(monitor_socket) == 8 * 3 + 4 * 3 + 2 + 1 + 1 + 2 + 3 + 3 + 16 + MONITOR_UNIX_NAME_SIZE);
+  CHECK(sizeof(monitor_socket) == 8 * 3 + 4 * 3 + 2 + 1 + 1 + 2 + 2 + 4 + 16);
+  CHECK(sizeof(monitor_unix_name) == 8 + MONITOR_UNIX_NAME_SIZE);
   CHECK(sizeof(monitor_live) == 8 * 2 + 4 * 4 + 4 * MONITOR_RING);
 }
 

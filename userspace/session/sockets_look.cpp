@@ -9,6 +9,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "session/engine_state.h"
 #include "session/iterator.h"
@@ -21,9 +22,13 @@ constexpr std::uint8_t kSynSent = 2;
 constexpr std::uint8_t kClose = 7;
 constexpr std::uint8_t kListen = 10;
 
+// A socket as the iterator tells it.
+struct ListedSocket : monitor_socket {
+  std::string name;  // of a listening Unix socket
+};
+
 // A path can hold any byte but NUL; who prints it escapes it. An abstract name is shown as the kernel shows it, with @.
-std::string unix_name(const monitor_socket& socket) {
-  std::string name(socket.name, socket.name_length);
+std::string unix_name(std::string name) {
   if (!name.empty() && name.front() == '\0') {
     name.front() = '@';
   } else {
@@ -32,9 +37,9 @@ std::string unix_name(const monitor_socket& socket) {
   return "unix:" + name;
 }
 
-std::string listen_address(const monitor_socket& socket) {
+std::string listen_address(const ListedSocket& socket) {
   if (socket.family == AF_UNIX) {
-    return unix_name(socket);
+    return unix_name(socket.name);
   }
   std::array<char, INET6_ADDRSTRLEN> buffer{};
   inet_ntop(socket.family, socket.local_address, buffer.data(), buffer.size());
@@ -44,7 +49,7 @@ std::string listen_address(const monitor_socket& socket) {
 }
 
 // Whether the server accepted it. What nothing was read from has no record: then its port or name tells.
-bool is_accepted(const monitor_socket& socket, const std::vector<std::uint16_t>& ports) {
+bool is_accepted(const ListedSocket& socket, const std::vector<std::uint16_t>& ports) {
   if (socket.state == kListen || socket.state == kClose || socket.state == kSynSent) {
     return false;
   }
@@ -55,7 +60,7 @@ bool is_accepted(const monitor_socket& socket, const std::vector<std::uint16_t>&
                                   : std::binary_search(ports.begin(), ports.end(), socket.local_port);
 }
 
-SocketIdentity identity(const monitor_socket& socket) {
+SocketIdentity identity(const ListedSocket& socket) {
   return {socket.address, socket.inode};
 }
 
@@ -65,23 +70,36 @@ void sort_unique(std::vector<T>& values) {
   values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
-Status list_sockets(engine_bpf& bpf, pid_t pid, std::vector<monitor_socket>& sockets) {
+Status list_sockets(engine_bpf& bpf, pid_t pid, std::vector<ListedSocket>& sockets) {
   bpf_iter_link_info info{};
   info.task.pid = static_cast<std::uint32_t>(pid);
   Result<std::vector<char>> records = read_iterator(bpf.progs.look_at_sockets, info);
   if (!records) {
     return std::move(records).error().within("look at the sockets of process " + std::to_string(pid));
   }
-  for (std::size_t at = 0; at + sizeof(monitor_socket) <= records->size(); at += sizeof(monitor_socket)) {
-    std::memcpy(&sockets.emplace_back(), records->data() + at, sizeof(monitor_socket));
+  std::size_t at = 0;
+  const auto take = [&](void* to, std::size_t size) {
+    const bool there = at + size <= records->size();
+    if (there) {
+      std::memcpy(to, records->data() + at, size);
+    }
+    at += size;
+    return there;
+  };
+  for (ListedSocket socket; take(static_cast<monitor_socket*>(&socket), sizeof(monitor_socket));) {
+    monitor_unix_name name{};
+    if (socket.family == AF_UNIX && socket.state == kListen && take(&name, sizeof(name))) {
+      socket.name.assign(name.name, std::min<std::size_t>(name.length, sizeof(name.name)));
+    }
+    sockets.push_back(std::exchange(socket, ListedSocket{}));
   }
   return Ok{};
 }
 
 // What listens, each socket once however many processes hold it.
-void add_listeners(const std::vector<monitor_socket>& sockets, SocketsLook& look) {
+void add_listeners(const std::vector<ListedSocket>& sockets, SocketsLook& look) {
   std::set<SocketIdentity> seen;
-  for (const monitor_socket& socket : sockets) {
+  for (const ListedSocket& socket : sockets) {
     if (socket.state != kListen) {
       continue;
     }
@@ -100,10 +118,10 @@ void add_listeners(const std::vector<monitor_socket>& sockets, SocketsLook& look
 }
 
 // The same of accepted connections. Returns those that were read from and have no record, with a process that holds it.
-std::map<SocketIdentity, pid_t> add_connections(const std::vector<monitor_socket>& sockets, SocketsLook& look) {
+std::map<SocketIdentity, pid_t> add_connections(const std::vector<ListedSocket>& sockets, SocketsLook& look) {
   std::map<SocketIdentity, pid_t> unseen;
   std::set<SocketIdentity> seen;
-  for (const monitor_socket& socket : sockets) {
+  for (const ListedSocket& socket : sockets) {
     if (!is_accepted(socket, look.listen_ports) || !seen.insert(identity(socket)).second) {
       continue;
     }
@@ -128,7 +146,7 @@ Status take_in_unseen(engine_bpf& bpf, unsigned target, TargetState& state,
     }
     bpf.bss->adopting_unseen = socket.first;
     bpf.bss->adopting = target + 1;
-    std::vector<monitor_socket> ignored;
+    std::vector<ListedSocket> ignored;
     Status status = list_sockets(bpf, pid, ignored);
     bpf.bss->adopting = 0;
     bpf.bss->adopting_unseen = 0;
@@ -140,9 +158,9 @@ Status take_in_unseen(engine_bpf& bpf, unsigned target, TargetState& state,
   return Ok{};
 }
 
-bool listens_on_unix(const std::vector<monitor_socket>& sockets) {
+bool listens_on_unix(const std::vector<ListedSocket>& sockets) {
   return std::any_of(sockets.begin(), sockets.end(),
-                     [](const monitor_socket& socket) { return socket.family == AF_UNIX && socket.state == kListen; });
+                     [](const ListedSocket& socket) { return socket.family == AF_UNIX && socket.state == kListen; });
 }
 
 }  // namespace
@@ -162,7 +180,7 @@ Result<SocketsLook> Engine::look_at_sockets(unsigned target, const std::vector<p
   }
   followed->insert(followed->end(), processes.begin(), processes.end());
   sort_unique(*followed);
-  std::vector<monitor_socket> sockets;
+  std::vector<ListedSocket> sockets;
   for (const pid_t pid : *followed) {
     if (Status status = list_sockets(bpf, pid, sockets); !status) {
       return std::move(status).error();
