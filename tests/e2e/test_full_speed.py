@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing is lost at full speed, and nothing stays behind when clients vanish before the server has read."""
 
+import fcntl
+import struct
+import termios
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from client import Client, request
 from conftest import every_flavour, usual_flavour
 from figures import Observation, endpoint_of
 from load import keep_alive
 from server import Server
+from waiting import wait_until
 
 Observe = Callable[..., Observation]
+
+
+def unacknowledged(client: Client) -> int:
+    """Bytes that the client has sent and its peer's kernel has not confirmed yet (tcp(7), SIOCOUTQ)."""
+    queued = fcntl.ioctl(client.socket, termios.TIOCOUTQ, bytes(4))
+    return int(struct.unpack("i", queued)[0])
 
 
 @every_flavour
@@ -77,19 +88,33 @@ def test_paths_that_were_never_answered_make_room(shared_server: Server, observe
     """Whether the application ran the pipelined ones can't be known from outside, so its own counts do not judge here."""
     observation = observe(shared_server)
     gate = f"room-{shared_server.port}"
-    for wave in range(2):
-        with Client(shared_server.port) as client:
-            paths = b"".join(request(f"/guess/{wave}q{number}z") for number in range(1600))
-            client.send(request(f"/hold?gate={gate}") + paths)
-            observation.monitor.wait_for(lambda s: s["active_concurrent"] == 1601, "all are in flight")
-            client.reset()
+    waves, clients, paths = 2, 2, 800
+    for wave in range(waves):
+        unblock = f"unblock-room-{shared_server.port}-{wave}"
+        with ExitStack() as stack:
+            # What is pipelined must be there in one piece: once a request is in flight the server reads no further.
+            blocker = stack.enter_context(Client(shared_server.port))
+            blocker.send(request(f"/block?until={unblock}"))
+            shared_server.wait_at_gate("GET /block", 1)
+            waiting = [stack.enter_context(Client(shared_server.port)) for _ in range(clients)]
+            for index, client in enumerate(waiting):
+                pipelined = [request(f"/guess/{wave}{index}q{number}z") for number in range(paths)]
+                client.send(request(f"/hold?gate={gate}") + b"".join(pipelined))
+                wait_until(lambda client=client: not unacknowledged(client), "the server's kernel has it all")
+            shared_server.unblock(unblock)
+            assert blocker.response().status == 200
+            held = clients * (1 + paths)
+            observation.monitor.wait_for(lambda s, held=held: s["active_concurrent"] == held, "all are in flight")
+            for client in waiting:
+                client.reset()
         observation.monitor.wait_for(lambda s: s["active_concurrent"] == 0, "none is in flight")
     observation.monitor.wait_for(lambda s: len(s["endpoints"]) < 1000, "there is room again")
     with Client(shared_server.port) as client:
         assert client.ask(request("/ok")).status == 200
-    shared_server.open_gate(gate, 2)
-    total = 2 * 1601 + 1
+    shared_server.open_gate(gate, waves * clients)
+    aborted = waves * clients * (1 + paths)
+    total = aborted + waves + 1
     snapshot = observation.monitor.wait_for(lambda s: s["total_requests"] == total, f"a total of {total}")
     assert endpoint_of(snapshot, "/ok")["completed"] == 1
-    assert snapshot["aborted_requests"] == 2 * 1601
+    assert snapshot["aborted_requests"] == aborted
     assert snapshot["active_concurrent"] == 0
