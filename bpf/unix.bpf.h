@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The hooks on Unix stream sockets, attached only while a target listens on one. Their records lie by address under
- * both profiles, since a Unix socket's close makes no event: the server's own is seen at the entry of the system call
- * when the descriptor is the last one, the client's by the server's next call. What neither sees (a close of several
- * descriptors, one made anew over it, the end of the process) the sweep at each look finds.
+ * The hooks on Unix stream sockets, loaded and attached only where a target listens on one. Their records lie by
+ * address under both profiles, since a Unix socket's close makes no event: the server's own is seen at the entry of the
+ * system call when the descriptor is the last one, the client's by the server's next call. What neither sees (a close
+ * of several descriptors, one made anew over it, the end of the process) the sweep at each look finds.
  *
  * They have no sequence numbers: bytes without an event (splice, io_uring) go unnoticed until the stream makes no
  * sense.

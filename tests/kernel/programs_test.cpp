@@ -65,7 +65,7 @@ TEST_CASE("kernel: each program is verified with at most 300,000 instructions") 
     CAPTURE(by_address);
     const std::unique_ptr<engine_bpf, Destroy> skeleton{engine_bpf__open()};
     REQUIRE(skeleton != nullptr);
-    select_programs(*skeleton, by_address);
+    select_programs(*skeleton, by_address, true);
     if (engine_bpf__load(skeleton.get()) != 0) {
       CHECK((!by_address && !has_socket_tracepoints()));
       continue;

@@ -103,6 +103,13 @@ Status check_listens(Engine& engine, unsigned target, const ProcFs& proc, pid_t 
   return Ok{};
 }
 
+// Also when nothing is seen: the kernel may hide the descriptors.
+bool may_listen_on_unix(const ProcFs& proc, pid_t root) {
+  const std::vector<std::string> listens = proc.listening(proc.tree(root));
+  return listens.empty() || std::any_of(listens.begin(), listens.end(),
+                                        [](const std::string& address) { return address.starts_with("unix:"); });
+}
+
 double seconds_since_boot() {
   timespec now{};
   ::clock_gettime(CLOCK_BOOTTIME, &now);
@@ -142,7 +149,9 @@ Result<Observation> Observation::begin(const Server& server, const EngineOptions
   if (!first || first->processes.empty() || has_ended(*root)) {
     return gone(server.pid);
   }
-  Result<Engine> engine = Engine::load(options);
+  EngineOptions needed = options;
+  needed.unix_sockets = may_listen_on_unix(proc, server.pid);
+  Result<Engine> engine = Engine::load(needed);
   if (!engine) {
     return std::move(engine).error();
   }

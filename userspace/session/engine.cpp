@@ -136,7 +136,7 @@ Status set_target_state(engine_bpf& bpf, std::uint32_t target, monitor_target_st
 // Sizes and settings that must be known before the load.
 Status configure(engine_bpf& bpf, const EngineOptions& options, bool by_address) {
   const std::uint32_t endpoints = options.max_endpoints + SPECIAL_ENDPOINTS * MONITOR_MAX_TARGETS;
-  select_programs(bpf, by_address);
+  select_programs(bpf, by_address, options.unix_sockets);
   bpf.rodata->raw_paths = options.raw_paths;
   for (bpf_map* map : {bpf.maps.endpoint_index, bpf.maps.endpoint_table, bpf.maps.free_endpoints}) {
     if (bpf_map__set_max_entries(map, endpoints) != 0) {
@@ -182,12 +182,15 @@ Result<Skeleton> load_skeleton(const EngineOptions& options, std::string& profil
 
 }  // namespace
 
-void select_programs(engine_bpf& bpf, bool by_address) {
+void select_programs(engine_bpf& bpf, bool by_address, bool unix_sockets) {
   bpf.rodata->by_address = by_address;
-  for (bpf_program* program : {bpf.progs.on_received, bpf.progs.on_sent, bpf.progs.on_unix_received,
-                               bpf.progs.on_unix_sent, bpf.progs.look_at_connections}) {
+  for (bpf_program* program : {bpf.progs.on_received, bpf.progs.on_sent, bpf.progs.look_at_connections}) {
     bpf_program__set_autoload(program, !by_address);
   }
+  for (bpf_program* program : {bpf.progs.on_unix_received, bpf.progs.on_unix_sent}) {
+    bpf_program__set_autoload(program, unix_sockets && !by_address);
+  }
+  bpf_program__set_autoload(bpf.progs.on_close, unix_sockets);
   bpf_program__set_autoload(bpf.progs.on_syscall, by_address);
   for (bpf_program* program :
        {bpf.progs.look_at_sockets, bpf.progs.look_at_connections, bpf.progs.look_at_addressed, bpf.progs.correct,
@@ -202,7 +205,7 @@ Status attach_unix_hooks(engine_bpf& bpf, Links& links) {
   }
   for (bpf_program* program : {bpf.progs.on_unix_received, bpf.progs.on_unix_sent, bpf.progs.on_close}) {
     if (bpf_program__fd(program) < 0) {
-      continue;  // the profile's own hook is for all sockets
+      continue;  // the profile's own hook is for all sockets, or none was expected to be needed
     }
     bpf_link* link = bpf_program__attach(program);
     if (link == nullptr) {

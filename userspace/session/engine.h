@@ -20,6 +20,8 @@ struct EngineOptions {
   bool verbose = false;          // libbpf's own messages to stderr
   std::string profile = "auto";  // "auto", "socket" or "syscall"
   std::uint32_t max_endpoints = 2048;
+  // Whether a target may listen on a Unix socket: their hooks make up half of the time that the load takes.
+  bool unix_sockets = true;
 };
 
 class Engine {

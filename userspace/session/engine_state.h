@@ -55,9 +55,9 @@ struct Engine::State {
   engine_bpf& bpf() const { return *skeleton; }
 };
 
-// Before the load: which programs the profile needs, and which of them are attached with it. `by_address`: the profile
-// "syscall".
-void select_programs(engine_bpf& bpf, bool by_address);
+// Before the load: which programs are needed, and which of them are attached with it. `by_address`: for the profile
+// "syscall"; `unix_sockets`: as of EngineOptions.
+void select_programs(engine_bpf& bpf, bool by_address, bool unix_sockets);
 
 // Attaches the hooks on Unix sockets, if they are not.
 Status attach_unix_hooks(engine_bpf& bpf, Links& links);
