@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,14 @@ class Monitor:
         self._errors.seek(0)
         return self._errors.read()
 
+    def _at_work_on(self) -> str:
+        """Where the monitor is in the kernel, for one that says nothing."""
+        told = []
+        for name in ("wchan", "syscall", "stack"):
+            with suppress(OSError):
+                told.append(f"{name}: {Path(f'/proc/{self.process.pid}/{name}').read_text().strip()}")
+        return "the monitor is at " + "; ".join(told)
+
     def wait_for(self, predicate: Callable[[Snapshot], object], what: str, patience: float = PATIENCE) -> Snapshot:
         """The first snapshot for which the predicate holds, of those taken after this call: not the next one, which
         may be under way already, but from the one after on."""
@@ -94,7 +103,9 @@ class Monitor:
                 if self._ended:
                     raise AssertionError(f"the monitor ended before {what}; it said: {self.errors()}")
                 if not self._condition.wait(deadline - time.monotonic()):
-                    raise AssertionError(f"waited {patience:g} s in vain: {what}; the last snapshot: {self._newest}")
+                    raise AssertionError(
+                        f"waited {patience:g} s in vain: {what}; the last snapshot: {self._newest}; {self._at_work_on()}"
+                    )
 
     def next(self) -> Snapshot:
         """A snapshot taken after this call."""
