@@ -283,12 +283,14 @@ PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *
 		w->line = start + 17;
 		if (http1_colon(w))
 			field = HTTP1_F_CODING;
-	} else if (first == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':')) {
-		/* an empty one asks for nothing */
-		w->line = start + 8;
-		repeat(HTTP1_LINE_HEAD, http1_blank_step, &loop);
-		if (w->line < w->line_end)
-			s->flags |= HTTP1_F_TO | http1_upgrade_to(s, w);
+	} else if (low_bytes(first, 7) == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', 0)) {
+		w->line = start + 7;
+		if (http1_colon(w)) {
+			/* an empty one asks for nothing */
+			repeat(HTTP1_LINE_HEAD, http1_blank_step, &loop);
+			if (w->line < w->line_end)
+				s->flags |= HTTP1_F_TO | http1_upgrade_to(s, w);
+		}
 	} else if (WINDOW_BYTE(w, start) == ' ' || WINDOW_BYTE(w, start) == '\t') {
 		w->line = start;
 		field = s->flags & HTTP1_F_FIELD;

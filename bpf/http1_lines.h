@@ -22,7 +22,8 @@ PURE_INLINE bool http1_matters(const struct http1_window *w, __u32 at)
 		return (WINDOW_BYTE(w, at + 8) | 0x20) == 'l';
 	return word == WORD('c', 'o', 'n', 'n', 'e', 'c', 't', 'i') ||
 	       word == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') ||
-	       word == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':');
+	       word == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ':') ||
+	       word == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ' ');
 }
 
 /* Whether it must be read whole: also when there is too little of it to tell. */
