@@ -5,108 +5,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "fuzz/text.h"
+
 namespace monitor::fuzz {
 namespace {
-
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
-bool same_letter(char a, char b) {
-  return (is_letter(a) ? a | 0x20 : a) == b;
-}
-
-// `lower` is in lower case.
-bool same_text(std::string_view text, std::string_view lower) {
-  return std::equal(text.begin(), text.end(), lower.begin(), lower.end(), same_letter);
-}
-
-bool starts_with(std::string_view text, std::string_view lower) {
-  return same_text(text.substr(0, lower.size()), lower);
-}
 
 // Connection: upgrade, with an Upgrade field.
 constexpr unsigned kUpgrade = F_UPGRADE | F_CONNECTION_UPGRADE;
 
-constexpr std::string_view kBlanks = " \t";
-
-std::string_view trimmed(std::string_view text) {
-  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
-  return text.substr(0, text.find_last_not_of(kBlanks) + 1);
-}
-
-// Calls `see` with each element of the list that is not empty.
-template <typename See>
-void for_elements(std::string_view list, const See& see) {
-  for (std::size_t begin = 0; begin <= list.size();) {
-    const std::size_t end = std::min(list.find(',', begin), list.size());
-    const std::string_view element = trimmed(list.substr(begin, end - begin));
-    if (!element.empty()) {
-      see(element);
-    }
-    begin = end + 1;
-  }
-}
-
 }  // namespace
-
-void TokenList::clear() {
-  length_ = 0;
-  lines_ = 0;
-  folded_ = false;
-  broken_ = false;
-}
-
-void TokenList::begin_line() {
-  append(lines_ != 0 ? "," : "");
-  lines_ += 1;
-  line_begun_ = false;
-}
-
-void TokenList::add(std::string_view text) {
-  if (line_begun_) {
-    const std::string_view before = trimmed(this->text());
-    folded_ = true;
-    broken_ = broken_ || (!before.empty() && before.back() != ',' && !trimmed(text).empty());
-  }
-  line_begun_ = true;
-  append(text);
-}
-
-void TokenList::append(std::string_view text) {
-  std::copy(text.begin(), text.end(), text_.begin() + length_);
-  length_ += text.size();
-}
-
-// One line of it, letters, digits and hyphens, each comma followed by an element, blanks no others than spaces.
-bool TokenList::is_plain() const {
-  bool wants_element = false;
-  for (const char c : text()) {
-    const bool letter = is_letter(c) || is_digit(c) || c == '-';
-    if (c == ',' ? wants_element : !letter && c != ' ') {
-      return false;
-    }
-    wants_element = c == ',' || (wants_element && c == ' ');
-  }
-  return lines_ <= 1 && !folded_ && !wants_element &&
-         (length_ == 0 || (text().front() != ',' && text().front() != ' '));
-}
-
-bool TokenList::has(std::string_view token) const {
-  bool found = false;
-  for_elements(text(), [&](std::string_view element) { found = found || same_text(element, token); });
-  return found;
-}
-
-bool TokenList::ends_in(std::string_view token) const {
-  bool found = false;
-  for_elements(text(), [&](std::string_view element) { found = same_text(element, token); });
-  return found;
-}
 
 int SecondOpinion::pause(http_parser* parser) {
   http_parser_pause(parser, 1);
@@ -321,7 +228,7 @@ void SecondOpinion::judge_unfinished(__u32 position) {
     return;
   }
   // Of a size that many zeros precede ours judges the first 176 digits and the last 15.
-  if (text.find_first_of("\r\n; ") > HTTP1_LINE_HEAD && text.size() > HTTP1_LINE_HEAD) {
+  if (text.find_first_of("\r\n; ") >= HTTP1_LINE_HEAD && text.size() > HTTP1_LINE_HEAD) {
     stop(begin);
   }
   // For http_parser any byte from 0x80 on is the digit 0: its table has 128 entries.
