@@ -89,7 +89,7 @@ struct conn {
 	__u32 close_due;   /* 1 + enum close_kind: closed while a send was under way, whose event counts the close */
 	__u32 endpoint;
 	__u32 generation;
-	__u32 padding;
+	__u32 gone_since; /* seconds since boot + 1 when a look missed its socket first; 0: none did */
 	struct message_cursor receiving;
 	struct message_cursor sending;
 	struct http1_stream requests;

@@ -8,10 +8,6 @@
 
 #include "unix.bpf.h"
 
-/* 1 + the index of the target whose open sockets the socket iterator takes in; 0: it only looks. Written by user space
- * around the one reading at registration. */
-__u32 adopting = 0;
-
 /* The record of a socket, wherever it lies. */
 static __always_inline struct conn *record_of(struct sock *sk, const struct socket_facts *f)
 {
@@ -20,13 +16,11 @@ static __always_inline struct conn *record_of(struct sock *sk, const struct sock
 	return bpf_sk_storage_get(&connections, sk, 0, 0);
 }
 
-/* Not 0: the one socket to take in, since bytes were read from it that made no event. */
-__u64 adopting_unseen = 0;
-
 /* Takes in a socket that was open before its target was followed, or whose bytes nobody has seen pass. */
 static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 target, __u32 pid)
 {
 	const struct socket_facts *f = &o->socket;
+	__u64 adopting_unseen = look.adopting_unseen;
 	struct conn *c;
 
 	if (!f->stream || f->state == TCP_CLOSE || !opening_by(o, pid, 0) || o->process.target != target)
@@ -123,8 +117,8 @@ int look_at_sockets(struct bpf_iter__task_file *ctx)
 		out.unread = 0;
 	} else {
 		out.backlog = 0;
-		if (adopting)
-			adopt(sk, &o, adopting - 1, out.pid);
+		if (look.adopting)
+			adopt(sk, &o, look.adopting - 1, out.pid);
 	}
 	c = record_of(sk, f);
 	if (c) {
@@ -164,7 +158,8 @@ static __always_inline void describe_record(struct seq_file *seq, struct conn *c
 	bpf_seq_write(seq, &out, sizeof(out));
 }
 
-/* The records of open connections; closes those whose state event was lost. */
+/* The records of open connections; closes those whose state event was lost, and deletes those of a target that leaves:
+ * by then none of its processes is followed, so nobody but a close can be at work on them. */
 SEC("iter/bpf_sk_storage_map")
 int look_at_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
@@ -174,7 +169,15 @@ int look_at_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (!sk)
 		return 0;
 	c = bpf_sk_storage_get(&connections, sk, 0, 0);
-	if (!c || c->role != ROLE_SERVER)
+	if (!c)
+		return 0;
+	if (look.disowning && c->target == look.disowning - 1) {
+		conn_close(c, CLOSE_BY_RESET);
+		describe_record(ctx->meta->seq, c);
+		bpf_sk_storage_delete(&connections, sk);
+		return 0;
+	}
+	if (c->role != ROLE_SERVER)
 		return 0;
 	catch_up_close(c, sk->__sk_common.skc_state);
 	if (!(c->word & CONN_CLOSED))
@@ -216,21 +219,37 @@ int BPF_PROG(evict, __u64 id, __u64 word)
 	return 0;
 }
 
+/* Seconds for which a record is kept whose socket has gone: whoever was at work on it then has long done. */
+#define SWEEP_AFTER 1
+
 /*
- * The socket at `address` with `inode` is held by no process of the target any more: its connection is closed, and at
- * the second call, `again`, when nobody can be at work on it any longer, its record deleted.
+ * The socket at `address` with `inode` is held by no process of the target any more: its connection is closed, and its
+ * record deleted when that is so for a while, or at once with `leaving`.
  */
 SEC("raw_tp")
-int BPF_PROG(sweep, __u64 address, __u64 inode, __u64 again)
+int BPF_PROG(sweep, __u64 address, __u64 inode, __u64 leaving)
 {
 	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);
+	__u32 now = bpf_ktime_get_boot_ns() / 1000000000 + 1;
 
 	if (!c || c->inode != inode)
 		return 0;
-	if (!(c->word & CONN_CLOSED) && c->role == ROLE_SERVER)
-		conn_close(c, CLOSE_BY_SERVER);
-	else if (again)
+	conn_close(c, CLOSE_BY_SERVER);
+	if (leaving || (c->gone_since && now - c->gone_since > SWEEP_AFTER))
 		bpf_map_delete_elem(&addressed_connections, &address);
+	else if (!c->gone_since)
+		c->gone_since = now;
+	return 0;
+}
+
+/* A look found so many connections of the target open: more than the events told when they are older than those. */
+SEC("raw_tp")
+int BPF_PROG(note_open, __u64 target, __u64 open)
+{
+	struct monitor_target *t = target_at(target);
+
+	if (t)
+		raise_peak(&t->peak_connections, open);
 	return 0;
 }
 

@@ -15,6 +15,27 @@
 const volatile bool raw_paths = false;	/* endpoints as sent, identifiers not folded */
 const volatile bool by_address = false; /* profile "syscall": records of TCP connections lie in addressed_connections */
 
+/* What the loader says of this engine. Written before the hooks are attached, read by whoever finds the engine pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct monitor_engine);
+} engine SEC(".maps");
+
+/* Written by user space around a reading of an iterator, which reads it. */
+struct monitor_look look SEC(".data.look");
+
+/* Kept for user space alone, so that one look can measure CPU against another's. An entry is made and renewed by looks
+ * and dies with the process, at the look that misses it, or with its target. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MONITOR_PROCESSES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct monitor_cpu_sample);
+} cpu_samples SEC(".maps");
+
 /*
  * One bit for each process id (tgid, initial pid namespace): whether it is in `processes`. What every socket call of
  * the machine asks first: a load and no call. Written by who writes `processes`.
@@ -28,7 +49,7 @@ __u64 followed[MONITOR_MAX_PID / 64] SEC(".data.followed");
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MONITOR_MAX_PROCESSES);
+	__uint(max_entries, MONITOR_PROCESSES);
 	__type(key, __u32);
 	__type(value, struct monitor_process);
 } processes SEC(".maps");
@@ -37,7 +58,7 @@ struct {
  * pid tells whose it is. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MONITOR_MAX_PROCESSES);
+	__uint(max_entries, MONITOR_PROCESSES);
 	__type(key, __u32);
 	__type(value, struct monitor_worker);
 } workers SEC(".maps");
@@ -46,22 +67,22 @@ struct {
  * who writes `processes` takes and gives back. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, MONITOR_MAX_PROCESSES);
+	__uint(max_entries, MONITOR_PROCESSES);
 	__type(value, __u32);
 } free_workers SEC(".maps");
 
 /* The counters of the targets by index. Written by the hooks with atomics, zeroed by user space at registration. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MONITOR_MAX_TARGETS);
+	__uint(max_entries, MONITOR_TARGETS);
 	__type(key, __u32);
 	__type(value, struct monitor_target);
 } targets SEC(".maps");
 
-/* Written by user space at registration, read by the hooks in their rare paths. */
+/* Written by user space at registration and when a target leaves, read by the hooks in their rare paths. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MONITOR_MAX_TARGETS);
+	__uint(max_entries, MONITOR_TARGETS);
 	__type(key, __u32);
 	__type(value, struct monitor_target_settings);
 } target_settings SEC(".maps");
@@ -73,7 +94,7 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2048);
+	__uint(max_entries, MONITOR_ENDPOINTS);
 	__type(key, struct monitor_endpoint_key);
 	__type(value, struct monitor_endpoint_ref);
 } endpoint_index SEC(".maps");
@@ -82,7 +103,7 @@ struct {
  * whose it is now. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2048);
+	__uint(max_entries, MONITOR_ENDPOINTS);
 	__type(key, __u32);
 	__type(value, struct monitor_endpoint);
 } endpoint_table SEC(".maps");
@@ -91,13 +112,14 @@ struct {
  * give back. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 2048);
+	__uint(max_entries, MONITOR_ENDPOINTS);
 	__type(value, __u32);
 } free_endpoints SEC(".maps");
 
 /*
  * One record a connection, private to bpf/. Made at the first receive by a process of a target (or at its connect, for
- * the application's own outgoing connections, and at registration for sockets open before); dies with its socket.
+ * the application's own outgoing connections, and at registration for sockets open before); dies with its socket, or when
+ * its target leaves.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -109,12 +131,12 @@ struct {
 /*
  * The same by the address of the kernel's struct sock: of Unix sockets, whose close only they themselves can be asked
  * for, and under the profile "syscall" of all. An entry is made like those above and taken over by the next connection
- * at its address (the inode tells them apart); user space deletes those whose socket no process of the target holds any
- * more, at the second look that finds it so: by then nobody is at work on it.
+ * at its address (the inode tells them apart); looks have those deleted whose socket no process of the target has held
+ * for a second: by then nobody is at work on it.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, MONITOR_CONNECTIONS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, struct conn);

@@ -130,8 +130,8 @@ static __always_inline struct conn *closing_record(struct sock *sk)
 			  : bpf_sk_storage_get(&connections, sk, 0, 0);
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state, struct sock *sk, int from, int to)
+/* A connection's state changes. Twice the same is as good as once: see on_state_too. */
+static __always_inline int on_change(struct sock *sk, int from, int to)
 {
 	struct conn *c;
 
@@ -149,6 +149,23 @@ int BPF_PROG(on_state, struct sock *sk, int from, int to)
 	else
 		conn_close(c, close_kind(from, to, sk->sk_err));
 	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state, struct sock *sk, int from, int to)
+{
+	return on_change(sk, from, to);
+}
+
+/*
+ * The same once more. A change in process context can be interrupted by one in softirq, and a program that is
+ * interrupted so is not run for the inner one (the kernel's guard against recursion, one for each program and CPU). Of
+ * two, which run one after the other, one is always free: no change is missed.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state_too, struct sock *sk, int from, int to)
+{
+	return on_change(sk, from, to);
 }
 
 #endif

@@ -21,11 +21,25 @@ typedef __u64 __abi_u64;
 #endif
 
 /* Raised whenever a layout or a meaning below changes: a pinned engine of another version is refused. */
-#define MONITOR_ABI_VERSION 2
+#define MONITOR_ABI_VERSION 3
 
-/* How many servers one engine can follow, and how many processes they may have together. */
-#define MONITOR_MAX_TARGETS   16
-#define MONITOR_MAX_PROCESSES 4096
+/* What an engine holds at most unless it is loaded with other limits: servers, their processes together, their endpoints
+ * together, and connections that are recorded by address. */
+#define MONITOR_TARGETS	    16
+#define MONITOR_PROCESSES   4096
+#define MONITOR_ENDPOINTS   2048
+#define MONITOR_CONNECTIONS 65536
+
+/* The one element of the map `engine`: what its loader says of it. Whoever finds an engine reads this first; the version
+ * stays where it is for all time. */
+struct monitor_engine {
+	__abi_u32 abi_version; /* MONITOR_ABI_VERSION */
+	__abi_u32 by_address;  /* profile "syscall" */
+	__abi_u32 raw_paths;   /* endpoints as sent, identifiers not folded */
+	__abi_u32 padding;
+	__abi_u64 loaded_ns; /* CLOCK_BOOTTIME */
+	char version[32];    /* of the program that loaded it, terminated */
+};
 
 /* Bytes of a request's path that tell endpoints apart; a longer one is cut there and says so (ENDPOINT_PATH_CUT). */
 #define MONITOR_PATH_SIZE 112
@@ -68,16 +82,39 @@ struct monitor_target {
 	__abi_u64 undercount[UNDERCOUNT_CAUSES]; /* indexed by enum monitor_undercount */
 };
 
-/* What user space says about a target; the hooks only read it. */
+/* What user space says about a target; the hooks read state and special only. */
 struct monitor_target_settings {
 	__abi_u32 state;		      /* enum monitor_target_state */
 	__abi_u32 special[SPECIAL_ENDPOINTS]; /* their slots in the endpoint table */
+	__abi_u32 root;			      /* process id of the server's first process */
+	__abi_u32 padding;
+	__abi_u64 root_start_ns;     /* its start since boot, of clock ticks: with the pid it identifies a process */
+	__abi_u64 since_ns;	     /* when counting began, CLOCK_BOOTTIME; 0 until registration is complete */
+	__abi_u64 misses_before;     /* recursion misses of all programs when it began */
+	__abi_u64 misses_reconciled; /* the counters were found right at this many */
 };
 
 enum monitor_target_state {
 	TARGET_FREE,
 	TARGET_REGISTERING, /* processes are being added: a socket seen first now may be older than that */
 	TARGET_FOLLOWED,
+	TARGET_LEAVING, /* what it holds is being given back */
+};
+
+/* What the next reading of an iterator does besides telling what is there. One for the engine: who writes it holds the
+ * engine's lock. */
+struct monitor_look {
+	__abi_u32 adopting;	   /* 1 + index of the target whose open sockets are taken in, 0: none */
+	__abi_u32 disowning;	   /* 1 + index of the target whose records are deleted, 0: none */
+	__abi_u64 adopting_unseen; /* not 0: of those just this one, bytes of which made no event */
+};
+
+/* The CPU that a process had used when it was looked at last: what the next look measures against, whoever takes it. Key:
+ * process id. */
+struct monitor_cpu_sample {
+	__abi_u64 start_ns; /* of the process, since boot */
+	__abi_u64 cpu_ns;
+	__abi_u64 at_ns; /* CLOCK_BOOTTIME */
 };
 
 /* One process of a server. Key: process id as the initial pid namespace sees it (__u32). An entry is made by user

@@ -4,6 +4,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <doctest/doctest.h>
+#include <monitor/abi.h>
 
 #include <memory>
 #include <string>

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <monitor/abi.h>
 
+#include <cstddef>
 #include <memory>
 
 #include "engine.skel.h"
@@ -36,13 +37,22 @@ TEST_CASE("abi: keys and values of the maps") {
   check(maps.endpoint_table, sizeof(std::uint32_t), sizeof(monitor_endpoint));
   check(maps.free_endpoints, 0, sizeof(std::uint32_t));
   check(maps.listen_ports, sizeof(std::uint32_t), sizeof(std::uint8_t));
-  CHECK(bpf_map__max_entries(maps.targets) == MONITOR_MAX_TARGETS);
-  CHECK(bpf_map__max_entries(maps.processes) == MONITOR_MAX_PROCESSES);
+  check(maps.engine, sizeof(std::uint32_t), sizeof(monitor_engine));
+  check(maps.cpu_samples, sizeof(std::uint32_t), sizeof(monitor_cpu_sample));
+  check(maps.data_look, sizeof(std::uint32_t), sizeof(monitor_look));
+  check(maps.data_followed, sizeof(std::uint32_t), MONITOR_MAX_PID / 8);
+  CHECK(bpf_map__max_entries(maps.targets) == MONITOR_TARGETS);
+  CHECK(bpf_map__max_entries(maps.processes) == MONITOR_PROCESSES);
 }
 
 TEST_CASE("abi: no padding that the compiler chose") {
   CHECK(sizeof(monitor_endpoint_key) == 2 + 1 + 1 + 1 + 1 + MONITOR_METHOD_SIZE + MONITOR_PATH_SIZE);
   CHECK(sizeof(monitor_target) == sizeof(std::uint64_t) * (6 + UNDERCOUNT_CAUSES));
+  CHECK(sizeof(monitor_engine) == 4 * 4 + 8 + 32);
+  CHECK(offsetof(monitor_engine, abi_version) == 0);
+  CHECK(sizeof(monitor_target_settings) == 4 * (1 + SPECIAL_ENDPOINTS) + 4 * 2 + 8 * 4);
+  CHECK(sizeof(monitor_look) == 16);
+  CHECK(sizeof(monitor_cpu_sample) == 24);
   CHECK(sizeof(monitor_process) == 8);
   CHECK(sizeof(monitor_worker) == 24);
   CHECK(sizeof(monitor_endpoint) == sizeof(std::uint64_t) * 13 + sizeof(monitor_endpoint_key));

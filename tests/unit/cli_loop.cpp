@@ -41,8 +41,8 @@ using test::Pipe;
 
 class RecordingPrinter : public Printer {
  public:
-  Result<Written> print(const Snapshot& snapshot) override {
-    totals.push_back(snapshot.total);
+  Result<Written> print(const std::vector<Snapshot>& snapshots) override {
+    totals.push_back(snapshots.at(0).total);
     return outcome;
   }
   Result<Written> finish() override {
@@ -91,11 +91,12 @@ struct Fixture {
     const Followed followed{[this]() -> Result<Look> {
                               at(++looks);
                               Look look;
-                              look.snapshot.total = looks;
+                              look.snapshots.resize(1);
+                              look.snapshots[0].total = looks;
                               look.server_ended = server_ended;
                               return look;
                             },
-                            server.read_end.get()};
+                            [this] { return std::vector<int>{server.read_end.get()}; }};
     return run_loop(followed, *signals, plan, printer, [this](const Error& error) { warnings.push_back(error.what); });
   }
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/appearance.h"
+#include "cli/option_values.h"
 #include "cli/options.h"
 
 namespace monitor {
@@ -21,8 +22,21 @@ Environment environment_of(const Variables& variables) {
   };
 }
 
-Options accepted(const std::vector<std::string>& arguments, const Variables& variables = {}) {
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+ViewOptions accepted(const std::vector<std::string>& arguments, const Variables& variables = {}) {
   auto parsed = parse_options(arguments, environment_of(variables));
+  if (!parsed) {
+    FAIL(parsed.error().what);
+  }
+  return std::get<ViewOptions>(*parsed);
+}
+
+template <typename Options>
+Options command(const std::vector<std::string>& arguments) {
+  auto parsed = parse_options(arguments, environment_of({}));
   if (!parsed) {
     FAIL(parsed.error().what);
   }
@@ -43,42 +57,68 @@ Error refused(const std::vector<std::string>& arguments, const Variables& variab
   return parsed.error();
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("cli.options.defaults") {
-  const Options options = accepted({});
+  const ViewOptions options = accepted({});
   CHECK(options.mode == Mode::kOnce);
   CHECK_FALSE(options.json);
   CHECK(options.interval_seconds == 2);
   CHECK_FALSE(options.count);
   CHECK_FALSE(options.duration_seconds);
   CHECK(options.color == ColorChoice::kAuto);
-  CHECK(options.profile == "auto");
-  CHECK_FALSE(options.server.pid);
-  CHECK_FALSE(options.server.pid_file);
-  CHECK(options.server.default_pid_file == "logs/proxy.pid");
+  CHECK(options.engine.profile == "auto");
+  CHECK(options.servers.pids.empty());
+  CHECK_FALSE(options.servers.pid_file);
+}
+
+TEST_CASE("cli.options.several servers") {
+  CHECK(accepted({"--pid", "1", "--pid", "2", "--pid", "1"}).servers.pids == std::vector<pid_t>{1, 2});
+  CHECK(accepted({"--all"}).servers.all);
+}
+
+TEST_CASE("cli.options.where an engine is pinned") {
+  CHECK(accepted({}).pins == "/sys/fs/bpf/monitor");
+  CHECK(accepted({}, {{"MONITOR_PINS", "/run/bpf/a"}}).pins == "/run/bpf/a");
+  CHECK(accepted({"--pins", "/run/bpf/b/"}, {{"MONITOR_PINS", "/run/bpf/a"}}).pins == "/run/bpf/b");
+}
+
+TEST_CASE("cli.options.attach, detach, sessions") {
+  const auto attach = command<AttachOptions>({"attach", "--pid", "7", "--pid", "8", "--raw-paths", "--profile", "syscall",
+                                              "--max-targets", "2", "--max-endpoints", "10", "--max-connections", "20"});
+  CHECK(attach.servers.pids == std::vector<pid_t>{7, 8});
+  CHECK(attach.engine.raw_paths);
+  CHECK(attach.engine.profile == "syscall");
+  CHECK(attach.engine.max_targets == 2);
+  CHECK(attach.engine.max_endpoints == 10);
+  CHECK(attach.engine.max_connections == 20);
+  CHECK(command<AttachOptions>({"attach", "--all"}).servers.all);
+  CHECK(command<DetachOptions>({"detach", "--pid", "7"}).pids == std::vector<pid_t>{7});
+  CHECK(command<DetachOptions>({"detach", "--all"}).all);
+  CHECK(command<SessionsOptions>({"sessions", "--json", "--pins", "/run/bpf/b"}).json);
+  for (const char* name : {"attach", "detach", "sessions"}) {
+    CAPTURE(name);
+    CHECK(contains(printed({name, "--help"}), "--pins DIR"));
+    CHECK(contains(printed({"--help"}), name));
+  }
 }
 
 TEST_CASE("cli.options.all") {
-  const Options options = accepted({"--pid", "42", "--watch", "--json", "--interval=.5", "--count", "7", "--duration",
+  const ViewOptions options = accepted({"--pid", "42", "--watch", "--json", "--interval=.5", "--count", "7", "--duration",
                                     "1e1", "--raw-paths", "--verbose", "--profile", "socket", "--color=always"});
-  CHECK(options.server.pid == 42);
+  CHECK(options.servers.pids == std::vector<pid_t>{42});
   CHECK(options.mode == Mode::kWatch);
   CHECK(options.json);
   CHECK(options.interval_seconds == 0.5);
   CHECK(options.count == 7);
   CHECK(options.duration_seconds == 10);
-  CHECK(options.raw_paths);
-  CHECK(options.verbose);
-  CHECK(options.profile == "socket");
+  CHECK(options.engine.raw_paths);
+  CHECK(options.engine.verbose);
+  CHECK(options.engine.profile == "socket");
   CHECK(options.color == ColorChoice::kAlways);
 
-  const Options log = accepted({"--pid-file", "/run/a.pid", "--log", "-", "--no-color"});
-  CHECK(log.server.pid_file == "/run/a.pid");
+  const ViewOptions log = accepted({"--pid-file", "/run/a.pid", "--log", "-", "--no-color"});
+  CHECK(log.servers.pid_file == "/run/a.pid");
   CHECK(log.mode == Mode::kLog);
   CHECK(log.log_file == "-");
   CHECK(log.interval_seconds == 5);
@@ -122,7 +162,20 @@ TEST_CASE("cli.options.refused") {
       {{"server"}, "unknown argument: server"},
       {{"--wacth"}, "unknown argument: --wacth"},
       {{"--interval"}, "--interval needs a value"},
-      {{"--pid", "1", "--pid", "2"}, "--pid may be given only once"},
+      {{"--interval", "1", "--interval", "2"}, "--interval may be given only once"},
+      {{"--pid"}, "--pid needs a value"},
+      {{"--all", "--pid", "2"}, "--all and --pid contradict one another"},
+      {{"--all", "--pid-file", "a"}, "--all and --pid-file contradict one another"},
+      {{"--log", "-", "--pid", "1", "--pid", "2"}, "--log follows one server"},
+      {{"--log", "-", "--all"}, "--log follows one server"},
+      {{"--json", "attach"}, "options stand before the command attach"},
+      {{"attach", "--json"}, "unknown argument: --json"},
+      {{"attach", "detach"}, "unknown argument: detach"},
+      {{"attach", "--max-targets", "0"}, "--max-targets: 0 is out of range"},
+      {{"attach", "--max-endpoints", "x"}, "--max-endpoints: \"x\" is not a positive whole number"},
+      {{"detach", "--all", "--pid", "2"}, "--all and --pid contradict one another"},
+      {{"--pins", "here"}, "--pins: \"here\" is no directory"},
+      {{"--pins", "/run/a.b"}, "--pins: \"/run/a.b\" is no directory"},
       {{"--watch", "--interval", "0.001"}, "--interval: 0.001 is out of range"},
       {{"--watch", "--duration", "never"}, "--duration: \"never\" is not a number"},
       {{"--watch", "--count", "0"}, "--count: 0 is out of range"},

@@ -158,8 +158,8 @@ TEST_CASE("cli.privileges.dropped for good") {
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {
-    const bool dropped = static_cast<bool>(drop_privileges(false));
-    const std::uint64_t most = needed_capabilities(0, false);
+    const bool dropped = static_cast<bool>(drop_privileges({}));
+    const std::uint64_t most = needed_capabilities(0, {});
     int kept = 0;
     for (int capability = 0; capability < 64; ++capability) {
       const int held = ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0);

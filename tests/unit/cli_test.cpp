@@ -283,10 +283,11 @@ TEST_CASE("cli.output file.a line that was taken in part is an error") {
 TEST_CASE("cli.privileges.kept") {
   const std::uint64_t all = ~std::uint64_t{0};
   const std::uint64_t usual = capability_bit(CAP_BPF) | capability_bit(CAP_PERFMON) | capability_bit(CAP_SYS_PTRACE);
-  CHECK(needed_capabilities(all, false) == usual);
-  CHECK(needed_capabilities(all, true) == (usual | capability_bit(CAP_DAC_OVERRIDE)));
+  CHECK(needed_capabilities(all, {}) == usual);
+  CHECK(needed_capabilities(all, {.writes_log = true}) == (usual | capability_bit(CAP_DAC_OVERRIDE)));
+  CHECK(needed_capabilities(all, {.finds_servers = true}) == (usual | capability_bit(CAP_DAC_READ_SEARCH)));
   // Where CAP_BPF is missing, CAP_SYS_ADMIN stands in.
-  CHECK(needed_capabilities(all & ~capability_bit(CAP_BPF), false) == (usual | capability_bit(CAP_SYS_ADMIN)));
+  CHECK(needed_capabilities(all & ~capability_bit(CAP_BPF), {}) == (usual | capability_bit(CAP_SYS_ADMIN)));
 }
 
 }  // namespace monitor

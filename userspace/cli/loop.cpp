@@ -4,7 +4,6 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
@@ -29,8 +28,12 @@ timespec time_until(Moment due, Moment now) {
 }
 
 // Waits until something happens or `due` has come. poll(2) passes over descriptors below 0.
-Result<Woken> wait(int signals, int server, int keys, int output, Moment due) {
-  std::array<pollfd, 4> polled{{{signals, POLLIN, 0}, {server, POLLIN, 0}, {keys, POLLIN, 0}, {output, 0, 0}}};
+Result<Woken> wait(int signals, const std::vector<int>& servers, int keys, int output, Moment due) {
+  std::vector<pollfd> polled{{signals, POLLIN, 0}, {keys, POLLIN, 0}, {output, 0, 0}};
+  const std::size_t first_server = polled.size();
+  for (const int server : servers) {
+    polled.push_back({server, POLLIN, 0});
+  }
   const timespec timeout = time_until(due, std::chrono::steady_clock::now());
   if (::ppoll(polled.data(), polled.size(), &timeout, nullptr) < 0 && errno != EINTR) {
     return system_error(errno, "wait for the next sample");
@@ -38,9 +41,10 @@ Result<Woken> wait(int signals, int server, int keys, int output, Moment due) {
   Woken woken;
   woken.due = std::chrono::steady_clock::now() >= due;
   woken.signal = polled[0].revents != 0;
-  woken.server_ended = polled[1].revents != 0;
-  woken.key = polled[2].revents != 0;
-  woken.reader_gone = (polled[3].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
+  woken.key = polled[1].revents != 0;
+  woken.reader_gone = (polled[2].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
+  woken.server_ended = std::any_of(polled.begin() + static_cast<std::ptrdiff_t>(first_server), polled.end(),
+                                   [](const pollfd& server) { return server.revents != 0; });
   return woken;
 }
 
@@ -66,7 +70,7 @@ class Loop {
 
  private:
   Status turn() {
-    Result<Woken> woken = wait(signals_.fd(), followed_.ended_fd, printer_.keys(), printer_.output(), schedule_.due());
+    Result<Woken> woken = wait(signals_.fd(), followed_.ended_fds(), printer_.keys(), printer_.output(), schedule_.due());
     if (!woken) {
       return std::move(woken).error();
     }
@@ -118,7 +122,7 @@ class Loop {
     if (!look) {
       return std::move(look).error();
     }
-    if (Status status = note(printer_.print(look->snapshot)); !status || ending_) {
+    if (Status status = note(printer_.print(look->snapshots)); !status || ending_) {
       return status;
     }
     if (schedule_.due() <= std::chrono::steady_clock::now()) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/printer.h"
@@ -14,19 +15,19 @@
 namespace monitor {
 
 struct Look {
-  Snapshot snapshot;
-  bool server_ended = false;  // the counts are its last ones
+  std::vector<Snapshot> snapshots;  // one for each server
+  bool server_ended = false;        // the counts are their last ones
 };
 
 // What is followed. `look` reads everything anew.
 struct Followed {
   std::function<Result<Look>()> look;
-  int ended_fd = -1;  // readable once the server has ended
+  std::function<std::vector<int>()> ended_fds;  // each readable once a server has ended
 };
 
 enum class Ending { kDone, kServerEnded };
 
-// A signal to stop, the key q and the end of the server are each followed by one more sample. A reader that has gone
+// A signal to stop, the key q and the end of a server are each followed by one more sample. A reader that has gone
 // ends it without. `warn` is told of what failed without ending it.
 Result<Ending> run_loop(const Followed& followed, const Signals& signals, const Plan& plan, Printer& printer,
                         const std::function<void(const Error&)>& warn);

@@ -5,10 +5,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
+
+#include "cli/option_values.h"
 
 namespace monitor {
 namespace {
@@ -17,6 +18,8 @@ namespace {
 constexpr std::uint64_t kMaxPid = std::uint64_t{4} * 1024 * 1024;
 constexpr double kDefaultLogInterval = 5;
 constexpr const char* kIntervalVariable = "MONITOR_UPDATE_INTERVAL";
+constexpr const char* kPinsVariable = "MONITOR_PINS";
+constexpr const char* kDefaultPins = "/sys/fs/bpf/monitor";
 
 constexpr const char* kDescription =
     "Shows what a running uvicorn is doing: requests in flight by endpoint, peak, totals,\n"
@@ -29,56 +32,142 @@ constexpr const char* kFooter =
     "  sudo monitor --pid 1234 --watch       keep the box on the screen; q quits\n"
     "  sudo monitor --json --watch | jq .    one object a line\n"
     "  sudo monitor --log /var/log/monitor.log --interval 60\n"
+    "  sudo monitor attach                   count from now on, for any later monitor\n"
     "\n"
     "Exit status: 0 done; 1 failed; 2 wrong usage; 3 no such server, or it has ended;\n"
     "4 not permitted; 5 the kernel lacks what is needed.\n"
-    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), NO_COLOR.";
+    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS, NO_COLOR.";
+
+constexpr const char* kAttachDescription = "count from now on, with no process of ours running";
+constexpr const char* kAttachFooter =
+    "The programs and what they count are pinned in the kernel: every later monitor shows at once\n"
+    "the totals and the peak since the attach. More servers can be attached later; the limits are\n"
+    "those of the first attach.";
+
+constexpr const char* kDetachDescription = "end that; with the last server nothing is left";
+constexpr const char* kSessionsDescription = "list what is attached, and what it takes of the kernel";
 
 // The command line as written, each value still text.
 struct Words {
-  std::optional<std::string> pid, pid_file, interval, count, duration, log, color, profile;
-  bool watch = false, json = false, no_color = false, raw_paths = false, verbose = false;
+  std::vector<std::string> pids;
+  std::optional<std::string> pid_file, interval, count, duration, log, color, profile, pins;
+  std::optional<std::string> max_targets, max_endpoints, max_connections;
+  bool all = false, watch = false, json = false, no_color = false, raw_paths = false, verbose = false;
 };
 
-Error usage_error(std::string what, std::string hint = "monitor --help lists the options") {
-  return Error{ErrorCode::kUsage, std::move(what), std::move(hint)};
+// Declares options of one command.
+class Declarations {
+ public:
+  Declarations(CLI::App& app, Words& words) : app_(app), words_(words) {}
+
+  void group(std::string name) { group_ = std::move(name); }
+
+  void value(const char* name, std::optional<std::string>& word, const char* text, const char* meaning) {
+    app_.add_option_function<std::string>(
+            name, [&word](const std::string& given) { word = given; }, meaning)
+        ->option_text(text)
+        ->group(group_);
+  }
+
+  void flag(const char* name, bool& word, const char* meaning) {
+    app_.add_flag_callback(
+            name, [&word] { word = true; }, meaning)
+        ->group(group_);
+  }
+
+  void pids(const char* meaning) {
+    app_.add_option_function<std::vector<std::string>>(
+            "--pid", [&pids = words_.pids](const std::vector<std::string>& given) { pids = given; }, meaning)
+        ->option_text("N")
+        ->take_all()
+        ->expected(1)
+        ->group(group_);
+  }
+
+  void servers() {
+    group("Which server (default: the pid in logs/proxy.pid, else the one found)");
+    pids("the server's process; its workers are followed too.\nSeveral --pid N: several servers");
+    value("--pid-file", words_.pid_file, "FILE", "read the pid from FILE");
+    flag("--all", words_.all, "every uvicorn, gunicorn and hypercorn on the machine");
+  }
+
+  void pins() {
+    value("--pins", words_.pins, "DIR", "where an attached engine is pinned, on a BPF file\nsystem; default /sys/fs/bpf/monitor");
+  }
+
+  void profile() {
+    value("--profile", words_.profile, "NAME",
+          "kernel hooks to use: auto, socket (Linux 6.3 and later)\nor syscall");
+  }
+
+  void limits() {
+    group("Limits (what is past them is counted as undercount or under \"(other)\")");
+    value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 200 bytes each");
+    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 0.6 kB each");
+    value("--max-connections", words_.max_connections, "N",
+          "connections of Unix sockets, under the profile syscall\nof all; 65536, some 0.8 kB each that is open");
+  }
+
+  void help() { app_.set_help_flag("-h,--help", "print this")->group(group_); }
+
+ private:
+  CLI::App& app_;
+  Words& words_;
+  std::string group_;
+};
+
+void declare_view(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.servers();
+  declare.group("What to print (default: one box)");
+  declare.flag("--watch", words.watch, "again every interval; on a terminal redrawn in place");
+  declare.flag("--json", words.json, "JSON, one object a line");
+  declare.value("--log", words.log, "FILE", "append log lines every interval; - is standard output,\nSIGHUP reopens FILE");
+  declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
+  declare.value("--color", words.color, "WHEN", "auto, always or never");
+  declare.flag("--no-color", words.no_color, "the same as --color never");
+  declare.group("When (seconds may have fractions)");
+  declare.value("--interval", words.interval, "S",
+                "seconds between samples: 2, with --log 5; without\n--watch or --log how long to observe, of an attached\n"
+                "server not at all");
+  declare.value("--count", words.count, "N", "end after N samples");
+  declare.value("--duration", words.duration, "S", "end after S seconds");
+  declare.group("Other");
+  declare.profile();
+  declare.pins();
+  declare.flag("--verbose", words.verbose, "say on standard error what is done");
+  app.set_version_flag("--version", std::string("monitor ") + MONITOR_VERSION, "print the version")->group("Other");
+  declare.help();
 }
 
-void declare_options(CLI::App& app, Words& words) {
-  const auto value = [&app](const char* name, std::optional<std::string>& word, const char* text, const char* meaning,
-                            const char* group) {
-    app.add_option_function<std::string>(
-           name, [&word](const std::string& given) { word = given; }, meaning)
-        ->option_text(text)
-        ->group(group);
-  };
-  const auto flag = [&app](const char* name, bool& word, const char* meaning, const char* group) {
-    app.add_flag_callback(
-           name, [&word] { word = true; }, meaning)
-        ->group(group);
-  };
-  constexpr const char* kWhich = "Which server (default: the pid in logs/proxy.pid, else the one found)";
-  value("--pid", words.pid, "N", "the server's process; its workers are followed too", kWhich);
-  value("--pid-file", words.pid_file, "FILE", "read the pid from FILE", kWhich);
-  constexpr const char* kWhat = "What to print (default: one box)";
-  flag("--watch", words.watch, "again every interval; on a terminal redrawn in place", kWhat);
-  flag("--json", words.json, "JSON, one object a line", kWhat);
-  value("--log", words.log, "FILE", "append log lines every interval; - is standard output,\nSIGHUP reopens FILE",
-        kWhat);
-  flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}", kWhat);
-  value("--color", words.color, "WHEN", "auto, always or never", kWhat);
-  flag("--no-color", words.no_color, "the same as --color never", kWhat);
-  constexpr const char* kWhen = "When (seconds may have fractions)";
-  value("--interval", words.interval, "S",
-        "seconds between samples: 2, with --log 5; without\n--watch or --log how long to observe", kWhen);
-  value("--count", words.count, "N", "end after N samples", kWhen);
-  value("--duration", words.duration, "S", "end after S seconds", kWhen);
-  constexpr const char* kRest = "Other";
-  value("--profile", words.profile, "NAME", "kernel hooks to use: auto, socket (Linux 6.3 and later)\nor syscall",
-        kRest);
-  flag("--verbose", words.verbose, "say on standard error what is done", kRest);
-  app.set_version_flag("--version", std::string("monitor ") + MONITOR_VERSION, "print the version")->group(kRest);
-  app.set_help_flag("-h,--help", "print this")->group(kRest);
+void declare_attach(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.servers();
+  declare.limits();
+  declare.group("Other");
+  declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
+  declare.profile();
+  declare.pins();
+  declare.flag("--verbose", words.verbose, "say on standard error what is done");
+  declare.help();
+}
+
+void declare_detach(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.group("Which server (default: the one that is attached)");
+  declare.pids("the process that it was attached by");
+  declare.flag("--all", words.all, "all of them, and whatever is left of a damaged engine");
+  declare.group("Other");
+  declare.pins();
+  declare.help();
+}
+
+void declare_sessions(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.group("Options");
+  declare.flag("--json", words.json, "one JSON object");
+  declare.pins();
+  declare.help();
 }
 
 // CLI11 sets groups apart by two empty lines.
@@ -96,32 +185,62 @@ std::string describe_mismatch(const std::string& message) {
   return name + (message.find("missing") != std::string::npos ? " needs a value" : " may be given only once");
 }
 
+enum class Verb { kView, kAttach, kDetach, kSessions };
+
 // Takes the words apart; a text to print when that was asked for.
-Result<std::optional<TextToPrint>> read_words(const std::vector<std::string>& arguments, Words& words) {
+Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string>& arguments, Words& view,
+                                                   Words& command) {
   CLI::App app(kDescription, "monitor");
   app.get_formatter()->column_width(22);
   app.footer(kFooter);
+  app.get_formatter()->label("SUBCOMMAND", "COMMAND");
+  CLI::App* const attach = app.add_subcommand("attach", kAttachDescription)->group("Commands")->footer(kAttachFooter);
+  CLI::App* const detach = app.add_subcommand("detach", kDetachDescription)->group("Commands")->footer("");
+  CLI::App* const sessions = app.add_subcommand("sessions", kSessionsDescription)->group("Commands")->footer("");
+  app.require_subcommand(0, 1);
   try {
-    declare_options(app, words);
+    declare_view(app, view);
+    declare_attach(*attach, command);
+    declare_detach(*detach, command);
+    declare_sessions(*sessions, command);
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last one first
   } catch (const CLI::CallForHelp&) {
-    return std::optional(TextToPrint{help_text(app)});
+    return std::variant<TextToPrint, Verb>(TextToPrint{help_text(app)});
   } catch (const CLI::CallForVersion& version) {
-    return std::optional(TextToPrint{std::string(version.what()) + "\n"});
+    return std::variant<TextToPrint, Verb>(TextToPrint{std::string(version.what()) + "\n"});
   } catch (const CLI::ArgumentMismatch& error) {
     return usage_error(describe_mismatch(error.what()));
   } catch (const CLI::ExtrasError&) {
-    return usage_error("unknown argument: " + app.remaining().front());
+    return usage_error("unknown argument: " + app.remaining(true).front());
   } catch (const CLI::Error& error) {
     return usage_error(error.what());
   }
-  return std::optional<TextToPrint>();
+  for (const auto& [used, verb] : {std::pair{attach, Verb::kAttach}, {detach, Verb::kDetach}, {sessions, Verb::kSessions}}) {
+    if (used->count() == 0) {
+      continue;
+    }
+    const auto options = app.get_options();
+    if (std::any_of(options.begin(), options.end(), [](const CLI::Option* option) { return option->count() > 0; })) {
+      return usage_error("options stand before the command " + used->get_name(),
+                         "put them behind it: monitor " + used->get_name() + " …");
+    }
+    return std::variant<TextToPrint, Verb>(verb);
+  }
+  return std::variant<TextToPrint, Verb>(Verb::kView);
+}
+
+Status check_selection(const Words& words) {
+  if (!words.pids.empty() && words.pid_file) {
+    return usage_error("--pid and --pid-file both name a server", "give one of them");
+  }
+  if (words.all && (!words.pids.empty() || words.pid_file)) {
+    return usage_error(std::string("--all and ") + (words.pid_file ? "--pid-file" : "--pid") + " contradict one another",
+                       "give one of them");
+  }
+  return Ok{};
 }
 
 Status check_combination(const Words& words) {
-  if (words.pid && words.pid_file) {
-    return usage_error("--pid and --pid-file both name a server", "give one of them");
-  }
   if (words.log && (words.json || words.watch)) {
     return usage_error(std::string("--log and ") + (words.json ? "--json" : "--watch") +
                            " are two outputs of their own, and one run makes one",
@@ -129,6 +248,10 @@ Status check_combination(const Words& words) {
   }
   if (words.log && words.log->empty()) {
     return usage_error("--log names no file", "give a file, or - for standard output");
+  }
+  if (words.log && (words.all || words.pids.size() > 1)) {
+    return usage_error("--log follows one server: its lines do not tell which they are of",
+                       "run one for each server, each with a file of its own");
   }
   if ((words.count || words.duration) && !words.watch && !words.log) {
     return usage_error(std::string(words.count ? "--count" : "--duration") +
@@ -161,7 +284,7 @@ Result<double> choose_interval(const Words& words, const Environment& environmen
     return parse_seconds("--interval", *words.interval);
   }
   if (!words.log) {
-    return Options{}.interval_seconds;
+    return ViewOptions{}.interval_seconds;
   }
   const char* const variable = environment(kIntervalVariable);
   if (variable == nullptr || *variable == '\0') {
@@ -170,27 +293,85 @@ Result<double> choose_interval(const Words& words, const Environment& environmen
   return parse_seconds(kIntervalVariable, variable);
 }
 
-Status set_server(const Words& words, Options& options) {
-  if (words.pid) {
-    Result<std::uint64_t> pid = parse_positive("--pid", *words.pid, kMaxPid);
+// Each once, in the order given.
+Result<std::vector<pid_t>> parse_pids(const Words& words) {
+  std::vector<pid_t> pids;
+  for (const std::string& text : words.pids) {
+    Result<std::uint64_t> pid = parse_positive("--pid", text, kMaxPid);
     if (!pid) {
       return std::move(pid).error();
     }
-    options.server.pid = static_cast<pid_t>(*pid);
+    if (std::find(pids.begin(), pids.end(), static_cast<pid_t>(*pid)) == pids.end()) {
+      pids.push_back(static_cast<pid_t>(*pid));
+    }
+  }
+  return pids;
+}
+
+Result<Selection> choose_servers(const Words& words) {
+  if (Status status = check_selection(words); !status) {
+    return std::move(status).error();
   }
   if (words.pid_file && words.pid_file->empty()) {
     return usage_error("--pid-file names no file", "give the file that holds the server's pid");
   }
-  options.server.pid_file = words.pid_file;
-  return Ok{};
+  Result<std::vector<pid_t>> pids = parse_pids(words);
+  if (!pids) {
+    return std::move(pids).error();
+  }
+  return Selection{*std::move(pids), words.pid_file, words.all};
 }
 
-Status set_times(const Words& words, const Environment& environment, Options& options) {
+Result<EngineChoice> choose_engine(const Words& words) {
+  EngineChoice choice;
+  choice.raw_paths = words.raw_paths;
+  choice.verbose = words.verbose;
+  choice.profile = words.profile.value_or(choice.profile);
+  if (choice.profile != "auto" && choice.profile != "socket" && choice.profile != "syscall") {
+    return usage_error("--profile: there is no profile \"" + choice.profile + "\"", "give auto, socket or syscall");
+  }
+  struct Limit {
+    const char* name;
+    const std::optional<std::string>& word;
+    std::uint32_t most;
+    std::uint32_t& limit;
+  };
+  for (const Limit& limit : {Limit{"--max-targets", words.max_targets, kMostTargets, choice.max_targets},
+                             Limit{"--max-endpoints", words.max_endpoints, kMostEndpoints, choice.max_endpoints},
+                             Limit{"--max-connections", words.max_connections, kMostConnections, choice.max_connections}}) {
+    if (!limit.word) {
+      continue;
+    }
+    Result<std::uint64_t> number = parse_positive(limit.name, *limit.word, limit.most);
+    if (!number) {
+      return std::move(number).error();
+    }
+    limit.limit = static_cast<std::uint32_t>(*number);
+  }
+  return choice;
+}
+
+Result<std::string> choose_pins(const Words& words, const Environment& environment) {
+  const char* const variable = environment(kPinsVariable);
+  std::string pins = words.pins.value_or(variable != nullptr && *variable != '\0' ? variable : kDefaultPins);
+  while (pins.size() > 1 && pins.back() == '/') {
+    pins.pop_back();
+  }
+  const std::string last = pins.substr(pins.rfind('/') + 1);
+  if (pins.empty() || pins.front() != '/' || last.empty() || last.find('.') != std::string::npos) {
+    return usage_error("--pins: \"" + pins + "\" is no directory that can be made on a BPF file system",
+                       std::string("give an absolute path whose last name has no dots, such as ") + kDefaultPins);
+  }
+  return pins;
+}
+
+Status set_times(const Words& words, const Environment& environment, ViewOptions& options) {
   Result<double> interval = choose_interval(words, environment);
   if (!interval) {
     return std::move(interval).error();
   }
   options.interval_seconds = *interval;
+  options.interval_given = words.interval.has_value();
   if (words.count) {
     Result<std::uint64_t> count = parse_positive("--count", *words.count, std::numeric_limits<std::uint64_t>::max());
     if (!count) {
@@ -208,12 +389,33 @@ Status set_times(const Words& words, const Environment& environment, Options& op
   return Ok{};
 }
 
-Result<Options> check(const Words& words, const Environment& environment) {
-  Options options;
+// What the view and attach have in common.
+template <typename Options>
+Status set_engine(const Words& words, const Environment& environment, Options& options) {
+  Result<Selection> servers = choose_servers(words);
+  if (!servers) {
+    return std::move(servers).error();
+  }
+  Result<EngineChoice> engine = choose_engine(words);
+  if (!engine) {
+    return std::move(engine).error();
+  }
+  Result<std::string> pins = choose_pins(words, environment);
+  if (!pins) {
+    return std::move(pins).error();
+  }
+  options.servers = *std::move(servers);
+  options.engine = *std::move(engine);
+  options.pins = *std::move(pins);
+  return Ok{};
+}
+
+Result<Command> check_view(const Words& words, const Environment& environment) {
+  ViewOptions options;
   if (Status status = check_combination(words); !status) {
     return std::move(status).error();
   }
-  if (Status status = set_server(words, options); !status) {
+  if (Status status = set_engine(words, environment, options); !status) {
     return std::move(status).error();
   }
   if (Status status = set_times(words, environment, options); !status) {
@@ -224,67 +426,62 @@ Result<Options> check(const Words& words, const Environment& environment) {
     return std::move(color).error();
   }
   options.color = *color;
-  if (words.profile && *words.profile != "auto" && *words.profile != "socket" && *words.profile != "syscall") {
-    return usage_error("--profile: there is no profile \"" + *words.profile + "\"", "give auto, socket or syscall");
-  }
-  options.profile = words.profile.value_or(options.profile);
   options.mode = words.log ? Mode::kLog : words.watch ? Mode::kWatch : Mode::kOnce;
   options.log_file = words.log.value_or("");
   options.json = words.json;
-  options.raw_paths = words.raw_paths;
-  options.verbose = words.verbose;
-  return options;
+  return Command(std::move(options));
+}
+
+Result<Command> check_attach(const Words& words, const Environment& environment) {
+  AttachOptions options;
+  if (Status status = set_engine(words, environment, options); !status) {
+    return std::move(status).error();
+  }
+  return Command(std::move(options));
+}
+
+Result<Command> check_detach(const Words& words, const Environment& environment) {
+  if (Status status = check_selection(words); !status) {
+    return std::move(status).error();
+  }
+  Result<std::vector<pid_t>> pids = parse_pids(words);
+  if (!pids) {
+    return std::move(pids).error();
+  }
+  Result<std::string> pins = choose_pins(words, environment);
+  if (!pins) {
+    return std::move(pins).error();
+  }
+  return Command(DetachOptions{*std::move(pids), words.all, *std::move(pins)});
+}
+
+Result<Command> check_sessions(const Words& words, const Environment& environment) {
+  Result<std::string> pins = choose_pins(words, environment);
+  if (!pins) {
+    return std::move(pins).error();
+  }
+  return Command(SessionsOptions{words.json, *std::move(pins)});
 }
 
 }  // namespace
 
-Result<double> parse_seconds(std::string_view name, std::string_view text) {
-  double seconds = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, seconds, std::chars_format::general);
-  // Out of range ("1e999") is a number, though not one that is stored.
-  const bool number = error != std::errc::invalid_argument && stop == end && !std::isnan(seconds);
-  if (!number) {
-    return usage_error(fmt::format("{}: \"{}\" is not a number of seconds", name, text),
-                       "give a number such as 2 or 0.5");
+Result<Command> parse_options(const std::vector<std::string>& arguments, const Environment& environment) {
+  Words view;
+  Words command;
+  Result<std::variant<TextToPrint, Verb>> read = read_words(arguments, view, command);
+  if (!read) {
+    return std::move(read).error();
   }
-  if (error != std::errc() || seconds < kMinSeconds || seconds > kMaxSeconds) {
-    return usage_error(fmt::format("{}: {} is out of range", name, text),
-                       fmt::format("give {} to {:.0f} seconds (365 days)", kMinSeconds, kMaxSeconds));
+  if (TextToPrint* const text = std::get_if<TextToPrint>(&*read)) {
+    return Command(std::move(*text));
   }
-  return seconds;
-}
-
-Result<std::uint64_t> parse_positive(std::string_view name, std::string_view text, std::uint64_t most) {
-  std::uint64_t value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error == std::errc::invalid_argument || stop != end) {
-    return usage_error(fmt::format("{}: \"{}\" is not a positive whole number", name, text),
-                       fmt::format("give a number from 1 to {}", most));
+  switch (std::get<Verb>(*read)) {
+    case Verb::kView: return check_view(view, environment);
+    case Verb::kAttach: return check_attach(command, environment);
+    case Verb::kDetach: return check_detach(command, environment);
+    case Verb::kSessions: return check_sessions(command, environment);
   }
-  if (error != std::errc() || value == 0 || value > most) {
-    return usage_error(fmt::format("{}: {} is out of range", name, text),
-                       fmt::format("give a number from 1 to {}", most));
-  }
-  return value;
-}
-
-Result<std::variant<Options, TextToPrint>> parse_options(const std::vector<std::string>& arguments,
-                                                         const Environment& environment) {
-  Words words;
-  Result<std::optional<TextToPrint>> text = read_words(arguments, words);
-  if (!text) {
-    return std::move(text).error();
-  }
-  if (*text) {
-    return std::variant<Options, TextToPrint>(std::move(**text));
-  }
-  Result<Options> options = check(words, environment);
-  if (!options) {
-    return std::move(options).error();
-  }
-  return std::variant<Options, TextToPrint>(*std::move(options));
+  return usage_error("no such command");
 }
 
 }  // namespace monitor

@@ -11,7 +11,6 @@
 
 #include "base/result.h"
 #include "cli/environment.h"
-#include "host/find_server.h"
 
 namespace monitor {
 
@@ -26,18 +25,60 @@ enum class ColorChoice { kAuto, kAlways, kNever };
 inline constexpr double kMinSeconds = 0.01;
 inline constexpr double kMaxSeconds = 86400.0 * 365;
 
-struct Options {
-  ServerRequest server;
+// Which servers are meant. None of it: the one in logs/proxy.pid, else the one found.
+struct Selection {
+  std::vector<pid_t> pids;
+  std::optional<std::string> pid_file;
+  bool all = false;  // every server on the machine, new ones too
+};
+
+// What is said of an engine that has to be loaded.
+struct EngineChoice {
+  std::string profile = "auto";
+  bool raw_paths = false;
+  bool verbose = false;
+  std::uint32_t max_targets = 16;
+  std::uint32_t max_endpoints = 2048;
+  std::uint32_t max_connections = 65536;
+};
+
+inline constexpr std::uint32_t kMostTargets = 1024;
+inline constexpr std::uint32_t kMostEndpoints = 1U << 20;
+inline constexpr std::uint32_t kMostConnections = 1U << 22;
+
+// monitor: shows servers.
+struct ViewOptions {
+  Selection servers;
+  EngineChoice engine;
+  std::string pins;
   Mode mode = Mode::kOnce;
   bool json = false;
   std::string log_file;                    // with kLog; "-" is standard output
   double interval_seconds = 2;             // from kMinSeconds to kMaxSeconds, as duration_seconds is
+  bool interval_given = false;             // else one sample of what is attached is taken at once
   std::optional<std::uint64_t> count;      // end after so many samples, at least 1
   std::optional<double> duration_seconds;  // end after so long
   ColorChoice color = ColorChoice::kAuto;
-  bool raw_paths = false;
-  std::string profile = "auto";
-  bool verbose = false;
+};
+
+// monitor attach: has servers counted with no process of ours running.
+struct AttachOptions {
+  Selection servers;
+  EngineChoice engine;
+  std::string pins;
+};
+
+// monitor detach: ends that.
+struct DetachOptions {
+  std::vector<pid_t> pids;  // none: the one that is attached
+  bool all = false;
+  std::string pins;
+};
+
+// monitor sessions: tells what is attached.
+struct SessionsOptions {
+  bool json = false;
+  std::string pins;
 };
 
 // Text to print on standard output instead of doing anything: --help, --version.
@@ -45,14 +86,9 @@ struct TextToPrint {
   std::string text;
 };
 
+using Command = std::variant<TextToPrint, ViewOptions, AttachOptions, DetachOptions, SessionsOptions>;
+
 // `arguments` without the program's name. Every failure is kUsage.
-Result<std::variant<Options, TextToPrint>> parse_options(const std::vector<std::string>& arguments,
-                                                         const Environment& environment);
-
-// A time given in seconds, "0.5" or "1e-1". `name` is what it was given for, as the operator wrote it ("--interval").
-Result<double> parse_seconds(std::string_view name, std::string_view text);
-
-// A whole number from 1 to `most`.
-Result<std::uint64_t> parse_positive(std::string_view name, std::string_view text, std::uint64_t most);
+Result<Command> parse_options(const std::vector<std::string>& arguments, const Environment& environment);
 
 }  // namespace monitor

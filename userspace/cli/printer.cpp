@@ -10,11 +10,13 @@ constexpr const char* kStandardOutput = "standard output";
 
 }  // namespace
 
-Result<Written> StreamPrinter::print(const Snapshot& snapshot) {
-  const bool separate = !json_ && !first_;
-  first_ = false;
-  const std::string text = json_ ? render_json(snapshot) + "\n" : render_box(snapshot, style_);
-  return write_all(STDOUT_FILENO, (separate ? "\n" : "") + text, kStandardOutput);
+Result<Written> StreamPrinter::print(const std::vector<Snapshot>& snapshots) {
+  std::string text;
+  for (const Snapshot& snapshot : snapshots) {
+    text += json_ ? render_json(snapshot) + "\n" : (first_ ? "" : "\n") + render_box(snapshot, style_);
+    first_ = false;
+  }
+  return write_all(STDOUT_FILENO, text, kStandardOutput);
 }
 
 int StreamPrinter::output() const {
@@ -23,11 +25,17 @@ int StreamPrinter::output() const {
 
 ScreenPrinter::ScreenPrinter(const BoxStyle& style) : style_(style), keys_(STDIN_FILENO), screen_(STDOUT_FILENO) {}
 
-Result<Written> ScreenPrinter::print(const Snapshot& snapshot) {
+Result<Written> ScreenPrinter::print(const std::vector<Snapshot>& snapshots) {
   if (last_.empty()) {
     keys_.on();
   }
-  last_ = render_box(snapshot, style_);
+  last_.clear();
+  for (const Snapshot& snapshot : snapshots) {
+    last_ += (last_.empty() ? "" : "\n") + render_box(snapshot, style_);
+  }
+  if (last_.empty()) {
+    last_ = "No server is running.\n";
+  }
   return screen_.draw(last_);
 }
 
@@ -75,11 +83,13 @@ Keys::Pressed ScreenPrinter::read_keys() {
   return pressed;
 }
 
-Result<Written> LogPrinter::print(const Snapshot& snapshot) {
-  for (const std::string& line : render_log_lines(snapshot)) {
-    Result<Written> written = file_.append(line);
-    if (!written || *written == Written::kReaderGone) {
-      return written;
+Result<Written> LogPrinter::print(const std::vector<Snapshot>& snapshots) {
+  for (const Snapshot& snapshot : snapshots) {
+    for (const std::string& line : render_log_lines(snapshot)) {
+      Result<Written> written = file_.append(line);
+      if (!written || *written == Written::kReaderGone) {
+        return written;
+      }
     }
   }
   return Written::kWhole;

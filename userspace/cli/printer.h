@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/log_file.h"
@@ -19,7 +20,8 @@ class Printer {
  public:
   virtual ~Printer() = default;
 
-  virtual Result<Written> print(const Snapshot& snapshot) = 0;
+  // One look: a snapshot of each server.
+  virtual Result<Written> print(const std::vector<Snapshot>& snapshots) = 0;
 
   // Nothing more will be printed.
   virtual Result<Written> finish() { return Written::kWhole; }
@@ -36,11 +38,11 @@ class Printer {
   virtual Keys::Pressed read_keys() { return Keys::Pressed::kNothing; }
 };
 
-// JSON objects or boxes, one after another; boxes with an empty line between them.
+// JSON objects, one a line, or boxes with an empty line between them.
 class StreamPrinter : public Printer {
  public:
   StreamPrinter(bool json, const BoxStyle& style) : json_(json), style_(style) {}
-  Result<Written> print(const Snapshot& snapshot) override;
+  Result<Written> print(const std::vector<Snapshot>& snapshots) override;
   int output() const override;
 
  private:
@@ -49,11 +51,11 @@ class StreamPrinter : public Printer {
   bool first_ = true;
 };
 
-// The box, drawn in place. The last one is left on the normal screen.
+// The boxes, one below another, drawn in place. The last ones are left on the normal screen.
 class ScreenPrinter : public Printer {
  public:
   explicit ScreenPrinter(const BoxStyle& style);
-  Result<Written> print(const Snapshot& snapshot) override;
+  Result<Written> print(const std::vector<Snapshot>& snapshots) override;
   Result<Written> finish() override;
   Result<Written> resized() override;
   Result<Written> suspended() override;
@@ -72,7 +74,7 @@ class ScreenPrinter : public Printer {
 class LogPrinter : public Printer {
  public:
   explicit LogPrinter(LogFile file) : file_(std::move(file)) {}
-  Result<Written> print(const Snapshot& snapshot) override;
+  Result<Written> print(const std::vector<Snapshot>& snapshots) override;
   Status reopen() override { return file_.reopen(); }
   int output() const override { return file_.fd(); }
 

@@ -34,13 +34,13 @@ bool can_look_into_processes() {
   return halves && (join((*halves)[0].effective, (*halves)[1].effective) & capability_bit(CAP_SYS_PTRACE)) != 0;
 }
 
-Status drop_privileges(bool writes_log) {
+Status drop_privileges(const Uses& uses) {
   Result<CapabilityHalves> halves = read_capabilities();
   if (!halves) {
     return std::move(halves).error();
   }
   const std::uint64_t permitted = join((*halves)[0].permitted, (*halves)[1].permitted);
-  const std::uint64_t kept = permitted & needed_capabilities(permitted, writes_log);
+  const std::uint64_t kept = permitted & needed_capabilities(permitted, uses);
 
   // The bounding set first, while CAP_SETPCAP is there; without it there is nothing that exec could give back either,
   // since of no_new_privs.

@@ -27,11 +27,11 @@ bool any_refused(const ProcFs& proc, const std::vector<pid_t>& tree) {
   return std::any_of(tree.begin(), tree.end(), [&](pid_t pid) { return proc.descriptors_refused(pid); });
 }
 
-// The processes called like a server that descend from no other such process.
-std::vector<pid_t> named_roots(const ProcFs& proc, const ProcessParents& parents) {
+// The processes called like a server, or known to be one, that descend from no other such process.
+std::vector<pid_t> named_roots(const ProcFs& proc, const ProcessParents& parents, const std::vector<pid_t>& known) {
   std::vector<pid_t> named;  // sorted, as the map is
   for (const auto& [pid, parent] : parents) {
-    if (!server_program(proc.arguments(pid)).empty()) {
+    if (std::find(known.begin(), known.end(), pid) != known.end() || !server_program(proc.arguments(pid)).empty()) {
       named.push_back(pid);
     }
   }
@@ -46,11 +46,11 @@ std::vector<pid_t> named_roots(const ProcFs& proc, const ProcessParents& parents
   return roots;
 }
 
-Survey look_around(const ProcFs& proc) {
+Survey look_around(const ProcFs& proc, const std::vector<pid_t>& known = {}) {
   const ProcessParents parents = proc.parents();
   Survey survey;
   survey.processes = parents.size();
-  for (const pid_t root : named_roots(proc, parents)) {
+  for (const pid_t root : named_roots(proc, parents, known)) {
     const std::vector<pid_t> tree = process_tree(parents, root);
     std::vector<std::string> listen = proc.listening(tree);
     if (!listen.empty()) {
@@ -163,8 +163,9 @@ Result<Server> server_of_default_file(const ProcFs& proc, const std::string& pat
   return error;
 }
 
-Result<Server> the_one_server(const ProcFs& proc, const std::string& default_pid_file) {
-  Survey survey = look_around(proc);
+Result<Server> the_one_server(const ProcFs& proc, const std::string& default_pid_file,
+                              const std::vector<pid_t>& known) {
+  Survey survey = look_around(proc, known);
   if (survey.servers.size() == 1) {
     return std::move(survey.servers.front());
   }
@@ -189,8 +190,8 @@ Result<Server> the_one_server(const ProcFs& proc, const std::string& default_pid
 
 }  // namespace
 
-std::vector<Server> find_servers(const ProcFs& proc) {
-  return look_around(proc).servers;
+std::vector<Server> find_servers(const ProcFs& proc, const std::vector<pid_t>& known) {
+  return look_around(proc, known).servers;
 }
 
 Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request) {
@@ -203,7 +204,7 @@ Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request) 
   if (pid_file_exists(request.default_pid_file)) {
     return server_of_default_file(proc, request.default_pid_file);
   }
-  return the_one_server(proc, request.default_pid_file);
+  return the_one_server(proc, request.default_pid_file, request.known);
 }
 
 }  // namespace monitor

@@ -21,11 +21,12 @@ struct ServerRequest {
   std::optional<pid_t> pid;             // --pid
   std::optional<std::string> pid_file;  // --pid-file
   std::string default_pid_file = "logs/proxy.pid";
+  std::vector<pid_t> known = {};  // servers by whatever name, when it is looked for one
 };
 
 // Roots of the uvicorn, gunicorn and hypercorn process trees on the machine that listen somewhere: by the program's
-// name, by `python -m uvicorn` and its like, or as a child of such a process.
-std::vector<Server> find_servers(const ProcFs& proc);
+// name, by `python -m uvicorn` and its like, or as a child of such a process. And those of `known` that listen.
+std::vector<Server> find_servers(const ProcFs& proc, const std::vector<pid_t>& known = {});
 
 // The one server meant. Fails with kNoTarget and a hint when there is none (saying what was looked at), when it does
 // not listen, or when there are several (listing the command to pick each).

@@ -2,21 +2,12 @@
 // One sample of a server's processes, and the check that they are still the same server's: a pid alone does not tell,
 // since the kernel gives it to another process once it is free.
 #include <cmath>
-#include <ctime>
 #include <utility>
 
+#include "base/boot_clock.h"
 #include "host/procfs.h"
 
 namespace monitor {
-namespace {
-
-double seconds_since_boot() {
-  timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-}  // namespace
 
 Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<double> root_start_seconds) {
   // Starts come from whole clock ticks (10 ms), so anything less apart is one and the same.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading what was counted out of the maps.
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "base/boot_clock.h"
 #include "session/engine_state.h"
 #include "session/map_walk.h"
 
@@ -18,20 +18,38 @@ constexpr std::array<const char*, UNDERCOUNT_CAUSES> kCauses = {
     "gap", "registers", "memory", "protocol", "tls", "http2", "connections", "pipeline", "missed_event", "processes",
 };
 
+// Of the processes that live now: a slot's pid tells whose counters it holds.
+Result<std::map<pid_t, WorkerCounters>> read_workers(const Objects& objects, unsigned target) {
+  std::map<pid_t, WorkerCounters> workers;
+  const Status status = for_each_entry<std::uint32_t, monitor_process>(
+      objects.processes, [&](std::uint32_t pid, const monitor_process& process) {
+        monitor_worker counted{};
+        if (process.target == target && bpf_map_lookup_elem(objects.workers.fd(), &process.worker, &counted) == 0 &&
+            counted.pid == pid) {
+          auto& worker = workers[static_cast<pid_t>(pid)];
+          worker.total = counted.ended;
+          worker.active = counted.begun > counted.ended ? counted.begun - counted.ended : 0;
+        }
+      });
+  if (!status) {
+    return status.error();
+  }
+  return workers;
+}
+
 }  // namespace
 
-Result<std::uint64_t> recursion_misses(engine_bpf& bpf) {
+Result<std::uint64_t> recursion_misses(const Objects& o) {
   std::uint64_t misses = 0;
-  for (const bpf_program* program :
-       {bpf.progs.on_received, bpf.progs.on_sent, bpf.progs.on_syscall, bpf.progs.on_unix_received,
-        bpf.progs.on_unix_sent, bpf.progs.on_state, bpf.progs.on_close, bpf.progs.on_fork, bpf.progs.on_exit}) {
-    if (bpf_program__fd(program) < 0) {
+  for (const Program* program : {&o.on_received, &o.on_sent, &o.on_syscall, &o.on_unix_received, &o.on_unix_sent,
+                                 &o.on_close, &o.on_fork, &o.on_exit}) {
+    if (!*program) {
       continue;  // the profile does without it
     }
     bpf_prog_info info{};
     std::uint32_t size = sizeof(info);
-    if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) != 0) {
-      return system_error(errno, std::string("ask for lost events of ") + bpf_program__name(program));
+    if (bpf_obj_get_info_by_fd(program->fd(), &info, &size) != 0) {
+      return system_error(errno, "ask for lost events of " + program->name());
     }
     misses += info.recursion_misses;
   }
@@ -39,52 +57,53 @@ Result<std::uint64_t> recursion_misses(engine_bpf& bpf) {
 }
 
 Result<Counters> Engine::read(unsigned target) {
-  auto& bpf = state_->bpf();
+  const Objects& objects = state_->objects;
   auto& remembered = state_->targets.at(target);
-  Result<std::uint64_t> misses = recursion_misses(bpf);
+  Result<std::uint64_t> misses = recursion_misses(objects);
   if (!misses) {
     return std::move(misses).error();
   }
-  if (Status status = reconcile(bpf, target, remembered, *misses); !status) {
-    return std::move(status).error();
+  // One at a time: a surplus that two of us took out would be missing. Who comes too late does it next time.
+  if (const TryLock lock(state_->lock_file, state_->alone); lock) {
+    if (Status status = reconcile(objects, target, remembered, *misses); !status) {
+      return std::move(status).error();
+    }
   }
   Counters counters;
-  counters.profile = state_->profile;
-  counters.observed_seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - remembered.since).count();
-
   // The endpoints before the target: what is in flight is then never less than what they say of a request that began
   // in between, and the total, which is their sum, is what it was when they were read.
-  Result<std::vector<EndpointCounters>> endpoints = read_endpoints(bpf, target);
+  Result<std::vector<EndpointCounters>> endpoints = read_endpoints(objects, target);
   if (!endpoints) {
     return std::move(endpoints).error();
   }
   counters.endpoints = *std::move(endpoints);
-  const int worker_table = bpf_map__fd(bpf.maps.workers);
-  Status status = for_each_entry<std::uint32_t, monitor_process>(
-      bpf.maps.processes, [&](std::uint32_t pid, const monitor_process& process) {
-        monitor_worker counted{};
-        if (process.target == target && bpf_map_lookup_elem(worker_table, &process.worker, &counted) == 0 &&
-            counted.pid == pid) {
-          auto& worker = counters.workers[static_cast<pid_t>(pid)];
-          worker.total = counted.ended;
-          worker.active = counted.begun > counted.ended ? counted.begun - counted.ended : 0;
-        }
-      });
-  if (!status) {
-    return std::move(status).error();
+  Result<std::map<pid_t, WorkerCounters>> workers = read_workers(objects, target);
+  if (!workers) {
+    return std::move(workers).error();
   }
+  counters.workers = *std::move(workers);
+  const std::uint32_t key = target;
   monitor_target totals{};
-  if (bpf_map_lookup_elem(bpf_map__fd(bpf.maps.targets), &target, &totals) != 0) {
+  if (bpf_map_lookup_elem(objects.targets.fd(), &key, &totals) != 0) {
     return system_error(errno, "read the map targets");
   }
+  // Behind all of it: what was read is still the target's.
+  Result<monitor_target_settings> settings = read_settings(objects, target);
+  if (!settings) {
+    return std::move(settings).error();
+  }
+  if (is_pinned() && (settings->state == TARGET_LEAVING || settings->since_ns != remembered.since_ns)) {
+    return Error{ErrorCode::kNoTarget, "the server was detached: its counting has ended", "attach it again"};
+  }
+  counters.profile = objects.on_syscall ? "syscall" : "socket";
+  counters.observed_seconds = to_seconds(nanoseconds_since_boot() - remembered.since_ns);
   // A request that ends between its count and its leaving makes these negative for an instant.
   counters.active = static_cast<std::int64_t>(totals.active) > 0 ? totals.active : 0;
   counters.peak = totals.peak;
   counters.refused = totals.refused;
   counters.rejected = totals.rejected;
-  counters.peak_connections = std::max(totals.peak_connections, remembered.peak_connections);
-  totals.undercount[UNDERCOUNT_MISSED_EVENT] += *misses - remembered.misses_before;
+  counters.peak_connections = totals.peak_connections;
+  totals.undercount[UNDERCOUNT_MISSED_EVENT] += *misses - settings->misses_before;
   for (std::size_t cause = 0; cause < kCauses.size(); ++cause) {
     if (totals.undercount[cause] != 0) {
       counters.undercount[kCauses[cause]] = totals.undercount[cause];
@@ -93,10 +112,10 @@ Result<Counters> Engine::read(unsigned target) {
   return counters;
 }
 
-Result<std::vector<pid_t>> Engine::processes(unsigned target) {
+Result<std::vector<pid_t>> Engine::processes(unsigned target) const {
   std::vector<pid_t> pids;
   const Status status = for_each_entry<std::uint32_t, monitor_process>(
-      state_->bpf().maps.processes, [&](std::uint32_t pid, const monitor_process& process) {
+      state_->objects.processes, [&](std::uint32_t pid, const monitor_process& process) {
         if (process.target == target) {
           pids.push_back(static_cast<pid_t>(pid));
         }

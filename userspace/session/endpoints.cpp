@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the endpoints of a target counted, and room for new ones when strangers have filled their table.
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "session/engine_state.h"
@@ -40,21 +41,21 @@ EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monito
   return counters;
 }
 
-Result<monitor_endpoint> read_slot(engine_bpf& bpf, std::uint32_t id) {
+Result<monitor_endpoint> read_slot(const Objects& objects, std::uint32_t id) {
   monitor_endpoint endpoint{};
-  if (bpf_map_lookup_elem(bpf_map__fd(bpf.maps.endpoint_table), &id, &endpoint) != 0) {
+  if (bpf_map_lookup_elem(objects.endpoint_table.fd(), &id, &endpoint) != 0) {
     return system_error(errno, "read the map endpoint_table");
   }
   return endpoint;
 }
 
 // Requests that paths which only ever got 404 have handed over to "(not found)".
-Result<std::uint64_t> evicted_requests(engine_bpf& bpf, unsigned target) {
-  monitor_target_settings settings{};
-  if (bpf_map_lookup_elem(bpf_map__fd(bpf.maps.target_settings), &target, &settings) != 0) {
-    return system_error(errno, "read the map target_settings");
+Result<std::uint64_t> evicted_requests(const Objects& objects, unsigned target) {
+  const Result<monitor_target_settings> settings = read_settings(objects, target);
+  if (!settings) {
+    return settings.error();
   }
-  const Result<monitor_endpoint> slot = read_slot(bpf, settings.special[SPECIAL_NOT_FOUND]);
+  const Result<monitor_endpoint> slot = read_slot(objects, settings->special[SPECIAL_NOT_FOUND]);
   if (!slot) {
     return slot.error();
   }
@@ -74,15 +75,15 @@ struct Walk {
   std::uint32_t entries = 0;                // of all targets
 };
 
-Status walk_endpoints(engine_bpf& bpf, unsigned target, Walk& walk) {
+Status walk_endpoints(const Objects& objects, unsigned target, Walk& walk) {
   walk = Walk{};
   return for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
-      bpf.maps.endpoint_index, [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
+      objects.endpoint_index, [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
         walk.entries += 1;
         if (key.target != target) {
           return;
         }
-        const Result<monitor_endpoint> endpoint = read_slot(bpf, ref.id);
+        const Result<monitor_endpoint> endpoint = read_slot(objects, ref.id);
         if (!endpoint || endpoint->word >> 32 != ref.generation) {
           return;  // evicted since: "(not found)" has its counts
         }
@@ -97,12 +98,12 @@ Status walk_endpoints(engine_bpf& bpf, unsigned target, Walk& walk) {
 }
 
 // A client that asks for thousands of paths and goes away before the answers would fill the table for good.
-Status evict_unanswered(engine_bpf& bpf, const Walk& walk) {
-  if (walk.unanswered.empty() || walk.entries < bpf_map__max_entries(bpf.maps.endpoint_index) / 4 * 3) {
+Status evict_unanswered(const Objects& objects, const Walk& walk) {
+  if (walk.unanswered.empty() || walk.entries < objects.endpoint_index.max_entries() / 4 * 3) {
     return Ok{};
   }
   for (const Slot& slot : walk.unanswered) {
-    Status status = run_program(bpf.progs.evict, std::array{slot.id, slot.word}, "make room in the table of endpoints");
+    Status status = run_program(objects.evict, std::array{slot.id, slot.word}, "make room in the table of endpoints");
     if (!status) {
       return status;
     }
@@ -110,23 +111,91 @@ Status evict_unanswered(engine_bpf& bpf, const Walk& walk) {
   return Ok{};
 }
 
+constexpr std::array<std::string_view, SPECIAL_ENDPOINTS> kSpecialNames = {"(other)", "(not found)", "(before attach)"};
+
+// Makes one of the endpoints that stand for many. Returns its slot.
+Result<std::uint32_t> make_special_endpoint(const Objects& objects, unsigned target, std::string_view name) {
+  std::uint32_t id = 0;
+  if (bpf_map_lookup_and_delete_elem(objects.free_endpoints.fd(), nullptr, &id) != 0) {
+    return Error{ErrorCode::kFailed, "add the server: the table of endpoints is full", "follow fewer servers at once"};
+  }
+  Result<monitor_endpoint> endpoint = read_slot(objects, id);
+  if (!endpoint) {
+    return std::move(endpoint).error();
+  }
+  const monitor_endpoint_ref ref{id, static_cast<std::uint32_t>(endpoint->word >> 32)};
+  endpoint->key = monitor_endpoint_key{};
+  endpoint->key.target = static_cast<std::uint16_t>(target);
+  endpoint->key.path_length = static_cast<std::uint8_t>(name.size());
+  std::memcpy(endpoint->key.path, name.data(), name.size());
+  if (bpf_map_update_elem(objects.endpoint_table.fd(), &id, &*endpoint, BPF_ANY) != 0 ||
+      bpf_map_update_elem(objects.endpoint_index.fd(), &endpoint->key, &ref, BPF_ANY) != 0) {
+    return system_error(errno, "write the table of endpoints");
+  }
+  return id;
+}
+
+// Gives one slot back, empty and of the next generation. Should this process be killed in the middle the slot is lost,
+// but never given to two.
+Status free_endpoint(const Objects& objects, const monitor_endpoint_key& key, std::uint32_t id) {
+  Result<monitor_endpoint> old = read_slot(objects, id);
+  if (!old) {
+    return std::move(old).error();
+  }
+  monitor_endpoint blank{};
+  blank.word = ((old->word >> 32) + 1) << 32;
+  if (bpf_map_delete_elem(objects.endpoint_index.fd(), &key) != 0 ||
+      bpf_map_update_elem(objects.endpoint_table.fd(), &id, &blank, BPF_ANY) != 0 ||
+      bpf_map_update_elem(objects.free_endpoints.fd(), nullptr, &id, BPF_ANY) != 0) {
+    return system_error(errno, "write the table of endpoints");
+  }
+  return Ok{};
+}
+
 }  // namespace
 
-Result<std::vector<EndpointCounters>> read_endpoints(engine_bpf& bpf, unsigned target) {
+Status make_special_endpoints(const Objects& objects, unsigned target, monitor_target_settings& settings) {
+  for (std::size_t i = 0; i < kSpecialNames.size(); ++i) {
+    Result<std::uint32_t> id = make_special_endpoint(objects, target, kSpecialNames[i]);
+    if (!id) {
+      return std::move(id).error();
+    }
+    settings.special[i] = *id;
+  }
+  return Ok{};
+}
+
+Status free_endpoints(const Objects& objects, unsigned target) {
+  std::vector<std::pair<monitor_endpoint_key, std::uint32_t>> theirs;
+  Status status = for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
+      objects.endpoint_index, [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
+        if (key.target == target) {
+          theirs.emplace_back(key, ref.id);
+        }
+      });
+  for (const auto& [key, id] : theirs) {
+    if (Status freed = free_endpoint(objects, key, id); !freed) {
+      return freed;
+    }
+  }
+  return status;
+}
+
+Result<std::vector<EndpointCounters>> read_endpoints(const Objects& objects, unsigned target) {
   constexpr int kMostWalks = 8;
   Walk walk;
-  Result<std::uint64_t> before = evicted_requests(bpf, target);
+  Result<std::uint64_t> before = evicted_requests(objects, target);
   for (int round = 0; round < kMostWalks; ++round) {
     if (!before) {
       return std::move(before).error();
     }
-    if (Status status = walk_endpoints(bpf, target, walk); !status) {
+    if (Status status = walk_endpoints(objects, target, walk); !status) {
       return std::move(status).error();
     }
-    if (Status status = evict_unanswered(bpf, walk); !status) {
+    if (Status status = evict_unanswered(objects, walk); !status) {
       return std::move(status).error();
     }
-    Result<std::uint64_t> after = evicted_requests(bpf, target);
+    Result<std::uint64_t> after = evicted_requests(objects, target);
     if (after && *after == *before) {
       break;
     }

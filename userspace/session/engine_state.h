@@ -1,88 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an Engine holds: the skeleton, and what user space remembers between looks. Private to session/.
+// What an Engine holds: the kernel's objects, and what this process remembers between looks. Private to session/.
 #pragma once
 
-#include <bpf/libbpf.h>
 #include <monitor/abi.h>
 
-#include <array>
-#include <chrono>
+#include <cstdint>
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "engine.skel.h"
 #include "session/engine.h"
+#include "session/load.h"
+#include "session/objects.h"
+#include "session/pins.h"
 
 namespace monitor {
-
-struct DestroySkeleton {
-  void operator()(engine_bpf* skeleton) const { engine_bpf__destroy(skeleton); }
-};
-struct DestroyLink {
-  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
-using Links = std::vector<std::unique_ptr<bpf_link, DestroyLink>>;
-using Skeleton = std::unique_ptr<engine_bpf, DestroySkeleton>;
 
 // Address and inode: what tells a socket from all others, past and present.
 using SocketIdentity = std::pair<std::uint64_t, std::uint64_t>;
 
 // What is remembered of one target.
 struct TargetState {
-  bool in_use = false;
-  std::chrono::steady_clock::time_point since;
-  std::uint64_t misses_before = 0;      // recursion misses of the programs when the target was added
-  std::uint64_t misses_reconciled = 0;  // the counters were found right at this many
-  std::uint64_t peak_connections = 0;   // most that a look has seen
-  unsigned looks = 0;                   // since the live records were last compared without a miss
+  std::uint64_t since_ns = 0;  // 0: not looked at
+  unsigned looks = 0;          // at the live records
   // By endpoint slot: more in flight than live records account for, as the look before found.
   std::map<std::uint32_t, std::uint64_t> suspected;
   std::set<SocketIdentity> unseen;  // of the look before: sockets that were read from and have no record
-  std::set<SocketIdentity> swept;   // of the look before: records whose socket has gone
 };
 
 struct Engine::State {
-  Skeleton skeleton;
-  std::string profile;
-  // The hooks on Unix sockets, attached from when a target is found to listen on one.
-  Links unix_hooks;
-  std::array<TargetState, MONITOR_MAX_TARGETS> targets;
-
-  engine_bpf& bpf() const { return *skeleton; }
+  Objects objects;
+  std::vector<Link> links;  // of an engine that is not pinned: the pins hold those of one that is
+  std::optional<Pins> pins;
+  Fd lock_file;       // to be locked for what only one may do at a time
+  bool alone = true;  // nobody else is there, or the caller holds the exclusive lock
+  std::vector<TargetState> targets;
 };
 
-// Before the load: which programs are needed, and which of them are attached with it. `by_address`: for the profile
-// "syscall"; `unix_sockets`: as of EngineOptions.
-void select_programs(engine_bpf& bpf, bool by_address, bool unix_sockets);
+// Tries to be the only one, once, for what only one may do at a time.
+class TryLock {
+ public:
+  TryLock(const Fd& lock_file, bool alone);
+  ~TryLock();
+  TryLock(const TryLock&) = delete;
+  TryLock& operator=(const TryLock&) = delete;
+  explicit operator bool() const { return alone_ || locked_; }
 
-// Attaches the hooks on Unix sockets, if they are not.
-Status attach_unix_hooks(engine_bpf& bpf, Links& links);
+ private:
+  int fd_;
+  bool alone_;
+  bool locked_;
+};
 
-// How often the kernel dropped an event because its program was interrupted by another run of itself on that CPU,
-// over all hooks of the engine.
-Result<std::uint64_t> recursion_misses(engine_bpf& bpf);
+// Settings of a target. Written by one process at a time: under the lock, or by the only one that there is.
+Result<monitor_target_settings> read_settings(const Objects& objects, unsigned target);
+Status write_settings(const Objects& objects, unsigned target, const monitor_target_settings& settings);
+
+// How often the kernel dropped an event because its program was interrupted by another run of itself on that CPU, over
+// all hooks of the engine. But for the changes of state, which have two programs: one of them is always free.
+Result<std::uint64_t> recursion_misses(const Objects& objects);
 
 // What the records of the target's connections say: those in their sockets' own storage are open ones, those by address
 // all that there are.
-Result<std::vector<monitor_live>> read_records(engine_bpf& bpf, unsigned target);
-Result<std::vector<monitor_live>> read_addressed_records(engine_bpf& bpf, unsigned target);
+Result<std::vector<monitor_live>> read_records(const Objects& objects, unsigned target);
+Result<std::vector<monitor_live>> read_addressed_records(const Objects& objects, unsigned target);
 
 // Closes what the target counts as open and no socket in `open` stands for any more, of the records by address that
-// were read before the sockets were listed; deletes those found so a second time.
-Status sweep(engine_bpf& bpf, TargetState& state, const std::vector<monitor_live>& records,
-             const std::set<SocketIdentity>& open);
+// were read before the sockets were listed; the kernel side deletes those for which that is so for a while.
+Status sweep(const Objects& objects, const std::vector<monitor_live>& records, const std::set<SocketIdentity>& open);
+
+// Deletes all records of a target, none of whose processes is followed any more.
+Status disown_records(const Objects& objects, unsigned target);
+
+// Makes the endpoints of a target that stand for many, and tells their slots to `settings`.
+Status make_special_endpoints(const Objects& objects, unsigned target, monitor_target_settings& settings);
+
+// Gives back the slots of all endpoints of a target.
+Status free_endpoints(const Objects& objects, unsigned target);
 
 // The target's endpoints. One that is evicted while they are walked would be counted twice, or not at all: they are
 // then walked again; under a flood of 404s the last of a few walks has to do. When the table is nearly full, endpoints
 // that never got an answer are handed over to "(not found)".
-Result<std::vector<EndpointCounters>> read_endpoints(engine_bpf& bpf, unsigned target);
+Result<std::vector<EndpointCounters>> read_endpoints(const Objects& objects, unsigned target);
 
 // Compares what is counted as in flight with the live records, and takes out what two looks in a row found no record
-// for (a lost event). Does nothing unless events were lost since the counters were last found right.
-Status reconcile(engine_bpf& bpf, unsigned target, TargetState& state, std::uint64_t misses);
+// for (a lost event). Does nothing unless events were lost since the counters were last found right, or it has not been
+// done for long.
+Status reconcile(const Objects& objects, unsigned target, TargetState& state, std::uint64_t misses);
 
 }  // namespace monitor

@@ -11,13 +11,13 @@
 
 namespace monitor {
 
-Result<std::vector<char>> read_iterator(const bpf_program* program, bpf_iter_link_info& info) {
-  const std::string name = bpf_program__name(program);
+Result<std::vector<char>> read_iterator(const Program& program, bpf_iter_link_info& info) {
+  const std::string& name = program.name();
   bpf_link_create_opts options{};
   options.sz = sizeof(options);
   options.iter_info = &info;
   options.iter_info_len = sizeof(info);
-  const Fd link{bpf_link_create(bpf_program__fd(program), 0, BPF_TRACE_ITER, &options)};
+  const Fd link{bpf_link_create(program.fd(), 0, BPF_TRACE_ITER, &options)};
   if (!link) {
     if (errno == ESRCH) {
       return std::vector<char>{};

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -11,13 +10,14 @@
 #include <vector>
 
 #include "base/result.h"
+#include "session/objects.h"
 
 namespace monitor {
 
 // Hands every entry of a hash map to `take(key, value)`. In batches: walking key by key starts anew when the key at
 // hand is deleted meanwhile. An entry made or deleted while this runs may or may not be seen.
 template <typename Key, typename Value, typename Take>
-Status for_each_entry(const bpf_map* map, Take take) {
+Status for_each_entry(const Map& map, Take take) {
   constexpr std::uint32_t kBatch = 256;
   std::vector<Key> keys(kBatch);
   std::vector<Value> values(kBatch);
@@ -26,7 +26,7 @@ Status for_each_entry(const bpf_map* map, Take take) {
   for (;;) {
     auto count = static_cast<std::uint32_t>(keys.size());
     std::uint64_t next = 0;
-    const int failed = bpf_map_lookup_batch(bpf_map__fd(map), first ? nullptr : &cursor, &next, keys.data(),
+    const int failed = bpf_map_lookup_batch(map.fd(), first ? nullptr : &cursor, &next, keys.data(),
                                             values.data(), &count, nullptr);
     const int saved_errno = errno;
     if (failed != 0 && saved_errno == ENOSPC) {
@@ -36,7 +36,7 @@ Status for_each_entry(const bpf_map* map, Take take) {
       continue;
     }
     if (failed != 0 && saved_errno != ENOENT) {
-      return system_error(saved_errno, std::string("read the map ") + bpf_map__name(map));
+      return system_error(saved_errno, "read the map " + map.name());
     }
     for (std::uint32_t i = 0; i < count; ++i) {
       take(keys[i], values[i]);

@@ -2,7 +2,6 @@
 // After a lost event: what is counted as in flight is compared with what the live records hold. Only endpoints on which
 // nothing moved meanwhile are judged, and a difference is believed when two looks in a row found it.
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -26,15 +25,15 @@ using Counts = std::map<std::uint32_t, Count>;
 using Surplus = std::map<std::uint32_t, std::uint64_t>;
 
 // What the counters say is in flight, by endpoint slot, and open.
-Result<Counts> counted(engine_bpf& bpf, unsigned target) {
+Result<Counts> counted(const Objects& objects, unsigned target) {
   Counts counts;
   monitor_target totals{};
-  if (bpf_map_lookup_elem(bpf_map__fd(bpf.maps.targets), &target, &totals) != 0) {
+  if (bpf_map_lookup_elem(objects.targets.fd(), &target, &totals) != 0) {
     return system_error(errno, "read the map targets");
   }
   counts[kConnections] = Count{totals.connections, 0};
-  const int table = bpf_map__fd(bpf.maps.endpoint_table);
-  const std::uint32_t slots = bpf_map__max_entries(bpf.maps.endpoint_table);
+  const int table = objects.endpoint_table.fd();
+  const std::uint32_t slots = objects.endpoint_table.max_entries();
   for (std::uint32_t id = 0; id < slots; ++id) {
     monitor_endpoint endpoint{};
     if (bpf_map_lookup_elem(table, &id, &endpoint) != 0) {
@@ -48,12 +47,12 @@ Result<Counts> counted(engine_bpf& bpf, unsigned target) {
 }
 
 // What is counted and has no live record. Empty when a record holds more requests than it tells.
-Result<Surplus> without_record(engine_bpf& bpf, unsigned target, const Counts& counts) {
-  Result<std::vector<monitor_live>> records = read_records(bpf, target);
+Result<Surplus> without_record(const Objects& objects, unsigned target, const Counts& counts) {
+  Result<std::vector<monitor_live>> records = read_records(objects, target);
   if (!records) {
     return std::move(records).error();
   }
-  Result<std::vector<monitor_live>> addressed = read_addressed_records(bpf, target);
+  Result<std::vector<monitor_live>> addressed = read_addressed_records(objects, target);
   if (!addressed) {
     return std::move(addressed).error();
   }
@@ -82,34 +81,39 @@ Result<Surplus> without_record(engine_bpf& bpf, unsigned target, const Counts& c
   return surplus;
 }
 
-Status correct(engine_bpf& bpf, unsigned target, std::uint32_t id, std::uint64_t count) {
+Status correct(const Objects& objects, unsigned target, std::uint32_t id, std::uint64_t count) {
   // target, slot, requests, connections
   const std::array<std::uint64_t, 4> correction = id == kConnections
                                                       ? std::array<std::uint64_t, 4>{target, 0, 0, count}
                                                       : std::array<std::uint64_t, 4>{target, id, count, 0};
-  return run_program(bpf.progs.correct, correction, "correct the counters after a lost event");
+  return run_program(objects.correct, correction, "correct the counters after a lost event");
 }
 
 }  // namespace
 
-Status reconcile(engine_bpf& bpf, unsigned target, TargetState& state, std::uint64_t misses) {
+Status reconcile(const Objects& objects, unsigned target, TargetState& state, std::uint64_t misses) {
   // Now and then without a miss too: a close can pass between a connection's first receive and its record.
+  // The first look of a process is one of those: others may never come.
   constexpr unsigned kEvery = 16;
-  if (misses == state.misses_reconciled && state.suspected.empty() && ++state.looks % kEvery != 0) {
+  Result<monitor_target_settings> settings = read_settings(objects, target);
+  if (!settings) {
+    return std::move(settings).error();
+  }
+  if (misses == settings->misses_reconciled && state.suspected.empty() && state.looks++ % kEvery != 0) {
     return Ok{};
   }
-  const Result<Counts> before = counted(bpf, target);
+  const Result<Counts> before = counted(objects, target);
   if (!before) {
     return before.error();
   }
-  const Result<Surplus> surplus = without_record(bpf, target, *before);
+  const Result<Surplus> surplus = without_record(objects, target, *before);
   if (!surplus) {
     return surplus.error();
   }
   if (surplus->empty()) {
     return Ok{};  // nothing can be said now
   }
-  const Result<Counts> after = counted(bpf, target);
+  const Result<Counts> after = counted(objects, target);
   if (!after) {
     return after.error();
   }
@@ -129,12 +133,15 @@ Status reconcile(engine_bpf& bpf, unsigned target, TargetState& state, std::uint
       confirmed[id] = std::min(count, found->second);
     }
   }
-  if (suspected.empty() && all_judged) {
-    state.misses_reconciled = misses;
+  if (suspected.empty() && all_judged && settings->misses_reconciled != misses) {
+    settings->misses_reconciled = misses;
+    if (Status status = write_settings(objects, target, *settings); !status) {
+      return status;
+    }
   }
   state.suspected = std::move(suspected);
   for (const auto& [id, count] : confirmed) {
-    if (Status status = correct(bpf, target, id, count); !status) {
+    if (Status status = correct(objects, target, id, count); !status) {
       return status;
     }
     if ((state.suspected[id] -= count) == 0) {

@@ -2,7 +2,6 @@
 // Reading the records of connections, and sweeping those by address whose sockets have gone: a Unix socket's close
 // makes no event of its own, and one of TCP's may be lost.
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include <array>
 #include <cstring>
@@ -14,13 +13,13 @@
 namespace monitor {
 namespace {
 
-Result<std::vector<monitor_live>> read_map(const bpf_program* program, const bpf_map* map, unsigned target) {
+Result<std::vector<monitor_live>> read_map(const Program& program, const Map& map, unsigned target) {
   std::vector<monitor_live> found;
-  if (bpf_program__fd(program) < 0) {
+  if (!program) {
     return found;  // the profile keeps none there
   }
   bpf_iter_link_info info{};
-  info.map.map_fd = static_cast<std::uint32_t>(bpf_map__fd(map));
+  info.map.map_fd = static_cast<std::uint32_t>(map.fd());
   Result<std::vector<char>> records = read_iterator(program, info);
   if (!records) {
     return std::move(records).error();
@@ -37,31 +36,52 @@ Result<std::vector<monitor_live>> read_map(const bpf_program* program, const bpf
 
 }  // namespace
 
-Result<std::vector<monitor_live>> read_records(engine_bpf& bpf, unsigned target) {
-  return read_map(bpf.progs.look_at_connections, bpf.maps.connections, target);
+Result<std::vector<monitor_live>> read_records(const Objects& objects, unsigned target) {
+  return read_map(objects.look_at_connections, objects.connections, target);
 }
 
-Result<std::vector<monitor_live>> read_addressed_records(engine_bpf& bpf, unsigned target) {
-  return read_map(bpf.progs.look_at_addressed, bpf.maps.addressed_connections, target);
+Result<std::vector<monitor_live>> read_addressed_records(const Objects& objects, unsigned target) {
+  return read_map(objects.look_at_addressed, objects.addressed_connections, target);
 }
 
-Status sweep(engine_bpf& bpf, TargetState& state, const std::vector<monitor_live>& records,
-             const std::set<SocketIdentity>& open) {
-  std::set<SocketIdentity> gone;
+Status sweep(const Objects& objects, const std::vector<monitor_live>& records, const std::set<SocketIdentity>& open) {
+  constexpr std::uint64_t kStays = 0;
   for (const monitor_live& live : records) {
-    const SocketIdentity socket{live.address, live.inode};
-    if (open.contains(socket)) {
+    if (open.contains({live.address, live.inode})) {
       continue;
     }
-    const std::uint64_t again = state.swept.contains(socket) ? 1 : 0;
-    Status status = run_program(bpf.progs.sweep, std::array{live.address, live.inode, again},
+    Status status = run_program(objects.sweep, std::array{live.address, live.inode, kStays},
                                 "take out a connection that has closed");
     if (!status) {
       return status;
     }
-    gone.insert(socket);
   }
-  state.swept = std::move(gone);
+  return Ok{};
+}
+
+Status disown_records(const Objects& objects, unsigned target) {
+  constexpr std::uint64_t kLeaves = 1;
+  // Until a reading finds none: one that pauses in the middle may pass over some.
+  for (bool found = true; found;) {
+    objects.look->disowning = target + 1;
+    const Result<std::vector<monitor_live>> deleted = read_records(objects, target);
+    objects.look->disowning = 0;
+    if (!deleted) {
+      return deleted.error();
+    }
+    const Result<std::vector<monitor_live>> addressed = read_addressed_records(objects, target);
+    if (!addressed) {
+      return addressed.error();
+    }
+    for (const monitor_live& live : *addressed) {
+      Status status = run_program(objects.sweep, std::array{live.address, live.inode, kLeaves},
+                                  "take out a connection of a server that is followed no longer");
+      if (!status) {
+        return status;
+      }
+    }
+    found = !deleted->empty() || !addressed->empty();
+  }
   return Ok{};
 }
 

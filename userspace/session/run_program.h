@@ -4,7 +4,6 @@
 #pragma once
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include <array>
 #include <cerrno>
@@ -12,17 +11,18 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "session/objects.h"
 
 namespace monitor {
 
 // `arguments` are what the program is given; `what` says for an error what was to be done.
 template <std::size_t N>
-Status run_program(const bpf_program* program, std::array<std::uint64_t, N> arguments, std::string_view what) {
+Status run_program(const Program& program, std::array<std::uint64_t, N> arguments, std::string_view what) {
   bpf_test_run_opts options{};
   options.sz = sizeof(options);
   options.ctx_in = arguments.data();
   options.ctx_size_in = sizeof(arguments);
-  if (bpf_prog_test_run_opts(bpf_program__fd(program), &options) != 0) {
+  if (bpf_prog_test_run_opts(program.fd(), &options) != 0) {
     return system_error(errno, what);
   }
   return Ok{};

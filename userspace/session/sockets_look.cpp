@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One look at the sockets that a server's processes hold, as the kernel lists them.
 #include <arpa/inet.h>
-#include <bpf/libbpf.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +12,7 @@
 
 #include "session/engine_state.h"
 #include "session/iterator.h"
+#include "session/run_program.h"
 
 namespace monitor {
 namespace {
@@ -70,10 +70,10 @@ void sort_unique(std::vector<T>& values) {
   values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
-Status list_sockets(engine_bpf& bpf, pid_t pid, std::vector<ListedSocket>& sockets) {
+Status list_sockets(const Objects& objects, pid_t pid, std::vector<ListedSocket>& sockets) {
   bpf_iter_link_info info{};
   info.task.pid = static_cast<std::uint32_t>(pid);
-  Result<std::vector<char>> records = read_iterator(bpf.progs.look_at_sockets, info);
+  Result<std::vector<char>> records = read_iterator(objects.look_at_sockets, info);
   if (!records) {
     return std::move(records).error().within("look at the sockets of process " + std::to_string(pid));
   }
@@ -136,7 +136,7 @@ std::map<SocketIdentity, pid_t> add_connections(const std::vector<ListedSocket>&
 
 // What was read without an event (io_uring, splice) for two looks in a row gets a record, and is an undercount. Once
 // could be a receive whose event is still under way.
-Status take_in_unseen(engine_bpf& bpf, unsigned target, TargetState& state,
+Status take_in_unseen(const Objects& objects, unsigned target, TargetState& state,
                       const std::map<SocketIdentity, pid_t>& unseen) {
   std::set<SocketIdentity> now;
   for (const auto& [socket, pid] : unseen) {
@@ -144,12 +144,12 @@ Status take_in_unseen(engine_bpf& bpf, unsigned target, TargetState& state,
     if (!state.unseen.contains(socket)) {
       continue;
     }
-    bpf.bss->adopting_unseen = socket.first;
-    bpf.bss->adopting = target + 1;
+    objects.look->adopting_unseen = socket.first;
+    objects.look->adopting = target + 1;
     std::vector<ListedSocket> ignored;
-    Status status = list_sockets(bpf, pid, ignored);
-    bpf.bss->adopting = 0;
-    bpf.bss->adopting_unseen = 0;
+    Status status = list_sockets(objects, pid, ignored);
+    objects.look->adopting = 0;
+    objects.look->adopting_unseen = 0;
     if (!status) {
       return status;
     }
@@ -163,14 +163,55 @@ bool listens_on_unix(const std::vector<ListedSocket>& sockets) {
                      [](const ListedSocket& socket) { return socket.family == AF_UNIX && socket.state == kListen; });
 }
 
+bool is_attached(const Program& program, const std::vector<Link>& links, const std::optional<Pins>& pins) {
+  return pins ? pins->has("links", program.name())
+              : std::any_of(links.begin(), links.end(), [&](const Link& link) { return link.name == program.name(); });
+}
+
+// Of a pinned engine the hook outlives this process.
+Status attach_one(const Program& program, std::vector<Link>& links, const std::optional<Pins>& pins) {
+  Result<Link> link = attach_hook(program);
+  if (!link) {
+    return std::move(link).error();
+  }
+  if (!pins) {
+    links.push_back(*std::move(link));
+    return Ok{};
+  }
+  if (!pins->has("programs", program.name())) {
+    if (Status status = pins->add({"programs", program.name(), program.fd()}); !status) {
+      return status;
+    }
+  }
+  return pins->add({"links", link->name, link->fd.get()});
+}
+
+// Loads and attaches the hooks on Unix sockets, if they are not.
+Status attach_unix_hooks(Objects& objects, std::vector<Link>& links, const std::optional<Pins>& pins) {
+  if (!objects.on_close) {
+    if (Status status = load_unix_hooks(objects); !status) {
+      return status;
+    }
+  }
+  for (const Program* program : {&objects.on_unix_received, &objects.on_unix_sent, &objects.on_close}) {
+    if (!*program || is_attached(*program, links, pins)) {
+      continue;  // the profile's own hook is for all sockets
+    }
+    if (Status status = attach_one(*program, links, pins); !status) {
+      return status;
+    }
+  }
+  return Ok{};
+}
+
 }  // namespace
 
 Result<SocketsLook> Engine::look_at_sockets(unsigned target, const std::vector<pid_t>& processes) {
-  auto& bpf = state_->bpf();
+  Objects& objects = state_->objects;
   auto& remembered = state_->targets.at(target);
   // The records before the processes, and these before their sockets: what is made meanwhile is no reason to think that
   // a record's socket has gone.
-  const Result<std::vector<monitor_live>> records = read_addressed_records(bpf, target);
+  const Result<std::vector<monitor_live>> records = read_addressed_records(objects, target);
   if (!records) {
     return records.error();
   }
@@ -182,30 +223,42 @@ Result<SocketsLook> Engine::look_at_sockets(unsigned target, const std::vector<p
   sort_unique(*followed);
   std::vector<ListedSocket> sockets;
   for (const pid_t pid : *followed) {
-    if (Status status = list_sockets(bpf, pid, sockets); !status) {
+    if (Status status = list_sockets(objects, pid, sockets); !status) {
       return std::move(status).error();
     }
   }
-  if (listens_on_unix(sockets)) {
-    if (Status status = attach_unix_hooks(bpf, state_->unix_hooks); !status) {
+  const TryLock lock(state_->lock_file, state_->alone);  // who comes too late does what needs it next time
+  if (lock && listens_on_unix(sockets)) {
+    if (Status status = attach_unix_hooks(objects, state_->links, state_->pins); !status) {
       return std::move(status).error();
     }
   }
-  if (!records->empty() || !remembered.swept.empty()) {
+  if (!records->empty()) {
     std::set<SocketIdentity> open;
     std::transform(sockets.begin(), sockets.end(), std::inserter(open, open.end()), identity);
-    if (Status status = sweep(bpf, remembered, *records, open); !status) {
+    if (Status status = sweep(objects, *records, open); !status) {
       return std::move(status).error();
     }
   }
   SocketsLook look;
   add_listeners(sockets, look);
   const std::map<SocketIdentity, pid_t> unseen = add_connections(sockets, look);
-  if (Status status = take_in_unseen(bpf, target, remembered, unseen); !status) {
+  if (lock) {
+    if (Status status = take_in_unseen(objects, target, remembered, unseen); !status) {
+      return std::move(status).error();
+    }
+  }
+  Status status = run_program(objects.note_open, std::array<std::uint64_t, 2>{target, look.open_connections},
+                              "note the peak of connections");
+  if (!status) {
     return std::move(status).error();
   }
-  remembered.peak_connections = std::max(remembered.peak_connections, look.open_connections);
   return look;
+}
+
+bool Engine::has_doubts(unsigned target) const {
+  const TargetState& remembered = state_->targets.at(target);
+  return !remembered.unseen.empty() || !remembered.suspected.empty();
 }
 
 }  // namespace monitor

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/attached.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cli/follow.h"
+
+namespace monitor {
+namespace {
+
+bool is_over(const TargetInfo& target, const ProcFs& proc) {
+  return !target.complete || is_gone(proc, target.root);
+}
+
+// What may be removed. Of one that has ended whoever watches it takes a last sample: that goes first.
+bool may_remove(const TargetInfo& target, const Pins& pins, const ProcFs& proc) {
+  return is_over(target, proc) && (!target.complete || !pins.is_viewed(target.index));
+}
+
+Result<Attached> look(const Pins& pins) {
+  Result<PinLock> lock = pins.lock_shared();
+  if (!lock) {
+    return pins.exist() ? Result<Attached>(std::move(lock).error()) : Attached{};
+  }
+  Result<std::optional<Engine>> engine = Engine::open(pins, *lock);
+  if (!engine) {
+    return std::move(engine).error();
+  }
+  if (!*engine) {
+    return Attached{};
+  }
+  Attached attached{std::make_shared<Engine>(*std::move(*engine)), {}};
+  Result<std::vector<TargetInfo>> targets = attached.engine->targets();
+  if (!targets) {
+    return std::move(targets).error();
+  }
+  attached.targets = *std::move(targets);
+  return attached;
+}
+
+Status clean(const Pins& pins, const ProcFs& proc) {
+  Result<PinLock> lock = pins.lock_exclusive();
+  if (!lock) {
+    return std::move(lock).error();
+  }
+  Result<std::optional<Engine>> engine = open_to_change(pins, proc, *lock);
+  if (!engine || !*engine) {
+    return engine ? Status(Ok{}) : std::move(engine).error();
+  }
+  Result<std::vector<TargetInfo>> left = (*engine)->targets();
+  if (!left) {
+    return std::move(left).error();
+  }
+  return left->empty() ? pins.remove(*lock) : Status(Ok{});
+}
+
+}  // namespace
+
+std::optional<TargetInfo> Attached::find(pid_t root) const {
+  const auto found =
+      std::find_if(targets.begin(), targets.end(), [root](const TargetInfo& target) { return target.root.pid == root; });
+  return found == targets.end() ? std::nullopt : std::optional<TargetInfo>(*found);
+}
+
+Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {
+  if (!pins.exist()) {
+    return Attached{};
+  }
+  Result<Attached> attached = look(pins);
+  if (!attached || !attached->engine) {
+    return attached;
+  }
+  auto& targets = attached->targets;
+  if (targets.empty() || std::any_of(targets.begin(), targets.end(),
+                                     [&](const TargetInfo& target) { return may_remove(target, pins, proc); })) {
+    attached->engine.reset();
+    if (Status status = clean(pins, proc); !status) {
+      return std::move(status).error();
+    }
+    attached = look(pins);
+    if (!attached) {
+      return attached;
+    }
+  }
+  std::erase_if(attached->targets, [&](const TargetInfo& target) { return is_over(target, proc); });
+  return attached;
+}
+
+Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock) {
+  Result<std::optional<Engine>> engine = Engine::open(pins, lock);
+  if (!engine || !*engine) {
+    return engine;
+  }
+  Result<std::vector<TargetInfo>> targets = (*engine)->targets();
+  if (!targets) {
+    return std::move(targets).error();
+  }
+  for (const TargetInfo& target : *targets) {
+    if (may_remove(target, pins, proc)) {
+      if (Status status = (*engine)->remove_target(target.index); !status) {
+        return std::move(status).error();
+      }
+    }
+  }
+  return engine;
+}
+
+EngineOptions engine_options(const EngineChoice& choice) {
+  EngineOptions options;
+  options.raw_paths = choice.raw_paths;
+  options.verbose = choice.verbose;
+  options.profile = choice.profile;
+  options.version = MONITOR_VERSION;
+  options.max_targets = choice.max_targets;
+  options.max_endpoints = choice.max_endpoints;
+  options.max_connections = choice.max_connections;
+  return options;
+}
+
+Status check_choice(const EngineChoice& choice, const Engine& engine) {
+  const Result<EngineInfo> info = engine.info();
+  if (!info) {
+    return info.error();
+  }
+  if (choice.profile != "auto" && choice.profile != info->profile) {
+    return Error{ErrorCode::kUsage,
+                 "--profile " + choice.profile + ": the engine that is attached has the profile " + info->profile,
+                 "leave --profile out, or detach first"};
+  }
+  if (choice.raw_paths && !info->raw_paths) {
+    return Error{ErrorCode::kUsage, "--raw-paths: the engine that is attached folds identifiers in paths",
+                 "leave --raw-paths out, or detach, and attach with it"};
+  }
+  return Ok{};
+}
+
+}  // namespace monitor

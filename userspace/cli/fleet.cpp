@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/fleet.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "cli/privileges.h"
+
+namespace monitor {
+namespace {
+
+// Looking at every process of the machine takes a few milliseconds.
+constexpr std::chrono::seconds kLookAroundEvery{1};
+
+// Whether the failure may come from what only a process with more rights can see.
+bool may_be_hidden(const ServerRequest& request, const Error& error) {
+  if (can_look_into_processes() || error.code != ErrorCode::kNoTarget) {
+    return error.code == ErrorCode::kNotPermitted;
+  }
+  if (request.pid) {
+    return ::kill(*request.pid, 0) == 0 || errno == EPERM;
+  }
+  return !request.pid_file || ::access(request.pid_file->c_str(), R_OK) == 0;
+}
+
+// Finds a server. To whoever may not look into other users' processes they seem to listen nowhere: then what is
+// missing are capabilities, and the engine can name all of them.
+Result<Server> locate(const ProcFs& proc, const ServerRequest& request, const EngineChoice& choice) {
+  Result<Server> server = resolve_server(proc, request);
+  if (server || !may_be_hidden(request, server.error())) {
+    return server;
+  }
+  Result<Engine> engine = Engine::load(engine_options(choice));
+  if (!engine && engine.error().code == ErrorCode::kNotPermitted) {
+    return std::move(engine).error();
+  }
+  return server;
+}
+
+std::vector<pid_t> roots(const Attached& attached) {
+  std::vector<pid_t> pids;
+  for (const TargetInfo& target : attached.targets) {
+    pids.push_back(target.root.pid);
+  }
+  return pids;
+}
+
+Error nothing_found() {
+  return Error{ErrorCode::kNoTarget, "no uvicorn, gunicorn or hypercorn that listens was found on this machine",
+               "start one, or name a process: monitor --pid N"};
+}
+
+}  // namespace
+
+Result<std::vector<Server>> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
+                                          const EngineChoice& choice) {
+  const std::vector<pid_t> known = roots(attached);
+  if (selection.all) {
+    std::vector<Server> servers = find_servers(proc, known);
+    return servers.empty() ? Result<std::vector<Server>>(nothing_found()) : servers;
+  }
+  std::vector<ServerRequest> requests;
+  for (const pid_t pid : selection.pids) {
+    requests.push_back(ServerRequest{.pid = pid, .pid_file = {}});
+  }
+  if (requests.empty()) {
+    requests.push_back(ServerRequest{.pid = {}, .pid_file = selection.pid_file, .known = known});
+  }
+  std::vector<Server> servers;
+  for (const ServerRequest& request : requests) {
+    // One that is attached is known, whether it listens now or not.
+    if (request.pid && attached.find(*request.pid)) {
+      servers.push_back(Server{*request.pid, proc.command(*request.pid), {}});
+      continue;
+    }
+    Result<Server> server = locate(proc, request, choice);
+    if (!server) {
+      return std::move(server).error();
+    }
+    servers.push_back(*std::move(server));
+  }
+  return servers;
+}
+
+Fleet::Fleet(const ViewOptions& options, Attached attached, Say say)
+    : choice_(options.engine),
+      pins_(options.pins),
+      all_(options.servers.all),
+      attached_(std::move(attached)),
+      looked_around_(std::chrono::steady_clock::now()),
+      say_(std::move(say)) {}
+
+Result<Fleet> Fleet::begin(const ViewOptions& options, Say say) {
+  const ProcFs proc;
+  Result<Attached> attached = open_attached(Pins(options.pins), proc);
+  if (!attached) {
+    return std::move(attached).error();
+  }
+  Fleet fleet(options, *std::move(attached), std::move(say));
+  Result<std::vector<Server>> servers = find_selected(proc, options.servers, fleet.attached_, fleet.choice_);
+  if (!servers) {
+    return std::move(servers).error();
+  }
+  for (const Server& server : *servers) {
+    if (Status status = fleet.add(server); !status) {
+      return std::move(status).error();
+    }
+  }
+  return fleet;
+}
+
+bool Fleet::knows(pid_t pid) const {
+  return std::any_of(observed_.begin(), observed_.end(),
+                     [pid](const Observation& observation) { return observation.identity().pid == pid; });
+}
+
+Status Fleet::add(const Server& server) {
+  if (knows(server.pid)) {
+    return Ok{};
+  }
+  const auto start = std::chrono::steady_clock::now();
+  Result<Observation> observation = observe(server);
+  if (!observation) {
+    return std::move(observation).error();
+  }
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+  observed_.push_back(*std::move(observation));
+  if (!choice_.verbose) {
+    return Ok{};
+  }
+  const auto tell = [this](std::string text) { say_(Error{ErrorCode::kFailed, std::move(text), ""}); };
+  tell(fmt::format("following pid {}: {}", server.pid, server.command));
+  for (const std::string& address : server.listen) {
+    tell(fmt::format("it listens on {}", address));
+  }
+  const Engine& engine = observed_.back().engine();
+  const Result<EngineInfo> info = engine.info();
+  tell(fmt::format("{} in {:.0f} ms, profile {}", engine.is_pinned() ? "found attached" : "loaded and attached",
+                   took.count(), info ? info->profile : "unknown"));
+  return Ok{};
+}
+
+Result<Observation> Fleet::observe(const Server& server) {
+  Result<Root> root = open_root(ProcFs(), server.pid);
+  if (!root) {
+    return std::move(root).error();
+  }
+  const std::optional<TargetInfo> target = attached_.find(server.pid);
+  if (!target || target->root != root->identity) {
+    Result<std::shared_ptr<Engine>> engine = own_engine();
+    return engine ? Observation::begin(*engine, *std::move(root)) : std::move(engine).error();
+  }
+  if (Status status = check_choice(choice_, *attached_.engine); !status) {
+    return std::move(status).error();
+  }
+  Result<Fd> viewer = pins_.view(target->index);
+  return viewer ? Observation::join(attached_.engine, *target, *std::move(root), *std::move(viewer))
+                : std::move(viewer).error();
+}
+
+Result<std::shared_ptr<Engine>> Fleet::own_engine() {
+  if (own_) {
+    return own_;
+  }
+  Result<Engine> engine = Engine::load(engine_options(choice_));
+  if (!engine) {
+    return std::move(engine).error();
+  }
+  own_ = std::make_shared<Engine>(*std::move(engine));
+  return own_;
+}
+
+// Servers that came since. What cannot be observed is said once and left alone.
+void Fleet::take_in_new() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!all_ || now - looked_around_ < kLookAroundEvery) {
+    return;
+  }
+  looked_around_ = now;
+  const ProcFs proc;
+  for (const Server& server : find_servers(proc)) {
+    if (knows(server.pid)) {
+      continue;
+    }
+    const Result<Root> root = open_root(proc, server.pid);
+    if (!root || std::find(given_up_.begin(), given_up_.end(), root->identity) != given_up_.end()) {
+      continue;
+    }
+    if (Status status = add(server); !status && !root->has_ended()) {
+      given_up_.push_back(root->identity);
+      say_(status.error());
+    }
+  }
+}
+
+Result<Look> Fleet::look() {
+  take_in_new();
+  Look look;
+  std::optional<Error> failed;
+  for (Observation& observation : observed_) {
+    Result<Snapshot> snapshot = observation.look();
+    if (snapshot) {
+      look.snapshots.push_back(*std::move(snapshot));
+    } else if (snapshot.error().code == ErrorCode::kNoTarget && (all_ || observed_.size() > 1)) {
+      say_(snapshot.error());  // of one of several: detached, or gone before it was looked at
+      failed = std::move(snapshot).error();
+    } else {
+      return std::move(snapshot).error();
+    }
+    if (observation.has_ended() || failed) {
+      ended_.push_back(observation.identity().pid);
+      static_cast<void>(observation.leave());
+      failed.reset();
+    }
+  }
+  std::erase_if(observed_, [this](const Observation& observation) {
+    return std::find(ended_.begin(), ended_.end(), observation.identity().pid) != ended_.end();
+  });
+  look.server_ended = observed_.empty() && !all_;
+  return look;
+}
+
+std::vector<int> Fleet::ended_fds() const {
+  std::vector<int> fds;
+  for (const Observation& observation : observed_) {
+    fds.push_back(observation.ended_fd());
+  }
+  return fds;
+}
+
+bool Fleet::is_attached() const {
+  return std::all_of(observed_.begin(), observed_.end(),
+                     [](const Observation& observation) { return observation.engine().is_pinned(); });
+}
+
+}  // namespace monitor

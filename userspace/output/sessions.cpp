@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "output/sessions.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "output/figures.h"
+#include "output/text.h"
+
+namespace monitor {
+namespace {
+
+constexpr double kKilobyte = 1024;
+
+std::uint64_t total_bytes(const Sessions& sessions) {
+  return std::accumulate(sessions.maps.begin(), sessions.maps.end(), std::uint64_t{0},
+                         [](std::uint64_t sum, const MapUsage& map) { return sum + map.bytes; });
+}
+
+std::string map_line(const MapUsage& map) {
+  std::string fill;
+  if (map.entries && map.capacity != 0) {
+    fill = fmt::format("{} of {}", *map.entries, map.capacity);
+  } else if (map.entries) {
+    fill = fmt::format("{}", *map.entries);
+  }
+  return fmt::format("  {:<24}{:<20}{:>10.1f} kB\n", map.name, fill, static_cast<double>(map.bytes) / kKilobyte);
+}
+
+std::string utc_time(double seconds) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
+}
+
+}  // namespace
+
+std::string format_time(double seconds_since_1970) {
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localtime(static_cast<std::time_t>(seconds_since_1970)));
+}
+
+std::string render_sessions(const Sessions& sessions) {
+  if (!sessions.engine) {
+    return "No server is attached.\n";
+  }
+  std::string text;
+  for (const AttachedServer& server : sessions.servers) {
+    text += fmt::format("pid {}  since {} ({})  {} process{}  {}\n", server.pid, format_time(server.since),
+                        format_uptime(server.observed_seconds), server.processes, server.processes == 1 ? "" : "es",
+                        escape_text(server.command));
+  }
+  text += fmt::format("\nEngine at {}: monitor {}, profile {}{}\n", escape_text(sessions.directory),
+                      escape_text(sessions.engine->version), sessions.engine->profile,
+                      sessions.engine->raw_paths ? ", paths as sent" : "");
+  for (const MapUsage& map : sessions.maps) {
+    text += map_line(map);
+  }
+  text += map_line({"in all", std::nullopt, 0, total_bytes(sessions)});
+  return text;
+}
+
+std::string render_sessions_json(const Sessions& sessions) {
+  using Json = nlohmann::ordered_json;
+  Json servers = Json::array();
+  for (const AttachedServer& server : sessions.servers) {
+    servers.push_back({{"pid", server.pid},
+                       {"command", escape_text(server.command)},
+                       {"since", utc_time(server.since)},
+                       {"observed_seconds", std::round(server.observed_seconds * 1000) / 1000},
+                       {"processes", server.processes}});
+  }
+  Json engine = nullptr;
+  if (sessions.engine) {
+    Json maps = Json::array();
+    for (const MapUsage& map : sessions.maps) {
+      maps.push_back({{"name", map.name},
+                      {"entries", map.entries ? Json(*map.entries) : Json(nullptr)},
+                      {"capacity", map.capacity != 0 ? Json(map.capacity) : Json(nullptr)},
+                      {"memory_bytes", map.bytes}});
+    }
+    engine = {{"directory", escape_text(sessions.directory)},
+              {"version", escape_text(sessions.engine->version)},
+              {"profile", sessions.engine->profile},
+              {"raw_paths", sessions.engine->raw_paths},
+              {"memory_bytes", total_bytes(sessions)},
+              {"maps", std::move(maps)}};
+  }
+  return Json{{"sessions", std::move(servers)}, {"engine", std::move(engine)}}.dump();
+}
+
+}  // namespace monitor

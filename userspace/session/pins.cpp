@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/pins.h"
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace monitor {
+namespace {
+
+constexpr const char* kMountPoint = "/sys/fs/bpf";
+constexpr mode_t kOwnerOnly = 0700;
+constexpr std::chrono::seconds kLockPatience{5};
+constexpr std::chrono::milliseconds kLockPause{5};
+
+bool is_bpffs(const std::string& path) {
+  struct statfs status {};
+  return ::statfs(path.c_str(), &status) == 0 && status.f_type == BPF_FS_MAGIC;
+}
+
+// Fails as the operator needs it: what, where, and of the usual reasons what to do.
+Error pin_error(int saved_errno, const std::string& what) {
+  const bool refused = saved_errno == EPERM || saved_errno == EACCES;
+  Error error = system_error(saved_errno, what, refused ? ErrorCode::kNotPermitted : ErrorCode::kFailed);
+  if (saved_errno == EROFS) {
+    error.hint = "remount it: mount -o remount,rw " + std::string(kMountPoint);
+  } else if (saved_errno == ENOMEM || saved_errno == ENOSPC) {
+    error.hint = "the kernel has no memory left for it, or this process's control group has not";
+  } else if (refused) {
+    error.hint = "run it as root, for example with sudo";
+  }
+  return error;
+}
+
+Status make(const std::string& directory) {
+  if (::mkdir(directory.c_str(), kOwnerOnly) != 0 && errno != EEXIST) {
+    return pin_error(errno, "make the directory " + directory);
+  }
+  return Ok{};
+}
+
+// Whether the descriptor is of what the path names now.
+bool is_still(int fd, const std::string& path) {
+  struct stat opened {};
+  struct stat named {};
+  return ::fstat(fd, &opened) == 0 && ::stat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
+         opened.st_ino == named.st_ino;
+}
+
+// Locks the directory, waiting for a while; anew when it is no longer the one of that name.
+Result<Fd> lock_directory(const std::string& path, int operation) {
+  const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
+  for (;;) {
+    Fd directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!directory) {
+      return pin_error(errno, "open " + path);
+    }
+    while (::flock(directory.get(), operation | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK && errno != EINTR) {
+        return pin_error(errno, "lock " + path);
+      }
+      if (std::chrono::steady_clock::now() > deadline) {
+        return Error{ErrorCode::kFailed, "lock " + path + ": another monitor has held it for 5 seconds",
+                     "see which: fuser -v " + path};
+      }
+      std::this_thread::sleep_for(kLockPause);
+    }
+    if (is_still(directory.get(), path)) {
+      return directory;
+    }
+  }
+}
+
+// Two at once must not mount it twice, one over the other.
+Status mount_bpffs() {
+  Result<Fd> locked = lock_directory(kMountPoint, LOCK_EX);
+  if (!locked) {
+    return std::move(locked).error();
+  }
+  if (is_bpffs(kMountPoint)) {
+    return Ok{};
+  }
+  if (::mount("bpf", kMountPoint, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") != 0) {
+    return pin_error(errno, std::string("mount the BPF file system at ") + kMountPoint);
+  }
+  return Ok{};
+}
+
+}  // namespace
+
+std::string Pins::path(const std::string& kind, const std::string& name) const {
+  return directory_ + "/engine/" + kind + "/" + name;
+}
+
+bool Pins::has(const std::string& kind, const std::string& name) const {
+  return ::access(path(kind, name).c_str(), F_OK) == 0;
+}
+
+bool Pins::exist() const {
+  return ::access((directory_ + "/engine").c_str(), F_OK) == 0;
+}
+
+bool Pins::has_any() const {
+  return ::access(directory_.c_str(), F_OK) == 0;
+}
+
+void Pins::tidy() const {
+  ::rmdir(directory_.c_str());  // not empty when an engine is there, or somebody keeps something of his own
+}
+
+Status Pins::make_directory() const {
+  const std::string parent = std::filesystem::path(directory_).parent_path().string();
+  if (parent == kMountPoint && !is_bpffs(parent)) {
+    if (Status status = mount_bpffs(); !status) {
+      return status;
+    }
+  }
+  if (!is_bpffs(parent) && !is_bpffs(directory_)) {
+    return Error{ErrorCode::kFailed, "pin under " + directory_ + ": " + parent + " is no BPF file system",
+                 std::string("leave --pins out, or give a directory of one: mount -t bpf bpf ") + parent};
+  }
+  return make(directory_);
+}
+
+Result<PinLock> Pins::lock(int operation) const {
+  Result<Fd> directory = lock_directory(directory_, operation);
+  if (!directory) {
+    return std::move(directory).error();
+  }
+  return PinLock(*std::move(directory), operation == LOCK_EX);
+}
+
+Result<PinLock> Pins::lock_exclusive() const {
+  Result<PinLock> held = lock(LOCK_EX);
+  for (const char* leftover : {"new", "old"}) {
+    if (held) {
+      if (Status status = clear(leftover); !status) {
+        return std::move(status).error();
+      }
+    }
+  }
+  return held;
+}
+
+Result<PinLock> Pins::lock_shared() const {
+  return lock(LOCK_SH);
+}
+
+Result<Fd> Pins::open_lock() const {
+  Fd directory{::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (!directory) {
+    return pin_error(errno, "open " + directory_);
+  }
+  return directory;
+}
+
+Status Pins::clear(const std::string& name) const {
+  std::error_code error;
+  const std::string whole = directory_ + "/" + name;
+  std::filesystem::remove_all(whole + "/links", error);  // first, so that nothing runs any more
+  std::filesystem::remove_all(whole, error);
+  if (error) {
+    return pin_error(error.value(), "remove " + whole);
+  }
+  return Ok{};
+}
+
+Status Pins::remove(const PinLock& /*lock*/) const {
+  const std::string there = directory_ + "/engine";
+  if (::rename(there.c_str(), (directory_ + "/old").c_str()) != 0 && errno != ENOENT) {
+    return pin_error(errno, "remove " + there);
+  }
+  if (Status status = clear("old"); !status) {
+    return status;
+  }
+  tidy();
+  return Ok{};
+}
+
+Result<Fd> Pins::view(unsigned target) const {
+  const std::string name = path("viewers", std::to_string(target));
+  Fd directory{::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (!directory || ::flock(directory.get(), LOCK_SH | LOCK_NB) != 0) {
+    return pin_error(errno, "look at " + name);
+  }
+  return directory;
+}
+
+bool Pins::is_viewed(unsigned target) const {
+  const Fd directory{
+      ::open(path("viewers", std::to_string(target)).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  return directory && ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0;
+}
+
+Status Pins::store(const std::vector<Item>& items, unsigned targets, const PinLock& /*lock*/) const {
+  const std::string building = directory_ + "/new";
+  const auto build = [&]() -> Status {
+    for (const char* part : {"", "/maps", "/programs", "/links", "/viewers"}) {
+      if (Status status = make(building + part); !status) {
+        return status;
+      }
+    }
+    for (unsigned target = 0; target < targets; ++target) {
+      if (Status status = make(building + "/viewers/" + std::to_string(target)); !status) {
+        return status;
+      }
+    }
+    for (const Item& item : items) {
+      const std::string name = building + "/" + item.kind + "/" + item.name;
+      if (bpf_obj_pin(item.fd, name.c_str()) != 0) {
+        return pin_error(errno, "pin " + name);
+      }
+    }
+    if (::rename(building.c_str(), (directory_ + "/engine").c_str()) != 0) {
+      return pin_error(errno, "rename " + building + " to engine");
+    }
+    return Ok{};
+  };
+  Status status = build();
+  if (!status) {
+    static_cast<void>(clear("new"));
+  }
+  return status;
+}
+
+Status Pins::add(const Item& item) const {
+  if (bpf_obj_pin(item.fd, path(item.kind, item.name).c_str()) != 0) {
+    return pin_error(errno, "pin " + path(item.kind, item.name));
+  }
+  return Ok{};
+}
+
+Result<Fd> Pins::open(const std::string& kind, const std::string& name) const {
+  Fd fd{bpf_obj_get(path(kind, name).c_str())};
+  if (!fd) {
+    return pin_error(errno, "open " + path(kind, name));
+  }
+  return fd;
+}
+
+}  // namespace monitor
