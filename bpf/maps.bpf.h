@@ -27,7 +27,7 @@ struct {
 struct monitor_look look SEC(".data.look");
 
 /* Kept for user space alone, so that one look can measure CPU against another's. An entry is made and renewed by looks
- * and dies with the process, at the look that misses it, or with its target. */
+ * and dies with the process (exit hook) or when its target leaves. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MONITOR_PROCESSES);

@@ -65,6 +65,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (task->signal->live.counter || !is_followed(pid))
 		return 0;
 	follow(pid, false);
+	bpf_map_delete_elem(&cpu_samples, &pid);
 	process = bpf_map_lookup_elem(&processes, &pid);
 	if (!process)
 		return 0;

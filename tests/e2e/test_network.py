@@ -23,8 +23,8 @@ def test_short_connections_over_veth_with_rps(
         observation.monitor.wait_idle()
         observation.monitor.wait_for(lambda snapshot: snapshot["open_connections"] == 0, "no open connections")
         last = observation.monitor.stop()
-    missed = last["undercount_by_cause"].get("missed_event", 0)
+    # A close in softirq interrupts the handling of another: the kernel drops it for the program that is interrupted.
+    assert last["undercount_by_cause"] == {}
     assert last["active_concurrent"] == 0
-    assert COUNT - missed <= last["total_requests"] <= COUNT
-    assert set(last["undercount_by_cause"]) <= {"missed_event"}
+    assert last["total_requests"] == COUNT
     assert last["failed_requests"] == 0

@@ -62,10 +62,8 @@ std::set<std::uint32_t> all_links() {
 }  // namespace
 
 TEST_CASE("kernel: each program is verified with at most 300,000 instructions") {
-  for (const auto& [by_address, part] : {std::pair{false, Part::kAllButUnix},
-                                         {false, Part::kUnix},
-                                         {true, Part::kAllButUnix},
-                                         {true, Part::kUnix}}) {
+  for (const auto& [by_address, part] :
+       {std::pair{false, Part::kAllButUnix}, {false, Part::kUnix}, {true, Part::kAllButUnix}, {true, Part::kUnix}}) {
     CAPTURE(by_address);
     const std::unique_ptr<engine_bpf, Destroy> skeleton{engine_bpf__open()};
     REQUIRE(skeleton != nullptr);

@@ -84,8 +84,9 @@ TEST_CASE("cli.options.where an engine is pinned") {
 }
 
 TEST_CASE("cli.options.attach, detach, sessions") {
-  const auto attach = command<AttachOptions>({"attach", "--pid", "7", "--pid", "8", "--raw-paths", "--profile", "syscall",
-                                              "--max-targets", "2", "--max-endpoints", "10", "--max-connections", "20"});
+  const auto attach =
+      command<AttachOptions>({"attach", "--pid", "7", "--pid", "8", "--raw-paths", "--profile", "syscall",
+                              "--max-targets", "2", "--max-endpoints", "10", "--max-connections", "20"});
   CHECK(attach.servers.pids == std::vector<pid_t>{7, 8});
   CHECK(attach.engine.raw_paths);
   CHECK(attach.engine.profile == "syscall");
@@ -104,8 +105,9 @@ TEST_CASE("cli.options.attach, detach, sessions") {
 }
 
 TEST_CASE("cli.options.all") {
-  const ViewOptions options = accepted({"--pid", "42", "--watch", "--json", "--interval=.5", "--count", "7", "--duration",
-                                    "1e1", "--raw-paths", "--verbose", "--profile", "socket", "--color=always"});
+  const ViewOptions options =
+      accepted({"--pid", "42", "--watch", "--json", "--interval=.5", "--count", "7", "--duration", "1e1", "--raw-paths",
+                "--verbose", "--profile", "socket", "--color=always"});
   CHECK(options.servers.pids == std::vector<pid_t>{42});
   CHECK(options.mode == Mode::kWatch);
   CHECK(options.json);

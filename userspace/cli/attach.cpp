@@ -2,6 +2,7 @@
 #include "cli/attach.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,16 @@
 
 namespace monitor {
 namespace {
+
+// These commands take a moment and are then done: a Ctrl-C must not leave half of it.
+void defer_signals() {
+  sigset_t deferred;
+  sigemptyset(&deferred);
+  for (const int signal : {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP}) {
+    sigaddset(&deferred, signal);
+  }
+  ::sigprocmask(SIG_BLOCK, &deferred, nullptr);
+}
 
 double wall_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -122,11 +133,10 @@ std::string join(const std::vector<std::string>& words) {
 
 Status tell(const std::vector<Added>& added, bool utf8) {
   for (const Added& one : added) {
-    const std::string line =
-        one.target ? fmt::format("attached pid {}, which listens on {}: {}", one.server.pid, join(one.server.listen),
-                                 one.server.command)
-                   : fmt::format("pid {} is attached already, since {}", one.server.pid,
-                                 format_time(wall_time(one.since_ns)));
+    const std::string line = one.target ? fmt::format("attached pid {}, which listens on {}: {}", one.server.pid,
+                                                      join(one.server.listen), one.server.command)
+                                        : fmt::format("pid {} is attached already, since {}", one.server.pid,
+                                                      format_time(wall_time(one.since_ns)));
     if (Status status = say(line, utf8); !status) {
       return status;
     }
@@ -205,6 +215,9 @@ Result<std::vector<TargetInfo>> detach_targets(const DetachOptions& options, con
   if (!engine || !*engine) {
     // What cannot be opened can be taken away all the same.
     Status status = !engine && !options.all ? Status(std::move(engine).error()) : pins.remove(*lock);
+    if (status && !options.pids.empty()) {
+      status = not_attached(options.pids.front());
+    }
     return status ? Result<std::vector<TargetInfo>>(std::vector<TargetInfo>()) : std::move(status).error();
   }
   Result<std::vector<TargetInfo>> targets = (*engine)->targets();
@@ -238,6 +251,7 @@ Result<std::vector<TargetInfo>> detach_targets(const DetachOptions& options, con
 }  // namespace
 
 Result<int> attach(const AttachOptions& options, bool utf8) {
+  defer_signals();
   const ProcFs proc;
   Result<std::vector<Server>> servers = find_selected(proc, options.servers, Attached{}, options.engine);
   if (!servers) {
@@ -254,6 +268,7 @@ Result<int> attach(const AttachOptions& options, bool utf8) {
 }
 
 Result<int> detach(const DetachOptions& options, bool utf8) {
+  defer_signals();
   const Pins pins(options.pins);
   if (!pins.has_any()) {
     return nothing_attached(options, utf8);
@@ -261,6 +276,9 @@ Result<int> detach(const DetachOptions& options, bool utf8) {
   Result<std::vector<TargetInfo>> detached = detach_targets(options, pins, ProcFs());
   if (!detached) {
     return std::move(detached).error();
+  }
+  if (detached->empty()) {
+    return nothing_attached(options, utf8);
   }
   for (const TargetInfo& target : *detached) {
     if (Status status = say(fmt::format("detached pid {}", target.root.pid), utf8); !status) {

@@ -46,6 +46,7 @@ Status clean(const Pins& pins, const ProcFs& proc) {
   }
   Result<std::optional<Engine>> engine = open_to_change(pins, proc, *lock);
   if (!engine || !*engine) {
+    pins.tidy();
     return engine ? Status(Ok{}) : std::move(engine).error();
   }
   Result<std::vector<TargetInfo>> left = (*engine)->targets();
@@ -58,22 +59,25 @@ Status clean(const Pins& pins, const ProcFs& proc) {
 }  // namespace
 
 std::optional<TargetInfo> Attached::find(pid_t root) const {
-  const auto found =
-      std::find_if(targets.begin(), targets.end(), [root](const TargetInfo& target) { return target.root.pid == root; });
+  const auto found = std::find_if(targets.begin(), targets.end(),
+                                  [root](const TargetInfo& target) { return target.root.pid == root; });
   return found == targets.end() ? std::nullopt : std::optional<TargetInfo>(*found);
 }
 
 Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {
-  if (!pins.exist()) {
+  if (!pins.has_any()) {
     return Attached{};
   }
   Result<Attached> attached = look(pins);
-  if (!attached || !attached->engine) {
+  if (!attached) {
     return attached;
   }
-  auto& targets = attached->targets;
-  if (targets.empty() || std::any_of(targets.begin(), targets.end(),
-                                     [&](const TargetInfo& target) { return may_remove(target, pins, proc); })) {
+  const auto& targets = attached->targets;
+  const bool stale =
+      attached->engine && (targets.empty() || std::any_of(targets.begin(), targets.end(), [&](const auto& target) {
+                             return may_remove(target, pins, proc);
+                           }));
+  if (stale || pins.has_leftovers()) {
     attached->engine.reset();
     if (Status status = clean(pins, proc); !status) {
       return std::move(status).error();

@@ -70,7 +70,8 @@ class Loop {
 
  private:
   Status turn() {
-    Result<Woken> woken = wait(signals_.fd(), followed_.ended_fds(), printer_.keys(), printer_.output(), schedule_.due());
+    Result<Woken> woken =
+        wait(signals_.fd(), followed_.ended_fds(), printer_.keys(), printer_.output(), schedule_.due());
     if (!woken) {
       return std::move(woken).error();
     }

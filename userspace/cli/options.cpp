@@ -92,20 +92,21 @@ class Declarations {
   }
 
   void pins() {
-    value("--pins", words_.pins, "DIR", "where an attached engine is pinned, on a BPF file\nsystem; default /sys/fs/bpf/monitor");
+    value("--pins", words_.pins, "DIR",
+          "where an attached engine is pinned, on a BPF file\nsystem; default /sys/fs/bpf/monitor");
   }
 
   void profile() {
-    value("--profile", words_.profile, "NAME",
-          "kernel hooks to use: auto, socket (Linux 6.3 and later)\nor syscall");
+    value("--profile", words_.profile, "NAME", "kernel hooks to use: auto, socket (Linux 6.3 and later)\nor syscall");
   }
 
   void limits() {
     group("Limits (what is past them is counted as undercount or under \"(other)\")");
-    value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 200 bytes each");
-    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 0.6 kB each");
-    value("--max-connections", words_.max_connections, "N",
-          "connections of Unix sockets, under the profile syscall\nof all; 65536, some 0.8 kB each that is open");
+    value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 1.6 kB each");
+    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 0.5 kB each");
+    value(
+        "--max-connections", words_.max_connections, "N",
+        "connections of Unix sockets, under the profile syscall\nof all; 65536, 16 bytes each, 0.9 kB more when open");
   }
 
   void help() { app_.set_help_flag("-h,--help", "print this")->group(group_); }
@@ -122,14 +123,16 @@ void declare_view(CLI::App& app, Words& words) {
   declare.group("What to print (default: one box)");
   declare.flag("--watch", words.watch, "again every interval; on a terminal redrawn in place");
   declare.flag("--json", words.json, "JSON, one object a line");
-  declare.value("--log", words.log, "FILE", "append log lines every interval; - is standard output,\nSIGHUP reopens FILE");
+  declare.value("--log", words.log, "FILE",
+                "append log lines every interval; - is standard output,\nSIGHUP reopens FILE");
   declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
   declare.value("--color", words.color, "WHEN", "auto, always or never");
   declare.flag("--no-color", words.no_color, "the same as --color never");
   declare.group("When (seconds may have fractions)");
-  declare.value("--interval", words.interval, "S",
-                "seconds between samples: 2, with --log 5; without\n--watch or --log how long to observe, of an attached\n"
-                "server not at all");
+  declare.value(
+      "--interval", words.interval, "S",
+      "seconds between samples: 2, with --log 5; without\n--watch or --log how long to observe, of an attached\n"
+      "server not at all");
   declare.value("--count", words.count, "N", "end after N samples");
   declare.value("--duration", words.duration, "S", "end after S seconds");
   declare.group("Other");
@@ -215,7 +218,8 @@ Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string
   } catch (const CLI::Error& error) {
     return usage_error(error.what());
   }
-  for (const auto& [used, verb] : {std::pair{attach, Verb::kAttach}, {detach, Verb::kDetach}, {sessions, Verb::kSessions}}) {
+  for (const auto& [used, verb] :
+       {std::pair{attach, Verb::kAttach}, {detach, Verb::kDetach}, {sessions, Verb::kSessions}}) {
     if (used->count() == 0) {
       continue;
     }
@@ -234,8 +238,9 @@ Status check_selection(const Words& words) {
     return usage_error("--pid and --pid-file both name a server", "give one of them");
   }
   if (words.all && (!words.pids.empty() || words.pid_file)) {
-    return usage_error(std::string("--all and ") + (words.pid_file ? "--pid-file" : "--pid") + " contradict one another",
-                       "give one of them");
+    return usage_error(
+        std::string("--all and ") + (words.pid_file ? "--pid-file" : "--pid") + " contradict one another",
+        "give one of them");
   }
   return Ok{};
 }
@@ -336,9 +341,10 @@ Result<EngineChoice> choose_engine(const Words& words) {
     std::uint32_t most;
     std::uint32_t& limit;
   };
-  for (const Limit& limit : {Limit{"--max-targets", words.max_targets, kMostTargets, choice.max_targets},
-                             Limit{"--max-endpoints", words.max_endpoints, kMostEndpoints, choice.max_endpoints},
-                             Limit{"--max-connections", words.max_connections, kMostConnections, choice.max_connections}}) {
+  for (const Limit& limit :
+       {Limit{"--max-targets", words.max_targets, kMostTargets, choice.max_targets},
+        Limit{"--max-endpoints", words.max_endpoints, kMostEndpoints, choice.max_endpoints},
+        Limit{"--max-connections", words.max_connections, kMostConnections, choice.max_connections}}) {
     if (!limit.word) {
       continue;
     }
@@ -476,10 +482,14 @@ Result<Command> parse_options(const std::vector<std::string>& arguments, const E
     return Command(std::move(*text));
   }
   switch (std::get<Verb>(*read)) {
-    case Verb::kView: return check_view(view, environment);
-    case Verb::kAttach: return check_attach(command, environment);
-    case Verb::kDetach: return check_detach(command, environment);
-    case Verb::kSessions: return check_sessions(command, environment);
+    case Verb::kView:
+      return check_view(view, environment);
+    case Verb::kAttach:
+      return check_attach(command, environment);
+    case Verb::kDetach:
+      return check_detach(command, environment);
+    case Verb::kSessions:
+      return check_sessions(command, environment);
   }
   return usage_error("no such command");
 }

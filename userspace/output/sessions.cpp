@@ -81,12 +81,9 @@ std::string render_sessions_json(const Sessions& sessions) {
                       {"capacity", map.capacity != 0 ? Json(map.capacity) : Json(nullptr)},
                       {"memory_bytes", map.bytes}});
     }
-    engine = {{"directory", escape_text(sessions.directory)},
-              {"version", escape_text(sessions.engine->version)},
-              {"profile", sessions.engine->profile},
-              {"raw_paths", sessions.engine->raw_paths},
-              {"memory_bytes", total_bytes(sessions)},
-              {"maps", std::move(maps)}};
+    engine = {{"directory", escape_text(sessions.directory)}, {"version", escape_text(sessions.engine->version)},
+              {"profile", sessions.engine->profile},          {"raw_paths", sessions.engine->raw_paths},
+              {"memory_bytes", total_bytes(sessions)},        {"maps", std::move(maps)}};
   }
   return Json{{"sessions", std::move(servers)}, {"engine", std::move(engine)}}.dump();
 }

@@ -56,6 +56,15 @@ Result<std::uint64_t> recursion_misses(const Objects& o) {
   return misses;
 }
 
+Status Engine::check_current(unsigned target) const {
+  Result<bool> current = state_->is_current(target);
+  if (!current) {
+    return std::move(current).error();
+  }
+  return *current ? Status(Ok{})
+                  : Error{ErrorCode::kNoTarget, "the server was detached: its counting has ended", "attach it again"};
+}
+
 Result<Counters> Engine::read(unsigned target) {
   const Objects& objects = state_->objects;
   auto& remembered = state_->targets.at(target);
@@ -63,10 +72,12 @@ Result<Counters> Engine::read(unsigned target) {
   if (!misses) {
     return std::move(misses).error();
   }
-  // One at a time: a surplus that two of us took out would be missing. Who comes too late does it next time.
-  if (const TryLock lock(state_->lock_file, state_->alone); lock) {
-    if (Status status = reconcile(objects, target, remembered, *misses); !status) {
-      return std::move(status).error();
+  // A surplus that two of us took out would be missing.
+  if (const Turn turn(state_->lock_file, state_->alone); turn) {
+    Result<bool> current = state_->is_current(target);
+    Status status = current && *current ? reconcile(objects, target, remembered, *misses) : Status(Ok{});
+    if (!current || !status) {
+      return current ? std::move(status).error() : std::move(current).error();
     }
   }
   Counters counters;
@@ -87,13 +98,13 @@ Result<Counters> Engine::read(unsigned target) {
   if (bpf_map_lookup_elem(objects.targets.fd(), &key, &totals) != 0) {
     return system_error(errno, "read the map targets");
   }
-  // Behind all of it: what was read is still the target's.
   Result<monitor_target_settings> settings = read_settings(objects, target);
   if (!settings) {
     return std::move(settings).error();
   }
-  if (is_pinned() && (settings->state == TARGET_LEAVING || settings->since_ns != remembered.since_ns)) {
-    return Error{ErrorCode::kNoTarget, "the server was detached: its counting has ended", "attach it again"};
+  // Behind all of it: what was read is still the target's.
+  if (Status status = check_current(target); !status) {
+    return std::move(status).error();
   }
   counters.profile = objects.on_syscall ? "syscall" : "socket";
   counters.observed_seconds = to_seconds(nanoseconds_since_boot() - remembered.since_ns);

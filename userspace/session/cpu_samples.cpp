@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CPU that processes had used at the look before, kept where the next command finds it: a single look of its own has
-// nothing to measure against.
+// The CPU that processes had used at the look before, kept where the next command finds it: a single look of its own
+// has nothing to measure against.
 #include <bpf/bpf.h>
 
 #include <cerrno>

@@ -6,7 +6,9 @@
 #include <sys/file.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "session/engine_state.h"
@@ -52,8 +54,9 @@ Status check_version(const Pins& pins) {
     return Ok{};
   }
   return Error{ErrorCode::kUnsupported,
-               "the engine attached at " + pins.directory() + " was attached by another version of monitor: its ABI is " +
-                   std::to_string(version) + ", this one's is " + std::to_string(MONITOR_ABI_VERSION),
+               "the engine attached at " + pins.directory() +
+                   " was attached by another version of monitor: its ABI is " + std::to_string(version) +
+                   ", this one's is " + std::to_string(MONITOR_ABI_VERSION),
                "use that version, or end its counting with monitor detach --all and attach again"};
 }
 
@@ -75,14 +78,20 @@ Status open_program(const Pins& pins, const std::string& name, bool hook, Progra
 }
 
 Status check_complete(const Pins& pins, const Objects& o) {
-  std::vector<std::pair<const char*, const Program*>> needed = {
-      {"on_state", &o.on_state}, {"on_state_too", &o.on_state_too}, {"on_fork", &o.on_fork},           {"on_exit", &o.on_exit},
-      {"evict", &o.evict},       {"sweep", &o.sweep},               {"correct", &o.correct},
-      {"note_open", &o.note_open}, {"look_at_sockets", &o.look_at_sockets}, {"look_at_addressed", &o.look_at_addressed}};
+  std::vector<std::pair<const char*, const Program*>> needed = {{"on_state", &o.on_state},
+                                                                {"on_state_too", &o.on_state_too},
+                                                                {"on_fork", &o.on_fork},
+                                                                {"on_exit", &o.on_exit},
+                                                                {"evict", &o.evict},
+                                                                {"sweep", &o.sweep},
+                                                                {"correct", &o.correct},
+                                                                {"note_open", &o.note_open},
+                                                                {"look_at_sockets", &o.look_at_sockets},
+                                                                {"look_at_addressed", &o.look_at_addressed}};
   if (!o.on_syscall) {
-    needed.insert(needed.end(), {{"on_received", &o.on_received},
-                                 {"on_sent", &o.on_sent},
-                                 {"look_at_connections", &o.look_at_connections}});
+    needed.insert(
+        needed.end(),
+        {{"on_received", &o.on_received}, {"on_sent", &o.on_sent}, {"look_at_connections", &o.look_at_connections}});
   }
   for (const auto& [name, program] : needed) {
     if (!*program) {
@@ -122,13 +131,32 @@ Result<Objects> open_objects(const Pins& pins) {
 
 }  // namespace
 
-TryLock::TryLock(const Fd& lock_file, bool alone)
-    : fd_(lock_file.get()), alone_(alone), locked_(!alone && ::flock(fd_, LOCK_EX | LOCK_NB) == 0) {}
+Turn::Turn(const Fd& lock_file, bool alone) : fd_(lock_file.get()), alone_(alone) {
+  constexpr int kTries = 40;
+  constexpr std::chrono::microseconds kPause{500};
+  for (int tries = 0; !alone_ && !locked_ && tries < kTries; ++tries) {
+    if (tries != 0) {
+      std::this_thread::sleep_for(kPause);
+    }
+    locked_ = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
+  }
+}
 
-TryLock::~TryLock() {
+Turn::~Turn() {
   if (locked_) {
     ::flock(fd_, LOCK_UN);
   }
+}
+
+Result<bool> Engine::State::is_current(unsigned target) const {
+  if (alone) {
+    return true;
+  }
+  const Result<monitor_target_settings> settings = read_settings(objects, target);
+  if (!settings) {
+    return settings.error();
+  }
+  return settings->state != TARGET_LEAVING && settings->since_ns == targets.at(target).since_ns;
 }
 
 Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -91,7 +91,7 @@ class Engine {
   // kNoTarget when the target was removed since it was added or joined.
   Result<Counters> read(unsigned target);
 
-  // Walks the kernel's list of the sockets that `processes` hold now.
+  // Walks the kernel's list of the sockets that `processes` hold now. Fails as `read` does.
   Result<SocketsLook> look_at_sockets(unsigned target, const std::vector<pid_t>& processes);
 
   // Whether the look before left doubts that a second one, a moment later, settles: events that were lost.
@@ -107,8 +107,10 @@ class Engine {
   Result<EngineInfo> info() const;
   Result<std::vector<MapUsage>> usage() const;
 
+  struct State;  // private to session/
+
  private:
-  struct State;
+  Status check_current(unsigned target) const;
   explicit Engine(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

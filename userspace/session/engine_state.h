@@ -37,21 +37,26 @@ struct Engine::State {
   Fd lock_file;       // to be locked for what only one may do at a time
   bool alone = true;  // nobody else is there, or the caller holds the exclusive lock
   std::vector<TargetState> targets;
+
+  // Whether the target is still the one that was joined: its place may have been given to another since. During a turn
+  // that stays so.
+  Result<bool> is_current(unsigned target) const;
 };
 
-// Tries to be the only one, once, for what only one may do at a time.
-class TryLock {
+// A try to be the only one for a moment, for what only one may do at a time. Gives up after a few milliseconds: what it
+// is needed for is done by the next look as well.
+class Turn {
  public:
-  TryLock(const Fd& lock_file, bool alone);
-  ~TryLock();
-  TryLock(const TryLock&) = delete;
-  TryLock& operator=(const TryLock&) = delete;
+  Turn(const Fd& lock_file, bool alone);
+  ~Turn();
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
   explicit operator bool() const { return alone_ || locked_; }
 
  private:
   int fd_;
   bool alone_;
-  bool locked_;
+  bool locked_ = false;
 };
 
 // Settings of a target. Written by one process at a time: under the lock, or by the only one that there is.

@@ -16,8 +16,8 @@
 #include <memory>
 #include <utility>
 
-#include "engine.skel.h"
 #include "base/boot_clock.h"
+#include "engine.skel.h"
 #include "session/load_error.h"
 
 namespace monitor {
@@ -187,8 +187,8 @@ Status describe(const Objects& objects, const EngineOptions& options) {
 // Of the hooks, those on Unix sockets wait until a target is found to listen on one.
 Status attach_hooks(Loaded& loaded) {
   const Objects& o = loaded.objects;
-  for (const Program* program : {&o.on_received, &o.on_sent, &o.on_syscall, &o.on_state, &o.on_state_too, &o.on_fork,
-                                 &o.on_exit}) {
+  for (const Program* program :
+       {&o.on_received, &o.on_sent, &o.on_syscall, &o.on_state, &o.on_state_too, &o.on_fork, &o.on_exit}) {
     if (!*program) {
       continue;
     }

@@ -26,8 +26,8 @@ Status for_each_entry(const Map& map, Take take) {
   for (;;) {
     auto count = static_cast<std::uint32_t>(keys.size());
     std::uint64_t next = 0;
-    const int failed = bpf_map_lookup_batch(map.fd(), first ? nullptr : &cursor, &next, keys.data(),
-                                            values.data(), &count, nullptr);
+    const int failed =
+        bpf_map_lookup_batch(map.fd(), first ? nullptr : &cursor, &next, keys.data(), values.data(), &count, nullptr);
     const int saved_errno = errno;
     if (failed != 0 && saved_errno == ENOSPC) {
       // one bucket holds more than fits

@@ -78,11 +78,11 @@ struct FollowedBits {
 };
 
 struct Objects {
-  Map engine, processes, workers, free_workers, targets, target_settings, endpoint_index, endpoint_table, free_endpoints,
-      connections, addressed_connections, spilled_requests, listen_ports, cpu_samples, look_value, followed_value,
-      receive_scratch, send_scratch;
-  Program on_received, on_sent, on_unix_received, on_unix_sent, on_syscall, on_state, on_state_too, on_close, on_fork, on_exit,
-      look_at_sockets, look_at_connections, look_at_addressed, evict, sweep, correct, note_open;
+  Map engine, processes, workers, free_workers, targets, target_settings, endpoint_index, endpoint_table,
+      free_endpoints, connections, addressed_connections, spilled_requests, listen_ports, cpu_samples, look_value,
+      followed_value, receive_scratch, send_scratch;
+  Program on_received, on_sent, on_unix_received, on_unix_sent, on_syscall, on_state, on_state_too, on_close, on_fork,
+      on_exit, look_at_sockets, look_at_connections, look_at_addressed, evict, sweep, correct, note_open;
 
   Shared<monitor_look> look;
   Shared<FollowedBits> followed;

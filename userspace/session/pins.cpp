@@ -10,6 +10,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -24,6 +26,7 @@ namespace {
 
 constexpr const char* kMountPoint = "/sys/fs/bpf";
 constexpr mode_t kOwnerOnly = 0700;
+constexpr std::array<const char*, 2> kLeftovers = {"new", "old"};
 constexpr std::chrono::seconds kLockPatience{5};
 constexpr std::chrono::milliseconds kLockPause{5};
 
@@ -118,6 +121,11 @@ bool Pins::has_any() const {
   return ::access(directory_.c_str(), F_OK) == 0;
 }
 
+bool Pins::has_leftovers() const {
+  return std::any_of(kLeftovers.begin(), kLeftovers.end(),
+                     [this](const char* name) { return ::access((directory_ + "/" + name).c_str(), F_OK) == 0; });
+}
+
 void Pins::tidy() const {
   ::rmdir(directory_.c_str());  // not empty when an engine is there, or somebody keeps something of his own
 }
@@ -146,7 +154,7 @@ Result<PinLock> Pins::lock(int operation) const {
 
 Result<PinLock> Pins::lock_exclusive() const {
   Result<PinLock> held = lock(LOCK_EX);
-  for (const char* leftover : {"new", "old"}) {
+  for (const char* leftover : kLeftovers) {
     if (held) {
       if (Status status = clear(leftover); !status) {
         return std::move(status).error();
@@ -201,8 +209,7 @@ Result<Fd> Pins::view(unsigned target) const {
 }
 
 bool Pins::is_viewed(unsigned target) const {
-  const Fd directory{
-      ::open(path("viewers", std::to_string(target)).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  const Fd directory{::open(path("viewers", std::to_string(target)).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   return directory && ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0;
 }
 

@@ -6,8 +6,8 @@
 //   DIRECTORY/engine/viewers/N  a directory, locked (shared) by who looks at target N for longer
 //   DIRECTORY/new, DIRECTORY/old  being built, being removed: whoever has the lock may delete them
 //
-// DIRECTORY itself is what is locked (flock). An engine is there from the moment that `new` is renamed to `engine` until
-// that is renamed to `old`.
+// DIRECTORY itself is what is locked (flock). An engine is there from the moment that `new` is renamed to `engine`
+// until that is renamed to `old`.
 #pragma once
 
 #include <string>
@@ -17,8 +17,6 @@
 #include "base/result.h"
 
 namespace monitor {
-
-
 
 // Held from its making until it goes.
 class PinLock {
@@ -41,8 +39,9 @@ class Pins {
   // Whether an engine is pinned there, complete or not. Not known to who may not look: no.
   bool exist() const;
 
-  // Whether there is anything, be it leftovers.
+  // Whether there is anything, and whether some of it may be what somebody who was killed has left.
   bool has_any() const;
+  bool has_leftovers() const;
 
   // Removes the directory when nothing is in it.
   void tidy() const;

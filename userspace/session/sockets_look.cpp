@@ -117,21 +117,26 @@ void add_listeners(const std::vector<ListedSocket>& sockets, SocketsLook& look) 
   sort_unique(look.listeners);
 }
 
-// The same of accepted connections. Returns those that were read from and have no record, with a process that holds it.
-std::map<SocketIdentity, pid_t> add_connections(const std::vector<ListedSocket>& sockets, SocketsLook& look) {
-  std::map<SocketIdentity, pid_t> unseen;
+// The same of accepted connections.
+void add_connections(const std::vector<ListedSocket>& sockets, SocketsLook& look) {
   std::set<SocketIdentity> seen;
   for (const ListedSocket& socket : sockets) {
-    if (!is_accepted(socket, look.listen_ports) || !seen.insert(identity(socket)).second) {
-      continue;
-    }
-    look.open_connections += 1;
-    look.unread += socket.unread != 0 && socket.in_flight == 0 ? 1 : 0;
-    if (socket.role == ROLE_UNKNOWN && socket.unseen != 0) {
-      unseen[identity(socket)] = static_cast<pid_t>(socket.pid);
+    if (is_accepted(socket, look.listen_ports) && seen.insert(identity(socket)).second) {
+      look.open_connections += 1;
+      look.unread += socket.unread != 0 && socket.in_flight == 0 ? 1 : 0;
     }
   }
-  return unseen;
+}
+
+// Those of them that were read from and have no record, with a process that holds each.
+std::map<SocketIdentity, pid_t> unseen(const std::vector<ListedSocket>& sockets, const SocketsLook& look) {
+  std::map<SocketIdentity, pid_t> found;
+  for (const ListedSocket& socket : sockets) {
+    if (is_accepted(socket, look.listen_ports) && socket.role == ROLE_UNKNOWN && socket.unseen != 0) {
+      found[identity(socket)] = static_cast<pid_t>(socket.pid);
+    }
+  }
+  return found;
 }
 
 // What was read without an event (io_uring, splice) for two looks in a row gets a record, and is an undercount. Once
@@ -204,14 +209,37 @@ Status attach_unix_hooks(Objects& objects, std::vector<Link>& links, const std::
   return Ok{};
 }
 
+// What a look does besides looking.
+Status keep_up(Engine::State& state, unsigned target, const std::vector<monitor_live>& records,
+               const std::vector<ListedSocket>& sockets, const SocketsLook& look) {
+  if (listens_on_unix(sockets)) {
+    if (Status status = attach_unix_hooks(state.objects, state.links, state.pins); !status) {
+      return status;
+    }
+  }
+  if (!records.empty()) {
+    std::set<SocketIdentity> open;
+    std::transform(sockets.begin(), sockets.end(), std::inserter(open, open.end()), identity);
+    if (Status status = sweep(state.objects, records, open); !status) {
+      return status;
+    }
+  }
+  if (Status status = take_in_unseen(state.objects, target, state.targets.at(target), unseen(sockets, look)); !status) {
+    return status;
+  }
+  return run_program(state.objects.note_open, std::array<std::uint64_t, 2>{target, look.open_connections},
+                     "note the peak of connections");
+}
+
 }  // namespace
 
 Result<SocketsLook> Engine::look_at_sockets(unsigned target, const std::vector<pid_t>& processes) {
-  Objects& objects = state_->objects;
-  auto& remembered = state_->targets.at(target);
+  if (Status status = check_current(target); !status) {
+    return std::move(status).error();
+  }
   // The records before the processes, and these before their sockets: what is made meanwhile is no reason to think that
   // a record's socket has gone.
-  const Result<std::vector<monitor_live>> records = read_addressed_records(objects, target);
+  const Result<std::vector<monitor_live>> records = read_addressed_records(state_->objects, target);
   if (!records) {
     return records.error();
   }
@@ -223,35 +251,20 @@ Result<SocketsLook> Engine::look_at_sockets(unsigned target, const std::vector<p
   sort_unique(*followed);
   std::vector<ListedSocket> sockets;
   for (const pid_t pid : *followed) {
-    if (Status status = list_sockets(objects, pid, sockets); !status) {
-      return std::move(status).error();
-    }
-  }
-  const TryLock lock(state_->lock_file, state_->alone);  // who comes too late does what needs it next time
-  if (lock && listens_on_unix(sockets)) {
-    if (Status status = attach_unix_hooks(objects, state_->links, state_->pins); !status) {
-      return std::move(status).error();
-    }
-  }
-  if (!records->empty()) {
-    std::set<SocketIdentity> open;
-    std::transform(sockets.begin(), sockets.end(), std::inserter(open, open.end()), identity);
-    if (Status status = sweep(objects, *records, open); !status) {
+    if (Status status = list_sockets(state_->objects, pid, sockets); !status) {
       return std::move(status).error();
     }
   }
   SocketsLook look;
   add_listeners(sockets, look);
-  const std::map<SocketIdentity, pid_t> unseen = add_connections(sockets, look);
-  if (lock) {
-    if (Status status = take_in_unseen(objects, target, remembered, unseen); !status) {
+  add_connections(sockets, look);
+  if (const Turn turn(state_->lock_file, state_->alone); turn) {
+    if (Status status = check_current(target); !status) {
       return std::move(status).error();
     }
-  }
-  Status status = run_program(objects.note_open, std::array<std::uint64_t, 2>{target, look.open_connections},
-                              "note the peak of connections");
-  if (!status) {
-    return std::move(status).error();
+    if (Status status = keep_up(*state_, target, *records, sockets, look); !status) {
+      return std::move(status).error();
+    }
   }
   return look;
 }
