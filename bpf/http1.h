@@ -11,123 +11,7 @@
 #ifndef MONITOR_HTTP1_H
 #define MONITOR_HTTP1_H
 
-#include "pure.h"
-
-#define HTTP1_LINE_HEAD 176
-#define HTTP1_LINE_TAIL 16
-#define HTTP1_CARRY	(HTTP1_LINE_HEAD + HTTP1_LINE_TAIL)
-
-#define HTTP1_REQUEST_HEAD (HTTP1_LINE_HEAD - 8)
-
-/* Bytes that one fill may add to the window behind the carried ones. */
-#define HTTP1_FILL 1024
-/* The window's index mask; HTTP1_CARRY + HTTP1_FILL is less. Loads of eight bytes may run past it into the slack. */
-#define HTTP1_MASK  2047
-#define HTTP1_SLACK 64
-
-/* Bytes of a body that are kept when asked for: enough for the server's own error texts. */
-#define HTTP1_CAPTURE 32
-
-enum http1_mode {
-	HTTP1_START,	   /* before a start line; empty lines are skipped (RFC 9112 §2.2) */
-	HTTP1_FIELD,	   /* at the start of a header field line that is wanted whole */
-	HTTP1_SKIP,	   /* inside a header field line of no interest */
-	HTTP1_TRAILER,	   /* at the start of a trailer line */
-	HTTP1_CHUNK_HEAD,  /* at the start of a chunk-size line */
-	HTTP1_DECIDE,	   /* a response's head is complete: http1_response_body must be called */
-	HTTP1_CHUNK_DATA,  /* `remaining` bytes of a chunk and of the line end behind it */
-	HTTP1_LENGTH,	   /* `remaining` bytes of a body with Content-Length */
-	HTTP1_UNTIL_CLOSE, /* a response body that the close delimits */
-	HTTP1_OVER,	   /* nothing more is read here: after Connection: close, in a tunnel */
-	HTTP1_BAD,	   /* the bytes are no HTTP/1.x */
-};
-
-/* Bits of http1_stream.flags. Those of HTTP1_F_MESSAGE describe the message under way and are cleared at its start. */
-#define HTTP1_F_CHUNKED	   0x0001 /* Transfer-Encoding ends in chunked */
-#define HTTP1_F_HAS_LENGTH 0x0002
-#define HTTP1_F_CLOSE	   0x0004 /* Connection: close */
-#define HTTP1_F_KEEP_ALIVE 0x0008 /* Connection: keep-alive */
-#define HTTP1_F_UPGRADE	   0x0010 /* Connection: upgrade with an Upgrade field */
-#define HTTP1_F_OLD	   0x0020 /* HTTP/1.0 or less: one request a connection unless kept alive */
-#define HTTP1_F_FIELD	   0x00c0 /* which field the next line may continue: one of the next three, or 0 */
-#define HTTP1_F_LENGTH	   0x0040 /* Content-Length */
-#define HTTP1_F_CONNECTION 0x0080 /* Connection */
-#define HTTP1_F_CODING	   0x00c0 /* Transfer-Encoding */
-#define HTTP1_F_CODED	   0x0400 /* there was a Transfer-Encoding */
-#define HTTP1_F_UPGRADES   0x2000 /* Connection: upgrade */
-#define HTTP1_F_TO	   0x4000 /* there was an Upgrade field */
-#define HTTP1_F_WEBSOCKET  0x8000 /* Upgrade: websocket */
-#define HTTP1_F_MESSAGE	   0xe4ff
-#define HTTP1_F_RESPONSE   0x0100 /* this direction carries responses */
-#define HTTP1_F_CAPTURING  0x0200 /* the body under way is captured */
-#define HTTP1_F_HTTP2	   0x0800 /* the bad bytes are the preface of HTTP/2; of a response: Upgrade: h2c, ever */
-#define HTTP1_F_TLS	   0x1000 /* the bad bytes look like a TLS record */
-
-/* One direction of a connection. All zero is the start of a connection's requests. */
-struct http1_stream {
-	__u64 remaining; /* bytes of body until the next line or message */
-	__u16 flags;	 /* HTTP1_F_* */
-	__u16 status;	 /* of the response under way */
-	__u8 mode;	 /* enum http1_mode */
-	__u8 carried;	 /* bytes of an unfinished line in `carry` */
-	__u8 captured;	 /* bytes of the body under way, stops at HTTP1_CAPTURE + 1; see `capture` */
-	__u8 method;	 /* enum http1_method of the request under way */
-	char carry[HTTP1_CARRY];
-	char capture[HTTP1_CAPTURE];
-};
-
-enum http1_method {
-	HTTP1_OTHER_METHOD,
-	HTTP1_HEAD_METHOD,
-	HTTP1_CONNECT_METHOD,
-};
-
-/* Where the bytes under the parser's eyes lie. One for each CPU in the kernel. */
-struct http1_window {
-	__u32 pos;	/* start of the line or of the unread bytes */
-	__u32 scan;	/* from here on no line end was looked for yet */
-	__u32 end;	/* behind the last byte */
-	__u32 line;	/* scratch: start of the value under a byte-wise loop */
-	__u32 line_end; /* scratch: its end */
-	__u32 token_length;
-	__u64 token;	    /* scratch: the last eight bytes of a list element, in lower case */
-	__u64 number;	    /* scratch: the number being read */
-	__u32 found;	    /* scratch: HTTP1_F_* bits found in a list */
-	__u32 request_line; /* HTTP1_LINE_* of the request line that a step told of */
-	__u32 last_found;   /* scratch: those of the last element */
-	__u32 token_first;  /* scratch: the first two bytes of an element, in lower case */
-	char bytes[HTTP1_MASK + 1 + HTTP1_SLACK];
-};
-
-/* What a step has to tell. A request line and the end of its head may come together; the others come alone. */
-enum http1_event {
-	HTTP1_AGAIN = 0,	/* nothing: step again */
-	HTTP1_REQUEST_LINE = 1, /* of a request, its key is filled in */
-	HTTP1_HEAD = 2,		/* a head is complete; of a response: http1_response_body comes next */
-	HTTP1_END = 4,		/* a message with a body that is not delimited by the close is complete */
-	HTTP1_ERROR = 8,	/* the bytes are no HTTP/1.x; the mode is HTTP1_BAD */
-	HTTP1_MORE = 16,	/* the window is used up */
-};
-
-#define WINDOW_BYTE(w, at) ((w)->bytes[(at)&HTTP1_MASK])
-
-/* Makes a 64-bit position usable as an index. It changes nothing, since no position is past the mask, but says so to
- * the verifier, in the same words in each iteration of a loop: so that iterations look alike to it. */
-#define WINDOW_INDEX(at)                                                                                               \
-	do {                                                                                                           \
-		keep_bound(at);                                                                                        \
-		(at) &= HTTP1_MASK;                                                                                    \
-	} while (0)
-
-PURE_INLINE __u64 window_word(const struct http1_window *w, __u32 at)
-{
-	__u64 index = at;
-
-	WINDOW_INDEX(index);
-	return load_word(w->bytes + index);
-}
-
-#include "http1_fields.h"
+#include "http1_lines.h"
 #include "http1_request_line.h"
 
 /* The status line "HTTP/1.1 200 OK" at pos. Returns whether it is one. */
@@ -328,8 +212,6 @@ PURE_FUNCTION int http1_body_step(struct http1_stream *s, struct http1_window *w
 	w->scan = w->pos;
 	return http1_skip(s, count);
 }
-
-#include "http1_lines.h"
 
 /* The start line of a message, whole in the window. Empty lines before it are passed over. */
 PURE_INLINE int http1_start_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * What of a head or a body decides where a message ends: the header fields Content-Length, Transfer-Encoding,
- * Connection and Upgrade, and the lines of the chunked coding. Part of http1.h, which includes it.
+ * Connection and Upgrade, and the lines of the chunked coding.
  */
 #ifndef MONITOR_HTTP1_FIELDS_H
 #define MONITOR_HTTP1_FIELDS_H
+
+#include "http1_stream.h"
 
 /* ---- values, byte by byte: rare or short ---- */
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Finding line ends in the window, eight bytes at a time, and going over header fields that decide nothing. Part of
- * http1.h, which includes it.
+ * Finding line ends in the window, eight bytes at a time, and going over header fields that decide nothing.
  */
 #ifndef MONITOR_HTTP1_LINES_H
 #define MONITOR_HTTP1_LINES_H
+
+#include "http1_stream.h"
 
 /* Bytes at a line's start that tell whether it matters. */
 #define HTTP1_NAME_BYTES 9

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The request line (RFC 9112 §3): the method, the path without scheme, authority, query and fragment, and whether the
- * version is older than HTTP/1.1. Part of http1.h, which includes it.
+ * version is older than HTTP/1.1.
  */
 #ifndef MONITOR_HTTP1_REQUEST_LINE_H
 #define MONITOR_HTTP1_REQUEST_LINE_H
+
+#include "http1_fields.h"
 
 /* Goes over a scheme (RFC 3986 §3.1). */
 static int http1_scheme_step(__u32 i, struct http1_loop *loop)
