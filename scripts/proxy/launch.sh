@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034,SC2154  # settings.sh and record.sh have the variables
+# Sourced by run_proxy.sh: brings a server up under its monitor. The order makes the counts those since the first moment,
+# and a server that no pid file names impossible:
+#   launch             a process that is to be the server waits at a gate (launch.py)
+#   record             its pid is written down
+#   attach_monitor     it is counted from here on
+#   open_gate          it becomes uvicorn. Had this script ended before, it would have ended, too
+#   await_serving      for `start`
+
+patience_to_attach=30  # seconds
+
+has_uvicorn() {
+  "$1" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("uvicorn") is None)' 2>/dev/null
+}
+
+# Sets `python`, if it is not given, to the first in this order that has a uvicorn.
+choose_python() {
+  local candidate
+  if [ -n "$python" ]; then
+    has_uvicorn "$python" || fail 1 "--python $python has no uvicorn" "install it there, or name another Python"
+    return
+  fi
+  for candidate in "${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}" "$root/build/venv/bin/python" \
+    "$(command -v python3 || true)" /usr/bin/python3; do
+    if [ -n "$candidate" ] && [ -x "$candidate" ] && has_uvicorn "$candidate"; then
+      python=$candidate
+      return
+    fi
+  done
+  fail 1 'no uvicorn was found: not in an active venv, not in build/venv, not in the python3 of the system' \
+    'scripts/setup.sh makes build/venv; --python names another Python'
+}
+
+# Who listens at $port, as far as it can be seen.
+owner_of_port() {
+  local pid
+  pid=$(ss -Hltnp "sport = :$port" 2>/dev/null | sed -n 's/.*[(,]pid=\([0-9]*\).*/\1/p' | head -n 1) || true
+  if [ -n "$pid" ]; then
+    printf ' by process %s (%s)' "$pid" "$(command_of "$pid")"
+  fi
+}
+
+port_in_use() {
+  fail 1 "port $port of $host is in use$(owner_of_port)" "end that, or choose another port with --port"
+}
+
+uvicorn_arguments() {
+  local arguments=(--app-dir "$app_dir")
+  if [ -z "$unix_socket" ]; then
+    arguments+=(--host "$host" --port "$port")
+  fi
+  [ -z "$workers" ] || arguments+=(--workers "$workers")
+  [ -z "$log_level" ] || arguments+=(--log-level "$log_level")
+  printf '%s\0' "${arguments[@]}" "${uvicorn_options[@]}" "$app"
+}
+
+# launch OUTPUT ERRORS: these two descriptors are to be the server's. Sets `server`, `gate` and `answers`.
+launch() {
+  local pipes answer='' kind=tcp arguments
+  local environment=()
+  [ -z "$unix_socket" ] || kind=unix
+  # The demo lies among the sources: nothing is written there.
+  [ "$app_dir" != "$root/scripts/demo" ] || environment=(PYTHONDONTWRITEBYTECODE=1)
+  mapfile -d '' -t arguments < <(uvicorn_arguments)
+  pipes=$(mktemp -d "$logs/.start.XXXXXX")
+  mkfifo "$pipes/gate" "$pipes/answers"
+  (cd "$directory" && exec env "${environment[@]}" "$python" -I -S "$root/scripts/proxy/launch.py" \
+    "$kind" "$host" "$port" "${arguments[@]}") <"$pipes/gate" 3>&"$1" 2>&"$2" >"$pipes/answers" &
+  server=$!
+  # Each opening waits for that of the other side.
+  exec {gate}>"$pipes/gate" {answers}<"$pipes/answers"
+  rm -r "$pipes"
+  read -r answer <&"$answers" || true
+  case "$answer" in
+    ready) ;;
+    in-use) port_in_use ;;
+    refused*) fail 1 "port $port of $host cannot be had: ${answer#refused }" 'see --host and --port' ;;
+    unknown*) fail 1 "--host $host: ${answer#unknown }" 'give a name or an address of this machine' ;;
+    *) fail 1 "$python did not start" 'what it said is above, or in the log' ;;
+  esac
+}
+
+record() {
+  state_pid=$server state_start=$(started_at "$server") state_boot=$(boot)
+  state_monitor=0 state_monitor_start=0 state_directory=$directory
+  write_state
+  printf '%s\n' "$server" | replace_file "$pid_file"
+}
+
+# Takes back what `record` wrote, unless it is another server's by now. How it was started stays.
+forget() {
+  local content=''
+  read -r content 2>/dev/null <"$pid_file" || true
+  [ "$content" != "$1" ] || rm -f "$pid_file"
+}
+
+# What was appended to the log behind its first $1 bytes.
+log_behind() {
+  tail -c "+$(($1 + 1))" "$log_file"
+}
+
+# attach_monitor PID: in a process group of its own, so that an interrupt at the terminal does not end it: it ends when the
+# server has. Fails, and says why, when the server will not be counted.
+attach_monitor() {
+  local offset tries command
+  if ! find_monitor; then
+    not_counted "$monitor_missing" "$build_hint"
+    return 1
+  fi
+  command=("$monitor" "${monitor_options[@]}" --pid "$1" --log "$log_file" --interval "$interval")
+  if ! may_attach && sudo -n true 2>/dev/null; then
+    command=(sudo -n "${command[@]}")
+  fi
+  if "$debug"; then
+    command+=(--verbose)
+  fi
+  offset=$(stat -c %s "$log_file")
+  set -m
+  "${command[@]}" </dev/null >/dev/null 2>>"$log_file" {lock}>&- {gate}>&- {answers}<&- &
+  set +m
+  state_monitor=$! state_monitor_start=$(started_at "$!" || echo 0)
+  # Nobody else writes to the log yet: the first lines say that it counts.
+  for ((tries = 0; tries < patience_to_attach * 20; ++tries)); do
+    if log_behind "$offset" | grep -q '^\[CONCURRENCY\]'; then
+      write_state
+      return
+    fi
+    is_process "$state_monitor" "$state_monitor_start" || break
+    sleep 0.05
+  done
+  if is_process "$state_monitor" "$state_monitor_start"; then
+    write_state
+    not_counted "monitor did not attach within $patience_to_attach s" 'it goes on trying; what comes before is not counted'
+  else
+    state_monitor=0 state_monitor_start=0
+    not_counted "$(log_behind "$offset" | sed '1s/^monitor: //')"
+  fi
+  return 1
+}
+
+not_counted() {
+  printf '%s: the server starts, but without concurrency lines in %s: %s\n' "$(basename "$0")" "$(shown "$log_file")" "$1" >&2
+  shift
+  [ $# -eq 0 ] || printf '  %s\n' "$@" >&2
+}
+
+open_gate() {
+  printf 'go\n' >&"$gate" || true
+  read -r _ <&"$answers" || true  # ends when launch.py listens no more
+  exec {gate}>&- {answers}<&-
+}
+
+# Of a line of /proc/net/tcp or tcp6: 0100007F:270F is 127.0.0.1:9999, each word in the byte order of this machine.
+address_shown() {
+  local hex=${1%:*} name
+  case "${#hex}:$hex" in
+    8:*) name=$((16#${hex:6:2})).$((16#${hex:4:2})).$((16#${hex:2:2})).$((16#${hex:0:2})) ;;
+    *:00000000000000000000000000000000) name='[::]' ;;
+    *:00000000000000000000000001000000) name='[::1]' ;;
+    *) name='[IPv6]' ;;
+  esac
+  printf '%s:%d\n' "$name" "0x${1##*:}"
+}
+
+# Where the processes of a session listen, a line each. Fails when that cannot be seen.
+listening_at() {
+  local pid inode local_address state path flags
+  local -A own=()
+  [ -r "/proc/$1/fd" ] || return 1
+  while read -r inode; do
+    own[$inode]=
+  done < <(for pid in $(members "$1"); do
+    find "/proc/$pid/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null
+  done | tr -cd '0-9\n')
+  while read -r _ local_address _ state _ _ _ _ _ inode _; do
+    if [ "$state" = 0A ] && [ -n "${own[$inode]+there}" ]; then
+      address_shown "$local_address"
+    fi
+  done < <(cat "/proc/$1/net/tcp" "/proc/$1/net/tcp6" 2>/dev/null)
+  # 00010000 is a socket that listens (__SO_ACCEPTCON of include/uapi/linux/net.h).
+  while read -r _ _ _ flags _ _ inode path; do
+    if [ "$flags" = 00010000 ] && [ -n "${own[$inode]+there}" ]; then
+      printf 'unix:%s\n' "$path"
+    fi
+  done < <(cat "/proc/$1/net/unix" 2>/dev/null)
+}
+
+# await_serving PID OFFSET: until it listens, $start_timeout seconds at most; the log behind OFFSET is the server's.
+await_serving() {
+  local tries addresses
+  for ((tries = 0; tries < start_timeout * 10; ++tries)); do
+    is_process "$1" "$state_start" || died_starting "$1" "$2"
+    addresses=$(listening_at "$1" || true)
+    if [ -n "$addresses" ]; then
+      printf 'Proxy is running (pid %d) on %s\n' "$1" "${addresses//$'\n'/, }"
+      return
+    fi
+    sleep 0.1
+  done
+  printf 'Proxy is starting (pid %d): after %d s it does not listen yet. Its log says:\n' "$1" "$start_timeout"
+  log_behind "$2" | tail -n 10
+}
+
+died_starting() {
+  forget "$1"
+  log_behind "$2" | grep -v '^\[\(CONCURRENCY\|ENDPOINTS\|SYSTEM\)\]' | tail -n 20 >&2
+  if [ -z "$unix_socket" ] && log_behind "$2" | grep -qi 'address already in use'; then
+    port_in_use
+  fi
+  fail 1 'the server ended while it was starting' "what it said is above, and in $(shown "$log_file")"
+}
