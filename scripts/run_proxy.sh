@@ -166,12 +166,29 @@ await_end() {
   return 1
 }
 
-# By number, and only what is ours: see members in record.sh.
+# signal_all SIGNAL [BUT]: by number, and only what is ours (see members in record.sh); not process BUT.
 signal_all() {
   local pid
   for pid in $(members "$state_pid"); do
-    kill "-$1" "$pid" 2>/dev/null || true
+    [ "$pid" = "${2:-}" ] || kill "-$1" "$pid" 2>/dev/null || true
   done
+}
+
+# A supervisor is held, so that it replaces no worker, and ends last: with it its monitor does, which is to see the
+# requests that the workers' ends cut off.
+kill_ours() {
+  local tries
+  if is_ours; then
+    kill -STOP "$state_pid" 2>/dev/null || true
+  fi
+  for ((tries = 0; tries < 40; ++tries)); do
+    signal_all KILL "$state_pid"
+    case "$(members "$state_pid")" in
+      "$state_pid" | '') break ;;
+    esac
+    sleep 0.05
+  done
+  signal_all KILL
 }
 
 # The server first alone: its workers are its own to end.
@@ -184,8 +201,7 @@ stop_ours() {
   fi
   if ! await_end "$1"; then
     printf 'Proxy (pid %d) has not ended within %d s after SIGTERM: SIGKILL\n' "$state_pid" "$1" >&2
-    kill -KILL "$state_pid" 2>/dev/null || true
-    signal_all KILL
+    kill_ours
     await_end 10 || fail 1 "something of the server is still there: $(members "$state_pid" | paste -sd ' ')"
   fi
   forget "$state_pid"
@@ -242,7 +258,7 @@ restart() {
 }
 
 status() {
-  local addresses
+  local addresses left
   [ $# -eq 0 ] || usage_error "status: unknown argument '$1'"
   look_up_proxy
   case "$proxy" in
@@ -258,13 +274,14 @@ status() {
       fi
       [ "$proxy" = running ] || printf 'It was not started here: %s\n' "$(command_of "$proxy_pid")"
       [ -z "$addresses" ] || show_figures ;;
-    stale)
-      printf 'Proxy is not running (stale PID file: %s)\n' "$proxy_why"
-      exit 3 ;;
-    absent)
-      printf 'Proxy is not running (no PID file)\n'
-      exit 3 ;;
+    stale) printf 'Proxy is not running (stale PID file: %s)\n' "$proxy_why" ;;
+    absent) printf 'Proxy is not running (no PID file)\n' ;;
   esac
+  if [ "$proxy" = stale ] || [ "$proxy" = absent ]; then
+    left=$(left_behind)
+    [ -z "$left" ] || printf 'But processes of it are left, which stop ends: %s\n' "${left//$'\n'/ }"
+    exit 3
+  fi
 }
 
 # The newest lines of the monitor that counts since the start; or else a short look of a monitor of its own.

@@ -46,12 +46,15 @@ port_in_use() {
 }
 
 uvicorn_arguments() {
-  local arguments=(--app-dir "$app_dir")
+  local arguments=(--app-dir "$app_dir") level=$log_level
+  if [ -z "$level" ] && "$debug"; then
+    level=debug
+  fi
   if [ -z "$unix_socket" ]; then
     arguments+=(--host "$host" --port "$port")
   fi
   [ -z "$workers" ] || arguments+=(--workers "$workers")
-  [ -z "$log_level" ] || arguments+=(--log-level "$log_level")
+  [ -z "$level" ] || arguments+=(--log-level "$level")
   printf '%s\0' "${arguments[@]}" "${uvicorn_options[@]}" "$app"
 }
 
@@ -151,39 +154,46 @@ open_gate() {
   exec {gate}>&- {answers}<&-
 }
 
-# Of a line of /proc/net/tcp or tcp6: 0100007F:270F is 127.0.0.1:9999, each word in the byte order of this machine.
+# 0100007F:270F is 127.0.0.1:9999: each word is in the byte order of this machine. A Unix socket has its path.
 address_shown() {
   local hex=${1%:*} name
-  case "${#hex}:$hex" in
+  case "${#hex}:$1" in
+    *:unix:*)
+      printf '%s\n' "$1"
+      return ;;
     8:*) name=$((16#${hex:6:2})).$((16#${hex:4:2})).$((16#${hex:2:2})).$((16#${hex:0:2})) ;;
-    *:00000000000000000000000000000000) name='[::]' ;;
-    *:00000000000000000000000001000000) name='[::1]' ;;
+    32:00000000000000000000000000000000:*) name='[::]' ;;
+    32:00000000000000000000000001000000:*) name='[::1]' ;;
     *) name='[IPv6]' ;;
   esac
   printf '%s:%d\n' "$name" "0x${1##*:}"
 }
 
-# Where the processes of a session listen, a line each. Fails when that cannot be seen.
+# Where a server listens, a line each: the process, which holds what its workers share, and what is of its session.
+# Fails when that cannot be seen.
 listening_at() {
-  local pid inode local_address state path flags
+  local pid inode address
   local -A own=()
   [ -r "/proc/$1/fd" ] || return 1
   while read -r inode; do
     own[$inode]=
-  done < <(for pid in $(members "$1"); do
+  done < <(for pid in "$1" $(members "$1"); do
     find "/proc/$pid/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null
   done | tr -cd '0-9\n')
-  while read -r _ local_address _ state _ _ _ _ _ inode _; do
-    if [ "$state" = 0A ] && [ -n "${own[$inode]+there}" ]; then
-      address_shown "$local_address"
+  while read -r inode address; do
+    if [ -n "${own[$inode]+there}" ]; then
+      address_shown "$address"
     fi
-  done < <(cat "/proc/$1/net/tcp" "/proc/$1/net/tcp6" 2>/dev/null)
-  # 00010000 is a socket that listens (__SO_ACCEPTCON of include/uapi/linux/net.h).
-  while read -r _ _ _ flags _ _ inode path; do
-    if [ "$flags" = 00010000 ] && [ -n "${own[$inode]+there}" ]; then
-      printf 'unix:%s\n' "$path"
-    fi
-  done < <(cat "/proc/$1/net/unix" 2>/dev/null)
+  done < <(listeners "$1")
+}
+
+# All that listen in the network namespace of a process: inode and address, as the kernel writes it. There may be very
+# many lines of other sockets, and bash reads slowly. 0A is TCP_LISTEN, 00010000 __SO_ACCEPTCON (include/net/tcp_states.h,
+# include/uapi/linux/net.h).
+listeners() {
+  awk '$4 == "0A" { print $10, $2 }' "/proc/$1/net/tcp" 2>/dev/null || true
+  awk '$4 == "0A" { print $10, $2 }' "/proc/$1/net/tcp6" 2>/dev/null || true
+  awk '$4 == "00010000" { print $7, "unix:" $8 }' "/proc/$1/net/unix" 2>/dev/null || true
 }
 
 # await_serving PID OFFSET: until it listens, $start_timeout seconds at most; the log behind OFFSET is the server's.

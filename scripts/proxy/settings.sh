@@ -91,9 +91,6 @@ settle() {
   app_dir=${app_dir:-$directory}
   [ -d "$app_dir" ] || fail 1 "--app-dir $app_dir is no directory"
   [ -d "$directory" ] || fail 1 "$directory, in which it was started, is no directory any more"
-  if [ -z "$log_level" ] && "$debug"; then
-    log_level=debug
-  fi
   case "$python" in
     /* | '') ;;
     */*) python=$PWD/$python ;;
