@@ -34,7 +34,7 @@ The server:
   --workers N             (uvicorn's default, 1)
   --python PROGRAM        whose uvicorn; else the first of: an active venv, build/venv, the system's python3
   --log-level L           uvicorn's: critical, error, warning, info, debug, trace
-  --debug                 --log-level debug, and the monitor says what it does
+  --debug                 --log-level debug
 Its concurrency lines, every few seconds in logs/proxy.log, counted from outside by monitor:
   --monitor-interval S    seconds between them (5)
 

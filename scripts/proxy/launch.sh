@@ -115,9 +115,6 @@ attach_monitor() {
   if ! may_attach && sudo -n true 2>/dev/null; then
     command=(sudo -n "${command[@]}")
   fi
-  if "$debug"; then
-    command+=(--verbose)
-  fi
   offset=$(stat -c %s "$log_file")
   set -m
   "${command[@]}" </dev/null >/dev/null 2>>"$log_file" {lock}>&- {gate}>&- {answers}<&- &

@@ -60,7 +60,9 @@ function request()
   local kind = chances[math.random(#chances)]
   local path = kind.path:format(math.random(100000))
   local name = kind.method .. " " .. kind.path:gsub("%?.*", ""):gsub("%%d", "{id}")
-  sent[name] = (sent[name] or 0) + 1
+  if sent_total > 0 then -- wrk makes one beforehand, to see whether it is well-formed
+    sent[name] = (sent[name] or 0) + 1
+  end
   local headers = kind.body and { ["Content-Type"] = "application/json" } or {}
   return wrk.format(kind.method, prefix .. path, headers, kind.body)
 end
