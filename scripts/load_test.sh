@@ -36,6 +36,9 @@ while [ $# -gt 0 ]; do
   esac
   case "$1" in
     --url) url=$2 ;;
+    --duration)
+      duration=${2%s}
+      [[ "$duration" =~ ^[1-9][0-9]{0,5}$ ]] || wrong "--duration: '$2' is not a whole number of seconds" ;;
     *)
       if ! [[ "$2" =~ ^[1-9][0-9]{0,6}$ ]]; then
         wrong "$1: '$2' is not a whole number from 1 to 9999999"

@@ -66,11 +66,12 @@ choose_server() {
       fail 3 "Proxy is not running (no PID file): $(shown "$pid_file") does not exist" "${start_hints[@]}" ;;
   esac
 }
-start_hints=('start it: scripts/run_proxy.sh start' 'or name a server that runs: --pid N (pgrep -af uvicorn shows which do)')
+start_hints=('start it: scripts/run_proxy.sh start'
+  'or name a server that runs: --pid N (pgrep -af uvicorn shows which do)')
 
 # A look that is caught on its way keeps the colours that it would have on the terminal.
 choose_color() {
-  if [ "$color" = auto ] && [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
+  if [ "$color" = auto ] && [ -t 1 ] && [ "${TERM:-dumb}" != dumb ]; then
     color=always
   fi
 }
@@ -80,7 +81,7 @@ note_when_nothing_was_counted() {
   if "$json"; then
     [[ "$1" == *'"active_concurrent":0,'*'"total_requests":0,'* ]] || return 0
   else
-    grep -qE 'Active Concurrent: +0( |$)' <<<"$1" && grep -qE 'Total Requests: +0( |$)' <<<"$1" || return 0
+    [[ "$1" =~ 'Active Concurrent:'\ +0[^0-9].*'Total Requests:'\ +0[^0-9] ]] || return 0
   fi
   printf '%s: No concurrency metrics found: no request within %s s\n' "$(basename "$0")" "$interval" >&2
   printf '  %s\n' 'send requests meanwhile (scripts/load_test.sh), or observe for longer: --watch, --interval 10' >&2
@@ -90,6 +91,7 @@ note_when_nothing_was_counted() {
 }
 
 take_options "$@"
+[ -z "${NO_COLOR:-}" ] || color=never  # sudo may not pass it on
 proxy=absent
 choose_server
 find_monitor || fail 1 "$monitor_missing" "$build_hint"

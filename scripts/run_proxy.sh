@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the demo server, or any ASGI application, under uvicorn, with a monitor beside it from its first moment; --help says
-# how. The parts are in scripts/proxy: settings.sh reads the options, record.sh knows which process is ours, launch.sh
-# brings it up.
+# Runs the demo server, or any ASGI application, under uvicorn, with a monitor beside it from its first moment; --help
+# says how. The parts are in scripts/proxy: settings.sh reads the options, record.sh knows which process is ours,
+# launch.sh brings it up.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/scripts/proxy/record.sh"
@@ -22,7 +22,7 @@ Usage: run_proxy.sh run|start|restart [OPTION]... [-- UVICORN-OPTION...]
   run       in the foreground, its output here; Ctrl-C or SIGTERM ends it
   start     in the background, its output in logs/proxy.log; returns once it listens
   restart   stop and start: without options as it was started last, with options with these alone
-  stop      SIGTERM, and SIGKILL when it has not ended after S seconds (30)
+  stop      SIGTERM, and SIGKILL to what is left of it and its workers after S seconds (30)
   status    whether it runs, its pid, uptime and figures; exit status 0 if it runs, else 3
   logs      the last N lines (50) of logs/proxy.log; -f goes on with what comes
 
@@ -53,7 +53,7 @@ END
 
 # One at a time: two starts would both find nothing running. The descriptor is closed in all that is started.
 lock_logs() {
-  mkdir -p "$logs"
+  mkdir -p "$logs" || fail 1 "there is no directory $(shown "$logs")" 'PROXY_LOG_DIR names another place'
   exec {lock}<"$logs"
   flock "$lock"
 }
@@ -68,7 +68,7 @@ clear_the_way() {
   case "$proxy" in
     running) fail 1 "Proxy is already running (pid $proxy_pid)" 'stop or restart it' ;;
     foreign)
-      fail 1 "$(shown "$pid_file") names a server that was not started here: pid $proxy_pid ($(command_of "$proxy_pid"))" \
+      fail 1 "$(shown "$pid_file") names a server that was not started here:$(called "$proxy_pid")" \
         "end it yourself, or remove $(shown "$pid_file")" ;;
     stale)
       printf 'Removing a stale PID file: %s\n' "$proxy_why"
@@ -76,19 +76,13 @@ clear_the_way() {
   esac
   local left
   left=$(left_behind)
-  [ -z "$left" ] || fail 1 "of the server before (pid $state_pid) these processes are left: ${left//$'\n'/ }" 'run_proxy.sh stop ends them'
-}
-
-# Processes of our server that outlived it, as workers do when their supervisor is killed.
-left_behind() {
-  if [ "$state_pid" -ne 0 ] && [ "$state_boot" = "$(boot)" ] && ! is_ours; then
-    members "$state_pid"
-  fi
+  [ -z "$left" ] || fail 1 "of the server before (pid $state_pid) these processes are left: ${left//$'\n'/ }" \
+    'run_proxy.sh stop ends them'
 }
 
 # bring_up OUTPUT ERRORS: from the locked directory to a server that is uvicorn. Sets `server`.
 bring_up() {
-  touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written"
+  touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written" 'PROXY_LOG_DIR names another place'
   # Until the gate is open the process ends with us.
   trap '[ -z "${server:-}" ] || forget "$server"' EXIT
   remember_settings
@@ -104,7 +98,7 @@ bring_up() {
 
 start_in_background() {
   local output offset
-  touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written"
+  touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written" 'PROXY_LOG_DIR names another place'
   exec {output}>>"$log_file"
   offset=$(stat -c %s "$log_file")
   bring_up "$output" "$output"
@@ -156,20 +150,17 @@ await_last_lines() {
 
 # await_end SECONDS: until nothing of our server is left.
 await_end() {
-  local tries
-  for ((tries = 0; tries < $1 * 20; ++tries)); do
-    if ! is_ours && [ -z "$(left_behind)" ]; then
-      return
-    fi
+  local deadline=$(($(now) + $1 * 1000000))
+  while is_ours || [ -n "$(ours_left)" ]; do
+    [ "$(now)" -lt "$deadline" ] || return 1
     sleep 0.05
   done
-  return 1
 }
 
-# signal_all SIGNAL [BUT]: by number, and only what is ours (see members in record.sh); not process BUT.
-signal_all() {
+# signal_left SIGNAL [BUT]: to each of ours by its number, but to process BUT.
+signal_left() {
   local pid
-  for pid in $(members "$state_pid"); do
+  for pid in $(ours_left); do
     [ "$pid" = "${2:-}" ] || kill "-$1" "$pid" 2>/dev/null || true
   done
 }
@@ -182,27 +173,32 @@ kill_ours() {
     kill -STOP "$state_pid" 2>/dev/null || true
   fi
   for ((tries = 0; tries < 40; ++tries)); do
-    signal_all KILL "$state_pid"
-    case "$(members "$state_pid")" in
+    signal_left KILL "$state_pid"
+    case "$(ours_left)" in
       "$state_pid" | '') break ;;
     esac
     sleep 0.05
   done
-  signal_all KILL
+  if is_ours; then
+    kill -KILL "$state_pid" 2>/dev/null || true
+  fi
+  signal_left KILL
 }
 
 # The server first alone: its workers are its own to end.
 stop_ours() {
   local refused
   if is_ours; then
-    refused=$(kill -TERM "$state_pid" 2>&1) || ! is_ours || fail 1 "pid $state_pid cannot be ended: $refused" 'try it with sudo'
+    if ! refused=$(kill -TERM "$state_pid" 2>&1) && is_ours; then
+      fail 1 "pid $state_pid cannot be ended: $refused" 'try it with sudo'
+    fi
   else
-    signal_all TERM
+    signal_left TERM
   fi
   if ! await_end "$1"; then
     printf 'Proxy (pid %d) has not ended within %d s after SIGTERM: SIGKILL\n' "$state_pid" "$1" >&2
     kill_ours
-    await_end 10 || fail 1 "something of the server is still there: $(members "$state_pid" | paste -sd ' ')"
+    await_end 10 || fail 1 "something of the server is still there: $(ours_left | paste -sd ' ')"
   fi
   forget "$state_pid"
   await_last_lines
@@ -218,7 +214,7 @@ stop_whatever_runs() {
   fi
   case "$proxy" in
     foreign)
-      fail 1 "pid $proxy_pid in $(shown "$pid_file") was not started here, so it is left alone: $(command_of "$proxy_pid")" \
+      fail 1 "$(shown "$pid_file") names what was not started here, so it is left alone:$(called "$proxy_pid")" \
         "to end it yourself: kill $proxy_pid" ;;
     stale)
       rm -f "$pid_file"

@@ -8,8 +8,8 @@ that does not listen. So the monitor counts before uvicorn has begun, the server
 without it, and uvicorn runs as it always does. KIND is that of the server's sockets, tcp or unix: the monitor loads the
 hooks for what it finds.
 
-Standard output is for one line of answer, `ready` or what is wrong, and ends when this listens no more; standard input brings `go`, or ends when whoever
-started this is gone. The server's standard output is descriptor 3."""
+Standard output is for one line of answer, `ready` or what is wrong, and ends when this listens no more; standard input
+brings `go`, or ends when whoever started this is gone. The server's standard output is descriptor 3."""
 
 import errno
 import os
@@ -52,7 +52,7 @@ def listen_aside(kind: str) -> socket.socket:
 def main() -> None:
     kind, host, port, *arguments = sys.argv[1:]
     os.closerange(SERVER_OUTPUT + 1, 256)  # what the script has open
-    # No interrupt of a terminal reaches it but through the script; and a shell has its background processes ignore them.
+    # Interrupts at the terminal reach it through the script alone. A shell has its background processes ignore them.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034,SC2154  # settings.sh and record.sh have the variables
-# Sourced by run_proxy.sh: brings a server up under its monitor. The order makes the counts those since the first moment,
-# and a server that no pid file names impossible:
+# Sourced by run_proxy.sh: brings a server up under its monitor. The order makes the counts those since the first
+# moment, and a server that no pid file names impossible:
 #   launch             a process that is to be the server waits at a gate (launch.py)
 #   record             its pid is written down
 #   attach_monitor     it is counted from here on
@@ -37,7 +37,7 @@ owner_of_port() {
   local pid
   pid=$(ss -Hltnp "sport = :$port" 2>/dev/null | sed -n 's/.*[(,]pid=\([0-9]*\).*/\1/p' | head -n 1) || true
   if [ -n "$pid" ]; then
-    printf ' by process %s (%s)' "$pid" "$(command_of "$pid")"
+    printf ' by%s' "$(called "$pid")"
   fi
 }
 
@@ -61,10 +61,12 @@ uvicorn_arguments() {
 # launch OUTPUT ERRORS: these two descriptors are to be the server's. Sets `server`, `gate` and `answers`.
 launch() {
   local pipes answer='' kind=tcp arguments
-  local environment=()
+  local environment
   [ -z "$unix_socket" ] || kind=unix
+  state_mark=$$-$(now)
+  environment=("PROXY_MARK=$state_mark")
   # The demo lies among the sources: nothing is written there.
-  [ "$app_dir" != "$root/scripts/demo" ] || environment=(PYTHONDONTWRITEBYTECODE=1)
+  [ "$app_dir" != "$root/scripts/demo" ] || environment+=(PYTHONDONTWRITEBYTECODE=1)
   mapfile -d '' -t arguments < <(uvicorn_arguments)
   pipes=$(mktemp -d "$logs/.start.XXXXXX")
   mkfifo "$pipes/gate" "$pipes/answers"
@@ -75,8 +77,9 @@ launch() {
   exec {gate}>"$pipes/gate" {answers}<"$pipes/answers"
   rm -r "$pipes"
   read -r answer <&"$answers" || true
+  [ "$answer" != ready ] || return 0
+  wait "$server" || true  # it is at its end
   case "$answer" in
-    ready) ;;
     in-use) port_in_use ;;
     refused*) fail 1 "port $port of $host cannot be had: ${answer#refused }" 'see --host and --port' ;;
     unknown*) fail 1 "--host $host: ${answer#unknown }" 'give a name or an address of this machine' ;;
@@ -103,10 +106,10 @@ log_behind() {
   tail -c "+$(($1 + 1))" "$log_file"
 }
 
-# attach_monitor PID: in a process group of its own, so that an interrupt at the terminal does not end it: it ends when the
-# server has. Fails, and says why, when the server will not be counted.
+# attach_monitor PID: in a process group of its own, so that an interrupt at the terminal does not end it: it ends when
+# the server has. Fails, and says why, when the server will not be counted.
 attach_monitor() {
-  local offset tries command
+  local offset command deadline=$(($(now) + patience_to_attach * 1000000))
   if ! find_monitor; then
     not_counted "$monitor_missing" "$build_hint"
     return 1
@@ -121,7 +124,7 @@ attach_monitor() {
   set +m
   state_monitor=$! state_monitor_start=$(started_at "$!" || echo 0)
   # Nobody else writes to the log yet: the first lines say that it counts.
-  for ((tries = 0; tries < patience_to_attach * 20; ++tries)); do
+  while [ "$(now)" -lt "$deadline" ]; do
     if log_behind "$offset" | grep -q '^\[CONCURRENCY\]'; then
       write_state
       return
@@ -131,7 +134,8 @@ attach_monitor() {
   done
   if is_process "$state_monitor" "$state_monitor_start"; then
     write_state
-    not_counted "monitor did not attach within $patience_to_attach s" 'it goes on trying; what comes before is not counted'
+    not_counted "monitor did not attach within $patience_to_attach s" \
+      'it goes on trying; what comes before is not counted'
   else
     state_monitor=0 state_monitor_start=0
     not_counted "$(log_behind "$offset" | sed '1s/^monitor: //')"
@@ -140,7 +144,8 @@ attach_monitor() {
 }
 
 not_counted() {
-  printf '%s: the server starts, but without concurrency lines in %s: %s\n' "$(basename "$0")" "$(shown "$log_file")" "$1" >&2
+  printf '%s: the server starts, but without concurrency lines in %s: %s\n' \
+    "$(basename "$0")" "$(shown "$log_file")" "$1" >&2
   shift
   [ $# -eq 0 ] || printf '  %s\n' "$@" >&2
 }
@@ -185,8 +190,8 @@ listening_at() {
 }
 
 # All that listen in the network namespace of a process: inode and address, as the kernel writes it. There may be very
-# many lines of other sockets, and bash reads slowly. 0A is TCP_LISTEN, 00010000 __SO_ACCEPTCON (include/net/tcp_states.h,
-# include/uapi/linux/net.h).
+# many lines of other sockets, and bash reads slowly. 0A is TCP_LISTEN (include/net/tcp_states.h), 00010000
+# __SO_ACCEPTCON (include/uapi/linux/net.h).
 listeners() {
   awk '$4 == "0A" { print $10, $2 }' "/proc/$1/net/tcp" 2>/dev/null || true
   awk '$4 == "0A" { print $10, $2 }' "/proc/$1/net/tcp6" 2>/dev/null || true
@@ -195,8 +200,8 @@ listeners() {
 
 # await_serving PID OFFSET: until it listens, $start_timeout seconds at most; the log behind OFFSET is the server's.
 await_serving() {
-  local tries addresses
-  for ((tries = 0; tries < start_timeout * 10; ++tries)); do
+  local addresses deadline=$(($(now) + start_timeout * 1000000))
+  while [ "$(now)" -lt "$deadline" ]; do
     is_process "$1" "$state_start" || died_starting "$1" "$2"
     addresses=$(listening_at "$1" || true)
     if [ -n "$addresses" ]; then

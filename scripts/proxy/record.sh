@@ -53,8 +53,7 @@ started_at() {
   read_stat "$1" && printf '%s\n' "${fields[19]}"
 }
 
-# The processes of a session, the pid of which is that of the process that made it. While one of them is left, the kernel
-# gives that number to no other process and no other session.
+# The processes of a session, which has the pid of the process that made it.
 members() {
   local fields entry
   for entry in /proc/[0-9]*; do
@@ -74,18 +73,28 @@ command_of() {
   { tr '\0' ' ' <"/proc/$1/cmdline" | LC_ALL=C tr -cd '[:print:]' | cut -c 1-100; } 2>/dev/null || true
 }
 
+called() {
+  printf ' process %s (%s)' "$1" "$(command_of "$1")"
+}
+
+# For deadlines: now, in microseconds.
+now() {
+  printf '%s\n' "${EPOCHREALTIME/[.,]/}"
+}
+
 # Fills in state_*: of the server started last. Fails when there is no record.
 read_state() {
   local words
-  state_pid=0 state_start=0 state_boot='' state_monitor=0 state_monitor_start=0 state_directory='' state_words=()
+  state_pid=0 state_start=0 state_boot='' state_monitor=0 state_monitor_start=0
+  state_mark='' state_directory='' state_words=()
   [ -r "$state_file" ] && mapfile -d '' -t words <"$state_file" || return 1
-  if [ "${words[0]:-}" != "$state_version" ] || [ "${#words[@]}" -lt 7 ]; then
+  if [ "${words[0]:-}" != "$state_version" ] || [ "${#words[@]}" -lt 8 ]; then
     return 1
   fi
   state_pid=${words[1]} state_start=${words[2]} state_boot=${words[3]}
   state_monitor=${words[4]} state_monitor_start=${words[5]}
-  state_directory=${words[6]}
-  state_words=("${words[@]:7}")
+  state_mark=${words[6]} state_directory=${words[7]}
+  state_words=("${words[@]:8}")
 }
 
 # Into place in one step, so that nobody reads half a file.
@@ -96,11 +105,28 @@ replace_file() {
 
 write_state() {
   printf '%s\0' "$state_version" "$state_pid" "$state_start" "$state_boot" "$state_monitor" "$state_monitor_start" \
-    "$state_directory" "${state_words[@]}" | replace_file "$state_file"
+    "$state_mark" "$state_directory" "${state_words[@]}" | replace_file "$state_file"
 }
 
 is_ours() {
   [ "$state_boot" = "$(boot)" ] && is_process "$state_pid" "$state_start"
+}
+
+# The processes of the server started last that are there. Its session's number may be another's by now, so each must
+# have the mark that our server was given in its environment.
+ours_left() {
+  local pid
+  [ "$state_pid" -ne 0 ] && [ "$state_boot" = "$(boot)" ] || return 0
+  for pid in $(members "$state_pid"); do
+    if grep -qzxF "PROXY_MARK=$state_mark" "/proc/$pid/environ" 2>/dev/null; then
+      printf '%s\n' "$pid"
+    fi
+  done
+}
+
+# Those that outlived the server itself, as workers do when their supervisor is killed.
+left_behind() {
+  is_ours || ours_left
 }
 
 # The log lines of the server started last have a monitor that lives.
@@ -135,7 +161,8 @@ look_up_proxy() {
   fi
   command=$(command_of "$proxy_pid")
   case "$state_pid:$command" in
-    "$proxy_pid":*) proxy_why="$(shown "$pid_file") names process $proxy_pid, which has ended; that pid is another's now" ;;
+    "$proxy_pid":*)
+      proxy_why="$(shown "$pid_file") names process $proxy_pid, which has ended; that pid is another's now" ;;
     *uvicorn* | *gunicorn* | *hypercorn*) proxy=foreign ;;
     *) proxy_why="$(shown "$pid_file") names process $proxy_pid, which is no server: $command" ;;
   esac

@@ -41,7 +41,8 @@ class Tree:
             (directory / name).symlink_to(ROOT / name)
         self.environment = {name: value for name, value in os.environ.items() if not VARIABLES.fullmatch(name)}
         self.environment |= {
-            "MONITOR_BINARY": BINARY, "E2E_DIRECTORY": str(self.counts), "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8",
+            "MONITOR_BINARY": BINARY, "E2E_DIRECTORY": str(self.counts), "PYTHONDONTWRITEBYTECODE": "1",
+            "LC_ALL": "C.UTF-8",
         }  # fmt: skip
 
     def type(self, line: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -63,13 +64,14 @@ class Tree:
 
     def app(self, *options: str) -> str:
         """The options that run the tests' own application at a free port."""
-        return " ".join(["--app app:app --app-dir", str(HERE), *(["--port 0"] if "--port" not in options else []), *options])
+        port = [] if "--port" in options else ["--port 0"]
+        return " ".join(["--app app:app --app-dir", str(HERE), *port, *options])
 
     def start(self, *options: str, **environment: str) -> int:
         """Its port."""
         ended = self.type(f"scripts/run_proxy.sh start {self.app('--monitor-interval 0.05', *options)}", **environment)
         assert ended.returncode == 0, ended.stdout + ended.stderr + self.log()
-        return int(re.search(r"Proxy is running \(pid \d+\) on 127\.0\.0\.1:(\d+)\n", ended.stdout)[1])  # type: ignore[index]
+        return port_in(ended.stdout)
 
     def pid(self) -> int:
         return int((self.logs / "proxy.pid").read_text())
@@ -118,6 +120,12 @@ class Tree:
 
     def __exit__(self, *_: object) -> None:
         self.clean()
+
+
+def port_in(said: str) -> int:
+    found = re.search(r"^Proxy is running \(pid \d+\) on 127\.0\.0\.1:(\d+)$", said, re.MULTILINE)
+    assert found, said
+    return int(found[1])
 
 
 class ReservedPort:

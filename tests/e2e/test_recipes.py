@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from client import Client, request
-from proxy import CONCURRENCY, Tree
+from proxy import CONCURRENCY, Tree, port_in
 from server import ROOT, Server
 from waiting import PATIENCE, wait_until
 
@@ -190,7 +190,7 @@ def test_a_named_server_and_no_binary(served: tuple[Tree, int], tmp_path: Path) 
 def test_load(tmp_path: Path) -> None:
     with Tree(tmp_path / "tree") as proxy:
         started = proxy.type("scripts/run_proxy.sh start --port 0 --monitor-interval 0.05")
-        port = re.search(r"on 127\.0\.0\.1:(\d+)\n", started.stdout)[1]  # type: ignore[index]
+        port = port_in(started.stdout)
         loaded = proxy.type(f"{LOAD} --url http://127.0.0.1:{port} --requests 60 --concurrency 20")
         assert loaded.returncode == 0, loaded.stderr
         assert "  answered     60 in " in loaded.stdout
