@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Shows what the server of run_proxy.sh, or another one, is doing, by monitor; --help says how.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/scripts/proxy/record.sh"
+. "$root/scripts/proxy/monitor.sh"
+
+usage() {
+  cat <<'END'
+Shows what a running uvicorn is doing: one box, observed for two seconds.
+
+Usage: monitor_uvicorn.sh [--watch] [--interval N] [--json] [--pid N] [--no-color]
+
+  --watch         again and again, until Ctrl-C; on a terminal redrawn in place
+  --interval N    seconds between two looks; without --watch, to observe (2)
+  --json          JSON, one object a line
+  --pid N         the server (default: the pid in logs/proxy.pid, which run_proxy.sh writes)
+  --no-color      no colours; there are none in a pipe or a file anyway
+
+Counting begins when this is started. What was counted since the server's start is in logs/proxy.log
+(run_proxy.sh status).
+
+It needs root (sudo is used when there is one), or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE.
+
+Environment:
+  PROXY_LOG_DIR                      instead of logs/ in the tree that this script is in
+  MONITOR_BINARY, MONITOR_PROFILE    the monitor to use, and its --profile
+  NO_COLOR                           --no-color
+
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 no such server, or it has ended; 4 not permitted;
+5 the kernel lacks what is needed.
+END
+}
+
+watch=false json=false interval=2 pid='' color=auto
+
+take_options() {
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --watch) watch=true ;;
+      --json) json=true ;;
+      --no-color) color=never ;;
+      --interval=* | --pid=*)
+        set -- "${1%%=*}" "${1#*=}" "${@:2}"
+        continue ;;
+      --interval | --pid)
+        [ $# -gt 1 ] || usage_error "$1 needs a value"
+        if [ "$1" = --pid ]; then pid=$2; else interval=$2; fi
+        shift ;;
+      --help | -h) usage; exit ;;
+      *) usage_error "unknown argument '$1'" ;;
+    esac
+    shift
+  done
+}
+
+# Sets `pid` to that of the proxy.
+choose_server() {
+  [ -z "$pid" ] || return 0
+  look_up_proxy
+  case "$proxy" in
+    running | foreign) pid=$proxy_pid ;;
+    stale) fail 3 "Proxy is not running (stale PID file: $proxy_why)" "${start_hints[@]}" ;;
+    absent)
+      fail 3 "Proxy is not running (no PID file): $(shown "$pid_file") does not exist" "${start_hints[@]}" ;;
+  esac
+}
+start_hints=('start it: scripts/run_proxy.sh start'
+  'or name a server that runs: --pid N (pgrep -af uvicorn shows which do)')
+
+# A look that is caught on its way keeps the colours that it would have on the terminal.
+choose_color() {
+  if [ "$color" = auto ] && [ -t 1 ] && [ "${TERM:-dumb}" != dumb ]; then
+    color=always
+  fi
+}
+
+# Zeros are a finding, too, so they are printed; but whoever reads them should know that nothing was there to be counted.
+note_when_nothing_was_counted() {
+  if "$json"; then
+    [[ "$1" == *'"active_concurrent":0,'*'"total_requests":0,'* ]] || return 0
+  else
+    [[ "$1" =~ 'Active Concurrent:'\ +0[^0-9].*'Total Requests:'\ +0[^0-9] ]] || return 0
+  fi
+  printf '%s: No concurrency metrics found: no request within %s s\n' "$(basename "$0")" "$interval" >&2
+  printf '  %s\n' 'send requests meanwhile (scripts/load_test.sh), or observe for longer: --watch, --interval 10' >&2
+  if [ "$proxy" = running ] && log_is_fed; then
+    printf '  %s\n' "since the server's start: $(tac "$log_file" | grep -m 1 '^\[CONCURRENCY\]')" >&2
+  fi
+}
+
+take_options "$@"
+[ -z "${NO_COLOR:-}" ] || color=never  # sudo may not pass it on
+proxy=absent
+choose_server
+find_monitor || fail 1 "$monitor_missing" "$build_hint"
+command=("$monitor" "${monitor_options[@]}" --pid "$pid" --interval "$interval")
+if ! may_attach && command -v sudo >/dev/null; then
+  command=(sudo "${command[@]}")
+fi
+if "$json"; then
+  command+=(--json)
+fi
+if "$watch"; then
+  [ "$color" = auto ] || command+=(--no-color)
+  exec "${command[@]}" --watch
+fi
+choose_color
+look=$("${command[@]}" --color "$color")
+printf '%s\n' "$look"
+note_when_nothing_was_counted "$(printf '%s\n' "$look" | sed 's/\x1b\[[0-9;]*m//g')"

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034,SC2154  # settings.sh and record.sh have the variables
+# Sourced by run_proxy.sh: brings a server up under its monitor. The order makes the counts those since the first
+# moment, and a server that no pid file names impossible:
+#   launch             a process that is to be the server waits at a gate (launch.py)
+#   record             its pid is written down
+#   attach_monitor     it is counted from here on
+#   open_gate          it becomes uvicorn. Had this script ended before, it would have ended, too
+#   await_serving      for `start`
+
+patience_to_attach=30  # seconds
+
+has_uvicorn() {
+  "$1" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("uvicorn") is None)' 2>/dev/null
+}
+
+# Sets `python`, if it is not given, to the first in this order that has a uvicorn.
+choose_python() {
+  local candidate
+  if [ -n "$python" ]; then
+    has_uvicorn "$python" || fail 1 "--python $python has no uvicorn" "install it there, or name another Python"
+    return
+  fi
+  for candidate in "${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}" "$root/build/venv/bin/python" \
+    "$(command -v python3 || true)" /usr/bin/python3; do
+    if [ -n "$candidate" ] && [ -x "$candidate" ] && has_uvicorn "$candidate"; then
+      python=$candidate
+      return
+    fi
+  done
+  fail 1 'no uvicorn was found: not in an active venv, not in build/venv, not in the python3 of the system' \
+    'scripts/setup.sh makes build/venv; --python names another Python'
+}
+
+# Who listens at $port, as far as it can be seen.
+owner_of_port() {
+  local pid
+  pid=$(ss -Hltnp "sport = :$port" 2>/dev/null | sed -n 's/.*[(,]pid=\([0-9]*\).*/\1/p' | head -n 1) || true
+  if [ -n "$pid" ]; then
+    printf ' by%s' "$(called "$pid")"
+  fi
+}
+
+port_in_use() {
+  fail 1 "port $port of $host is in use$(owner_of_port)" "end that, or choose another port with --port"
+}
+
+uvicorn_arguments() {
+  local arguments=(--app-dir "$app_dir") level=$log_level
+  if [ -z "$level" ] && "$debug"; then
+    level=debug
+  fi
+  if [ -z "$unix_socket" ]; then
+    arguments+=(--host "$host" --port "$port")
+  fi
+  [ -z "$workers" ] || arguments+=(--workers "$workers")
+  [ -z "$level" ] || arguments+=(--log-level "$level")
+  printf '%s\0' "${arguments[@]}" "${uvicorn_options[@]}" "$app"
+}
+
+# launch OUTPUT ERRORS: these two descriptors are to be the server's. Sets `server`, `gate` and `answers`.
+launch() {
+  local pipes answer='' kind=tcp arguments
+  local environment
+  [ -z "$unix_socket" ] || kind=unix
+  state_mark=$$-$(now)
+  environment=("PROXY_MARK=$state_mark")
+  # The demo lies among the sources: nothing is written there.
+  [ "$app_dir" != "$root/scripts/demo" ] || environment+=(PYTHONDONTWRITEBYTECODE=1)
+  mapfile -d '' -t arguments < <(uvicorn_arguments)
+  pipes=$(mktemp -d "$logs/.start.XXXXXX")
+  mkfifo "$pipes/gate" "$pipes/answers"
+  (cd "$directory" && exec env "${environment[@]}" "$python" -I -S "$root/scripts/proxy/launch.py" \
+    "$kind" "$host" "$port" "${arguments[@]}") <"$pipes/gate" 3>&"$1" 2>&"$2" >"$pipes/answers" &
+  server=$!
+  # Each opening waits for that of the other side.
+  exec {gate}>"$pipes/gate" {answers}<"$pipes/answers"
+  rm -r "$pipes"
+  read -r answer <&"$answers" || true
+  [ "$answer" != ready ] || return 0
+  wait "$server" || true  # it is at its end
+  case "$answer" in
+    in-use) port_in_use ;;
+    refused*) fail 1 "port $port of $host cannot be had: ${answer#refused }" 'see --host and --port' ;;
+    unknown*) fail 1 "--host $host: ${answer#unknown }" 'give a name or an address of this machine' ;;
+    *) fail 1 "$python did not start" 'what it said is above, or in the log' ;;
+  esac
+}
+
+record() {
+  state_pid=$server state_start=$(started_at "$server") state_boot=$(boot)
+  state_monitor=0 state_monitor_start=0 state_directory=$directory
+  write_state
+  printf '%s\n' "$server" | replace_file "$pid_file"
+}
+
+# Takes back what `record` wrote, unless it is another server's by now. How it was started stays.
+forget() {
+  local content=''
+  read -r content 2>/dev/null <"$pid_file" || true
+  [ "$content" != "$1" ] || rm -f "$pid_file"
+}
+
+# What was appended to the log behind its first $1 bytes.
+log_behind() {
+  tail -c "+$(($1 + 1))" "$log_file"
+}
+
+# attach_monitor PID: in a process group of its own, so that an interrupt at the terminal does not end it: it ends when
+# the server has. Fails, and says why, when the server will not be counted.
+attach_monitor() {
+  local offset command deadline=$(($(now) + patience_to_attach * 1000000))
+  if ! find_monitor; then
+    not_counted "$monitor_missing" "$build_hint"
+    return 1
+  fi
+  command=("$monitor" "${monitor_options[@]}" --pid "$1" --log "$log_file" --interval "$interval")
+  if ! may_attach && sudo -n true 2>/dev/null; then
+    command=(sudo -n "${command[@]}")
+  fi
+  offset=$(stat -c %s "$log_file")
+  set -m
+  "${command[@]}" </dev/null >/dev/null 2>>"$log_file" {lock}>&- {gate}>&- {answers}<&- &
+  set +m
+  state_monitor=$! state_monitor_start=$(started_at "$!" || echo 0)
+  # Nobody else writes to the log yet: the first lines say that it counts.
+  while [ "$(now)" -lt "$deadline" ]; do
+    if log_behind "$offset" | grep -q '^\[CONCURRENCY\]'; then
+      write_state
+      return
+    fi
+    is_process "$state_monitor" "$state_monitor_start" || break
+    sleep 0.05
+  done
+  if is_process "$state_monitor" "$state_monitor_start"; then
+    write_state
+    not_counted "monitor did not attach within $patience_to_attach s" \
+      'it goes on trying; what comes before is not counted'
+  else
+    state_monitor=0 state_monitor_start=0
+    not_counted "$(log_behind "$offset" | sed '1s/^monitor: //')"
+  fi
+  return 1
+}
+
+not_counted() {
+  printf '%s: the server starts, but without concurrency lines in %s: %s\n' \
+    "$(basename "$0")" "$(shown "$log_file")" "$1" >&2
+  shift
+  [ $# -eq 0 ] || printf '  %s\n' "$@" >&2
+}
+
+open_gate() {
+  printf 'go\n' >&"$gate" || true
+  read -r _ <&"$answers" || true  # ends when launch.py listens no more
+  exec {gate}>&- {answers}<&-
+}
+
+# 0100007F:270F is 127.0.0.1:9999: each word is in the byte order of this machine. A Unix socket has its path.
+address_shown() {
+  local hex=${1%:*} name
+  case "${#hex}:$1" in
+    *:unix:*)
+      printf '%s\n' "$1"
+      return ;;
+    8:*) name=$((16#${hex:6:2})).$((16#${hex:4:2})).$((16#${hex:2:2})).$((16#${hex:0:2})) ;;
+    32:00000000000000000000000000000000:*) name='[::]' ;;
+    32:00000000000000000000000001000000:*) name='[::1]' ;;
+    *) name='[IPv6]' ;;
+  esac
+  printf '%s:%d\n' "$name" "0x${1##*:}"
+}
+
+# Where a server listens, a line each: the process, which holds what its workers share, and what is of its session.
+# Fails when that cannot be seen.
+listening_at() {
+  local pid inode address
+  local -A own=()
+  [ -r "/proc/$1/fd" ] || return 1
+  while read -r inode; do
+    own[$inode]=
+  done < <(for pid in "$1" $(members "$1"); do
+    find "/proc/$pid/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null
+  done | tr -cd '0-9\n')
+  while read -r inode address; do
+    if [ -n "${own[$inode]+there}" ]; then
+      address_shown "$address"
+    fi
+  done < <(listeners "$1")
+}
+
+# All that listen in the network namespace of a process: inode and address, as the kernel writes it. There may be very
+# many lines of other sockets, and bash reads slowly. 0A is TCP_LISTEN (include/net/tcp_states.h), 00010000
+# __SO_ACCEPTCON (include/uapi/linux/net.h).
+listeners() {
+  awk '$4 == "0A" { print $10, $2 }' "/proc/$1/net/tcp" 2>/dev/null || true
+  awk '$4 == "0A" { print $10, $2 }' "/proc/$1/net/tcp6" 2>/dev/null || true
+  awk '$4 == "00010000" { print $7, "unix:" $8 }' "/proc/$1/net/unix" 2>/dev/null || true
+}
+
+# await_serving PID OFFSET: until it listens, $start_timeout seconds at most; the log behind OFFSET is the server's.
+await_serving() {
+  local addresses deadline=$(($(now) + start_timeout * 1000000))
+  while [ "$(now)" -lt "$deadline" ]; do
+    is_process "$1" "$state_start" || died_starting "$1" "$2"
+    addresses=$(listening_at "$1" || true)
+    if [ -n "$addresses" ]; then
+      printf 'Proxy is running (pid %d) on %s\n' "$1" "${addresses//$'\n'/, }"
+      return
+    fi
+    sleep 0.1
+  done
+  printf 'Proxy is starting (pid %d): after %d s it does not listen yet. Its log says:\n' "$1" "$start_timeout"
+  log_behind "$2" | tail -n 10
+}
+
+died_starting() {
+  forget "$1"
+  log_behind "$2" | grep -v '^\[\(CONCURRENCY\|ENDPOINTS\|SYSTEM\)\]' | tail -n 20 >&2
+  if [ -z "$unix_socket" ] && log_behind "$2" | grep -qi 'address already in use'; then
+    port_in_use
+  fi
+  fail 1 'the server ended while it was starting' "what it said is above, and in $(shown "$log_file")"
+}

@@ -1,0 +1,335 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs the demo server, or any ASGI application, under uvicorn, with a monitor beside it from its first moment; --help
+# says how. The parts are in scripts/proxy: settings.sh reads the options, record.sh knows which process is ours,
+# launch.sh brings it up.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/scripts/proxy/record.sh"
+. "$root/scripts/proxy/monitor.sh"
+. "$root/scripts/proxy/launch.sh"
+. "$root/scripts/proxy/settings.sh"
+
+usage() {
+  cat <<'END'
+Runs the demo server, or any ASGI application, under uvicorn, and counts what it does from its first moment on.
+
+Usage: run_proxy.sh run|start|restart [OPTION]... [-- UVICORN-OPTION...]
+       run_proxy.sh stop [--timeout S]
+       run_proxy.sh status
+       run_proxy.sh logs [-f] [-n N]
+
+  run       in the foreground, its output here; Ctrl-C or SIGTERM ends it
+  start     in the background, its output in logs/proxy.log; returns once it listens
+  restart   stop and start: without options as it was started last, with options with these alone
+  stop      SIGTERM, and SIGKILL to what is left of it and its workers after S seconds (30)
+  status    whether it runs, its pid, uptime and figures; exit status 0 if it runs, else 3
+  logs      the last N lines (50) of logs/proxy.log; -f goes on with what comes
+
+The server:
+  --app MODULE:APP        (default: the demo, scripts/demo/app.py)
+  --app-dir DIR           where MODULE is (default: the current directory)
+  --host HOST             (127.0.0.1)
+  --port N                (9999) 0: a free one
+  --workers N             (uvicorn's default, 1)
+  --python PROGRAM        whose uvicorn; else the first of: an active venv, build/venv, the system's python3
+  --log-level L           uvicorn's: critical, error, warning, info, debug, trace
+  --debug                 --log-level debug
+Its concurrency lines, every few seconds in logs/proxy.log, counted from outside by monitor:
+  --monitor-interval S    seconds between them (5)
+
+Environment, which options override:
+  DEBUG=true                           --debug
+  ENABLE_CONCURRENCY_MONITOR=false     no concurrency lines
+  MONITOR_UPDATE_INTERVAL=5.0          --monitor-interval
+  PROXY_LOG_DIR                        instead of logs/ in the tree that this script is in
+  PROXY_START_TIMEOUT=60               seconds that start waits for the server to listen; it is not ended then
+  MONITOR_BINARY, MONITOR_PROFILE      the monitor to use, and its --profile
+
+The concurrency lines need root, or sudo without a password, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE. Without these
+the server starts all the same.
+END
+}
+
+# One at a time: two starts would both find nothing running. The descriptor is closed in all that is started.
+lock_logs() {
+  mkdir -p "$logs" || fail 1 "there is no directory $(shown "$logs")" 'PROXY_LOG_DIR names another place'
+  exec {lock}<"$logs"
+  flock "$lock"
+}
+
+unlock_logs() {
+  exec {lock}<&-
+}
+
+# Nothing is started beside a server that runs.
+clear_the_way() {
+  look_up_proxy
+  case "$proxy" in
+    running) fail 1 "Proxy is already running (pid $proxy_pid)" 'stop or restart it' ;;
+    foreign)
+      fail 1 "$(shown "$pid_file") names a server that was not started here:$(called "$proxy_pid")" \
+        "end it yourself, or remove $(shown "$pid_file")" ;;
+    stale)
+      printf 'Removing a stale PID file: %s\n' "$proxy_why"
+      rm -f "$pid_file" ;;
+  esac
+  local left
+  left=$(left_behind)
+  [ -z "$left" ] || fail 1 "of the server before (pid $state_pid) these processes are left: ${left//$'\n'/ }" \
+    'run_proxy.sh stop ends them'
+}
+
+# bring_up OUTPUT ERRORS: from the locked directory to a server that is uvicorn. Sets `server`.
+bring_up() {
+  touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written" 'PROXY_LOG_DIR names another place'
+  # Until the gate is open the process ends with us.
+  trap '[ -z "${server:-}" ] || forget "$server"' EXIT
+  remember_settings
+  launch "$1" "$2"
+  record
+  if "$counted" && attach_monitor "$server"; then
+    printf 'Concurrency lines go to %s every %s s\n' "$(shown "$log_file")" "$interval"
+  fi
+  open_gate
+  trap - EXIT
+  unlock_logs
+}
+
+start_in_background() {
+  local output offset
+  touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written" 'PROXY_LOG_DIR names another place'
+  exec {output}>>"$log_file"
+  offset=$(stat -c %s "$log_file")
+  bring_up "$output" "$output"
+  exec {output}>&-
+  await_serving "$server" "$offset"
+}
+
+start() {
+  read_environment
+  take_options "$@"
+  settle
+  lock_logs
+  clear_the_way
+  start_in_background
+}
+
+run() {
+  local status interrupted
+  read_environment
+  take_options "$@"
+  settle
+  lock_logs
+  clear_the_way
+  bring_up 1 2
+  printf 'Proxy is pid %d\n' "$server"
+  # It is in a session of its own: what the terminal or a supervisor wants reaches it from here, once.
+  trap 'interrupted=true; kill -INT "$server" 2>/dev/null || true' INT
+  trap 'interrupted=true; kill -TERM "$server" 2>/dev/null || true' TERM HUP
+  while :; do
+    interrupted=false status=0
+    wait "$server" || status=$?
+    "$interrupted" || break
+  done
+  trap '' INT TERM HUP
+  forget "$server"
+  await_last_lines
+  exit "$status"
+}
+
+# The monitor ends by itself when the server has, and its last lines are the server's last figures.
+await_last_lines() {
+  local tries
+  for ((tries = 0; tries < 100; ++tries)); do
+    log_is_fed || return 0
+    sleep 0.05
+  done
+  printf 'The monitor (pid %d) of the server that has ended is still there\n' "$state_monitor" >&2
+}
+
+# await_end SECONDS: until nothing of our server is left.
+await_end() {
+  local deadline=$(($(now) + $1 * 1000000))
+  while is_ours || [ -n "$(ours_left)" ]; do
+    [ "$(now)" -lt "$deadline" ] || return 1
+    sleep 0.05
+  done
+}
+
+# signal_left SIGNAL [BUT]: to each of ours by its number, but to process BUT.
+signal_left() {
+  local pid
+  for pid in $(ours_left); do
+    [ "$pid" = "${2:-}" ] || kill "-$1" "$pid" 2>/dev/null || true
+  done
+}
+
+# A supervisor is held, so that it replaces no worker, and ends last: with it its monitor does, which is to see the
+# requests that the workers' ends cut off.
+kill_ours() {
+  local tries
+  if is_ours; then
+    kill -STOP "$state_pid" 2>/dev/null || true
+  fi
+  for ((tries = 0; tries < 40; ++tries)); do
+    signal_left KILL "$state_pid"
+    case "$(ours_left)" in
+      "$state_pid" | '') break ;;
+    esac
+    sleep 0.05
+  done
+  if is_ours; then
+    kill -KILL "$state_pid" 2>/dev/null || true
+  fi
+  signal_left KILL
+}
+
+# The server first alone: its workers are its own to end.
+stop_ours() {
+  local refused
+  if is_ours; then
+    if ! refused=$(kill -TERM "$state_pid" 2>&1) && is_ours; then
+      fail 1 "pid $state_pid cannot be ended: $refused" 'try it with sudo'
+    fi
+  else
+    signal_left TERM
+  fi
+  if ! await_end "$1"; then
+    printf 'Proxy (pid %d) has not ended within %d s after SIGTERM: SIGKILL\n' "$state_pid" "$1" >&2
+    kill_ours
+    await_end 10 || fail 1 "something of the server is still there: $(ours_left | paste -sd ' ')"
+  fi
+  forget "$state_pid"
+  await_last_lines
+  printf 'Proxy (pid %d) has ended\n' "$state_pid"
+}
+
+# Needs the lock.
+stop_whatever_runs() {
+  look_up_proxy
+  if [ "$proxy" = running ] || [ -n "$(left_behind)" ]; then
+    stop_ours "$1"
+    return
+  fi
+  case "$proxy" in
+    foreign)
+      fail 1 "$(shown "$pid_file") names what was not started here, so it is left alone:$(called "$proxy_pid")" \
+        "to end it yourself: kill $proxy_pid" ;;
+    stale)
+      rm -f "$pid_file"
+      printf 'Proxy is not running (removed a stale PID file: %s)\n' "$proxy_why" ;;
+    absent) printf 'Proxy is not running\n' ;;
+  esac
+}
+
+stop() {
+  local timeout=30
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --timeout) timeout=${2:?--timeout needs seconds}; shift 2 ;;
+      --timeout=*) timeout=${1#*=}; shift ;;
+      *) usage_error "stop: unknown argument '$1'" ;;
+    esac
+  done
+  check_whole --timeout "$timeout" 0 86400
+  lock_logs
+  stop_whatever_runs "$timeout"
+}
+
+restart() {
+  if [ $# -eq 0 ] && read_state && [ "${#state_words[@]}" -ge 10 ]; then
+    take_settings "${state_words[@]}"
+    directory=$state_directory
+    read_environment
+  else
+    read_environment
+    take_options "$@"
+  fi
+  settle
+  lock_logs
+  stop_whatever_runs 30
+  clear_the_way
+  start_in_background
+}
+
+status() {
+  local addresses left
+  [ $# -eq 0 ] || usage_error "status: unknown argument '$1'"
+  look_up_proxy
+  case "$proxy" in
+    running | foreign)
+      if ! addresses=$(listening_at "$proxy_pid"); then
+        addresses='an address that its user and root can see'
+      fi
+      printf 'Proxy is running (pid %d), up %s, ' "$proxy_pid" "$(uptime_of "$proxy_pid")"
+      if [ -n "$addresses" ]; then
+        printf 'on %s\n' "${addresses//$'\n'/, }"
+      else
+        printf 'but listens nowhere yet: it is starting\n'
+      fi
+      [ "$proxy" = running ] || printf 'It was not started here: %s\n' "$(command_of "$proxy_pid")"
+      [ -z "$addresses" ] || show_figures ;;
+    stale) printf 'Proxy is not running (stale PID file: %s)\n' "$proxy_why" ;;
+    absent) printf 'Proxy is not running (no PID file)\n' ;;
+  esac
+  if [ "$proxy" = stale ] || [ "$proxy" = absent ]; then
+    left=$(left_behind)
+    [ -z "$left" ] || printf 'But processes of it are left, which stop ends: %s\n' "${left//$'\n'/ }"
+    exit 3
+  fi
+}
+
+# The newest lines of the monitor that counts since the start; or else a short look of a monitor of its own.
+show_figures() {
+  local kind line command message
+  if [ "$proxy" = running ] && log_is_fed; then
+    printf 'Since its start, from %s:\n' "$(shown "$log_file")"
+    for kind in CONCURRENCY ENDPOINTS SYSTEM; do
+      line=$(tac "$log_file" | grep -m 1 "^\[$kind\]") || true
+      printf '%s\n' "$line"
+    done
+    return
+  fi
+  if ! find_monitor; then
+    printf 'No figures: %s\n' "$monitor_missing"
+    return
+  fi
+  command=("$monitor" "${monitor_options[@]}" --pid "$proxy_pid" --log - --interval 0.5 --duration 0.5)
+  if ! may_attach && sudo -n true 2>/dev/null; then
+    command=(sudo -n "${command[@]}")
+  fi
+  if message=$("${command[@]}" 2>&1); then
+    printf 'Within half a second:\n%s\n' "$(tail -n 3 <<<"$message")"
+  else
+    printf 'No figures: %s\n' "${message#monitor: }"
+  fi
+}
+
+show_log() {
+  local follow=() count=50
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      -f | --follow) follow=(-F); shift ;;
+      -n) count=${2:?-n needs a number of lines}; shift 2 ;;
+      -n*) count=${1#-n}; shift ;;
+      *) usage_error "logs: unknown argument '$1'" ;;
+    esac
+  done
+  check_whole -n "$count" 0 999999999
+  [ -e "$log_file" ] || fail 1 "there is no $(shown "$log_file")" 'nothing was started yet: run_proxy.sh start'
+  exec tail -n "$count" "${follow[@]}" -- "$log_file"
+}
+
+task=${1:-}
+[ $# -eq 0 ] || shift
+case "$task:${1:-}" in
+  *:--help | *:-h) task=help ;;
+esac
+case "$task" in
+  run | start | restart | stop | status) "$task" "$@" ;;
+  logs) show_log "$@" ;;
+  --help | -h | help) usage ;;
+  '') usage_error 'what is to be done? run, start, stop, restart, status or logs' ;;
+  *) usage_error "unknown command '$task'" ;;
+esac
