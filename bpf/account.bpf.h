@@ -78,6 +78,35 @@ static __always_inline void request_forget(struct conn *c, __u32 sequence)
 
 /* ---- counting ---- */
 
+/* The bounds of monitor_durations, each but the last. */
+#define MS 1000000ULL
+static __always_inline __u32 duration_bucket(__u64 ns)
+{
+	if (ns <= 100 * MS) {
+		if (ns <= 25 * MS)
+			return ns <= 5 * MS ? 0 : ns <= 10 * MS ? 1 : 2;
+		return ns <= 50 * MS ? 3 : ns <= 75 * MS ? 4 : 5;
+	}
+	if (ns <= 1000 * MS)
+		return ns <= 250 * MS ? 6 : ns <= 500 * MS ? 7 : ns <= 750 * MS ? 8 : 9;
+	if (ns <= 5000 * MS)
+		return ns <= 2500 * MS ? 10 : 11;
+	return ns <= 7500 * MS ? 12 : ns <= 10000 * MS ? 13 : 14;
+}
+
+static __always_inline void count_duration(struct monitor_endpoint *e, __u32 status, __u64 began_ns)
+{
+	struct monitor_durations *d = durations_of(e, status + 1);
+	__u64 took = bpf_ktime_get_ns() - began_ns;
+	__u32 bucket = duration_bucket(took);
+
+	keep_bound(bucket);
+	if (bucket >= MONITOR_DURATION_BUCKETS)
+		return;
+	__sync_fetch_and_add(&d->sum_ns, took);
+	__sync_fetch_and_add(&d->buckets[bucket], 1);
+}
+
 /* The counters of the connection's process, while it lives. */
 static __always_inline struct monitor_worker *conn_worker(struct conn *c)
 {
@@ -86,8 +115,9 @@ static __always_inline struct monitor_worker *conn_worker(struct conn *c)
 	return w && w->pid == c->worker ? w : NULL;
 }
 
-/* Counts how a request ended and takes it out of what is in flight. `endpoint` is its slot. */
-static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status)
+/* Counts how a request ended and takes it out of what is in flight. `endpoint` is its slot, `began_ns` as in its
+ * record. */
+static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status, __u64 began_ns)
 {
 	struct monitor_endpoint *e = endpoint_at(endpoint);
 	struct monitor_worker *w;
@@ -113,6 +143,8 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 		if (class > 5)
 			class = 0;
 		__sync_fetch_and_add(&e->status[class], 1);
+		if (began_ns)
+			count_duration(e, status, began_ns);
 		if (status == 404)
 			__sync_fetch_and_add(&e->not_found, 1);
 		if (outcome == OUTCOME_ABORTED)
@@ -125,10 +157,10 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 }
 
 /* The same for rare paths: inline in each it would be most of the program. */
-PURE_FUNCTION int count_end_call(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status)
+PURE_FUNCTION int count_end_call(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status, __u64 began_ns)
 {
 	if (c)
-		count_end(c, endpoint, outcome, status);
+		count_end(c, endpoint, outcome, status, began_ns);
 	return 0;
 }
 
@@ -190,14 +222,14 @@ static __always_inline void request_enter(struct conn *c, struct monitor_target 
 	if (word & CONN_CLOSED) {
 		/* Read after the close: it begins and is aborted, and was never in flight. */
 		request_forget(c, r->sequence);
-		count_end_call(c, r->endpoint, OUTCOME_ABORTED, 0);
+		count_end_call(c, r->endpoint, OUTCOME_ABORTED, 0, r->began_ns);
 		return;
 	}
 	raise_peak(&t->peak, active);
 	raise_peak(&e->peak, endpoint_active);
 	if (__sync_fetch_and_add(&c->word, CONN_BEGIN) & CONN_CLOSED) {
 		request_forget(c, r->sequence);
-		count_end_call(c, r->endpoint, OUTCOME_ABORTED, 0);
+		count_end_call(c, r->endpoint, OUTCOME_ABORTED, 0, r->began_ns);
 	}
 }
 
@@ -216,6 +248,7 @@ static __always_inline void request_begin(struct conn *c)
 	if (!e)
 		return;
 	r.method = c->requests.method;
+	r.began_ns = bpf_ktime_get_ns();
 	request_enter(c, t, e, &r, endpoint_active);
 }
 
@@ -245,18 +278,21 @@ static __always_inline __u32 request_endpoint(struct conn *c, const struct conn_
 /* The oldest request in flight ends. Returns whether it did: not when the close has counted it. */
 static __always_inline int request_end(struct conn *c, __u32 outcome, __u32 status)
 {
+	struct conn_request *r;
 	__u32 sequence, endpoint;
-	__u64 word;
+	__u64 word, began_ns;
 
 	word = *(volatile __u64 *)&c->word;
 	if ((word & CONN_CLOSED) || !conn_in_flight(word))
 		return 0;
 	sequence = conn_oldest(word);
-	endpoint = request_endpoint(c, request_find(c, sequence));
+	r = request_find(c, sequence);
+	endpoint = request_endpoint(c, r);
+	began_ns = r ? r->began_ns : 0;
 	if (__sync_fetch_and_sub(&c->word, CONN_END) & CONN_CLOSED)
 		return 0;
 	request_forget(c, sequence);
-	count_end(c, endpoint, outcome, status);
+	count_end(c, endpoint, outcome, status, began_ns);
 	return 1;
 }
 

@@ -35,6 +35,7 @@ static int close_step(__u32 i, struct close_loop *loop)
 	struct conn_request *r = request_find(c, sequence);
 	__u32 flags = r ? r->flags : REQUEST_PIPELINED;
 	__u32 endpoint = request_endpoint(c, r);
+	__u64 began_ns = r ? r->began_ns : 0;
 	__u32 outcome = OUTCOME_ABORTED, status = 0;
 
 	if (r)
@@ -62,7 +63,7 @@ static int close_step(__u32 i, struct close_loop *loop)
 	if (outcome == OUTCOME_REJECTED)
 		c->flags |= CONN_REJECTED;
 	request_forget(c, sequence);
-	count_end_call(c, endpoint, outcome, status);
+	count_end_call(c, endpoint, outcome, status, began_ns);
 	return 0;
 }
 

@@ -38,8 +38,9 @@ static __always_inline __u32 conn_oldest(__u64 word)
 	return (conn_next(word) - (__u32)conn_in_flight(word)) & SEQUENCE_MASK;
 }
 
-/* A request in flight: where it is counted, and what its response's delimitation depends on. */
+/* A request in flight: since when, where it is counted, and what its response's delimitation depends on. */
 struct conn_request {
+	__u64 began_ns; /* CLOCK_MONOTONIC; 0: before the attach */
 	__u32 sequence;
 	__u32 endpoint; /* slot of its counters */
 	__u32 flags;	/* REQUEST_* */

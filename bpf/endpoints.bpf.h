@@ -102,6 +102,46 @@ static __always_inline __u32 endpoint_enter(struct monitor_endpoint *e, __u32 ge
 	return (__u32)word;
 }
 
+/* The durations of the requests with this code. An element is taken by whoever needs it first. */
+static __always_inline struct monitor_durations *durations_of(struct monitor_endpoint *e, __u32 code)
+{
+	struct monitor_durations *d = e->durations;
+	__u32 seen;
+
+	ROLLED
+	for (int i = 0; i < MONITOR_STATUSES - 1; ++i, ++d) {
+		seen = *(volatile __u32 *)&d->code;
+		if (!seen)
+			seen = __sync_val_compare_and_swap(&d->code, 0, code);
+		if (!seen || seen == code)
+			return d;
+	}
+	d->code = DURATIONS_OTHER;
+	return d;
+}
+
+/* Adds the durations of an endpoint that goes to those of the one that it goes to, and leaves none. */
+static __always_inline void durations_move(struct monitor_endpoint *from, struct monitor_endpoint *to)
+{
+	ROLLED
+	for (int i = 0; i < MONITOR_STATUSES; ++i) {
+		struct monitor_durations *d = &from->durations[i];
+		struct monitor_durations *sum;
+
+		if (!d->code)
+			return;
+		sum = durations_of(to, d->code);
+		__sync_fetch_and_add(&sum->sum_ns, d->sum_ns);
+		d->sum_ns = 0;
+		d->code = 0;
+		ROLLED
+		for (int b = 0; b < MONITOR_DURATION_BUCKETS; ++b) {
+			__sync_fetch_and_add(&sum->buckets[b], d->buckets[b]);
+			d->buckets[b] = 0;
+		}
+	}
+}
+
 /* Takes the slot away from an endpoint that only ever got 404, or no answer at all, unless a request begins on it
  * meanwhile. */
 PURE_FUNCTION int endpoint_evict(__u32 id, __u64 word)
@@ -124,6 +164,7 @@ PURE_FUNCTION int endpoint_evict(__u32 id, __u64 word)
 	__sync_fetch_and_add(&to->status[4], e->status[4]);
 	__sync_fetch_and_add(&to->not_found, e->not_found);
 	raise_peak(&to->peak, e->peak);
+	durations_move(e, to);
 	e->completed = 0;
 	e->aborted = 0;
 	e->failed = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What the parser http1.h keeps of one direction of a connection, the window of bytes that it works on, and what it tells
- * its owner.
+ * What the parser http1.h keeps of one direction of a connection, the window of bytes that it works on, and what it
+ * tells its owner.
  */
 #ifndef MONITOR_HTTP1_STREAM_H
 #define MONITOR_HTTP1_STREAM_H

@@ -15,7 +15,8 @@
 const volatile bool raw_paths = false;	/* endpoints as sent, identifiers not folded */
 const volatile bool by_address = false; /* profile "syscall": records of TCP connections lie in addressed_connections */
 
-/* What the loader says of this engine. Written before the hooks are attached, read by whoever finds the engine pinned. */
+/* What the loader says of this engine. Written before the hooks are attached, read by whoever finds the engine pinned.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -118,8 +119,8 @@ struct {
 
 /*
  * One record a connection, private to bpf/. Made at the first receive by a process of a target (or at its connect, for
- * the application's own outgoing connections, and at registration for sockets open before); dies with its socket, or when
- * its target leaves.
+ * the application's own outgoing connections, and at registration for sockets open before); dies with its socket, or
+ * when its target leaves.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

@@ -23,15 +23,15 @@ typedef __u64 __abi_u64;
 /* Raised whenever a layout or a meaning below changes: a pinned engine of another version is refused. */
 #define MONITOR_ABI_VERSION 3
 
-/* What an engine holds at most unless it is loaded with other limits: servers, their processes together, their endpoints
- * together, and connections that are recorded by address. */
+/* What an engine holds at most unless it is loaded with other limits: servers, their processes together, their
+ * endpoints together, and connections that are recorded by address. */
 #define MONITOR_TARGETS	    16
 #define MONITOR_PROCESSES   4096
 #define MONITOR_ENDPOINTS   2048
 #define MONITOR_CONNECTIONS 65536
 
-/* The one element of the map `engine`: what its loader says of it. Whoever finds an engine reads this first; the version
- * stays where it is for all time. */
+/* The one element of the map `engine`: what its loader says of it. Whoever finds an engine reads this first; the
+ * version stays where it is for all time. */
 struct monitor_engine {
 	__abi_u32 abi_version; /* MONITOR_ABI_VERSION */
 	__abi_u32 by_address;  /* profile "syscall" */
@@ -109,8 +109,8 @@ struct monitor_look {
 	__abi_u64 adopting_unseen; /* not 0: of those just this one, bytes of which made no event */
 };
 
-/* The CPU that a process had used when it was looked at last: what the next look measures against, whoever takes it. Key:
- * process id. */
+/* The CPU that a process had used when it was looked at last: what the next look measures against, whoever takes it.
+ * Key: process id. */
 struct monitor_cpu_sample {
 	__abi_u64 start_ns; /* of the process, since boot */
 	__abi_u64 cpu_ns;
@@ -154,6 +154,25 @@ struct monitor_endpoint_ref {
 	__abi_u32 generation;
 };
 
+/*
+ * How long requests took that ended with one status on one endpoint, from the last byte of their heads to the end: in
+ * buckets[i] up to the i-th bound and longer than the one before, in the last those past all bounds. The bounds are
+ * those of OpenTelemetry's http.server.request.duration: 5, 10, 25, 50, 75, 100, 250, 500, 750 ms, 1, 2.5, 5, 7.5, 10
+ * s.
+ */
+#define MONITOR_DURATION_BUCKETS 15
+struct monitor_durations {
+	__abi_u32 code; /* 1 + the final status, 1: ended without one; 0: free */
+	__abi_u32 padding;
+	__abi_u64 sum_ns;
+	__abi_u64 buckets[MONITOR_DURATION_BUCKETS];
+};
+
+/* How many statuses of an endpoint have durations of their own; further ones share the last element, whose code is
+ * DURATIONS_OTHER. */
+#define MONITOR_STATUSES 7
+#define DURATIONS_OTHER	 0xffffffffU
+
 /* Counters of one endpoint, an element of the endpoint table. */
 struct monitor_endpoint {
 	/* generation << 32 | requests in flight. One word, so that taking a slot away from an endpoint that only ever
@@ -167,6 +186,8 @@ struct monitor_endpoint {
 	__abi_u64 not_found;  /* ended with 404 */
 	__abi_u64 websockets; /* in flight and upgraded by a 101 */
 	struct monitor_endpoint_key key; /* of the endpoint that has the slot now */
+	/* Of requests whose begin was seen. Elements are taken in order and stay until the slot changes hands. */
+	struct monitor_durations durations[MONITOR_STATUSES];
 };
 
 /* include/uapi/linux/un.h, UNIX_PATH_MAX, made a multiple of eight */

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -104,6 +104,18 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGINT)
 
 
+def interrupt_until_it_ends(process: subprocess.Popen[str]) -> None:
+    """A loop of the shell ends by one that comes between two looks: a look that is interrupted ends well."""
+
+    def has_ended() -> bool:
+        interrupt(process)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        return process.poll() is not None
+
+    wait_until(has_ended, "the end of the loop")
+
+
 def first_lines(proxy: Tree, command: str, count: int) -> list[str]:
     with proxy.typed(command) as process:
         try:
@@ -127,7 +139,7 @@ def test_looks(served: tuple[Tree, int]) -> None:
     assert all(running[title].returncode == 0 for title in titles)
     objects = proxy.directory / "metrics.jsonl"
     wait_until(lambda: objects.read_text().endswith("}\n"), "an object")
-    interrupt(running[endless[0]])
+    interrupt_until_it_ends(running[endless[0]])
     running[endless[0]].communicate(timeout=PATIENCE)
     assert json.loads(objects.read_text().splitlines()[0])["active_concurrent"] == 2
 

@@ -55,7 +55,9 @@ TEST_CASE("abi: no padding that the compiler chose") {
   CHECK(sizeof(monitor_cpu_sample) == 24);
   CHECK(sizeof(monitor_process) == 8);
   CHECK(sizeof(monitor_worker) == 24);
-  CHECK(sizeof(monitor_endpoint) == sizeof(std::uint64_t) * 13 + sizeof(monitor_endpoint_key));
+  CHECK(sizeof(monitor_durations) == 8 + sizeof(std::uint64_t) * (1 + MONITOR_DURATION_BUCKETS));
+  CHECK(sizeof(monitor_endpoint) ==
+        sizeof(std::uint64_t) * 13 + sizeof(monitor_endpoint_key) + MONITOR_STATUSES * sizeof(monitor_durations));
   CHECK(sizeof(monitor_socket) == 8 * 3 + 4 * 3 + 2 + 1 + 1 + 2 + 2 + 4 + 16);
   CHECK(sizeof(monitor_unix_name) == 8 + MONITOR_UNIX_NAME_SIZE);
   CHECK(sizeof(monitor_live) == 8 * 2 + 4 * 4 + 4 * MONITOR_RING);

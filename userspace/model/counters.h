@@ -8,10 +8,23 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace monitor {
+
+// The bounds of durations in seconds: OpenTelemetry's of http.server.request.duration.
+inline constexpr std::array<double, 14> kDurationBounds = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25,
+                                                           0.5,   0.75, 1,     2.5,  5,     7.5, 10};
+
+// How long requests took that ended with one status, from the last byte of their heads to the end.
+struct Durations {
+  std::optional<unsigned> status;  // none: those that ended without one
+  bool other = false;              // of statuses that had no room of their own
+  double sum_seconds = 0;
+  std::array<std::uint64_t, kDurationBounds.size() + 1> buckets{};  // up to each bound, and past the last
+};
 
 struct EndpointCounters {
   std::string method;     // bytes as the client sent them, may be hostile; empty for "(other)" and its like
@@ -25,6 +38,7 @@ struct EndpointCounters {
   std::uint64_t websockets = 0;           // in flight now, upgraded by a 101
   std::array<std::uint64_t, 6> status{};  // [n]: ended with status class n (1..5); [0]: without a final status
   bool method_cut = false;                // the client's method was longer than what is kept
+  std::vector<Durations> durations;       // of requests whose begin was seen: all but "(before attach)"
 };
 
 struct WorkerCounters {

@@ -2,12 +2,15 @@
 // What the endpoints of a target counted, and room for new ones when strangers have filled their table.
 #include <bpf/bpf.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
+#include "base/boot_clock.h"
 #include "session/engine_state.h"
 #include "session/map_walk.h"
 #include "session/run_program.h"
@@ -24,6 +27,25 @@ bool is_unanswered(const monitor_endpoint& e) {
          e.completed == e.status[0] + e.not_found;
 }
 
+std::vector<Durations> read_durations(const monitor_endpoint& e) {
+  static_assert(std::tuple_size_v<decltype(Durations::buckets)> == MONITOR_DURATION_BUCKETS);
+  std::vector<Durations> found;
+  for (const monitor_durations& durations : e.durations) {
+    if (durations.code == 0) {
+      continue;
+    }
+    Durations read;
+    read.other = durations.code == DURATIONS_OTHER;
+    if (!read.other && durations.code > 1) {
+      read.status = durations.code - 1;
+    }
+    read.sum_seconds = to_seconds(durations.sum_ns);
+    std::copy(std::begin(durations.buckets), std::end(durations.buckets), read.buckets.begin());
+    found.push_back(read);
+  }
+  return found;
+}
+
 EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monitor_endpoint& e) {
   EndpointCounters counters;
   counters.method.assign(key.method, key.method_length);
@@ -38,6 +60,7 @@ EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monito
   counters.websockets = e.websockets;
   static_assert(sizeof(e.status) == sizeof(std::uint64_t) * std::tuple_size_v<decltype(counters.status)>);
   std::memcpy(counters.status.data(), e.status, sizeof(e.status));
+  counters.durations = read_durations(e);
   return counters;
 }
 
