@@ -20,9 +20,16 @@ packages=(
   jq  # the recipes of docs/CONCURRENCY_MONITOR_DEBUG.md are tested as they are typed
   # more servers that are tested, behind which uvicorn runs or beside it
   python3-gunicorn nginx nodejs openssl
+  # what OpenMetrics is read by, strictly
+  python3-prometheus-client
   # other kernels (scripts/kernels.sh)
   qemu-system-x86 busybox-static
 )
+
+# Monitoring systems that the tests run on ports and in directories of their own. Installing their packages would make
+# users and services that start at each boot; unpacked under build/debian they leave the machine as it was. They are
+# linked with nothing but the C library.
+unpacked=(prometheus influxdb influxdb-client)
 
 missing_packages() {
   local installed
@@ -76,6 +83,26 @@ install_packages() {
   fi
 }
 
+unpack_packages() {
+  local into=build/debian.new
+  printf 'Unpacking from Debian, under build/debian: %s\n' "${unpacked[*]}"
+  rm -rf "$into" build/debian
+  mkdir -p "$into/packages"
+  # apt warns that its own user cannot write there; the files are checked all the same.
+  if ! (cd "$into/packages" && apt-get -q -q download "${unpacked[@]}" 2>/dev/null); then
+    apt_update
+    (cd "$into/packages" && apt-get -q -q download "${unpacked[@]}")
+  fi
+  local package
+  for package in "$into"/packages/*.deb; do
+    dpkg --extract "$package" "$into"
+  done
+  rm -r "$into/packages"
+  printf '%s\n' "${unpacked[@]}" >"$into/made-from"
+  mv "$into" build/debian
+  hand_back_build
+}
+
 # What the venv was made from: its packages, its interpreter, and its place, which its scripts name in their first line.
 venv_recipe() {
   { cat scripts/requirements.txt; readlink -f /usr/bin/python3; pwd; } | sha256sum
@@ -102,4 +129,7 @@ exec {lock}>build/.setup.lock
 flock "$lock"  # two set-ups at once would make the same venv
 if [ "$(cat build/venv/made-from 2>/dev/null)" != "$(venv_recipe)" ]; then
   make_venv
+fi
+if [ "$(cat build/debian/made-from 2>/dev/null)" != "$(printf '%s\n' "${unpacked[@]}")" ]; then
+  unpack_packages
 fi

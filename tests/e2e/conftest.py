@@ -16,7 +16,7 @@ pytest.register_assert_rewrite("figures", "client", "load", "monitor", "changes"
 from changes import Watched
 from figures import Observation
 from load import raise_descriptor_limit
-from monitor import BINARY, Monitor
+from monitor import BINARY, PROFILE, Monitor, run_monitor
 from server import FASTEST, FLAVOURS, USUAL, ZTTP, AppServer, Flavour, Server
 from syscall_driver import SyscallServer
 
@@ -77,6 +77,21 @@ def attach() -> Iterator[Callable[..., Monitor]]:
     """Starts monitors that end with the test."""
     with ExitStack() as stack:
         yield lambda *arguments, **settings: stack.enter_context(Monitor(*arguments, **settings))
+
+
+@pytest.fixture
+def attached() -> Iterator[Callable[[AppServer], str]]:
+    """Has servers counted by an engine of this test's own, and gives the directory of its pins."""
+    with ExitStack() as stack:
+
+        def begin(server: AppServer) -> str:
+            pins = f"/sys/fs/bpf/monitor-e2e-{os.getpid()}"
+            begun = run_monitor("attach", "--pid", str(server.pid), "--pins", pins, "--profile", PROFILE)
+            stack.callback(run_monitor, "detach", "--all", "--pins", pins)
+            assert begun.returncode == 0, begun.stderr
+            return pins
+
+        yield begin
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ Error refused(const std::vector<std::string>& arguments, const Variables& variab
 TEST_CASE("cli.options.defaults") {
   const ViewOptions options = accepted({});
   CHECK(options.mode == Mode::kOnce);
-  CHECK_FALSE(options.json);
+  CHECK(options.format == Format::kBox);
   CHECK(options.interval_seconds == 2);
   CHECK_FALSE(options.count);
   CHECK_FALSE(options.duration_seconds);
@@ -110,7 +110,7 @@ TEST_CASE("cli.options.all") {
                 "--verbose", "--profile", "socket", "--color=always"});
   CHECK(options.servers.pids == std::vector<pid_t>{42});
   CHECK(options.mode == Mode::kWatch);
-  CHECK(options.json);
+  CHECK(options.format == Format::kJson);
   CHECK(options.interval_seconds == 0.5);
   CHECK(options.count == 7);
   CHECK(options.duration_seconds == 10);
@@ -152,6 +152,10 @@ TEST_CASE("cli.options.refused") {
       {{"--pid", "1", "--pid-file", "x"}, "--pid and --pid-file"},
       {{"--log", "f", "--json"}, "--log and --json"},
       {{"--log", "f", "--watch"}, "--log and --watch"},
+      {{"--prometheus", "--json"}, "--json and --prometheus"},
+      {{"--prometheus", "--log", "f"}, "--log and --prometheus"},
+      {{"--prometheus", "--watch"}, "--prometheus is a file of one moment"},
+      {{"--prometheus", "--count", "2"}, "--count without"},
       {{"--log", ""}, "--log"},
       {{"--log="}, "--log needs a value"},
       {{"--pid-file", ""}, "--pid-file"},

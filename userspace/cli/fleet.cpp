@@ -87,7 +87,7 @@ Result<std::vector<Server>> find_selected(const ProcFs& proc, const Selection& s
   return servers;
 }
 
-Fleet::Fleet(const ViewOptions& options, Attached attached, Say say)
+Fleet::Fleet(const ObserveOptions& options, Attached attached, Say say)
     : choice_(options.engine),
       pins_(options.pins),
       all_(options.servers.all),
@@ -95,7 +95,7 @@ Fleet::Fleet(const ViewOptions& options, Attached attached, Say say)
       looked_around_(std::chrono::steady_clock::now()),
       say_(std::move(say)) {}
 
-Result<Fleet> Fleet::begin(const ViewOptions& options, Say say) {
+Result<Fleet> Fleet::begin(const ObserveOptions& options, Say say) {
   const ProcFs proc;
   Result<Attached> attached = open_attached(Pins(options.pins), proc);
   if (!attached) {

@@ -29,7 +29,7 @@ class Fleet {
   using Say = std::function<void(const Error&)>;
 
   // Finds the servers and begins to observe all of them. Fails when one cannot be, or when there is none.
-  static Result<Fleet> begin(const ViewOptions& options, Say say);
+  static Result<Fleet> begin(const ObserveOptions& options, Say say);
 
   // All of them as they are now. With --all, those that came are taken in, and that none is left is no end.
   Result<Look> look();
@@ -44,7 +44,7 @@ class Fleet {
   const std::vector<pid_t>& ended() const { return ended_; }
 
  private:
-  Fleet(const ViewOptions& options, Attached attached, Say say);
+  Fleet(const ObserveOptions& options, Attached attached, Say say);
 
   Status add(const Server& server);
   Result<Observation> observe(const Server& server);

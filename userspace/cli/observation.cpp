@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/observation.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -145,7 +146,12 @@ Result<Snapshot> Observation::look() {
   if (!before) {
     return std::move(before).error();
   }
-  return make_snapshot(*counters, *seen, *host, *before);
+  Snapshot snapshot = make_snapshot(*counters, *seen, *host, *before);
+  // A process that ends between the reading of its parent and its own is missing once, one that is no longer its
+  // parent's for good.
+  cpu_seconds_ = std::max(cpu_seconds_, snapshot.cpu_seconds);
+  snapshot.cpu_seconds = cpu_seconds_;
+  return snapshot;
 }
 
 }  // namespace monitor

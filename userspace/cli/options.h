@@ -20,6 +20,9 @@ enum class Mode {
   kLog,    // log lines each interval
 };
 
+// How a sample is written, but for log lines.
+enum class Format { kBox, kJson, kPrometheus };
+
 enum class ColorChoice { kAuto, kAlways, kNever };
 
 inline constexpr double kMinSeconds = 0.01;
@@ -46,13 +49,17 @@ inline constexpr std::uint32_t kMostTargets = 1024;
 inline constexpr std::uint32_t kMostEndpoints = 1U << 20;
 inline constexpr std::uint32_t kMostConnections = 1U << 22;
 
-// monitor: shows servers.
-struct ViewOptions {
+// What every command that observes servers is told.
+struct ObserveOptions {
   Selection servers;
   EngineChoice engine;
   std::string pins;
+};
+
+// monitor: shows servers.
+struct ViewOptions : ObserveOptions {
   Mode mode = Mode::kOnce;
-  bool json = false;
+  Format format = Format::kBox;
   std::string log_file;                    // with kLog; "-" is standard output
   double interval_seconds = 2;             // from kMinSeconds to kMaxSeconds, as duration_seconds is
   bool interval_given = false;             // else one sample of what is attached is taken at once
@@ -62,11 +69,7 @@ struct ViewOptions {
 };
 
 // monitor attach: has servers counted with no process of ours running.
-struct AttachOptions {
-  Selection servers;
-  EngineChoice engine;
-  std::string pins;
-};
+struct AttachOptions : ObserveOptions {};
 
 // monitor detach: ends that.
 struct DetachOptions {

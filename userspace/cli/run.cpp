@@ -35,8 +35,8 @@ Appearance choose_appearance(const ViewOptions& options, const Environment& envi
   const bool terminal = ::isatty(STDOUT_FILENO) != 0;
   Appearance appearance;
   appearance.style = {use_color(options.color, terminal, environment), utf8};
-  appearance.screen = options.mode == Mode::kWatch && !options.json && is_smart_terminal(terminal, environment) &&
-                      in_foreground(STDOUT_FILENO);
+  appearance.screen = options.mode == Mode::kWatch && options.format == Format::kBox &&
+                      is_smart_terminal(terminal, environment) && in_foreground(STDOUT_FILENO);
   return appearance;
 }
 
@@ -61,7 +61,7 @@ Result<std::unique_ptr<Printer>> make_printer(const ViewOptions& options, const 
   if (appearance.screen) {
     return std::unique_ptr<Printer>(std::make_unique<ScreenPrinter>(appearance.style));
   }
-  return std::unique_ptr<Printer>(std::make_unique<StreamPrinter>(options.json, appearance.style));
+  return std::unique_ptr<Printer>(std::make_unique<StreamPrinter>(options.format, appearance.style));
 }
 
 // One sample of what was counted before we came needs no time to become meaningful.

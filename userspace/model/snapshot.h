@@ -38,6 +38,7 @@ struct Snapshot {
   std::map<std::string, std::uint64_t> undercount;  // by cause
 
   double cpu_percent = 0;  // 100 is one core busy; over the time since the sample before
+  double cpu_seconds = 0;  // since the server's start, what ended processes of it used too
   std::uint64_t memory_bytes = 0;
   unsigned threads = 0;
   double uptime_seconds = 0;    // since the server's start

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names and buckets are those of OpenTelemetry's conventions for HTTP servers as Prometheus maps them, and under
+// uvicorn_ what they have no name for.
+#include "output/prometheus.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <functional>
+#include <iterator>
+#include <utility>
+
+#include "output/figures.h"
+#include "output/series.h"
+#include "output/text.h"
+
+namespace monitor {
+namespace {
+
+// A value of a label, quoted by the rules of the exposition formats, which are the same in both.
+std::string quoted(std::string_view value) {
+  std::string text = "\"";
+  for (const char byte : value) {
+    if (byte == '\n') {
+      text += "\\n";
+      continue;
+    }
+    if (byte == '\\' || byte == '"') {
+      text += '\\';
+    }
+    text += byte;
+  }
+  return text + '"';
+}
+
+// 1 as "1.0": OpenMetrics' canonical form of a bound, so that a series is the same one in both formats.
+std::string bound_text(double bound) {
+  return std::floor(bound) == bound ? fmt::format("{:.1f}", bound) : fmt::format("{}", bound);
+}
+
+// Microseconds: more would be noise.
+std::string seconds_text(double seconds) {
+  return fmt::format("{}", std::round(presentable(seconds) * 1e6) / 1e6);
+}
+
+// One document in the making.
+class Document {
+ public:
+  explicit Document(Exposition exposition) : open_metrics_(exposition == Exposition::kOpenMetrics) {}
+
+  // Begins a family; its samples follow it. `name` of a counter has its "_total".
+  void family(std::string_view name, std::string_view type, std::string_view help) {
+    name_ = name;
+    std::string_view of_family = name;
+    if (open_metrics_ && type == "counter") {
+      of_family.remove_suffix(std::string_view("_total").size());
+    }
+    if (open_metrics_ && type == "info") {
+      of_family.remove_suffix(std::string_view("_info").size());
+    }
+    if (!open_metrics_ && type == "info") {
+      type = "gauge";
+    }
+    fmt::format_to(std::back_inserter(text_), "# HELP {0} {2}\n# TYPE {0} {1}\n", of_family, type, help);
+  }
+
+  // `labels` as they stand between the braces, `value` as a number is written.
+  void sample(std::string_view suffix, std::string_view labels, std::string_view value) {
+    fmt::format_to(std::back_inserter(text_), "{}{}{{{}}} {}\n", name_, suffix, labels, value);
+  }
+
+  std::string finish() && {
+    if (open_metrics_) {
+      text_ += "# EOF\n";
+    }
+    return std::move(text_);
+  }
+
+ private:
+  bool open_metrics_;
+  std::string name_;
+  std::string text_;
+};
+
+struct Target {
+  const Snapshot& snapshot;
+  std::string labels;
+  std::vector<EndpointSeries> endpoints;
+};
+
+struct Figure {
+  const char* name;
+  const char* type;
+  const char* help;
+  std::function<std::string(const Snapshot&)> value;
+};
+
+template <typename Number>
+std::function<std::string(const Snapshot&)> whole(Number Snapshot::*figure) {
+  return [figure](const Snapshot& snapshot) { return std::to_string(snapshot.*figure); };
+}
+
+std::function<std::string(const Snapshot&)> seconds(double Snapshot::*figure) {
+  return [figure](const Snapshot& snapshot) { return seconds_text(snapshot.*figure); };
+}
+
+// What a server has one of.
+std::vector<Figure> figures() {
+  return {
+      {"uvicorn_active_requests_peak", "gauge",
+       "The most requests that were ever in flight at once, since counting began.", whole(&Snapshot::peak)},
+      {"uvicorn_requests_total", "counter", "Requests that ended, however they ended.", whole(&Snapshot::total)},
+      {"uvicorn_failed_requests_total", "counter",
+       "Requests that ended with a status of 500 or more or were cut off by the server.", whole(&Snapshot::failed)},
+      {"uvicorn_aborted_requests_total", "counter", "Requests whose client went away first.",
+       whole(&Snapshot::aborted)},
+      {"uvicorn_refused_requests_total", "counter", "Requests refused by the server's own limit of concurrency.",
+       whole(&Snapshot::refused)},
+      {"uvicorn_rejected_requests_total", "counter",
+       "Malformed requests, answered by the server's parser; in no other count.", whole(&Snapshot::rejected)},
+      {"uvicorn_queue_depth", "gauge", "What waits now: connections to be accepted or with unread bytes.",
+       whole(&Snapshot::queue_depth)},
+      {"uvicorn_open_connections", "gauge", "Connections accepted and not closed, idle ones too.",
+       whole(&Snapshot::open_connections)},
+      {"uvicorn_open_connections_peak", "gauge", "The most connections that were open at once, since counting began.",
+       whole(&Snapshot::peak_connections)},
+      {"uvicorn_active_websockets", "gauge", "Requests in flight that were upgraded to a WebSocket.",
+       whole(&Snapshot::websockets)},
+      {"uvicorn_cpu_seconds_total", "counter", "CPU time of the server's processes, ended ones too.",
+       seconds(&Snapshot::cpu_seconds)},
+      {"uvicorn_memory_bytes", "gauge", "Resident memory of the server's processes.", whole(&Snapshot::memory_bytes)},
+      {"uvicorn_threads", "gauge", "Threads of the server's processes.", whole(&Snapshot::threads)},
+      {"uvicorn_uptime_seconds", "gauge", "Time since the server's first process was started.",
+       seconds(&Snapshot::uptime_seconds)},
+      {"uvicorn_observed_seconds", "gauge", "Time since counting began, which is what the totals and peaks cover.",
+       seconds(&Snapshot::observed_seconds)},
+  };
+}
+
+std::string endpoint_labels(const Target& target, const EndpointSeries& series) {
+  return fmt::format("{},http_request_method={},endpoint={}", target.labels, quoted(series.method),
+                     quoted(series.endpoint));
+}
+
+void add_active(const std::vector<Target>& targets, Document& document) {
+  document.family("http_server_active_requests", "gauge", "Requests in flight now.");
+  for (const Target& target : targets) {
+    for (const EndpointSeries& series : target.endpoints) {
+      document.sample("", endpoint_labels(target, series), std::to_string(series.active));
+    }
+  }
+}
+
+void add_histogram(const std::string& labels, const Durations& durations, Document& document) {
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < durations.buckets.size(); ++i) {
+    count += durations.buckets.at(i);
+    const std::string bound = i < kDurationBounds.size() ? bound_text(kDurationBounds.at(i)) : "+Inf";
+    document.sample("_bucket", fmt::format("{},le=\"{}\"", labels, bound), std::to_string(count));
+  }
+  document.sample("_sum", labels, seconds_text(durations.sum_seconds));
+  document.sample("_count", labels, std::to_string(count));
+}
+
+void add_durations(const std::vector<Target>& targets, Document& document) {
+  document.family("http_server_request_duration_seconds", "histogram",
+                  "Time from the last byte of a request's head to the end of its response.");
+  for (const Target& target : targets) {
+    for (const EndpointSeries& series : target.endpoints) {
+      for (const auto& [status, durations] : series.durations) {
+        add_histogram(endpoint_labels(target, series) + ",http_response_status_code=" + quoted(status), durations,
+                      document);
+      }
+    }
+  }
+}
+
+void add_undercount(const std::vector<Target>& targets, Document& document) {
+  document.family("uvicorn_undercount_total", "counter",
+                  "Connections or events that could not be counted; at 0 the other figures are complete.");
+  for (const Target& target : targets) {
+    for (const auto& [cause, count] : target.snapshot.undercount) {
+      document.sample("", target.labels + ",cause=" + quoted(escape_text(cause)), std::to_string(count));
+    }
+  }
+}
+
+void add_info(const std::vector<Target>& targets, std::string_view version, Document& document) {
+  document.family("target_info", "info", "The servers that are observed.");
+  for (const Target& target : targets) {
+    const Snapshot& snapshot = target.snapshot;
+    document.sample(
+        "",
+        fmt::format("{},pid=\"{}\",command={},profile={},version={}", target.labels, snapshot.pid,
+                    quoted(escape_text(snapshot.command)), quoted(escape_text(snapshot.profile)), quoted(version)),
+        "1");
+  }
+}
+
+}  // namespace
+
+const char* content_type(Exposition exposition) {
+  return exposition == Exposition::kOpenMetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                                : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+std::string render_prometheus(const std::vector<Snapshot>& snapshots, Exposition exposition, std::string_view version) {
+  const std::vector<std::string> names = target_names(snapshots);
+  std::vector<Target> targets;
+  for (std::size_t i = 0; i < snapshots.size(); ++i) {
+    targets.push_back({snapshots[i], "target=" + quoted(names[i]), endpoint_series(snapshots[i])});
+  }
+  Document document(exposition);
+  add_active(targets, document);
+  add_durations(targets, document);
+  for (const Figure& figure : figures()) {
+    document.family(figure.name, figure.type, figure.help);
+    for (const Target& target : targets) {
+      document.sample("", target.labels, figure.value(target.snapshot));
+    }
+  }
+  add_undercount(targets, document);
+  add_info(targets, version, document);
+  return std::move(document).finish();
+}
+
+}  // namespace monitor
