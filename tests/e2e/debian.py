@@ -2,14 +2,16 @@
 """Debian's monitoring systems, unpacked by scripts/setup.sh: run here on free ports, with all they write under a test's
 own directory."""
 
-import socket
+import os
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Self
 
-from server import ROOT
+from server import ROOT, listening_ports, sockets_of
 from waiting import PATIENCE, wait_until
 
 
@@ -39,14 +41,6 @@ def open_metrics_families(text: str) -> list[str]:
     return ended.stdout.split()
 
 
-def free_port() -> int:
-    """Of the loopback. Nobody else is given it for a while: the kernel hands them out in no order."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def fetch(url: str, data: bytes | None = None, **headers: str) -> str:
     asked = urllib.request.Request(url, data, {name.replace("_", "-"): value for name, value in headers.items()})
     with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
@@ -55,13 +49,15 @@ def fetch(url: str, data: bytes | None = None, **headers: str) -> str:
 
 
 class Daemon:
-    """A program that serves HTTP at `port`, ready when `health` answers."""
+    """A program that serves HTTP on the loopback, at a port that the kernel chose; ready when `health` answers there."""
 
-    def __init__(self, directory: Path, command: list[str], port: int, health: str) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, directory: Path, command: list[str], health: str, **environment: str) -> None:
+        self.url = ""
         self._log = directory / f"{Path(command[0]).name}.log"
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, cwd=directory, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         try:
             wait_until(lambda: self._answers(health), f"{command[0]} answers")
         except BaseException:
@@ -70,11 +66,13 @@ class Daemon:
 
     def _answers(self, path: str) -> bool:
         assert self.process.poll() is None, self._log.read_text()
-        try:
-            fetch(self.url + path)
-        except (urllib.error.URLError, ConnectionError):
-            return False
-        return True
+        ports = listening_ports()
+        for port in [ports[inode] for inode in sockets_of(self.process.pid) if inode in ports]:
+            url = f"http://127.0.0.1:{port}"
+            with suppress(urllib.error.URLError, ConnectionError, HTTPException):
+                fetch(url + path)
+                self.url = url
+        return bool(self.url)
 
     def stop(self) -> None:
         self.process.kill()

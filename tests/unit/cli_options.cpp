@@ -156,6 +156,13 @@ TEST_CASE("cli.options.refused") {
       {{"--prometheus", "--log", "f"}, "--log and --prometheus"},
       {{"--prometheus", "--watch"}, "--prometheus is a file of one moment"},
       {{"--prometheus", "--count", "2"}, "--count without"},
+      {{"--csv", "--influx"}, "--csv and --influx"},
+      {{"--statsd", "a:1", "--csv"}, "--csv and --statsd"},
+      {{"--statsd", "a:1", "--watch"}, "--statsd and --watch"},
+      {{"--statsd", "a:1", "--all"}, "--statsd follows one server"},
+      {{"--statsd", "a"}, "--statsd: \"a\" is no host and port"},
+      {{"--dogstatsd"}, "--dogstatsd says how to send"},
+      {{"--no-header"}, "--no-header without --csv"},
       {{"--log", ""}, "--log"},
       {{"--log="}, "--log needs a value"},
       {{"--pid-file", ""}, "--pid-file"},
@@ -219,6 +226,35 @@ TEST_CASE("cli.options.seconds") {
   }
   CHECK(contains(parse_seconds("--interval", "0").error().hint, "0.01"));
   CHECK(contains(parse_seconds("--interval", std::string_view("1\0", 2)).error().what, "is not a number"));
+}
+
+TEST_CASE("cli.options.host and port") {
+  CHECK(*parse_host_port("--listen", "127.0.0.1:9464") == HostPort{"127.0.0.1", 9464});
+  CHECK(*parse_host_port("--listen", "[::1]:0") == HostPort{"::1", 0});
+  CHECK(*parse_host_port("--listen", "localhost:65535") == HostPort{"localhost", 65535});
+  CHECK(to_string(HostPort{"::1", 80}) == "[::1]:80");
+  CHECK(to_string(HostPort{"a", 80}) == "a:80");
+  for (const char* text :
+       {"", ":", "a", "a:", ":1", "[]:1", "::1:1", "a:65536", "a:-1", "a:1x", "a: 1", "[::1]", "1"}) {
+    CAPTURE(text);
+    Result<HostPort> parsed = parse_host_port("--listen", text);
+    REQUIRE_FALSE(parsed);
+    CHECK(contains(parsed.error().what, "--listen"));
+  }
+}
+
+TEST_CASE("cli.options.monitoring systems") {
+  CHECK(accepted({"--prometheus"}).format == Format::kPrometheus);
+  CHECK(accepted({"--csv", "--watch"}).format == Format::kCsv);
+  CHECK(accepted({"--csv"}).csv_header);
+  CHECK_FALSE(accepted({"--csv", "--no-header"}).csv_header);
+  CHECK(accepted({"--influx", "--all"}).format == Format::kInflux);
+  const ViewOptions statsd = accepted({"--statsd", "[::1]:8125"});
+  CHECK(statsd.mode == Mode::kSend);
+  CHECK(statsd.statsd == HostPort{"::1", 8125});
+  CHECK(statsd.interval_seconds == 10);
+  CHECK_FALSE(statsd.dogstatsd);
+  CHECK(accepted({"--statsd", "a:1", "--dogstatsd", "--all", "--count", "2"}).dogstatsd);
 }
 
 TEST_CASE("cli.options.positive numbers") {

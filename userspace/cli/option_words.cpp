@@ -105,16 +105,21 @@ void declare_view(CLI::App& app, Words& words) {
   declare.flag("--watch", words.watch, "again every interval; on a terminal redrawn in place");
   declare.flag("--json", words.json, "JSON, one object a line");
   declare.flag("--prometheus", words.prometheus, "Prometheus' text format, for a textfile collector");
+  declare.flag("--csv", words.csv, "CSV, a header and a line a sample");
+  declare.flag("--no-header", words.no_header, "without the header of --csv, to append to a file");
+  declare.flag("--influx", words.influx, "InfluxDB's line protocol");
   declare.value("--log", words.log, "FILE",
                 "append log lines every interval; - is standard output,\nSIGHUP reopens FILE");
+  declare.value("--statsd", words.statsd, "HOST:PORT", "send to a StatsD server every interval, over UDP");
+  declare.flag("--dogstatsd", words.dogstatsd, "the same with DogStatsD's tags, and by endpoint");
   declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
   declare.value("--color", words.color, "WHEN", "auto, always or never");
   declare.flag("--no-color", words.no_color, "the same as --color never");
   declare.group("When (seconds may have fractions)");
   declare.value(
       "--interval", words.interval, "S",
-      "seconds between samples: 2, with --log 5; without\n--watch or --log how long to observe, of an attached\n"
-      "server not at all");
+      "seconds between samples: 2, with --log 5, with\n--statsd 10; of one sample how long to observe, of an\n"
+      "attached server not at all");
   declare.value("--count", words.count, "N", "end after N samples");
   declare.value("--duration", words.duration, "S", "end after S seconds");
   declare.group("Other");

@@ -18,8 +18,9 @@ struct Words {
   std::vector<std::string> pids;
   std::optional<std::string> pid_file, interval, count, duration, log, color, profile, pins;
   std::optional<std::string> max_targets, max_endpoints, max_connections;
-  bool all = false, watch = false, json = false, prometheus = false;
-  bool no_color = false, raw_paths = false, verbose = false;
+  std::optional<std::string> statsd;
+  bool all = false, watch = false, json = false, prometheus = false, csv = false, no_header = false, influx = false;
+  bool dogstatsd = false, no_color = false, raw_paths = false, verbose = false;
 };
 
 enum class Verb { kView, kAttach, kDetach, kSessions };

@@ -15,6 +15,7 @@ namespace {
 // PID_MAX_LIMIT of include/linux/threads.h: no pid reaches it.
 constexpr std::uint64_t kMaxPid = std::uint64_t{4} * 1024 * 1024;
 constexpr double kDefaultLogInterval = 5;
+constexpr double kDefaultStatsdInterval = 10;  // by which StatsD's and Datadog's servers sum up
 constexpr const char* kIntervalVariable = "MONITOR_UPDATE_INTERVAL";
 constexpr const char* kPinsVariable = "MONITOR_PINS";
 constexpr const char* kDefaultPins = "/sys/fs/bpf/monitor";
@@ -37,7 +38,10 @@ std::vector<std::string> outputs(const Words& words) {
   for (const auto& [given, name] : {std::pair{words.log.has_value(), "--log"},
                                     {words.json, "--json"},
                                     {words.prometheus, "--prometheus"},
-                                    {words.log && words.watch, "--watch"}}) {
+                                    {words.csv, "--csv"},
+                                    {words.influx, "--influx"},
+                                    {words.statsd.has_value(), "--statsd"},
+                                    {(words.log || words.statsd) && words.watch, "--watch"}}) {
     if (given) {
       names.emplace_back(name);
     }
@@ -61,7 +65,17 @@ Status check_combination(const Words& words) {
     return usage_error("--log follows one server: its lines do not tell which they are of",
                        "run one for each server, each with a file of its own");
   }
-  if ((words.count || words.duration) && !words.watch && !words.log) {
+  if (words.statsd && !words.dogstatsd && (words.all || words.pids.size() > 1)) {
+    return usage_error("--statsd follows one server: its names do not tell which they are of",
+                       "add --dogstatsd if the server understands tags, or run one for each");
+  }
+  if (words.dogstatsd && !words.statsd) {
+    return usage_error("--dogstatsd says how to send, but not where to", "add --statsd HOST:PORT");
+  }
+  if (words.no_header && !words.csv) {
+    return usage_error("--no-header without --csv: no other output has a header", "add --csv");
+  }
+  if ((words.count || words.duration) && !words.watch && !words.log && !words.statsd) {
     return usage_error(std::string(words.count ? "--count" : "--duration") +
                            " without --watch or --log: one sample is "
                            "printed anyway",
@@ -90,6 +104,9 @@ Result<ColorChoice> parse_color(const Words& words) {
 Result<double> choose_interval(const Words& words, const Environment& environment) {
   if (words.interval) {
     return parse_seconds("--interval", *words.interval);
+  }
+  if (words.statsd) {
+    return kDefaultStatsdInterval;
   }
   if (!words.log) {
     return ViewOptions{}.interval_seconds;
@@ -218,6 +235,28 @@ Status set_engine(const Words& words, const Environment& environment, ObserveOpt
   return Ok{};
 }
 
+Mode choose_mode(const Words& words) {
+  if (words.log) {
+    return Mode::kLog;
+  }
+  if (words.statsd) {
+    return Mode::kSend;
+  }
+  return words.watch ? Mode::kWatch : Mode::kOnce;
+}
+
+Format choose_format(const Words& words) {
+  for (const auto& [given, format] : {std::pair{words.json, Format::kJson},
+                                      {words.prometheus, Format::kPrometheus},
+                                      {words.csv, Format::kCsv},
+                                      {words.influx, Format::kInflux}}) {
+    if (given) {
+      return format;
+    }
+  }
+  return Format::kBox;
+}
+
 Result<Command> check_view(const Words& words, const Environment& environment) {
   ViewOptions options;
   if (Status status = check_combination(words); !status) {
@@ -234,9 +273,18 @@ Result<Command> check_view(const Words& words, const Environment& environment) {
     return std::move(color).error();
   }
   options.color = *color;
-  options.mode = words.log ? Mode::kLog : words.watch ? Mode::kWatch : Mode::kOnce;
+  if (words.statsd) {
+    Result<HostPort> statsd = parse_host_port("--statsd", *words.statsd);
+    if (!statsd) {
+      return std::move(statsd).error();
+    }
+    options.statsd = *std::move(statsd);
+  }
+  options.mode = choose_mode(words);
+  options.dogstatsd = words.dogstatsd;
+  options.csv_header = !words.no_header;
   options.log_file = words.log.value_or("");
-  options.format = words.json ? Format::kJson : words.prometheus ? Format::kPrometheus : Format::kBox;
+  options.format = choose_format(words);
   return Command(std::move(options));
 }
 

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/host_port.h"
 #include "base/result.h"
 #include "cli/environment.h"
 
@@ -18,10 +19,11 @@ enum class Mode {
   kOnce,   // one box or object, after one interval
   kWatch,  // a box or object each interval
   kLog,    // log lines each interval
+  kSend,   // StatsD datagrams each interval
 };
 
 // How a sample is written, but for log lines.
-enum class Format { kBox, kJson, kPrometheus };
+enum class Format { kBox, kJson, kPrometheus, kCsv, kInflux };
 
 enum class ColorChoice { kAuto, kAlways, kNever };
 
@@ -60,7 +62,10 @@ struct ObserveOptions {
 struct ViewOptions : ObserveOptions {
   Mode mode = Mode::kOnce;
   Format format = Format::kBox;
+  bool csv_header = true;
   std::string log_file;                    // with kLog; "-" is standard output
+  HostPort statsd;                         // with kSend
+  bool dogstatsd = false;                  // with kSend
   double interval_seconds = 2;             // from kMinSeconds to kMaxSeconds, as duration_seconds is
   bool interval_given = false;             // else one sample of what is attached is taken at once
   std::optional<std::uint64_t> count;      // end after so many samples, at least 1

@@ -3,6 +3,10 @@
 
 #include <unistd.h>
 
+#include <chrono>
+
+#include "output/csv.h"
+#include "output/influx.h"
 #include "output/prometheus.h"
 
 namespace monitor {
@@ -15,6 +19,12 @@ constexpr const char* kStandardOutput = "standard output";
 std::string StreamPrinter::render(const std::vector<Snapshot>& snapshots) const {
   if (format_ == Format::kPrometheus) {
     return render_prometheus(snapshots, Exposition::kPrometheus, MONITOR_VERSION);
+  }
+  if (format_ == Format::kInflux) {
+    return render_influx(snapshots, std::chrono::system_clock::now());
+  }
+  if (format_ == Format::kCsv) {
+    return (first_ && header_ ? csv_header() : "") + render_csv(snapshots, std::chrono::system_clock::now());
   }
   std::string text;
   for (const Snapshot& snapshot : snapshots) {

@@ -41,7 +41,8 @@ class Printer {
 // JSON objects, one a line, boxes with an empty line between them, or what monitoring systems read.
 class StreamPrinter : public Printer {
  public:
-  StreamPrinter(Format format, const BoxStyle& style) : format_(format), style_(style) {}
+  // `header`: whether --csv prints one.
+  StreamPrinter(Format format, const BoxStyle& style, bool header) : format_(format), style_(style), header_(header) {}
   Result<Written> print(const std::vector<Snapshot>& snapshots) override;
   int output() const override;
 
@@ -50,6 +51,7 @@ class StreamPrinter : public Printer {
 
   Format format_;
   BoxStyle style_;
+  bool header_;
   bool first_ = true;  // nothing was printed yet
 };
 

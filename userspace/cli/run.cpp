@@ -22,6 +22,7 @@
 #include "cli/privileges.h"
 #include "cli/report.h"
 #include "cli/signals.h"
+#include "cli/statsd_printer.h"
 
 namespace monitor {
 namespace {
@@ -50,7 +51,15 @@ void occupy_standard_descriptors() {
   }
 }
 
-Result<std::unique_ptr<Printer>> make_printer(const ViewOptions& options, const Appearance& appearance) {
+Result<std::unique_ptr<Printer>> make_printer(const ViewOptions& options, const Appearance& appearance,
+                                              const Fleet::Say& say) {
+  if (options.mode == Mode::kSend) {
+    Result<StatsdPrinter> statsd = StatsdPrinter::open(options.statsd, options.dogstatsd, say);
+    if (!statsd) {
+      return std::move(statsd).error();
+    }
+    return std::unique_ptr<Printer>(std::make_unique<StatsdPrinter>(*std::move(statsd)));
+  }
   if (options.mode == Mode::kLog) {
     Result<LogFile> file = LogFile::open(options.log_file);
     if (!file) {
@@ -61,7 +70,8 @@ Result<std::unique_ptr<Printer>> make_printer(const ViewOptions& options, const 
   if (appearance.screen) {
     return std::unique_ptr<Printer>(std::make_unique<ScreenPrinter>(appearance.style));
   }
-  return std::unique_ptr<Printer>(std::make_unique<StreamPrinter>(options.format, appearance.style));
+  return std::unique_ptr<Printer>(
+      std::make_unique<StreamPrinter>(options.format, appearance.style, options.csv_header));
 }
 
 // One sample of what was counted before we came needs no time to become meaningful.
@@ -83,12 +93,12 @@ Result<int> view(const ViewOptions& options, bool utf8) {
   if (!signals) {
     return std::move(signals).error();
   }
-  const auto say = [utf8](const Error& error) { report(error, utf8); };
+  const Fleet::Say say = [utf8](const Error& error) { report(error, utf8); };
   Result<Fleet> fleet = Fleet::begin(options, say);
   if (!fleet) {
     return std::move(fleet).error();
   }
-  Result<std::unique_ptr<Printer>> printer = make_printer(options, appearance);
+  Result<std::unique_ptr<Printer>> printer = make_printer(options, appearance, say);
   if (!printer) {
     return std::move(printer).error();
   }

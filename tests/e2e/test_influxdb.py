@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The line protocol, stored by a real InfluxDB and asked for again."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from client import Client, request
+from debian import Daemon, fetch, program
+from monitor import run_monitor
+from server import USUAL, Server
+
+Start = Callable[..., Server]
+
+CONFIGURATION = """
+reporting-disabled = true
+bind-address = "127.0.0.1:0"
+[meta]
+dir = "meta"
+[data]
+dir = "data"
+wal-dir = "wal"
+[http]
+bind-address = "127.0.0.1:0"
+"""
+
+
+@pytest.fixture
+def influxdb(tmp_path: Path) -> Iterator[Daemon]:
+    directory = tmp_path / "influxdb"
+    directory.mkdir()
+    (directory / "influxdb.conf").write_text(CONFIGURATION)
+    with Daemon(directory, [program("influxd"), "-config", "influxdb.conf"], "/ping") as daemon:
+        fetch(daemon.url + "/query", urlencode({"q": "CREATE DATABASE monitor"}).encode())
+        yield daemon
+
+
+def query(daemon: Daemon, text: str) -> list[dict[str, object]]:
+    answer = json.loads(fetch(daemon.url + "/query?" + urlencode({"db": "monitor", "q": text})))
+    series = answer["results"][0].get("series", [])
+    return [dict(zip(one["columns"], row, strict=True)) for one in series for row in one["values"]]
+
+
+HOSTILE = [b"/a,b=c", b'/"q"', b"/ends\\", b"/\\,", b"/=", "/日本語".encode(), b"/\xff"]
+
+
+def test_what_is_stored_is_what_was_counted(
+    influxdb: Daemon, start_server: Start, attached: Callable[[Server], str]
+) -> None:
+    server = start_server()
+    pins = attached(server)
+    with Client(server.port) as held, Client(server.port) as client:
+        held.send(request("/hold?gate=influx"))
+        server.wait_at_gate("GET /hold", 1)
+        for target in ("/ok", "/ok", "/users/1", "/fail"):
+            with Client(server.port) as one:
+                one.ask(request(target))
+        shown = {"/hold", "/ok", "/users/{id}", "/fail"}
+        for path in HOSTILE:
+            with Client(server.port) as stranger:
+                stranger.ask(b"GET /ok" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.ask(request("/ok"))
+        printed = run_monitor("--pid", str(server.pid), "--pins", pins, "--influx")
+        told = json.loads(run_monitor("--pid", str(server.pid), "--pins", pins, "--json").stdout)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    fetch(influxdb.url + "/write?db=monitor", printed.stdout.encode())
+
+    [point] = query(influxdb, "SELECT * FROM uvicorn")
+    assert point["target"] == f"127.0.0.1:{server.port}"
+    assert point["pid"] == str(server.pid)
+    same = [name for name, value in told.items() if isinstance(value, int) and name in point and name != "threads"]
+    assert len(same) > 8
+    assert {name: point[name] for name in same} == {name: told[name] for name in same}
+    assert point["active_concurrent"] == 1
+    assert point["failed_requests"] == 1
+    assert isinstance(point["cpu_percent"], int | float)
+
+    points = {str(one["endpoint"]): one for one in query(influxdb, "SELECT * FROM uvicorn_endpoint")}
+    assert shown <= set(points)
+    assert set(points) == {entry["path"].removesuffix("\\\\") + ("\\x5c" if entry["path"].endswith("\\\\") else "")
+                           for entry in told["endpoints"]}  # fmt: skip
+    assert points["/ok"]["completed"] == points["/ok"]["duration_count"] == 3
+    assert points["/hold"]["active"] == 1
+    [mean] = query(influxdb, "SELECT sum(completed) AS completed FROM uvicorn_endpoint WHERE \"method\" = 'GET'")
+    assert mean["completed"] == told["total_requests"]
