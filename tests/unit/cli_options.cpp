@@ -257,6 +257,22 @@ TEST_CASE("cli.options.monitoring systems") {
   CHECK(accepted({"--statsd", "a:1", "--dogstatsd", "--all", "--count", "2"}).dogstatsd);
 }
 
+TEST_CASE("cli.options.serve") {
+  const auto usual = command<ServeOptions>({"serve"});
+  CHECK(usual.listen == HostPort{"127.0.0.1", 9464});
+  CHECK_FALSE(usual.servers.all);
+  const auto serve =
+      command<ServeOptions>({"serve", "--all", "--listen", "[::]:80", "--raw-paths", "--pins", "/run/a"});
+  CHECK(serve.servers.all);
+  CHECK(serve.listen == HostPort{"::", 80});
+  CHECK(serve.engine.raw_paths);
+  CHECK(serve.pins == "/run/a");
+  CHECK(command<ServeOptions>({"serve", "--pid", "1", "--pid", "2"}).servers.pids.size() == 2);
+  CHECK(contains(refused({"serve", "--listen", "9464"}).what, "--listen: \"9464\" is no host and port"));
+  CHECK(contains(refused({"serve", "--json"}).what, "unknown argument: --json"));
+  CHECK(contains(printed({"serve", "--help"}), "--listen HOST:PORT"));
+}
+
 TEST_CASE("cli.options.positive numbers") {
   CHECK(*parse_positive("--count", "18446744073709551615", UINT64_MAX) == UINT64_MAX);
   CHECK(*parse_positive("--pid", "1", 10) == 1);

@@ -22,6 +22,7 @@ constexpr const char* kFooter =
     "  sudo monitor --json --watch | jq .    one object a line\n"
     "  sudo monitor --log /var/log/monitor.log --interval 60\n"
     "  sudo monitor attach                   count from now on, for any later monitor\n"
+    "  sudo monitor serve --all              Prometheus scrapes 127.0.0.1:9464/metrics\n"
     "\n"
     "Exit status: 0 done; 1 failed; 2 wrong usage; 3 no such server, or it has ended;\n"
     "4 not permitted; 5 the kernel lacks what is needed.\n"
@@ -34,6 +35,10 @@ constexpr const char* kAttachFooter =
     "those of the first attach.";
 
 constexpr const char* kDetachDescription = "end that; with the last server nothing is left";
+constexpr const char* kServeDescription = "be scraped by Prometheus, until it is stopped";
+constexpr const char* kServeFooter =
+    "/metrics has what is counted, /healthz says whether a server is observed. Whoever reaches the\n"
+    "address can read them: beyond this machine's loopback, put something before it that asks who.";
 constexpr const char* kSessionsDescription = "list what is attached, and what it takes of the kernel";
 
 // Declares options of one command.
@@ -160,6 +165,19 @@ void declare_sessions(CLI::App& app, Words& words) {
   declare.help();
 }
 
+void declare_serve(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.servers();
+  declare.group("Where");
+  declare.value("--listen", words.listen, "HOST:PORT", "default 127.0.0.1:9464; port 0: any that is free");
+  declare.group("Other");
+  declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
+  declare.profile();
+  declare.pins();
+  declare.flag("--verbose", words.verbose, "say on standard error what is done");
+  declare.help();
+}
+
 // CLI11 sets groups apart by two empty lines.
 std::string help_text(const CLI::App& app) {
   std::string text = app.help();
@@ -186,12 +204,14 @@ Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string
   CLI::App* const attach = app.add_subcommand("attach", kAttachDescription)->group("Commands")->footer(kAttachFooter);
   CLI::App* const detach = app.add_subcommand("detach", kDetachDescription)->group("Commands")->footer("");
   CLI::App* const sessions = app.add_subcommand("sessions", kSessionsDescription)->group("Commands")->footer("");
+  CLI::App* const serve = app.add_subcommand("serve", kServeDescription)->group("Commands")->footer(kServeFooter);
   app.require_subcommand(0, 1);
   try {
     declare_view(app, view);
     declare_attach(*attach, command);
     declare_detach(*detach, command);
     declare_sessions(*sessions, command);
+    declare_serve(*serve, command);
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last one first
   } catch (const CLI::CallForHelp&) {
     return std::variant<TextToPrint, Verb>(TextToPrint{help_text(app)});
@@ -204,8 +224,10 @@ Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string
   } catch (const CLI::Error& error) {
     return usage_error(error.what());
   }
-  for (const auto& [used, verb] :
-       {std::pair{attach, Verb::kAttach}, {detach, Verb::kDetach}, {sessions, Verb::kSessions}}) {
+  for (const auto& [used, verb] : {std::pair{attach, Verb::kAttach},
+                                   {detach, Verb::kDetach},
+                                   {sessions, Verb::kSessions},
+                                   {serve, Verb::kServe}}) {
     if (used->count() == 0) {
       continue;
     }

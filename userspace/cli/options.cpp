@@ -319,6 +319,21 @@ Result<Command> check_sessions(const Words& words, const Environment& environmen
   return Command(SessionsOptions{words.json, *std::move(pins)});
 }
 
+Result<Command> check_serve(const Words& words, const Environment& environment) {
+  ServeOptions options;
+  if (Status status = set_engine(words, environment, options); !status) {
+    return std::move(status).error();
+  }
+  if (words.listen) {
+    Result<HostPort> listen = parse_host_port("--listen", *words.listen);
+    if (!listen) {
+      return std::move(listen).error();
+    }
+    options.listen = *std::move(listen);
+  }
+  return Command(std::move(options));
+}
+
 }  // namespace
 
 Result<Command> parse_options(const std::vector<std::string>& arguments, const Environment& environment) {
@@ -340,6 +355,8 @@ Result<Command> parse_options(const std::vector<std::string>& arguments, const E
       return check_detach(command, environment);
     case Verb::kSessions:
       return check_sessions(command, environment);
+    case Verb::kServe:
+      return check_serve(command, environment);
   }
   return usage_error("no such command");
 }

@@ -89,12 +89,17 @@ struct SessionsOptions {
   std::string pins;
 };
 
+// monitor serve: has Prometheus scrape servers.
+struct ServeOptions : ObserveOptions {
+  HostPort listen{"127.0.0.1", 9464};
+};
+
 // Text to print on standard output instead of doing anything: --help, --version.
 struct TextToPrint {
   std::string text;
 };
 
-using Command = std::variant<TextToPrint, ViewOptions, AttachOptions, DetachOptions, SessionsOptions>;
+using Command = std::variant<TextToPrint, ViewOptions, AttachOptions, DetachOptions, SessionsOptions, ServeOptions>;
 
 // `arguments` without the program's name. Every failure is kUsage.
 Result<Command> parse_options(const std::vector<std::string>& arguments, const Environment& environment);

@@ -21,6 +21,7 @@
 #include "cli/printer.h"
 #include "cli/privileges.h"
 #include "cli/report.h"
+#include "cli/serve.h"
 #include "cli/signals.h"
 #include "cli/statsd_printer.h"
 
@@ -136,6 +137,9 @@ Result<int> run_command_line(const std::vector<std::string>& arguments, bool utf
   }
   if (const auto* options = std::get_if<DetachOptions>(&*command)) {
     return detach(*options, utf8);
+  }
+  if (const auto* options = std::get_if<ServeOptions>(&*command)) {
+    return serve(*options, utf8);
   }
   if (const auto* options = std::get_if<SessionsOptions>(&*command)) {
     Result<std::string> text = describe_sessions(*options);

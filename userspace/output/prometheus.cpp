@@ -5,9 +5,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <functional>
 #include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "output/figures.h"
@@ -197,7 +200,60 @@ void add_info(const std::vector<Target>& targets, std::string_view version, Docu
   }
 }
 
+struct MediaRange {
+  std::string type;
+  std::string version;
+  double quality = 1;
+};
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
+  return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
+}
+
+std::string lower(std::string_view text) {
+  std::string lowered(text);
+  std::transform(lowered.begin(), lowered.end(), lowered.begin(),
+                 [](char byte) { return byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte + 32) : byte; });
+  return lowered;
+}
+
+// "text/plain; version=0.0.4; q=0.5". A weight that is no number is 0.
+MediaRange parse_media_range(std::string_view range) {
+  MediaRange media;
+  media.type = lower(trimmed(range.substr(0, range.find(';'))));
+  for (std::size_t next = range.find(';'); next != std::string_view::npos; next = range.find(';')) {
+    range.remove_prefix(next + 1);
+    const std::string_view parameter = trimmed(range.substr(0, range.find(';')));
+    const std::string name = lower(parameter.substr(0, parameter.find('=')));
+    const std::string_view value = parameter.substr(std::min(name.size() + 1, parameter.size()));
+    if (name == "version") {
+      media.version = value;
+    } else if (name == "q" &&
+               std::from_chars(value.data(), value.data() + value.size(), media.quality).ec != std::errc()) {
+      media.quality = 0;
+    }
+  }
+  return media;
+}
+
 }  // namespace
+
+Exposition choose_exposition(std::string_view accept) {
+  double open_metrics = 0;
+  double text = 0;
+  while (!accept.empty()) {
+    const std::string_view range = accept.substr(0, accept.find(','));
+    accept.remove_prefix(std::min(range.size() + 1, accept.size()));
+    const MediaRange media = parse_media_range(range);
+    if (media.type == "application/openmetrics-text" && (media.version.empty() || media.version == "1.0.0")) {
+      open_metrics = std::max(open_metrics, media.quality);
+    } else if (media.type == "text/plain" || media.type == "text/*" || media.type == "*/*") {
+      text = std::max(text, media.quality);
+    }
+  }
+  return open_metrics > 0 && open_metrics >= text ? Exposition::kOpenMetrics : Exposition::kPrometheus;
+}
 
 const char* content_type(Exposition exposition) {
   return exposition == Exposition::kOpenMetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -15,6 +15,9 @@ enum class Exposition {
   kOpenMetrics,  // application/openmetrics-text; version=1.0.0
 };
 
+// Which one a client prefers by its field Accept (RFC 9110 §12.5.1): OpenMetrics only when it is named.
+Exposition choose_exposition(std::string_view accept);
+
 // The Content-Type of each.
 const char* content_type(Exposition exposition);
 
