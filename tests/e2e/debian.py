@@ -49,7 +49,7 @@ def fetch(url: str, data: bytes | None = None, **headers: str) -> str:
 
 
 class Daemon:
-    """A program that serves HTTP on the loopback, at a port that the kernel chose; ready when `health` answers there."""
+    """A program that serves HTTP on the loopback, at a port of the kernel's choice; ready when `health` answers."""
 
     def __init__(self, directory: Path, command: list[str], health: str, **environment: str) -> None:
         self.url = ""
@@ -83,3 +83,23 @@ class Daemon:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+INFLUXDB = """
+reporting-disabled = true
+bind-address = "127.0.0.1:0"
+[meta]
+dir = "meta"
+[data]
+dir = "data"
+wal-dir = "wal"
+[http]
+bind-address = "127.0.0.1:0"
+"""
+
+
+def influxdb(under: Path) -> Daemon:
+    directory = under / "influxdb"
+    directory.mkdir()
+    (directory / "influxdb.conf").write_text(INFLUXDB)
+    return Daemon(directory, [program("influxd"), "-config", "influxdb.conf"], "/ping")

@@ -8,31 +8,16 @@ from urllib.parse import urlencode
 
 import pytest
 from client import Client, request
-from debian import Daemon, fetch, program
+from debian import Daemon, fetch, influxdb
 from monitor import run_monitor
-from server import USUAL, Server
+from server import Server
 
 Start = Callable[..., Server]
 
-CONFIGURATION = """
-reporting-disabled = true
-bind-address = "127.0.0.1:0"
-[meta]
-dir = "meta"
-[data]
-dir = "data"
-wal-dir = "wal"
-[http]
-bind-address = "127.0.0.1:0"
-"""
-
 
 @pytest.fixture
-def influxdb(tmp_path: Path) -> Iterator[Daemon]:
-    directory = tmp_path / "influxdb"
-    directory.mkdir()
-    (directory / "influxdb.conf").write_text(CONFIGURATION)
-    with Daemon(directory, [program("influxd"), "-config", "influxdb.conf"], "/ping") as daemon:
+def database(tmp_path: Path) -> Iterator[Daemon]:
+    with influxdb(tmp_path) as daemon:
         fetch(daemon.url + "/query", urlencode({"q": "CREATE DATABASE monitor"}).encode())
         yield daemon
 
@@ -47,7 +32,7 @@ HOSTILE = [b"/a,b=c", b'/"q"', b"/ends\\", b"/\\,", b"/=", "/日本語".encode()
 
 
 def test_what_is_stored_is_what_was_counted(
-    influxdb: Daemon, start_server: Start, attached: Callable[[Server], str]
+    database: Daemon, start_server: Start, attached: Callable[[Server], str]
 ) -> None:
     server = start_server()
     pins = attached(server)
@@ -65,9 +50,9 @@ def test_what_is_stored_is_what_was_counted(
         printed = run_monitor("--pid", str(server.pid), "--pins", pins, "--influx")
         told = json.loads(run_monitor("--pid", str(server.pid), "--pins", pins, "--json").stdout)
     assert (printed.returncode, printed.stderr) == (0, "")
-    fetch(influxdb.url + "/write?db=monitor", printed.stdout.encode())
+    fetch(database.url + "/write?db=monitor", printed.stdout.encode())
 
-    [point] = query(influxdb, "SELECT * FROM uvicorn")
+    [point] = query(database, "SELECT * FROM uvicorn")
     assert point["target"] == f"127.0.0.1:{server.port}"
     assert point["pid"] == str(server.pid)
     same = [name for name, value in told.items() if isinstance(value, int) and name in point and name != "threads"]
@@ -77,11 +62,11 @@ def test_what_is_stored_is_what_was_counted(
     assert point["failed_requests"] == 1
     assert isinstance(point["cpu_percent"], int | float)
 
-    points = {str(one["endpoint"]): one for one in query(influxdb, "SELECT * FROM uvicorn_endpoint")}
+    points = {str(one["endpoint"]): one for one in query(database, "SELECT * FROM uvicorn_endpoint")}
     assert shown <= set(points)
     assert set(points) == {entry["path"].removesuffix("\\\\") + ("\\x5c" if entry["path"].endswith("\\\\") else "")
                            for entry in told["endpoints"]}  # fmt: skip
     assert points["/ok"]["completed"] == points["/ok"]["duration_count"] == 3
     assert points["/hold"]["active"] == 1
-    [mean] = query(influxdb, "SELECT sum(completed) AS completed FROM uvicorn_endpoint WHERE \"method\" = 'GET'")
+    [mean] = query(database, "SELECT sum(completed) AS completed FROM uvicorn_endpoint WHERE \"method\" = 'GET'")
     assert mean["completed"] == told["total_requests"]

@@ -48,7 +48,7 @@ class Serving:
         return self._said.read_text()
 
     def get(self, path: str, **headers: str) -> str:
-        return fetch(self.url + path, **headers)
+        return fetch(self.url + path, None, **headers)
 
     def metrics(self) -> dict[str, float]:
         lines = [line for line in self.get("/metrics").splitlines() if not line.startswith("#")]

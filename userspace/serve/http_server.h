@@ -65,7 +65,7 @@ class HttpServer {
   // Each: whether there may be more to do at once.
   bool read(Connection& connection);
   bool write(Connection& connection);
-  bool drain(Connection& connection);
+  static bool drain(Connection& connection);
   void watch(Connection& connection, std::uint32_t events, int operation) const;
 
   Fd listener_;
