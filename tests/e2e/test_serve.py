@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`monitor serve`: what it answers, whom it lets wait and how it ends."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -25,11 +26,11 @@ OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
 class Serving:
     """A `monitor serve` on a free port, ready when it says where."""
 
-    def __init__(self, directory: Path, *options: str, host: str = "127.0.0.1") -> None:
+    def __init__(self, directory: Path, *options: str, host: str = "127.0.0.1", program: str = BINARY) -> None:
         self._said = directory / "serve.log"
         with self._said.open("w") as said:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--listen", f"{host}:0", *options], stdin=subprocess.DEVNULL, stderr=said
+                [program, "serve", "--listen", f"{host}:0", *options], stdin=subprocess.DEVNULL, stderr=said
             )
         try:
             wait_until(lambda: self._ended() or "serving " in self.said(), "it serves")
@@ -164,6 +165,17 @@ def test_new_servers_are_taken_in(start_server: Start, serve: Callable[..., Serv
     wait_until(
         lambda: f'uvicorn_threads{{target="127.0.0.1:{second.port}"}}' in serving.metrics(), "the second is served"
     )
+
+
+def test_it_may_come_before_the_first_server(tmp_path: Path, serve: Callable[..., Serving]) -> None:
+    # A namespace of processes in which there is no other.
+    wrapper = tmp_path / "alone"
+    wrapper.write_text(f'#!/bin/sh\nexec unshare --pid --fork --kill-child --mount-proc {BINARY} "$@"\n')
+    wrapper.chmod(0o755)
+    serving = serve("--all", "--pins", f"/sys/fs/bpf/monitor-e2e-{os.getpid()}", program=str(wrapper))
+    assert serving.metrics() == {}
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        serving.get("/healthz")
 
 
 @usual_flavour

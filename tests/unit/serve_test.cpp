@@ -152,6 +152,7 @@ class Served {
 constexpr std::string_view kScrape = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 const HttpLimits kShort{.connections = 8,
                         .head_bytes = 8192,
+                        .unsent_bytes = 64U << 20,
                         .head = std::chrono::milliseconds(50),
                         .response = std::chrono::milliseconds(50),
                         .close = std::chrono::milliseconds(50)};
@@ -225,6 +226,22 @@ TEST_CASE("serve.server.whoever_reads_nothing_is_ended") {
     chatty.send("more");
     return served.server().connections() == 0 && chatty.ended();
   });
+}
+
+TEST_CASE("serve.server.whoever_reads_nothing_takes_no_more_than_so_much_memory") {
+  const std::string large(16 << 20, 'x');
+  HttpLimits limits;
+  limits.unsent_bytes = 3 * large.size();
+  Served served(limits, [&large](const HttpRequest&) { return HttpResponse{.body = large}; });
+  for (int i = 0; i < 5; ++i) {
+    served.client().send(kScrape);
+    served.until([&, before = served.server().connections()] {
+      served.server().work();
+      return served.server().connections() != before || before == 2;
+    });
+  }
+  served.until([&] { return served.server().connections() == 2; });
+  CHECK(served.ask(kScrape).size() > large.size());
 }
 
 TEST_CASE("serve.server.no_address") {

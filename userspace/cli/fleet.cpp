@@ -95,7 +95,7 @@ Fleet::Fleet(const ObserveOptions& options, Attached attached, Say say)
       looked_around_(std::chrono::steady_clock::now()),
       say_(std::move(say)) {}
 
-Result<Fleet> Fleet::begin(const ObserveOptions& options, Say say) {
+Result<Fleet> Fleet::begin(const ObserveOptions& options, Say say, bool begin_with_none) {
   const ProcFs proc;
   Result<Attached> attached = open_attached(Pins(options.pins), proc);
   if (!attached) {
@@ -103,6 +103,11 @@ Result<Fleet> Fleet::begin(const ObserveOptions& options, Say say) {
   }
   Fleet fleet(options, *std::move(attached), std::move(say));
   Result<std::vector<Server>> servers = find_selected(proc, options.servers, fleet.attached_, fleet.choice_);
+  if (!servers && begin_with_none && options.servers.all && servers.error().code == ErrorCode::kNoTarget) {
+    // Servers may also be none to whoever may not look at them: what is missing is said now, and not when one comes.
+    Result<std::shared_ptr<Engine>> engine = fleet.own_engine();
+    return engine ? Result<Fleet>(std::move(fleet)) : std::move(engine).error();
+  }
   if (!servers) {
     return std::move(servers).error();
   }

@@ -104,7 +104,8 @@ Result<int> serve(const ServeOptions& options, bool utf8) {
   if (!http) {
     return std::move(http).error();
   }
-  Result<Fleet> begun = Fleet::begin(options, [utf8](const Error& error) { report(error, utf8); });
+  const auto say = [utf8](const Error& error) { report(error, utf8); };
+  Result<Fleet> begun = Fleet::begin(options, say, true);
   if (!begun) {
     return std::move(begun).error();
   }

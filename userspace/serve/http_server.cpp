@@ -131,10 +131,22 @@ void HttpServer::work() {
   }
   const auto now = Clock::now();
   std::erase_if(connections_, [now](const Connection& one) { return one.ended || one.due <= now; });
+  bound_unsent();
   // Behind the others, whose connections the events name.
   if (arrived) {
     accept();
   }
+}
+
+// Clients that read nothing hold no more than so much memory. The newest response always has room.
+void HttpServer::bound_unsent() {
+  std::size_t unsent = 0;
+  for (auto one = connections_.rbegin(); one != connections_.rend(); ++one) {
+    const bool writes = one->state == Connection::State::kWriting;
+    one->ended = writes && unsent > 0 && unsent + one->bytes.size() > limits_.unsent_bytes;
+    unsent += writes && !one->ended ? one->bytes.size() : 0;
+  }
+  std::erase_if(connections_, [](const Connection& one) { return one.ended; });
 }
 
 void HttpServer::accept() {

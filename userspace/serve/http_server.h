@@ -20,6 +20,7 @@ namespace monitor {
 struct HttpLimits {
   std::size_t connections = 256;  // a new one beyond them ends the oldest
   std::size_t head_bytes = 8192;
+  std::size_t unsent_bytes = 64U << 20;      // of all responses together; one more ends the oldest of them
   std::chrono::milliseconds head{5000};      // from the connection's begin to the end of its request's head
   std::chrono::milliseconds response{5000};  // the longest that a client takes none of its response
   std::chrono::milliseconds close{1000};     // for the client to close, once it has its response
@@ -61,6 +62,7 @@ class HttpServer {
   HttpServer(Fd listener, Fd epoll, HostPort address, HttpHandler handler, const HttpLimits& limits);
 
   void accept();
+  void bound_unsent();
   void advance(Connection& connection);
   // Each: whether there may be more to do at once.
   bool read(Connection& connection);
