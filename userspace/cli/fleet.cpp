@@ -91,6 +91,7 @@ Fleet::Fleet(const ViewOptions& options, Attached attached, Say say)
     : choice_(options.engine),
       pins_(options.pins),
       all_(options.servers.all),
+      system_(options.system),
       attached_(std::move(attached)),
       looked_around_(std::chrono::steady_clock::now()),
       say_(std::move(say)) {}
@@ -203,7 +204,7 @@ Result<Look> Fleet::look() {
   Look look;
   std::optional<Error> failed;
   for (Observation& observation : observed_) {
-    Result<Snapshot> snapshot = observation.look();
+    Result<Snapshot> snapshot = observation.look(system_);
     if (snapshot) {
       look.snapshots.push_back(*std::move(snapshot));
     } else if (snapshot.error().code == ErrorCode::kNoTarget && (all_ || observed_.size() > 1)) {

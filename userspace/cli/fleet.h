@@ -56,6 +56,7 @@ class Fleet {
   EngineChoice choice_;
   Pins pins_;
   bool all_;
+  bool system_;
   Attached attached_;
   std::shared_ptr<Engine> own_;
   std::vector<Observation> observed_;

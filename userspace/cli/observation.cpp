@@ -38,7 +38,7 @@ Result<Observation> Observation::begin(std::shared_ptr<Engine> engine, Root root
   }
   Observation observation(std::move(engine), *target, std::move(root), Fd());
   // Loading took a while; CPU is measured from when counting began.
-  Result<HostSample> begun = observation.sample();
+  Result<HostSample> begun = observation.sample(true);
   if (!begun || observation.ended_) {
     return begun ? server_ended(observation.root_.identity.pid) : std::move(begun).error();
   }
@@ -60,10 +60,15 @@ Status Observation::leave() {
   return engine_->is_pinned() ? Status(Ok{}) : engine_->remove_target(target_);
 }
 
-Result<HostSample> Observation::sample() {
+Result<HostSample> Observation::sample(bool system) {
   ended_ = ended_ || root_.has_ended();
   if (!ended_) {
-    Result<HostSample> now = sample_host(ProcFs(), root_.identity.pid, to_seconds(root_.identity.start_ns));
+    // A pass over all of /proc finds what is below the root; the kernel side knows it too.
+    Result<std::vector<pid_t>> members = system ? std::vector<pid_t>() : engine_->processes(target_);
+    if (!members) {
+      return std::move(members).error();
+    }
+    Result<HostSample> now = sample_host(ProcFs(), root_.identity.pid, to_seconds(root_.identity.start_ns), *members);
     if (now) {
       latest_ = *now;
       return now;
@@ -127,8 +132,8 @@ Result<std::optional<HostSample>> Observation::cpu_before(const HostSample& now)
   return before || !shared ? Result<std::optional<HostSample>>(std::move(before)) : std::move(shared);
 }
 
-Result<Snapshot> Observation::look() {
-  Result<HostSample> host = sample();
+Result<Snapshot> Observation::look(bool system) {
+  Result<HostSample> host = sample(system);
   if (!host) {
     return std::move(host).error();
   }
@@ -141,11 +146,13 @@ Result<Snapshot> Observation::look() {
     return std::move(counters).error();
   }
   looked_ = true;
-  Result<std::optional<HostSample>> before = cpu_before(*host);
+  Result<std::optional<HostSample>> before = system ? cpu_before(*host) : std::optional<HostSample>();
   if (!before) {
     return std::move(before).error();
   }
-  return make_snapshot(*counters, *seen, *host, *before);
+  Snapshot snapshot = make_snapshot(*counters, *seen, *host, *before);
+  snapshot.system = system;
+  return snapshot;
 }
 
 }  // namespace monitor

@@ -52,7 +52,8 @@ struct Words {
   std::vector<std::string> pids;
   std::optional<std::string> pid_file, interval, count, duration, log, color, profile, pins;
   std::optional<std::string> max_targets, max_endpoints, max_connections;
-  bool all = false, watch = false, json = false, no_color = false, raw_paths = false, verbose = false;
+  bool all = false, watch = false, json = false, no_color = false, raw_paths = false, verbose = false,
+       no_system = false;
 };
 
 // Declares options of one command.
@@ -126,6 +127,7 @@ void declare_view(CLI::App& app, Words& words) {
   declare.value("--log", words.log, "FILE",
                 "append log lines every interval; - is standard output,\nSIGHUP reopens FILE");
   declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
+  declare.flag("--no-system", words.no_system, "without CPU, memory and threads");
   declare.value("--color", words.color, "WHEN", "auto, always or never");
   declare.flag("--no-color", words.no_color, "the same as --color never");
   declare.group("When (seconds may have fractions)");
@@ -435,6 +437,7 @@ Result<Command> check_view(const Words& words, const Environment& environment) {
   options.mode = words.log ? Mode::kLog : words.watch ? Mode::kWatch : Mode::kOnce;
   options.log_file = words.log.value_or("");
   options.json = words.json;
+  options.system = !words.no_system;
   return Command(std::move(options));
 }
 

@@ -59,6 +59,7 @@ struct ViewOptions {
   std::optional<std::uint64_t> count;      // end after so many samples, at least 1
   std::optional<double> duration_seconds;  // end after so long
   ColorChoice color = ColorChoice::kAuto;
+  bool system = true;  // CPU, memory and threads are looked at and shown
 };
 
 // monitor attach: has servers counted with no process of ours running.

@@ -60,15 +60,22 @@ Json endpoints(const Snapshot& snapshot) {
   return list;
 }
 
+// Of the server or of a worker.
+template <typename Figures>
+void add_system(const Figures& figures, Json& object) {
+  object["cpu_percent"] = rounded(figures.cpu_percent);
+  object["memory_mb"] = rounded(megabytes(figures.memory_bytes));
+  object["threads"] = figures.threads;
+}
+
 Json workers(const Snapshot& snapshot) {
   Json list = Json::array();
   for (const WorkerSnapshot& worker : snapshot.workers) {
-    list.push_back({{"pid", worker.pid},
-                    {"active", worker.active},
-                    {"total", worker.total},
-                    {"cpu_percent", rounded(worker.cpu_percent)},
-                    {"memory_mb", rounded(megabytes(worker.memory_bytes))},
-                    {"threads", worker.threads}});
+    Json object = {{"pid", worker.pid}, {"active", worker.active}, {"total", worker.total}};
+    if (snapshot.system) {
+      add_system(worker, object);
+    }
+    list.push_back(std::move(object));
   }
   return list;
 }
@@ -76,29 +83,29 @@ Json workers(const Snapshot& snapshot) {
 }  // namespace
 
 std::string render_json(const Snapshot& snapshot) {
-  const Json object = {{"active_concurrent", snapshot.active},
-                       {"peak_concurrent", snapshot.peak},
-                       {"total_requests", snapshot.total},
-                       {"failed_requests", snapshot.failed},
-                       {"queue_depth", snapshot.queue_depth},
-                       {"cpu_percent", rounded(snapshot.cpu_percent)},
-                       {"memory_mb", rounded(megabytes(snapshot.memory_bytes))},
-                       {"threads", snapshot.threads},
-                       {"uptime_seconds", rounded(snapshot.uptime_seconds)},
-                       {"observed_seconds", rounded(snapshot.observed_seconds)},
-                       {"open_connections", snapshot.open_connections},
-                       {"peak_connections", snapshot.peak_connections},
-                       {"aborted_requests", snapshot.aborted},
-                       {"refused_requests", snapshot.refused},
-                       {"rejected_requests", snapshot.rejected},
-                       {"websockets_active", snapshot.websockets},
-                       {"undercount", undercount_sum(snapshot)},
-                       {"undercount_by_cause", undercount_by_cause(snapshot)},
-                       {"profile", escape_text(snapshot.profile)},
-                       {"schema_version", kSchemaVersion},
-                       {"target", target(snapshot)},
-                       {"endpoints", endpoints(snapshot)},
-                       {"workers", workers(snapshot)}};
+  Json object = {{"active_concurrent", snapshot.active},
+                 {"peak_concurrent", snapshot.peak},
+                 {"total_requests", snapshot.total},
+                 {"failed_requests", snapshot.failed},
+                 {"queue_depth", snapshot.queue_depth}};
+  if (snapshot.system) {
+    add_system(snapshot, object);
+  }
+  object.update({{"uptime_seconds", rounded(snapshot.uptime_seconds)},
+                 {"observed_seconds", rounded(snapshot.observed_seconds)},
+                 {"open_connections", snapshot.open_connections},
+                 {"peak_connections", snapshot.peak_connections},
+                 {"aborted_requests", snapshot.aborted},
+                 {"refused_requests", snapshot.refused},
+                 {"rejected_requests", snapshot.rejected},
+                 {"websockets_active", snapshot.websockets},
+                 {"undercount", undercount_sum(snapshot)},
+                 {"undercount_by_cause", undercount_by_cause(snapshot)},
+                 {"profile", escape_text(snapshot.profile)},
+                 {"schema_version", kSchemaVersion},
+                 {"target", target(snapshot)},
+                 {"endpoints", endpoints(snapshot)},
+                 {"workers", workers(snapshot)}});
   return object.dump();
 }
 
