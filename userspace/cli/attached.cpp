@@ -42,7 +42,7 @@ Result<Attached> look(const Pins& pins) {
 Status clean(const Pins& pins, const ProcFs& proc) {
   Result<PinLock> lock = pins.lock_exclusive();
   if (!lock) {
-    return std::move(lock).error();
+    return pins.exist() ? Status(std::move(lock).error()) : Status(Ok{});
   }
   Result<std::optional<Engine>> engine = open_to_change(pins, proc, *lock);
   if (!engine || !*engine) {
@@ -64,6 +64,7 @@ std::optional<TargetInfo> Attached::find(pid_t root) const {
 }
 
 Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {
+  pins.clear_leftovers();
   if (!pins.exist()) {
     return Attached{};
   }

@@ -65,6 +65,9 @@ Result<Counters> Engine::read(unsigned target) {
   }
   // One at a time: a surplus that two of us took out would be missing. Who comes too late does it next time.
   if (const TryLock lock(state_->lock_file, state_->alone); lock) {
+    if (Status status = check_counts(target); !status) {
+      return std::move(status).error();
+    }
     if (Status status = reconcile(objects, target, remembered, *misses); !status) {
       return std::move(status).error();
     }
@@ -92,8 +95,8 @@ Result<Counters> Engine::read(unsigned target) {
   if (!settings) {
     return std::move(settings).error();
   }
-  if (is_pinned() && (settings->state == TARGET_LEAVING || settings->since_ns != remembered.since_ns)) {
-    return Error{ErrorCode::kNoTarget, "the server was detached: its counting has ended", "attach it again"};
+  if (Status status = check_counts(target); !status) {
+    return std::move(status).error();
   }
   counters.profile = objects.on_syscall ? "syscall" : "socket";
   counters.observed_seconds = to_seconds(nanoseconds_since_boot() - remembered.since_ns);

@@ -34,6 +34,7 @@ struct Engine::State {
   Objects objects;
   std::vector<Link> links;  // of an engine that is not pinned: the pins hold those of one that is
   std::optional<Pins> pins;
+  std::uint64_t identity = 0;  // of what is pinned there: another engine may be by now
   Fd lock_file;       // to be locked for what only one may do at a time
   bool alone = true;  // nobody else is there, or the caller holds the exclusive lock
   std::vector<TargetState> targets;

@@ -61,12 +61,21 @@ bool is_still(int fd, const std::string& path) {
          opened.st_ino == named.st_ino;
 }
 
-// Locks the directory, waiting for a while; anew when it is no longer the one of that name.
-Result<Fd> lock_directory(const std::string& path, int operation) {
+// Locks the directory, waiting for a while; anew when it is no longer the one of that name. With `make` one that is not
+// there is made: who detaches removes it, and may do so between any two steps of ours.
+Result<Fd> lock_directory(const std::string& path, int operation, bool make_it = false) {
   const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
   for (;;) {
+    if (make_it) {
+      if (Status status = make(path); !status) {
+        return std::move(status).error();
+      }
+    }
     Fd directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!directory) {
+      if (make_it && errno == ENOENT) {
+        continue;
+      }
       return pin_error(errno, "open " + path);
     }
     while (::flock(directory.get(), operation | LOCK_NB) != 0) {
@@ -118,11 +127,32 @@ bool Pins::has_any() const {
   return ::access(directory_.c_str(), F_OK) == 0;
 }
 
+void Pins::clear_leftovers() const {
+  if (::access((directory_ + "/new").c_str(), F_OK) != 0 && ::access((directory_ + "/old").c_str(), F_OK) != 0 &&
+      (exist() || !has_any())) {
+    return;
+  }
+  const Fd directory{::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (!directory || ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0 || !is_still(directory.get(), directory_)) {
+    return;
+  }
+  for (const char* leftover : {"new", "old"}) {
+    static_cast<void>(clear(leftover));
+  }
+  tidy();
+}
+
+std::uint64_t Pins::identity() const {
+  struct stat status {};
+  return ::stat((directory_ + "/engine").c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
 void Pins::tidy() const {
   ::rmdir(directory_.c_str());  // not empty when an engine is there, or somebody keeps something of his own
 }
 
-Status Pins::make_directory() const {
+// Whether pins can be made there.
+Status Pins::check_place() const {
   const std::string parent = std::filesystem::path(directory_).parent_path().string();
   if (parent == kMountPoint && !is_bpffs(parent)) {
     if (Status status = mount_bpffs(); !status) {
@@ -133,27 +163,32 @@ Status Pins::make_directory() const {
     return Error{ErrorCode::kFailed, "pin under " + directory_ + ": " + parent + " is no BPF file system",
                  std::string("leave --pins out, or give a directory of one: mount -t bpf bpf ") + parent};
   }
-  return make(directory_);
+  return Ok{};
 }
 
-Result<PinLock> Pins::lock(int operation) const {
-  Result<Fd> directory = lock_directory(directory_, operation);
+Result<PinLock> Pins::lock(int operation, Missing missing) const {
+  Result<Fd> directory = lock_directory(directory_, operation, missing == Missing::kIsMade);
   if (!directory) {
     return std::move(directory).error();
   }
-  return PinLock(*std::move(directory), operation == LOCK_EX);
-}
-
-Result<PinLock> Pins::lock_exclusive() const {
-  Result<PinLock> held = lock(LOCK_EX);
+  PinLock held(*std::move(directory), operation == LOCK_EX);
   for (const char* leftover : {"new", "old"}) {
-    if (held) {
+    if (held.exclusive()) {
       if (Status status = clear(leftover); !status) {
         return std::move(status).error();
       }
     }
   }
   return held;
+}
+
+Result<PinLock> Pins::lock_exclusive() const {
+  return lock(LOCK_EX);
+}
+
+Result<PinLock> Pins::make_and_lock() const {
+  Status status = check_place();
+  return status ? lock(LOCK_EX, Missing::kIsMade) : std::move(status).error();
 }
 
 Result<PinLock> Pins::lock_shared() const {
@@ -194,7 +229,8 @@ Status Pins::remove(const PinLock& /*lock*/) const {
 Result<Fd> Pins::view(unsigned target) const {
   const std::string name = path("viewers", std::to_string(target));
   Fd directory{::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (!directory || ::flock(directory.get(), LOCK_SH | LOCK_NB) != 0) {
+  // Who asks whether it is viewed holds it for an instant.
+  if (!directory || ::flock(directory.get(), LOCK_SH) != 0) {
     return pin_error(errno, "look at " + name);
   }
   return directory;

@@ -228,6 +228,11 @@ Result<SocketsLook> Engine::look_at_sockets(unsigned target, const std::vector<p
     }
   }
   const TryLock lock(state_->lock_file, state_->alone);  // who comes too late does what needs it next time
+  if (!state_->alone) {
+    if (Status status = check_counts(target); !status) {
+      return std::move(status).error();
+    }
+  }
   if (lock && listens_on_unix(sockets)) {
     if (Status status = attach_unix_hooks(objects, state_->links, state_->pins); !status) {
       return std::move(status).error();
