@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from waiting import wait_until
+
 KINDS = {"prog": "prog_id", "map": "map_id", "link": "link_id"}
 
 Objects = set[tuple[str, int]]
@@ -37,9 +39,16 @@ def held_by_anybody() -> Objects:
 
 
 def _listed(kind: str, *options: str) -> list[dict[str, Any]]:
+    """bpftool fails when an object goes while it is at it, as those of other tests do at any time."""
     command = ["bpftool", "--json", *options, kind, "list"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return list(json.loads(listed or "[]"))
+    listed = wait_until(lambda: _output(command), f"bpftool lists every {kind}")
+    return list(json.loads(listed))
+
+
+def _output(command: list[str]) -> str:
+    """What it said, at least a pair of brackets; nothing when it failed."""
+    ended = subprocess.run(command, capture_output=True, text=True)
+    return "" if ended.returncode else ended.stdout or "[]"
 
 
 def all_objects() -> Objects:
