@@ -32,12 +32,26 @@ bool is_bpffs(const std::string& path) {
   return ::statfs(path.c_str(), &status) == 0 && status.f_type == BPF_FS_MAGIC;
 }
 
+// Of the file system that the path lies on, or what of the path is there.
+std::string mount_point(std::filesystem::path path) {
+  struct stat below {};
+  while (::stat(path.c_str(), &below) != 0 && path.has_relative_path()) {
+    path = path.parent_path();
+  }
+  for (struct stat above {}; path.has_relative_path(); path = path.parent_path()) {
+    if (::stat(path.parent_path().c_str(), &above) != 0 || above.st_dev != below.st_dev) {
+      break;
+    }
+  }
+  return path.string();
+}
+
 // Fails as the operator needs it: what, where, and of the usual reasons what to do.
-Error pin_error(int saved_errno, const std::string& what) {
+Error pin_error(int saved_errno, const std::string& what, const std::string& where) {
   const bool refused = saved_errno == EPERM || saved_errno == EACCES;
-  Error error = system_error(saved_errno, what, refused ? ErrorCode::kNotPermitted : ErrorCode::kFailed);
+  Error error = system_error(saved_errno, what + where, refused ? ErrorCode::kNotPermitted : ErrorCode::kFailed);
   if (saved_errno == EROFS) {
-    error.hint = "remount it: mount -o remount,rw " + std::string(kMountPoint);
+    error.hint = "remount it: mount -o remount,rw " + mount_point(where);
   } else if (saved_errno == ENOMEM || saved_errno == ENOSPC) {
     error.hint = "the kernel has no memory left for it, or this process's control group has not";
   } else if (refused) {
@@ -48,7 +62,7 @@ Error pin_error(int saved_errno, const std::string& what) {
 
 Status make(const std::string& directory) {
   if (::mkdir(directory.c_str(), kOwnerOnly) != 0 && errno != EEXIST) {
-    return pin_error(errno, "make the directory " + directory);
+    return pin_error(errno, "make the directory ", directory);
   }
   return Ok{};
 }
@@ -76,11 +90,11 @@ Result<Fd> lock_directory(const std::string& path, int operation, bool make_it =
       if (make_it && errno == ENOENT) {
         continue;
       }
-      return pin_error(errno, "open " + path);
+      return pin_error(errno, "open ", path);
     }
     while (::flock(directory.get(), operation | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK && errno != EINTR) {
-        return pin_error(errno, "lock " + path);
+        return pin_error(errno, "lock ", path);
       }
       if (std::chrono::steady_clock::now() > deadline) {
         return Error{ErrorCode::kFailed, "lock " + path + ": another monitor has held it for 5 seconds",
@@ -104,7 +118,7 @@ Status mount_bpffs() {
     return Ok{};
   }
   if (::mount("bpf", kMountPoint, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") != 0) {
-    return pin_error(errno, std::string("mount the BPF file system at ") + kMountPoint);
+    return pin_error(errno, "mount the BPF file system at ", kMountPoint);
   }
   return Ok{};
 }
@@ -198,7 +212,7 @@ Result<PinLock> Pins::lock_shared() const {
 Result<Fd> Pins::open_lock() const {
   Fd directory{::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (!directory) {
-    return pin_error(errno, "open " + directory_);
+    return pin_error(errno, "open ", directory_);
   }
   return directory;
 }
@@ -209,7 +223,7 @@ Status Pins::clear(const std::string& name) const {
   std::filesystem::remove_all(whole + "/links", error);  // first, so that nothing runs any more
   std::filesystem::remove_all(whole, error);
   if (error) {
-    return pin_error(error.value(), "remove " + whole);
+    return pin_error(error.value(), "remove ", whole);
   }
   return Ok{};
 }
@@ -217,7 +231,7 @@ Status Pins::clear(const std::string& name) const {
 Status Pins::remove(const PinLock& /*lock*/) const {
   const std::string there = directory_ + "/engine";
   if (::rename(there.c_str(), (directory_ + "/old").c_str()) != 0 && errno != ENOENT) {
-    return pin_error(errno, "remove " + there);
+    return pin_error(errno, "remove ", there);
   }
   if (Status status = clear("old"); !status) {
     return status;
@@ -231,7 +245,7 @@ Result<Fd> Pins::view(unsigned target) const {
   Fd directory{::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   // Who asks whether it is viewed holds it for an instant.
   if (!directory || ::flock(directory.get(), LOCK_SH) != 0) {
-    return pin_error(errno, "look at " + name);
+    return pin_error(errno, "look at ", name);
   }
   return directory;
 }
@@ -258,11 +272,11 @@ Status Pins::store(const std::vector<Item>& items, unsigned targets, const PinLo
     for (const Item& item : items) {
       const std::string name = building + "/" + item.kind + "/" + item.name;
       if (bpf_obj_pin(item.fd, name.c_str()) != 0) {
-        return pin_error(errno, "pin " + name);
+        return pin_error(errno, "pin ", name);
       }
     }
     if (::rename(building.c_str(), (directory_ + "/engine").c_str()) != 0) {
-      return pin_error(errno, "rename " + building + " to engine");
+      return pin_error(errno, "make the engine of what was pinned: rename ", building);
     }
     return Ok{};
   };
@@ -275,7 +289,7 @@ Status Pins::store(const std::vector<Item>& items, unsigned targets, const PinLo
 
 Status Pins::add(const Item& item) const {
   if (bpf_obj_pin(item.fd, path(item.kind, item.name).c_str()) != 0) {
-    return pin_error(errno, "pin " + path(item.kind, item.name));
+    return pin_error(errno, "pin ", path(item.kind, item.name));
   }
   return Ok{};
 }
@@ -283,7 +297,7 @@ Status Pins::add(const Item& item) const {
 Result<Fd> Pins::open(const std::string& kind, const std::string& name) const {
   Fd fd{bpf_obj_get(path(kind, name).c_str())};
   if (!fd) {
-    return pin_error(errno, "open " + path(kind, name));
+    return pin_error(errno, "open ", path(kind, name));
   }
   return fd;
 }
