@@ -160,7 +160,7 @@ def test_with_no_engine_a_command_loads_its_own_and_leaves_nothing(
 
 
 def test_any_number_of_views_at_once_none_disturbing_another(start_server: Start, pins: Engine, attach: Attach) -> None:
-    viewers, one_shots, count = 10, 20, 20_000
+    viewers, one_shots, count = 10, 10, 5_000
     server = start_server(USUAL, workers=2)
     counted = attach_counted(pins, server)
     objects = pins.objects()
