@@ -269,6 +269,9 @@ Result<int> attach(const AttachOptions& options, bool utf8) {
 
 Result<int> detach(const DetachOptions& options, bool utf8) {
   const Pins pins(options.pins);
+  if (Status status = pins.check_visible(); !status) {
+    return std::move(status).error();
+  }
   if (!pins.has_any()) {
     return nothing_attached(options, utf8);
   }
@@ -293,7 +296,11 @@ Result<int> detach(const DetachOptions& options, bool utf8) {
 
 Result<std::string> describe_sessions(const SessionsOptions& options) {
   const ProcFs proc;
-  Result<Attached> attached = open_attached(Pins(options.pins), proc);
+  const Pins pins(options.pins);
+  if (Status status = pins.check_visible(); !status) {
+    return std::move(status).error();
+  }
+  Result<Attached> attached = open_attached(pins, proc);
   if (!attached) {
     return std::move(attached).error();
   }

@@ -21,7 +21,7 @@ struct ServerRequest {
   std::optional<pid_t> pid;             // --pid
   std::optional<std::string> pid_file;  // --pid-file
   std::string default_pid_file = "logs/proxy.pid";
-  // Servers by whatever name, when it is looked for one. The only one is the one meant: it is attached.
+  // Servers by whatever name, when it is looked for one. When there is just one it is meant, and not looked at further.
   std::vector<pid_t> known = {};
 };
 

@@ -141,6 +141,11 @@ bool Pins::has_any() const {
   return ::access(directory_.c_str(), F_OK) == 0;
 }
 
+Status Pins::check_visible() const {
+  const bool hidden = ::access(directory_.c_str(), R_OK | X_OK) != 0 && errno == EACCES;
+  return hidden ? Status(pin_error(EACCES, "look for an engine at ", directory_)) : Status(Ok{});
+}
+
 void Pins::clear_leftovers() const {
   if (::access((directory_ + "/new").c_str(), F_OK) != 0 && ::access((directory_ + "/old").c_str(), F_OK) != 0 &&
       (exist() || !has_any())) {

@@ -44,6 +44,9 @@ class Pins {
   // Whether there is anything, be it leftovers.
   bool has_any() const;
 
+  // Fails with kNotPermitted for who may not look: then none of the above says anything.
+  Status check_visible() const;
+
   // Removes the directory when nothing is in it.
   void tidy() const;
 
