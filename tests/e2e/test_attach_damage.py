@@ -308,7 +308,8 @@ def test_not_permitted_is_exit_4(start_server: Start, engine: Engine, short_dire
     objects = engine.objects()
     short_directory.chmod(0o755)
     binary = shutil.copy(BINARY, short_directory)
-    for words in (engine.attach_arguments(server.pid), ["--pid", server.pid, "--json"]):
+    view = ["--pid", server.pid, "--json"]
+    for words in (engine.attach_arguments(server.pid), view, ["sessions"], ["detach"], ["detach", "--all"]):
         ended = subprocess.run(
             [binary, *map(str, words)], env=engine.environment, user=65534, group=65534, extra_groups=[],
             capture_output=True, text=True, cwd="/",
