@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 # Their assertions say as much as a test's own.
-pytest.register_assert_rewrite("figures", "client", "load", "monitor", "changes", "random_client", "server")
+pytest.register_assert_rewrite("figures", "client", "load", "monitor", "changes", "random_client", "server", "attached")
 
+from attached import BPFFS, Engine
 from changes import Watched
 from figures import Observation
 from load import raise_descriptor_limit
@@ -77,6 +78,15 @@ def attach() -> Iterator[Callable[..., Monitor]]:
     """Starts monitors that end with the test."""
     with ExitStack() as stack:
         yield lambda *arguments, **settings: stack.enter_context(Monitor(*arguments, **settings))
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """A place of the test's own to pin an engine in. Nothing is left of it, whatever happens."""
+    engine = Engine(BPFFS / f"monitor-test-{os.getpid()}")
+    engine.remove()  # of a process of that id that was killed
+    yield engine
+    engine.remove()
 
 
 @pytest.fixture

@@ -140,6 +140,9 @@ class AppServer:
             raise AssertionError(f"{self.name} ended:\n{self.log()}")
         return True
 
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def _listens(self, unix: Path | None) -> bool:
         if unix:
             return str(unix) in listening_unix_sockets()

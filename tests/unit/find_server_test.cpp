@@ -283,6 +283,14 @@ TEST_CASE("host.resolve_server: nothing named and one, several or no server ther
   REQUIRE(found);
   CHECK(found->pid == 100);
 
+  // The only one that is attached is meant, however many others there are.
+  ServerRequest attached = nothing_named();
+  attached.known = {200};
+  const FakeProc others({server(100), server(150, 901), {.pid = 200}});
+  const auto known = resolve_server(others.proc(), attached);
+  REQUIRE(known);
+  CHECK(known->pid == 200);
+
   Process hostile = server(300);
   hostile.arguments = {"uvicorn", "\x1b[31m\n  sudo reboot", std::string(500, 'a')};
   hostile.unix_sockets = unix_line("00010000", "0001", 900, "/run/\x07x");

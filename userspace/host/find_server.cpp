@@ -165,6 +165,9 @@ Result<Server> server_of_default_file(const ProcFs& proc, const std::string& pat
 
 Result<Server> the_one_server(const ProcFs& proc, const std::string& default_pid_file,
                               const std::vector<pid_t>& known) {
+  if (known.size() == 1) {
+    return Server{known.front(), proc.command(known.front()), {}};  // however many others there are
+  }
   Survey survey = look_around(proc, known);
   if (survey.servers.size() == 1) {
     return std::move(survey.servers.front());

@@ -21,7 +21,8 @@ struct ServerRequest {
   std::optional<pid_t> pid;             // --pid
   std::optional<std::string> pid_file;  // --pid-file
   std::string default_pid_file = "logs/proxy.pid";
-  std::vector<pid_t> known = {};  // servers by whatever name, when it is looked for one
+  // Servers by whatever name, when it is looked for one. When there is just one it is meant, and not looked at further.
+  std::vector<pid_t> known = {};
 };
 
 // Roots of the uvicorn, gunicorn and hypercorn process trees on the machine that listen somewhere: by the program's
