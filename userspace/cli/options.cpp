@@ -103,11 +103,11 @@ class Declarations {
 
   void limits() {
     group("Limits (what is past them is counted as undercount or under \"(other)\")");
-    value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 1.6 kB each");
-    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 0.5 kB each");
+    value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 4.4 kB each");
+    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 1.4 kB each");
     value(
         "--max-connections", words_.max_connections, "N",
-        "connections of Unix sockets, under the profile syscall\nof all; 65536, 16 bytes each, 0.9 kB more when open");
+        "connections of Unix sockets, under the profile syscall\nof all; 65536, 16 bytes each, 1 kB more when open");
   }
 
   void help() { app_.set_help_flag("-h,--help", "print this")->group(group_); }
