@@ -47,6 +47,7 @@ class Fleet {
   Fleet(const ViewOptions& options, Attached attached, Say say);
 
   Status add(const Server& server);
+  Status try_to_add(const Server& server);
   Result<Observation> observe(const Server& server);
   // The engine of our own; loaded when it is needed first.
   Result<std::shared_ptr<Engine>> own_engine();
