@@ -256,8 +256,8 @@ def server_of_nobody() -> Iterator[AppServer]:
 
 
 def test_all_finds_those_that_run_and_those_that_come(start_server: Start, attach: Attach) -> None:
-    """Beside whatever else runs on the machine. The one that comes is another user's, and the monitor has given up most
-    of its capabilities by then."""
+    """Beside whatever else runs on the machine, and may fill the table of endpoints. The one that comes is another
+    user's, and the monitor has given up most of its capabilities by then."""
     first = start_server()
     monitor = attach(first.pid, selection=("--all",))
     use(first, 20)
@@ -265,9 +265,9 @@ def test_all_finds_those_that_run_and_those_that_come(start_server: Start, attac
         monitor.wait_for(lambda _: True, "the second is taken in", pid=second.pid)
         assert os.stat(f"/proc/{second.pid}").st_uid == NOBODY
         use(second, 40)
-        assert_exact(monitor, second)
+        settled(monitor, second)
         use(first, 10)
-        assert_exact(monitor, first)
+        settled(monitor, first)
         first.stop()
         use(second, 5)
         settled(monitor, second)
@@ -310,6 +310,42 @@ def test_all_where_there_is_none_is_exit_3(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (ended.returncode, ended.stdout) == (3, "")
     assert "no uvicorn, gunicorn or hypercorn" in ended.stderr
+
+
+WATCHING = "+bpf,+perfmon,+sys_ptrace"
+
+
+def all_as_nobody(
+    proc: OwnProc, binary: Path, capabilities: str = WATCHING
+) -> tuple[subprocess.CompletedProcess[str], set[int]]:
+    """How `monitor --all` ended, and the servers that it showed."""
+    command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    command += [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", str(binary)]
+    ended = subprocess.run(
+        [*proc.command(), *command, "--all", "--profile", PROFILE, "--json", "--interval", "0.05"],
+        capture_output=True, text=True, timeout=PATIENCE, cwd="/",
+    )  # fmt: skip
+    return ended, {json.loads(line)["target"]["pid"] for line in ended.stdout.splitlines()}
+
+
+def test_all_says_whose_sockets_it_may_not_see(
+    pair: list[Server], binary_for_all: Path, short_directory: Path
+) -> None:
+    """With the capabilities that watching takes; to find another user's servers takes one more."""
+    short_directory.chmod(0o755)
+    proc = OwnProc(short_directory)
+    proc.show(pair[0].pid)
+    ended, shown = all_as_nobody(proc, binary_for_all)
+    assert (ended.returncode, shown) == (4, set())
+    assert f"process {pair[0].pid} " in ended.stderr
+    assert "CAP_DAC_READ_SEARCH" in ended.stderr
+    with server_of_nobody() as own:
+        proc.show(own.pid)
+        ended, shown = all_as_nobody(proc, binary_for_all)
+        assert (ended.returncode, shown) == (0, {own.pid})
+        assert f"process {pair[0].pid} " in ended.stderr
+        ended, shown = all_as_nobody(proc, binary_for_all, WATCHING + ",+dac_read_search")
+        assert (ended.returncode, shown, ended.stderr) == (0, {own.pid, pair[0].pid}, "")
 
 
 def test_all_counts_the_workers_that_a_killed_root_leaves(start_server: Start, attach: Attach, tmp_path: Path) -> None:
@@ -355,6 +391,29 @@ def test_all_with_some_attached(start_server: Start, attach: Attach, tmp_path: P
         assert f"pid {attached.pid}: the server was detached" in monitor.errors()
         assert monitor.stop()["total_requests"] == 11
     assert "the server (pid" not in monitor.errors()
+
+
+def test_all_loads_an_engine_when_one_comes_that_is_not_attached(
+    start_server: Start, attach: Attach, short_directory: Path, tmp_path: Path
+) -> None:
+    """By then it has given up most of its capabilities. The second one needs the hooks on Unix sockets."""
+    proc = OwnProc(tmp_path)
+    attached = start_server()
+    proc.show(attached.pid)
+    with pin_directory() as pins:
+        made = run_monitor("attach", *pids_of([attached]), "--pins", str(pins), "--profile", PROFILE)
+        assert made.returncode == 0, made.stderr
+        monitor = attach(attached.pid, "--pins", str(pins), selection=("--all",), command=proc.command())
+        for unix in (None, short_directory / "server.sock"):
+            server = start_server(unix=unix)
+            proc.show(server.pid)
+            monitor.wait_for(lambda _: True, "it is taken in", pid=server.pid)
+            use(server, 30)
+            assert_exact(monitor, server)
+        use(attached, 20)
+        assert_exact(monitor, attached)
+        monitor.stop()
+    assert monitor.errors() == ""
 
 
 MANY = 20

@@ -66,12 +66,15 @@ Error nothing_found() {
 
 }  // namespace
 
-Result<std::vector<Server>> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
-                                          const EngineChoice& choice) {
+Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
+                                   const EngineChoice& choice) {
   const std::vector<pid_t> known = roots(attached);
   if (selection.all) {
-    std::vector<Server> servers = find_servers(proc, known);
-    return servers.empty() ? Result<std::vector<Server>>(nothing_found()) : servers;
+    FoundServers found = find_servers(proc, known);
+    if (found.servers.empty()) {
+      return found.refused.empty() ? nothing_found() : std::move(found.refused.front().second);
+    }
+    return found;
   }
   std::vector<ServerRequest> requests;
   for (const pid_t pid : selection.pids) {
@@ -93,7 +96,7 @@ Result<std::vector<Server>> find_selected(const ProcFs& proc, const Selection& s
     }
     servers.push_back(*std::move(server));
   }
-  return servers;
+  return FoundServers{std::move(servers), {}};
 }
 
 Fleet::Fleet(const ViewOptions& options, Attached attached, Say say)
@@ -112,12 +115,12 @@ Result<Fleet> Fleet::begin(const ViewOptions& options, Say say) {
     return std::move(attached).error();
   }
   Fleet fleet(options, *std::move(attached), std::move(say));
-  Result<std::vector<Server>> servers = find_selected(proc, options.servers, fleet.attached_, fleet.choice_);
-  if (!servers) {
-    return std::move(servers).error();
+  Result<FoundServers> found = find_selected(proc, options.servers, fleet.attached_, fleet.choice_);
+  if (!found) {
+    return std::move(found).error();
   }
   std::vector<Error> failures;
-  for (const Server& server : *servers) {
+  for (const Server& server : found->servers) {
     Status status = options.servers.all ? fleet.try_to_add(server) : fleet.add(server);
     if (status) {
       continue;
@@ -130,6 +133,7 @@ Result<Fleet> Fleet::begin(const ViewOptions& options, Say say) {
   if (fleet.observed_.empty()) {
     return failures.empty() ? nothing_found() : std::move(failures.front());
   }
+  fleet.say_refused(*found);
   std::for_each(failures.begin(), failures.end(), fleet.say_);
   return fleet;
 }
@@ -195,6 +199,24 @@ Result<std::shared_ptr<Engine>> Fleet::own_engine() {
   return own_;
 }
 
+// Whether that is news.
+bool Fleet::give_up(const ProcessIdentity& identity) {
+  const bool known = std::find(given_up_.begin(), given_up_.end(), identity) != given_up_.end();
+  if (!known) {
+    given_up_.push_back(identity);
+  }
+  return !known;
+}
+
+void Fleet::say_refused(const FoundServers& found) {
+  for (const auto& [pid, error] : found.refused) {
+    const Result<Root> root = open_root(ProcFs(), pid);
+    if (root && give_up(root->identity)) {
+      say_(error);
+    }
+  }
+}
+
 // What cannot be observed fails once, and is left alone from then on. That it has just ended is no failure.
 Status Fleet::try_to_add(const Server& server) {
   const Result<Root> root = open_root(ProcFs(), server.pid);
@@ -205,7 +227,7 @@ Status Fleet::try_to_add(const Server& server) {
   if (status || root->has_ended()) {
     return Ok{};
   }
-  given_up_.push_back(root->identity);
+  give_up(root->identity);
   return std::move(status).error().within(fmt::format("pid {}", server.pid));
 }
 
@@ -216,7 +238,9 @@ void Fleet::take_in_new() {
     return;
   }
   looked_around_ = now;
-  for (const Server& server : find_servers(ProcFs())) {
+  const FoundServers found = find_servers(ProcFs());
+  say_refused(found);
+  for (const Server& server : found.servers) {
     if (Status status = try_to_add(server); !status) {
       say_(status.error());
     }
