@@ -32,6 +32,24 @@ Attach = Callable[..., Monitor]
 NOBODY = 65534
 
 
+@contextmanager
+def on_a_terminal(*command: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Runs it on a terminal of its own; what it writes there can be read until it has ended and beyond."""
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (60, 100))
+    process = subprocess.Popen(
+        command, stdin=its, stdout=its, stderr=its, env=os.environ | {"TERM": "xterm", "LC_ALL": "C.UTF-8"},
+        start_new_session=True, preexec_fn=lambda: os.close(os.open(os.ttyname(1), os.O_RDWR)),
+    )  # fmt: skip
+    os.close(its)
+    try:
+        yield ours, process
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     """For tests that leave them running."""
@@ -128,36 +146,24 @@ def test_one_object_each_without_watching(pair: list[Server]) -> None:
     assert [target["listen"] for target in told] == [[f"127.0.0.1:{server.port}"] for server in pair]
 
 
+LEFT = b"\x1b[?1049l"  # the alternate screen
+
+
 def test_the_screen_shows_both(pair: list[Server]) -> None:
-    ours, its = pty.openpty()
-    termios.tcsetwinsize(its, (60, 100))
-    process = subprocess.Popen(
-        [BINARY, *pids_of(pair), "--profile", PROFILE, "--watch", "--interval", "0.05"],
-        stdin=its, stdout=its, stderr=its, env=os.environ | {"TERM": "xterm", "LC_ALL": "C.UTF-8"},
-        start_new_session=True, preexec_fn=lambda: os.close(os.open(os.ttyname(1), os.O_RDWR)),
-    )  # fmt: skip
-    try:
-        read_terminal(ours, lambda seen: seen.count("╚".encode()) >= 2)
+    arguments = ["--profile", PROFILE, "--watch", "--interval", "0.05"]
+    with on_a_terminal(BINARY, *pids_of(pair), *arguments) as (terminal, process):
+        read_terminal(terminal, lambda seen: seen.count("╚".encode()) >= 2)
         with Client(pair[0].port) as one, Client(pair[1].port) as two:
             one.send(request("/hold?gate=never"))
             two.send(request("/hold/longer?gate=never"))
-            read_terminal(ours, lambda seen: b"/hold: 1" in seen and b"/hold/longer: 1" in seen)
-            os.write(ours, b"q")
-            seen = read_terminal(ours, lambda seen: b"\x1b[?1049l" in seen and seen.count("╝".encode()) >= 2)
-            assert process.wait(PATIENCE) == 0
-        os.close(its)
-        its = -1
-        seen += read_terminal(ours, lambda _: False)
-        left = seen[seen.rindex(b"\x1b[?1049l") :].decode()
-        first, second = left.replace("\r\n", "\n").split("\n\n")
-        assert "/hold: 1" in first
-        assert "/hold/longer: 1" in second
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-        if its >= 0:
-            os.close(its)
+            read_terminal(terminal, lambda seen: b"/hold: 1" in seen and b"/hold/longer: 1" in seen)
+            os.write(terminal, b"q")
+            seen = read_terminal(terminal, lambda _: False)
+        assert process.wait(PATIENCE) == 0
+    left = seen[seen.rindex(LEFT) :].decode()
+    first, second = left.replace("\r\n", "\n").split("\n\n")
+    assert "/hold: 1" in first
+    assert "/hold/longer: 1" in second
 
 
 def test_one_ends_and_the_other_goes_on(start_server: Start, attach: Attach) -> None:
@@ -300,6 +306,23 @@ def test_all_goes_on_without_any(start_server: Start, attach: Attach, tmp_path: 
     assert_exact(monitor, second)
     assert set(monitor.printed[printed:]) == {second.pid}
     assert monitor.newest(first.pid)["total_requests"] == first.tally().total() == 6
+
+
+def test_the_screen_says_that_none_is_left(start_server: Start, tmp_path: Path) -> None:
+    proc = OwnProc(tmp_path)
+    server = start_server()
+    proc.show(server.pid)
+    arguments = ["--all", "--profile", PROFILE, "--watch", "--interval", "0.05"]
+    with on_a_terminal(*proc.command(), BINARY, *arguments) as (terminal, process):
+        read_terminal(terminal, lambda seen: "╚".encode() in seen)
+        server.stop()
+        read_terminal(terminal, lambda seen: b"No server is running." in seen)
+        os.write(terminal, b"q")
+        seen = read_terminal(terminal, lambda _: False)
+        assert process.wait(PATIENCE) == 0
+    left = seen[seen.rindex(LEFT) :].decode()
+    assert "No server is running." in left
+    assert f"the server (pid {server.pid}) has ended" in left
 
 
 def test_all_where_there_is_none_is_exit_3(tmp_path: Path) -> None:

@@ -217,14 +217,17 @@ void Fleet::say_refused(const FoundServers& found) {
   }
 }
 
-// What cannot be observed fails once, and is left alone from then on. That it has just ended is no failure.
+// What cannot be observed fails once, and is left alone from then on. That it has just ended is no failure, nor that it
+// is what is left of a server that has.
 Status Fleet::try_to_add(const Server& server) {
   const Result<Root> root = open_root(ProcFs(), server.pid);
   if (!root || std::find(given_up_.begin(), given_up_.end(), root->identity) != given_up_.end()) {
     return Ok{};
   }
   Status status = add(server);
-  if (status || root->has_ended()) {
+  const bool one_has_ended = std::any_of(observed_.begin(), observed_.end(),
+                                         [](const Observation& observation) { return observation.has_ended_since(); });
+  if (status || root->has_ended() || one_has_ended) {
     return Ok{};
   }
   give_up(root->identity);
