@@ -323,7 +323,10 @@ Result<std::string> describe_sessions(const SessionsOptions& options) {
   sessions.directory = options.pins;
   if (attached->engine) {
     Result<EngineInfo> info = attached->engine->info();
-    Result<std::vector<MapUsage>> usage = info ? attached->engine->usage() : std::move(info).error();
+    if (!info) {
+      return std::move(info).error();
+    }
+    Result<std::vector<MapUsage>> usage = attached->engine->usage();
     if (!usage) {
       return std::move(usage).error();
     }
