@@ -17,7 +17,7 @@ namespace {
 // Looking at every process of the machine takes a few milliseconds.
 constexpr std::chrono::seconds kLookAroundEvery{1};
 
-// Servers that an engine of our own has room for with --all; 1 kB each.
+// Servers that an engine of our own has room for with --all, a few kB each.
 constexpr std::uint32_t kMostOfAll = 256;
 
 EngineChoice with_room(EngineChoice choice, const Selection& selection) {
