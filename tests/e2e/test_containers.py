@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from client import Client, request
-from container import ISOLATED, Container, Network, inner_pid
+from container import ISOLATED, Container, inner_pid
 from figures import Observation
 from load import keep_alive
 from monitor import BINARY, PROFILE, Monitor, Snapshot, run_monitor
+from network import NetworkNamespace
 from pinned import pin_directory
 from server import HERE, ROOT, USUAL
 from tally import Tally
@@ -28,13 +29,13 @@ ANYWHERE = ["--host", "0.0.0.0", "--port", "0", "app:app"]
 
 
 @pytest.fixture(scope="module")
-def network() -> Iterator[Network]:
-    with Network() as network:
+def network() -> Iterator[NetworkNamespace]:
+    with NetworkNamespace() as network:
         yield network
 
 
 @pytest.fixture
-def start(network: Network, tmp_path: Path) -> Iterator[Start]:
+def start(network: NetworkNamespace, tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(workers: int = 1) -> Container:
@@ -45,7 +46,7 @@ def start(network: Network, tmp_path: Path) -> Iterator[Start]:
         yield start
 
 
-def use(network: Network, server: Container) -> int:
+def use(network: NetworkNamespace, server: Container) -> int:
     """From the host over the veth, and from inside over both its addresses. How many requests."""
     keep_alive(server.port, 300, 8, host=network.inner)
     with network.inside():
@@ -67,7 +68,7 @@ def assert_exact(monitor: Monitor, server: Container) -> None:
 
 
 @pytest.mark.parametrize("selection", ["--pid", "--all"])
-def test_it_is_counted_from_the_host(selection: str, network: Network, start: Start, attach: Attach) -> None:
+def test_it_is_counted_from_the_host(selection: str, network: NetworkNamespace, start: Start, attach: Attach) -> None:
     server = start(workers=2)
     workers = server.workers()
     assert inner_pid(server.pid) == 1
@@ -88,15 +89,15 @@ def test_it_is_counted_from_the_host(selection: str, network: Network, start: St
     assert all(worker["memory_mb"] > 5 for worker in snapshot["workers"])
 
 
-def test_a_replaced_worker_has_its_pid_of_the_host(network: Network, start: Start, attach: Attach) -> None:
+def test_a_replaced_worker_has_its_pid_of_the_host(network: NetworkNamespace, start: Start, attach: Attach) -> None:
     server = start(workers=2)
     monitor = attach(server.pid)
     use(network, server)
     killed = server.workers()[0]
     os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: len(server.workers()) == 2, "the worker is replaced")
-    pids = set(server.workers())
-    assert killed not in pids
+    pids = wait_until(
+        lambda: len(now := set(server.workers())) == 2 and killed not in now and now, "the worker is replaced"
+    )
     monitor.wait_for(lambda s: {worker["pid"] for worker in s["workers"]} == pids, "the new worker is followed")
     use(network, server)
     last = monitor.wait_for(
@@ -106,7 +107,7 @@ def test_a_replaced_worker_has_its_pid_of_the_host(network: Network, start: Star
     assert last["undercount_by_cause"] == {}
 
 
-def test_its_queue_is_that_of_its_own_network(network: Network, start: Start, attach: Attach) -> None:
+def test_its_queue_is_that_of_its_own_network(network: NetworkNamespace, start: Start, attach: Attach) -> None:
     waiting = 7
     server = start()
     monitor = attach(server.pid)
@@ -139,7 +140,7 @@ mount --bind "$2" /mnt/application && shift 2 && cd /mnt && export PYTHONPATH=/m
 """
 
 
-def test_paths_that_only_the_container_knows(network: Network, attach: Attach, tmp_path: Path) -> None:
+def test_paths_that_only_the_container_knows(network: NetworkNamespace, attach: Attach, tmp_path: Path) -> None:
     path = Path("/mnt/server.sock")
     server_command = ["/mnt/venv/bin/python", *UVICORN, "--uds", str(path), "app:app"]
     command = ["sh", "-c", OWN_FILES, "sh", str(ROOT / "build/venv"), str(HERE), *server_command]
@@ -156,7 +157,7 @@ def test_paths_that_only_the_container_knows(network: Network, attach: Attach, t
     assert (status, last["total_requests"]) == (3, 500)
 
 
-def test_one_box_and_one_object(network: Network, start: Start) -> None:
+def test_one_box_and_one_object(network: NetworkNamespace, start: Start) -> None:
     server = start()
     arguments = ["--pid", str(server.pid), "--profile", PROFILE, "--interval", "0.05"]
     box = run_monitor(*arguments, env=os.environ | {"LC_ALL": "C.UTF-8"})
@@ -166,7 +167,7 @@ def test_one_box_and_one_object(network: Network, start: Start) -> None:
     assert json.loads(printed.stdout)["target"]["listen"] == [f"0.0.0.0:{server.port}"]
 
 
-def test_attached_it_is_counted_with_no_monitor_running(network: Network, start: Start) -> None:
+def test_attached_it_is_counted_with_no_monitor_running(network: NetworkNamespace, start: Start) -> None:
     server = start(workers=2)
     with pin_directory() as pins:
         options = ["--pid", str(server.pid), "--pins", str(pins)]
