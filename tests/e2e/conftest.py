@@ -2,6 +2,7 @@
 """Fixtures: servers of each flavour, and a monitor beside one. Everything here needs root and real BPF."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -55,6 +56,14 @@ def short_directory() -> Iterator[Path]:
     """For Unix sockets: their path has room for 107 bytes (man 7 unix), and tmp_path is named after the test."""
     with TemporaryDirectory(prefix="monitor-e2e-") as made:
         yield Path(made)
+
+
+@pytest.fixture
+def binary_for_all() -> Iterator[Path]:
+    """A copy that others may run: the directory of the build may be closed to them."""
+    with TemporaryDirectory(prefix="monitor-e2e-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(shutil.copy(BINARY, directory))
 
 
 @pytest.fixture

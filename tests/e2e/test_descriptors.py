@@ -117,7 +117,7 @@ def test_what_a_stranger_accepted_is_counted(short_directory: Path, attach: Atta
     before can't be known from outside: it did so without an event, as with splice, and that is a gap."""
     path = short_directory / "take.sock"
     with PlainServer(TCP, "take", str(path)) as server, socket.create_server(("127.0.0.1", 0)) as listener:
-        wait_until(lambda: str(path) in listening_unix_sockets(), "it takes connections over")
+        wait_until(lambda: str(path) in listening_unix_sockets(server.pid), "it takes connections over")
         monitor = attach(server.pid)
         with Client(listener.getsockname()[1]) as client:
             accepted, _ = listener.accept()

@@ -133,7 +133,7 @@ TEST_CASE("host.find_servers: roots that listen, one for each tree") {
                         .tcp = tcp_line("0100007F:0050", 901)},
                        {.pid = 300, .arguments = {"uvicorn", "not:listening"}},
                        {.pid = 400, .arguments = {"nginx"}, .sockets = {902}, .tcp = tcp_line(kAnyPort, 902)}});
-  const auto servers = find_servers(fake.proc());
+  const auto servers = find_servers(fake.proc()).servers;
   REQUIRE(servers.size() == 2);
   CHECK(servers[0].pid == 100);
   CHECK(servers[0].command == "gunicorn: master [app]");

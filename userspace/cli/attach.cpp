@@ -264,12 +264,15 @@ Result<Detached> detach_targets(const DetachOptions& options, const Pins& pins, 
 Result<int> attach(const AttachOptions& options, bool utf8) {
   defer_signals();
   const ProcFs proc;
-  Result<std::vector<Server>> servers = find_selected(proc, options.servers, Attached{}, options.engine);
-  if (!servers) {
-    return std::move(servers).error();
+  Result<FoundServers> found = find_selected(proc, options.servers, Attached{}, options.engine);
+  if (!found) {
+    return std::move(found).error();
+  }
+  for (const auto& [pid, error] : found->refused) {
+    report(error, utf8);
   }
   const Pins pins(options.pins);
-  Result<std::vector<Added>> added = attach_servers(options, pins, proc, *servers, utf8);
+  Result<std::vector<Added>> added = attach_servers(options, pins, proc, found->servers, utf8);
   if (!added) {
     pins.tidy();
     return std::move(added).error();
@@ -320,7 +323,10 @@ Result<std::string> describe_sessions(const SessionsOptions& options) {
   sessions.directory = options.pins;
   if (attached->engine) {
     Result<EngineInfo> info = attached->engine->info();
-    Result<std::vector<MapUsage>> usage = info ? attached->engine->usage() : std::move(info).error();
+    if (!info) {
+      return std::move(info).error();
+    }
+    Result<std::vector<MapUsage>> usage = attached->engine->usage();
     if (!usage) {
       return std::move(usage).error();
     }

@@ -19,9 +19,9 @@
 namespace monitor {
 
 // The servers that are meant, by what the operator said. Fails with kNoTarget when there is none, or one that was named
-// is none.
-Result<std::vector<Server>> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
-                                          const EngineChoice& choice);
+// is none. What is refused beside others is left to the caller to say.
+Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
+                                   const EngineChoice& choice);
 
 class Fleet {
  public:
@@ -47,6 +47,9 @@ class Fleet {
   Fleet(const ViewOptions& options, Attached attached, Say say);
 
   Status add(const Server& server);
+  Status try_to_add(const Server& server);
+  bool give_up(const ProcessIdentity& identity);
+  void say_refused(const FoundServers& found);
   Result<Observation> observe(const Server& server);
   // The engine of our own; loaded when it is needed first.
   Result<std::shared_ptr<Engine>> own_engine();

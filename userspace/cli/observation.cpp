@@ -76,6 +76,7 @@ Result<HostSample> Observation::sample(bool system) {
     if (now.error().code != ErrorCode::kNoTarget) {
       return now;
     }
+    root_.await_end();
     ended_ = true;
   }
   if (latest_.processes.empty()) {

@@ -30,6 +30,7 @@ class Observation {
   // a server that has ended are its last ones.
   Result<Snapshot> look(bool system = true);
   bool has_ended() const { return ended_; }
+  bool has_ended_since() const { return root_.has_ended(); }
 
   // Readable once the server's root process has ended: its sockets are closed and counted by then.
   int ended_fd() const { return root_.process.get(); }
