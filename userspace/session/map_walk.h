@@ -15,7 +15,8 @@
 namespace monitor {
 
 // Hands every entry of the map to `take(key, value)`. In batches: walking a hash key by key starts anew when the key at
-// hand is deleted meanwhile, and an array of thousands costs milliseconds. An entry made or deleted while this runs may or may not be seen.
+// hand is deleted meanwhile, and an array of thousands costs milliseconds. An entry made or deleted while this runs may
+// or may not be seen.
 template <typename Key, typename Value, typename Take>
 Status for_each_entry(const Map& map, Take take) {
   constexpr std::uint32_t kBatch = 256;

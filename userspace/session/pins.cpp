@@ -38,7 +38,7 @@ std::string mount_point(std::filesystem::path path) {
   while (::stat(path.c_str(), &below) != 0 && path.has_relative_path()) {
     path = path.parent_path();
   }
-  for (struct stat above {}; path.has_relative_path(); path = path.parent_path()) {
+  for (struct stat above{}; path.has_relative_path(); path = path.parent_path()) {
     if (::stat(path.parent_path().c_str(), &above) != 0 || above.st_dev != below.st_dev) {
       break;
     }
@@ -250,7 +250,11 @@ Result<Fd> Pins::view(unsigned target) const {
   Fd directory{::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   // Who asks whether it is viewed holds it for an instant.
   if (!directory || ::flock(directory.get(), LOCK_SH) != 0) {
-    return pin_error(errno, "look at ", name);
+    Error error = pin_error(errno, "look at ", name);
+    if (error.hint.empty()) {
+      error.hint = "end the counting with monitor detach --all, and attach again";
+    }
+    return error;
   }
   return directory;
 }
