@@ -9,12 +9,13 @@ import struct
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from attached import Engine, attach_counted
 from client import Client, request
 from kernel_objects import all_objects
-from load import keep_alive
+from load import keep_alive, wrk_running
 from monitor import Monitor
 from plain import PlainServer
 from server import USUAL, Server
@@ -150,6 +151,37 @@ def test_a_pid_that_is_another_process_by_now_is_no_target(start_server: Start, 
     keep_alive(server.port, 10, 2)
     counted.assert_equal(counted.settle())
     assert engine.targets() == sorted([server.pid, other.pid])
+
+
+def sampled(engine: Engine) -> set[int]:
+    """Processes whose CPU is remembered from one look to the next."""
+    command = ["bpftool", "--json", "map", "dump", "pinned", str(engine.pin("maps/cpu_samples"))]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return {int.from_bytes(bytes(int(byte, 16) for byte in entry["key"]), "little") for entry in found}
+
+
+def test_the_cpu_of_processes_that_have_ended_is_remembered_no_longer(
+    start_server: Start, engine: Engine, tmp_path: Path
+) -> None:
+    """Nor does it take the room of those that live."""
+    ending, staying = start_server(USUAL, workers=2), start_server()
+    engine.attach(ending.pid, staying.pid)
+    engine.snapshot(ending.pid)
+    assert sampled(engine) > {staying.pid, ending.pid}
+    ending.stop()
+    assert engine.targets() == [staying.pid]
+    assert sampled(engine) == {staying.pid}
+    # As after thousands of workers that came and went: no process has such an id.
+    pinned, beyond = engine.pin("maps/cpu_samples"), 1 << 22
+    keys = [" ".join(map(str, struct.pack("=I", beyond + number))) for number in range(4096)]
+    updates = [f"map update pinned {pinned} key {key} value {'0 ' * 24}\n" for key in keys[:-1]]
+    (tmp_path / "updates").write_text("".join(updates))
+    subprocess.run(["bpftool", "batch", "file", str(tmp_path / "updates")], check=True, capture_output=True)
+    counted = attach_counted(engine, coming := start_server())
+    assert sampled(engine) == {staying.pid, coming.pid}
+    with wrk_running(coming.port, "/ok"):
+        engine.wait_for(coming.pid, lambda s: s["cpu_percent"] > 5, "CPU is used")
+    counted.settle()
 
 
 @pytest.mark.parametrize("how", ["detached", "all", "damaged"])

@@ -76,6 +76,9 @@ Status sweep(const Objects& objects, const std::vector<monitor_live>& records, c
 // Deletes all records of a target, none of whose processes is followed any more.
 Status disown_records(const Objects& objects, unsigned target);
 
+// Deletes the samples of CPU of processes that no target has any more.
+Status forget_cpu_samples(const Objects& objects);
+
 // Makes the endpoints of a target that stand for many, and tells their slots to `settings`.
 Status make_special_endpoints(const Objects& objects, unsigned target, monitor_target_settings& settings);
 

@@ -255,7 +255,11 @@ Result<Fd> Pins::view(unsigned target) const {
   Fd directory{::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   // Who asks whether it is viewed holds it for an instant.
   if (!directory || ::flock(directory.get(), LOCK_SH) != 0) {
-    return pin_error(errno, "look at ", name);
+    Error error = pin_error(errno, "look at ", name);
+    if (error.hint.empty()) {
+      error.hint = "end the counting with monitor detach --all, and attach again";
+    }
+    return error;
   }
   return directory;
 }
