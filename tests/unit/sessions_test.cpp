@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `monitor sessions` prints.
+#include "output/sessions.h"
+
 #include <doctest/doctest.h>
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
-
-#include "output/sessions.h"
 
 namespace monitor {
 namespace {

@@ -105,9 +105,8 @@ class Declarations {
     group("Limits (what is past them is counted as undercount or under \"(other)\")");
     value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 4.4 kB each");
     value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 1.4 kB each");
-    value(
-        "--max-connections", words_.max_connections, "N",
-        "connections of Unix sockets, under the profile syscall\nof all; 65536, 16 bytes each, 1 kB more when open");
+    value("--max-connections", words_.max_connections, "N",
+          "connections of Unix sockets, under the profile syscall\nof all; 65536, 16 bytes each, 1 kB more when open");
   }
 
   void help() { app_.set_help_flag("-h,--help", "print this")->group(group_); }
