@@ -91,8 +91,9 @@ options() { "$build/monitor" "$@" | sed -En 's/^  (-h,)?(--[a-z-]+).*/\2/p'; }
 # check_bash COMPLETION
 check_bash() {
   local offer=(bash scripts/install/complete-bash.sh "$1" monitor)
-  local command
-  for command in '' attach detach sessions; do
+  local command commands
+  commands=$("$build/monitor" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+  for command in '' $commands; do
     # shellcheck disable=SC2086  # no command is no word
     expect "bash: monitor $command --" "$("${offer[@]}" $command -- | sort)" "$(options $command --help | sort)"
   done

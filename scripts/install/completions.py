@@ -122,14 +122,19 @@ def bash(whole: Help, commands: dict[str, Help]) -> str:
     )
 
 
+def zsh_quoted(text: str, special: str) -> str:
+    return "".join(f"\\{letter}" if letter in special else letter for letter in text)
+
+
 def zsh_specs(option: Entry) -> list[str]:
     """As _arguments takes them: (what it excludes)name[meaning]:what the value is:how to complete it."""
-    meaning = option.text.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
+    meaning = zsh_quoted(option.text, "\\[]")
     once = "*" if option.repeats() else f"({' '.join(option.names())})"
     if not option.value():
         return [shlex.quote(f"{once}{name}[{meaning}]") for name in option.names()]
     value = IN_ZSH.value(option, f"({' '.join(option.words())})")
-    return [shlex.quote(f"{once}{name}=[{meaning}]:{option.value()}:{value}") for name in option.names()]
+    named = zsh_quoted(option.value(), "\\:")
+    return [shlex.quote(f"{once}{name}=[{meaning}]:{named}:{value}") for name in option.names()]
 
 
 def zsh(whole: Help, commands: dict[str, Help]) -> str:
@@ -137,7 +142,8 @@ def zsh(whole: Help, commands: dict[str, Help]) -> str:
         specs = [spec for option in help_.options() for spec in zsh_specs(option)]
         return "".join(f" \\\n      {spec}" for spec in [*more, *specs])
 
-    listed = " ".join(f'{entry.term}\\:"{entry.text}"' for entry in whole.lists.get("Commands", []))
+    special = ':"$`\\'
+    listed = " ".join(f'{entry.term}\\:"{zsh_quoted(entry.text, special)}"' for entry in whole.lists.get("Commands", []))
     return fill(
         ZSH,
         SERVERS=SERVERS,

@@ -14,6 +14,9 @@ class Entry:
     term: str  # "--log FILE", "attach"
     text: str  # what it means, in one line
 
+    def is_option(self) -> bool:
+        return self.term.startswith("-")
+
     def names(self) -> list[str]:
         return self.term.split(" ")[0].split(",")
 
@@ -40,7 +43,7 @@ class Help:
     closing: list[str] = field(default_factory=list)  # lines behind the lists
 
     def options(self) -> list[Entry]:
-        return [entry for entries in self.lists.values() for entry in entries if entry.term.startswith("-")]
+        return [entry for entries in self.lists.values() for entry in entries if entry.is_option()]
 
 
 # An option's value is one space behind its name, and what it means is behind that. A note's title is short, which
@@ -73,7 +76,7 @@ def parse(text: str) -> Help:
             result.notes[note] += f" {line}"
         else:
             (result.closing if result.usage else result.description).append(line)
-    if not result.usage or not result.options():
+    if not result.usage or not result.options() or not all(result.lists.values()):
         raise SystemExit(f"this is no help text that can be read:\n{text}")
     return result
 

@@ -16,11 +16,13 @@ def roff(text: str) -> str:
 
 
 def term(entry: help_text.Entry) -> str:
+    if not entry.is_option():
+        return f"\\fB{roff(entry.term)}\\fR"
     names = ", ".join(f"\\fB{roff(name)}\\fR" for name in entry.names())
     return f"{names} \\fI{roff(entry.value())}\\fR" if entry.value() else names
 
 
-def option_list(entries: list[help_text.Entry]) -> list[str]:
+def item_list(entries: list[help_text.Entry]) -> list[str]:
     return [line for entry in entries for line in (".TP", term(entry), roff(entry.text))]
 
 
@@ -32,7 +34,9 @@ def synopsis(usage: str) -> list[str]:
 def command_section(help_: help_text.Help) -> list[str]:
     lines = [f".SS {roff(help_.usage)}", *map(roff, help_.description)]
     for heading, entries in help_.lists.items():
-        lines += [".PP", f"{roff(heading)}:", *option_list(entries)]
+        lines += [".PP", f"{roff(heading)}:", *item_list(entries)]
+    for title, text in help_.notes.items():
+        lines += [".PP", f"{title}: {roff(text)}"]
     return lines + ([".PP", *map(roff, help_.closing)] if help_.closing else [])
 
 
@@ -58,11 +62,10 @@ def page(monitor: str, sections: str) -> list[str]:
     ]
     others = []
     for heading, entries in whole.lists.items():
-        if entries[0].term.startswith("-"):
-            lines += [f".SS {roff(heading)}", *option_list(entries)]
+        if entries[0].is_option():
+            lines += [f".SS {roff(heading)}", *item_list(entries)]
         elif heading != "Commands":
-            others += [f".SH {heading.upper()}"]
-            others += [line for entry in entries for line in (".TP", f"\\fB{roff(entry.term)}\\fR", roff(entry.text))]
+            others += [f".SH {heading.upper()}", *item_list(entries)]
     lines.append(".SH COMMANDS")
     for help_ in commands.values():
         lines += command_section(help_)
