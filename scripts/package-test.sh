@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The Debian package from end to end: makes it, installs it with apt in a clean Debian 12, where there is no compiler,
-# observes a real uvicorn from in there, and removes it again. `scripts/package-test.sh [BUILD]`; build first. Needs root;
-# exits 77 with the reason where the machine cannot.
+# observes a real uvicorn from in there, and removes it again. `scripts/package-test.sh [BUILD]`; build first. Needs
+# root; exits 77 with the reason where the machine cannot.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -64,7 +64,8 @@ wait_until() {
 }
 
 make_package() {
-  cpack --config "$build/CPackConfig.cmake" -B "$scratch/deb" >"$scratch/cpack.log" 2>&1 || die "$(cat "$scratch/cpack.log")"
+  cpack --config "$build/CPackConfig.cmake" -B "$scratch/deb" >"$scratch/cpack.log" 2>&1 ||
+    die "$(cat "$scratch/cpack.log")"
   package=$(echo "$scratch"/deb/*.deb)
   name=$(dpkg-deb --field "$package" Package)
   lintian --fail-on error --allow-root "$package" || die 'lintian finds errors: see above'
@@ -105,7 +106,8 @@ all_seen() { read_totals && [ "${totals%% *}" -ge "$requests" ]; }
 # uvicorn runs outside, as if monitor's package were on the host; the kernel picks the port.
 observe() {
   requests=100
-  start "$scratch/server.log" build/venv/bin/uvicorn --app-dir scripts/demo --port 0 --no-access-log --no-use-colors app:app
+  start "$scratch/server.log" build/venv/bin/uvicorn --app-dir scripts/demo --port 0 --no-access-log \
+    --no-use-colors app:app
   local server=$!
   wait_until 'uvicorn listens' find_port
   start "$scratch/monitor.log" "${in_root[@]}" monitor --pid "$server" --json --watch --interval 0.2
@@ -133,6 +135,7 @@ list_files >"$scratch/before"
 install_in_root "$package"
 check_installed
 observe
-in_root apt-get -q -y --purge --auto-remove remove "$name" >"$scratch/remove.log" 2>&1 || die "$(cat "$scratch/remove.log")"
+in_root apt-get -q -y --purge --auto-remove remove "$name" >"$scratch/remove.log" 2>&1 ||
+  die "$(cat "$scratch/remove.log")"
 list_files | diff "$scratch/before" - || die 'removing the package does not leave what was there before (<): see above'
 printf '%s: installed, observed %d of %d requests, removed\n' "$(basename "$package")" "${totals%% *}" "$requests"

@@ -117,7 +117,9 @@ def bash(whole: Help, commands: dict[str, Help]) -> str:
         SERVERS=SERVERS,
         VALUES="\n".join(f"    {'|'.join(sorted(options))}) {action} ;;" for action, options in values.items()),
         FIRST=names([*(Entry(command, "") for command in commands), *whole.options()]),
-        COMMANDS="\n".join(f"        *:{command}) words={names(help_.options())} ;;" for command, help_ in commands.items()),
+        COMMANDS="\n".join(
+            f"        *:{command}) words={names(help_.options())} ;;" for command, help_ in commands.items()
+        ),
         OPTIONS=names(whole.options()),
     )
 
@@ -143,7 +145,7 @@ def zsh(whole: Help, commands: dict[str, Help]) -> str:
         return "".join(f" \\\n      {spec}" for spec in [*more, *specs])
 
     special = ':"$`\\'
-    listed = " ".join(f'{entry.term}\\:"{zsh_quoted(entry.text, special)}"' for entry in whole.lists.get("Commands", []))
+    listed = " ".join(f'{item.term}\\:"{zsh_quoted(item.text, special)}"' for item in whole.lists.get("Commands", []))
     return fill(
         ZSH,
         SERVERS=SERVERS,

@@ -35,7 +35,8 @@ add_custom_target(monitor_extras ALL DEPENDS ${monitor_extras_directory}/monitor
   ${monitor_extras_directory}/monitor.bash ${monitor_extras_directory}/_monitor ${monitor_extras_directory}/changelog.gz)
 
 install(FILES ${monitor_extras_directory}/monitor.8.gz DESTINATION ${monitor_man_directory} COMPONENT main)
-install(FILES ${monitor_extras_directory}/monitor.bash DESTINATION ${monitor_bash_directory} RENAME monitor COMPONENT main)
+install(FILES ${monitor_extras_directory}/monitor.bash DESTINATION ${monitor_bash_directory} RENAME monitor
+  COMPONENT main)
 install(FILES ${monitor_extras_directory}/_monitor DESTINATION ${monitor_zsh_directory} COMPONENT local)
 install(FILES ${monitor_extras_directory}/_monitor DESTINATION ${monitor_zsh_package_directory} COMPONENT package
   EXCLUDE_FROM_ALL)

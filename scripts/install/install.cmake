@@ -3,8 +3,8 @@
 # Included by the top CMakeLists.txt, behind the program that it installs.
 option(MONITOR_EXTRAS "Make and install the man page and the shell completions (needs python3 and gzip)" ON)
 
-# The package's name, and that of its documentation (Debian's policy wants them to be one). Not "monitor": a Debian archive
-# has a single name space, in which that would say nothing; what is typed every day is the program, and that is `monitor`.
+# The package's name, and that of its documentation (Debian's policy wants them to be one). Not "monitor": in the single
+# name space of a Debian archive that would say nothing. What is typed every day is the program, and that is `monitor`.
 set(monitor_package uvicorn-monitor)
 set(CMAKE_INSTALL_DOCDIR share/doc/${monitor_package} CACHE STRING "Documentation, below the prefix")
 include(GNUInstallDirs)
