@@ -20,6 +20,10 @@ packages=(
   jq  # the recipes of docs/CONCURRENCY_MONITOR_DEBUG.md are tested as they are typed
   # more servers that are tested, behind which uvicorn runs or beside it
   python3-gunicorn nginx nodejs openssl
+  # the Debian package: dpkg-shlibdeps, and by what CPack knows a program
+  dpkg-dev file
+  # its tests: a clean Debian to install it in, Debian's own checks, and who reads the man page and the completions
+  debootstrap lintian man-db zsh
   # other kernels (scripts/kernels.sh)
   qemu-system-x86 busybox-static
 )
