@@ -138,7 +138,6 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 	} else {
 		if (w)
 			__sync_fetch_and_add(&w->ended, 1);
-		__sync_fetch_and_add(&e->completed, 1);
 		keep_bound(class); /* the verifier knows no bound of a quotient */
 		if (class > 5)
 			class = 0;
@@ -151,6 +150,8 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 			__sync_fetch_and_add(&e->aborted, 1);
 		else if (outcome == OUTCOME_CUT || (outcome == OUTCOME_ANSWERED && status >= 500))
 			__sync_fetch_and_add(&e->failed, 1);
+		/* last: who sees this one in the total sees all that is said of it */
+		__sync_fetch_and_add(&e->completed, 1);
 	}
 	endpoint_leave(e, endpoint);
 	__sync_fetch_and_sub(&t->active, 1);

@@ -90,7 +90,10 @@ struct conn {
 	__u32 close_due;   /* 1 + enum close_kind: closed while a send was under way, whose event counts the close */
 	__u32 endpoint;
 	__u32 generation;
-	__u32 gone_since; /* seconds since boot + 1 when a look missed its socket first; 0: none did */
+	__u32 gone_since;	 /* seconds since boot + 1 when a look missed its socket first; 0: none did */
+	__u32 client_gone_since; /* of a Unix socket: milliseconds since boot, or 1, when a look missed its client first
+				  */
+	__u32 padding;
 	struct message_cursor receiving;
 	struct message_cursor sending;
 	struct http1_stream requests;

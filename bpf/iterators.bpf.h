@@ -123,7 +123,7 @@ int look_at_sockets(struct bpf_iter__task_file *ctx)
 	c = record_of(sk, f);
 	if (c) {
 		if (!f->tcp && c->role == ROLE_SERVER)
-			catch_up_client(c, sk);
+			look_for_client(c, sk);
 		out.role = c->role;
 		out.in_flight = conn_in_flight(c->word);
 	} else {
@@ -179,7 +179,9 @@ int look_at_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 	}
 	if (c->role != ROLE_SERVER)
 		return 0;
-	catch_up_close(c, sk->__sk_common.skc_state);
+	/* unless a send that is under way will do it */
+	if (!c->close_due)
+		catch_up_close(c, sk->__sk_common.skc_state);
 	if (!(c->word & CONN_CLOSED))
 		describe_record(ctx->meta->seq, c);
 	return 0;

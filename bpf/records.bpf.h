@@ -62,10 +62,27 @@ static __always_inline bool client_has_gone(struct sock *sk)
 	return !peer || !BPF_CORE_READ(peer, sk_socket);
 }
 
-/* The server's call on a Unix socket failed or moved nothing, or a look comes by. */
+/* The server's call on a Unix socket failed or moved nothing. */
 static __always_inline void catch_up_client(struct conn *c, struct sock *sk)
 {
 	if (client_has_gone(sk))
+		conn_close(c, CLOSE_BY_RESET);
+}
+
+/* Milliseconds after which a call that had given the client its response has made its event, on the slowest machine. */
+#define CLIENT_GONE_AFTER 200
+
+/* The same for a look, which may come by between the bytes of a response and their event: the client can have them and
+ * be gone by then. */
+static __always_inline void look_for_client(struct conn *c, struct sock *sk)
+{
+	__u32 now = bpf_ktime_get_boot_ns() / 1000000;
+
+	if (!client_has_gone(sk))
+		c->client_gone_since = 0;
+	else if (!c->client_gone_since)
+		c->client_gone_since = now ? now : 1;
+	else if (now - c->client_gone_since > CLIENT_GONE_AFTER)
 		conn_close(c, CLOSE_BY_RESET);
 }
 

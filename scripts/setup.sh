@@ -22,6 +22,10 @@ packages=(
   python3-gunicorn nginx nodejs openssl
   # what OpenMetrics is read by, strictly
   python3-prometheus-client
+  # the Debian package: dpkg-shlibdeps, and by what CPack knows a program
+  dpkg-dev file
+  # its tests: a clean Debian to install it in, Debian's own checks, and who reads the man page and the completions
+  debootstrap lintian man-db zsh
   # other kernels (scripts/kernels.sh)
   qemu-system-x86 busybox-static
 )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from processes import Programs, bpf_statistics, cpu_seconds, load, monitor, resident_mb, server
+from processes import Programs, attached, bpf_statistics, cpu_seconds, load, monitor, resident_mb, server
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ def pairs(settings: Settings, pid: int, measure: Callable[[], list[float]]) -> l
 
 def spread(ratios: list[float]) -> str:
     return f"{median(ratios):.3f} ({min(ratios):.2f}..{max(ratios):.2f})"
+
+
+def spread_ms(seconds: list[float]) -> str:
+    return f"{median(seconds) * 1000:.1f} ms ({min(seconds) * 1000:.0f}..{max(seconds) * 1000:.0f})"
 
 
 def bench_server(settings: Settings, application: str, name: str, most: float) -> None:
@@ -133,6 +137,26 @@ def bench_monitor(settings: Settings) -> None:
         row("monitor's CPU while watching at 1 s", f"{cpu * 100:.2f} %")
 
 
+def bench_attached(settings: Settings) -> None:
+    """An engine that outlives the monitor: to attach it, and to look at it."""
+    with server("raw", settings.directory / "server.log") as (pid, port):
+        starts = []
+        for _ in range(5):
+            with attached(settings.monitor, pid) as took:
+                starts.append(took * 1000)
+        took = median(starts)
+        row("attach: load, register, pin", f"{took:.0f} ms", "<= 500 ms", took <= 500)
+        with attached(settings.monitor, pid):
+            load(port, 1)
+            looks = []
+            for _ in range(100):
+                start = time.monotonic()
+                subprocess.run([settings.monitor, "--json"], check=True, stdout=subprocess.DEVNULL)
+                looks.append(time.monotonic() - start)
+    row("snapshot of an attached server", spread_ms(looks), "<= 30 ms", median(looks) <= 0.03)
+    row("100 times monitor --json", f"{sum(looks):.2f} s", "<= 3 s", sum(looks) <= 3)
+
+
 def bench_neighbour(settings: Settings) -> None:
     """System calls of a process that is no server."""
     with server("raw", settings.directory / "server.log") as (pid, _):
@@ -171,6 +195,7 @@ def main() -> None:
         bench_server(settings, "fast", "FastAPI", 1.02)
         bench_programs(settings)
         bench_monitor(settings)
+        bench_attached(settings)
         bench_neighbour(settings)
 
 

@@ -87,6 +87,18 @@ def monitor(binary: str, pid: int, interval: float = 1.0) -> Iterator[tuple[int,
         process.communicate()
 
 
+@contextmanager
+def attached(binary: str, pid: int) -> Iterator[float]:
+    """An engine for as long as the block runs, at the usual place: the seconds that it took."""
+    start = time.monotonic()
+    subprocess.run([binary, "attach", "--pid", str(pid)], check=True, stdout=subprocess.DEVNULL)
+    took = time.monotonic() - start
+    try:
+        yield took
+    finally:
+        subprocess.run([binary, "detach", "--pid", str(pid)], check=True, stdout=subprocess.DEVNULL)
+
+
 class Programs:
     """The BPF programs that a process holds, and how long they ran (kernel.bpf_stats_enabled)."""
 

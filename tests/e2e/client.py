@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_until
 
 OWN_400 = b"Invalid HTTP request received."
 OWN_503 = b"Service Unavailable"
@@ -194,3 +194,16 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def long_after(client: Client) -> Client:
+    """Waits until the kernel's clock (4 ms a tick) tells apart what was received from what comes now. The kernel keeps
+    for each direction when the last data passed, in ticks: within one tick a next request looks answered."""
+
+    def milliseconds() -> int:
+        """tcpi_last_data_recv of struct tcp_info: how long ago."""
+        info = client.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        return int.from_bytes(info[52:56], "little")
+
+    wait_until(lambda: milliseconds() > 20, "time passes")
+    return client

@@ -2,6 +2,7 @@
 """Fixtures: servers of each flavour, and a monitor beside one. Everything here needs root and real BPF."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,12 +12,13 @@ from tempfile import TemporaryDirectory
 import pytest
 
 # Their assertions say as much as a test's own.
-pytest.register_assert_rewrite("figures", "client", "load", "monitor", "changes", "random_client", "server")
+pytest.register_assert_rewrite("figures", "client", "load", "monitor", "changes", "random_client", "server", "attached")
 
+from attached import BPFFS, Engine
 from changes import Watched
 from figures import Observation
 from load import raise_descriptor_limit
-from monitor import BINARY, PROFILE, Monitor, run_monitor
+from monitor import BINARY, Monitor
 from server import FASTEST, FLAVOURS, USUAL, ZTTP, AppServer, Flavour, Server
 from syscall_driver import SyscallServer
 
@@ -57,6 +59,14 @@ def short_directory() -> Iterator[Path]:
 
 
 @pytest.fixture
+def binary_for_all() -> Iterator[Path]:
+    """A copy that others may run: the directory of the build may be closed to them."""
+    with TemporaryDirectory(prefix="monitor-e2e-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(shutil.copy(BINARY, directory))
+
+
+@pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers that are this test's own."""
     with ExitStack() as stack:
@@ -80,18 +90,12 @@ def attach() -> Iterator[Callable[..., Monitor]]:
 
 
 @pytest.fixture
-def attached() -> Iterator[Callable[[AppServer], str]]:
-    """Has servers counted by an engine of this test's own, and gives the directory of its pins."""
-    with ExitStack() as stack:
-
-        def begin(server: AppServer) -> str:
-            pins = f"/sys/fs/bpf/monitor-e2e-{os.getpid()}"
-            begun = run_monitor("attach", "--pid", str(server.pid), "--pins", pins, "--profile", PROFILE)
-            stack.callback(run_monitor, "detach", "--all", "--pins", pins)
-            assert begun.returncode == 0, begun.stderr
-            return pins
-
-        yield begin
+def engine() -> Iterator[Engine]:
+    """A place of the test's own to pin an engine in. Nothing is left of it, whatever happens."""
+    engine = Engine(BPFFS / f"monitor-test-{os.getpid()}")
+    engine.remove()  # of a process of that id that was killed
+    yield engine
+    engine.remove()
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ class Daemon:
 
     def _answers(self, path: str) -> bool:
         assert self.process.poll() is None, self._log.read_text()
-        ports = listening_ports()
+        ports = listening_ports(self.process.pid)
         for port in [ports[inode] for inode in sockets_of(self.process.pid) if inode in ports]:
             url = f"http://127.0.0.1:{port}"
             with suppress(urllib.error.URLError, ConnectionError, HTTPException):

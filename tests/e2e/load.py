@@ -37,13 +37,13 @@ def wrk_running(port: int, target: str, connections: int = 16) -> Iterator[None]
         process.wait()
 
 
-def keep_alive(address: Address, count: int, connections: int = 16) -> None:
+def keep_alive(address: Address, count: int, connections: int = 16, host: str = "127.0.0.1") -> None:
     """Exactly `count` requests for /ok over a few connections, the next on each as soon as its response is there."""
     asked = request("/ok")
     left = count
     with selectors.DefaultSelector() as selector:
         for _ in range(min(connections, count)):
-            connection = connect(address)
+            connection = connect(address, host)
             connection.sendall(asked)
             selector.register(connection, selectors.EVENT_READ, bytearray())
             left -= 1

@@ -8,8 +8,10 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +33,49 @@ def run_monitor(*arguments: str, **options: Any) -> subprocess.CompletedProcess[
     )
 
 
-class Monitor:
-    """`monitor --pid PID --watch --json`, counting from the moment that the constructor returns."""
+@dataclass
+class Feed:
+    """What is said of one server."""
 
-    def __init__(self, pid: int, *options: str, interval: float = 0.05) -> None:
+    lines: int = 0
+    newest: Snapshot | None = None
+    began: float = float("inf")  # by our clock, when its counting began: never earlier than it was
+
+    def add(self, snapshot: Snapshot) -> None:
+        self.lines += 1
+        self.newest = snapshot
+        self.began = min(self.began, time.monotonic() - snapshot["observed_seconds"])
+
+    def is_newer_than(self, moment: float) -> bool:
+        """On a busy machine lines from before it may still be on their way to us."""
+        return self.newest is not None and self.began + self.newest["observed_seconds"] >= moment
+
+
+class Monitor:
+    """`monitor --pid PID --watch --json`, counting from the moment that the constructor returns. Told to look at more
+    servers than that one, what it says of each can be asked for by `pid`. `command` is put in front of it."""
+
+    def __init__(
+        self,
+        pid: int,
+        *options: str,
+        interval: float = 0.05,
+        selection: tuple[str, ...] | None = None,
+        command: tuple[str, ...] = (),
+    ) -> None:
+        self.pid = pid
+        selected = ["--pid", str(pid)] if selection is None else selection
         self._errors = tempfile.TemporaryFile("w+", errors="replace")
         self.process = subprocess.Popen(
-            [BINARY, "--pid", str(pid), "--profile", PROFILE, "--watch", "--json", "--interval", str(interval), *options],
+            [*command, BINARY, *selected, "--profile", PROFILE, "--watch", "--json", "--interval", str(interval)]
+            + list(options),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
         )
         self._condition = threading.Condition()
-        self._lines = 0
-        self._newest: Snapshot | None = None
-        self._began = float("inf")  # by our clock, when its counting began: never earlier than it was
+        self._feeds: defaultdict[int, Feed] = defaultdict(Feed)
+        self.printed: list[int] = []  # whose objects it printed, in that order
         self._broken: bytes | None = None
         self._ended = False
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -61,11 +91,11 @@ class Monitor:
         for line in self.process.stdout:
             with self._condition:
                 try:
-                    self._newest = json.loads(line)
-                    self._began = min(self._began, time.monotonic() - self._newest["observed_seconds"])
+                    snapshot = json.loads(line)
+                    self._feeds[snapshot["target"]["pid"]].add(snapshot)
+                    self.printed.append(snapshot["target"]["pid"])
                 except ValueError:
                     self._broken = line
-                self._lines += 1
                 self._condition.notify_all()
         with self._condition:
             self._ended = True
@@ -83,29 +113,35 @@ class Monitor:
                 told.append(f"{name}: {Path(f'/proc/{self.process.pid}/{name}').read_text().strip()}")
         return "the monitor is at " + "; ".join(told)
 
-    def wait_for(self, predicate: Callable[[Snapshot], object], what: str, patience: float = PATIENCE) -> Snapshot:
+    def wait_for(
+        self, predicate: Callable[[Snapshot], object], what: str, patience: float = PATIENCE, pid: int | None = None
+    ) -> Snapshot:
         """The first snapshot for which the predicate holds, of those taken after this call: not the next one, which
         may be under way already, but from the one after on."""
         called = time.monotonic()
         deadline = called + patience
         with self._condition:
-            first = self._lines + 2 if self._lines else 1
+            feed = self._feeds[pid or self.pid]
+            first = feed.lines + 2 if feed.lines else 1
             while True:
                 assert self._broken is None, f"a line that is no JSON: {self._broken!r}"
-                # On a busy machine lines from before the call may still be on their way to us.
                 if (
-                    self._newest is not None
-                    and self._lines >= first
-                    and (first == 1 or self._began + self._newest["observed_seconds"] >= called)
-                    and predicate(self._newest)
+                    feed.newest is not None
+                    and feed.lines >= first
+                    and (first == 1 or feed.is_newer_than(called))
+                    and predicate(feed.newest)
                 ):
-                    return self._newest
+                    return feed.newest
                 if self._ended:
                     raise AssertionError(f"the monitor ended before {what}; it said: {self.errors()}")
                 if not self._condition.wait(deadline - time.monotonic()):
                     raise AssertionError(
-                        f"waited {patience:g} s in vain: {what}; the last snapshot: {self._newest}; {self._at_work_on()}"
+                        f"waited {patience:g} s in vain: {what}; the last snapshot: {feed.newest}; {self._at_work_on()}"
                     )
+
+    def newest(self, pid: int) -> Snapshot | None:
+        with self._condition:
+            return self._feeds[pid].newest
 
     def next(self) -> Snapshot:
         """A snapshot taken after this call."""
@@ -119,8 +155,9 @@ class Monitor:
         status = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         assert self._broken is None, f"a line that is no JSON: {self._broken!r}"
-        assert self._newest is not None
-        return status, self._newest
+        newest = self._feeds[self.pid].newest
+        assert newest is not None
+        return status, newest
 
     def stop(self) -> Snapshot:
         """Interrupts it and returns the last sample, which it takes because of that."""

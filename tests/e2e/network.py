@@ -1,26 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network namespace behind a veth pair that spreads packets over all CPUs (RPS): there, unlike on loopback, a
-tracing program is now and then interrupted on its CPU by another, and the kernel drops the inner event."""
+"""A network namespace behind a veth pair: a network that is not the host's, with a real device between them."""
 
+import ctypes
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
+from typing import IO
 
 import pytest
 
-OUTER, INNER = "198.18.77.1", "198.18.77.2"  # RFC 2544's network for such tests
+CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
 
 
 def run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True)
 
 
+def enter(namespace: IO[bytes]) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), f"setns {namespace.name}")
+
+
 class NetworkNamespace:
-    """Named after this process, so that tests can run side by side. This end of the pair has OUTER's address."""
+    """Named and numbered after this process, so that tests can run side by side. The end of the pair that is the host's
+    has the address `outer`, the other one `inner`."""
 
     def __init__(self) -> None:
         self.name = f"monitor-e2e-{os.getpid()}"
         self._outer, self._inner = f"mo{os.getpid()}", f"mi{os.getpid()}"
+        # One of the networks of four addresses in 198.18.0.0/15, which is there for such tests (RFC 2544).
+        first = os.getpid() % 32768 * 4
+        self.outer, self.inner = (
+            f"198.{18 + (host >> 16)}.{host >> 8 & 255}.{host & 255}" for host in (first + 1, first + 2)
+        )
         try:
             run("ip", "netns", "add", self.name)
         except (OSError, subprocess.CalledProcessError) as error:
@@ -33,17 +48,35 @@ class NetworkNamespace:
 
     def _connect(self) -> None:
         run("ip", "link", "add", self._outer, "type", "veth", "peer", "name", self._inner, "netns", self.name)
-        run("ip", "address", "add", f"{OUTER}/30", "dev", self._outer)
+        run("ip", "address", "add", f"{self.outer}/30", "dev", self._outer)
         run("ip", "link", "set", self._outer, "up")
-        self.inside("ip", "address", "add", f"{INNER}/30", "dev", self._inner)
-        self.inside("ip", "link", "set", self._inner, "up")
-        every_cpu = f"{(1 << (os.cpu_count() or 1)) - 1:x}"
-        for prefix, device in (((), self._outer), (("ip", "netns", "exec", self.name), self._inner)):
-            mask = f"/sys/class/net/{device}/queues/rx-0/rps_cpus"
-            run(*prefix, "sh", "-c", f"echo {every_cpu} > {mask}")
+        self.run("ip", "address", "add", f"{self.inner}/30", "dev", self._inner)
+        for device in (self._inner, "lo"):
+            self.run("ip", "link", "set", device, "up")
 
-    def inside(self, *command: str) -> None:
-        run("ip", "netns", "exec", self.name, *command)
+    def spread_packets(self) -> None:
+        """Over all CPUs (RPS): there, unlike on loopback, a tracing program is now and then interrupted on its CPU by
+        another, and the kernel drops the inner event."""
+        every_cpu = f"{(1 << (os.cpu_count() or 1)) - 1:x}"
+        for runs, device in ((run, self._outer), (self.run, self._inner)):
+            runs("sh", "-c", f"echo {every_cpu} > /sys/class/net/{device}/queues/rx-0/rps_cpus")
+
+    def command(self) -> tuple[str, ...]:
+        """What to put in front of a command that is to run in there."""
+        return ("ip", "netns", "exec", self.name)
+
+    def run(self, *command: str) -> None:
+        run(*self.command(), *command)
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Sockets that this thread makes meanwhile are in there."""
+        with open("/proc/thread-self/ns/net", "rb") as ours, open(f"/run/netns/{self.name}", "rb") as theirs:
+            enter(theirs)
+            try:
+                yield
+            finally:
+                enter(ours)
 
     def remove(self) -> None:
         # The pair goes with either of its ends.

@@ -8,6 +8,7 @@ thread of its own; one other thread writes all answers. What a request asks for 
 /dup            goes on with a duplicate of the descriptor, the original closed; then an answer
 /half-closed    closes one of two descriptors, says so, and answers over the other when a line comes in
 /close-range    closes the descriptor with close_range and without an answer
+/exec           becomes another program without an answer: this one, from its start, or `sleep` with /exec/sleep
 /give           an answer; then the connection is given away by SCM_RIGHTS to who listens at PATH
 
 With hand-over, connections are given away at once, unread, to a worker that was forked before. With take, those that
@@ -80,6 +81,10 @@ def serve(connection: socket.socket) -> None:
             descriptor = connection.detach()
             os.closerange(descriptor, descriptor + 1)
             return
+        elif path == "/exec":
+            os.execv(sys.executable, [sys.executable, *sys.argv])
+        elif path == "/exec/sleep":
+            os.execvp("sleep", ["sleep", "infinity"])
         answer(connection)
         if path == "/give":
             give_away(connection, sys.argv[2])

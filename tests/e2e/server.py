@@ -73,9 +73,10 @@ def kill_tree(root: subprocess.Popen[bytes]) -> None:
     root.wait()
 
 
-def listening_ports() -> dict[str, int]:
-    """Inode → port of the TCP sockets that listen."""
-    lines = [line for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+def listening_ports(pid: int) -> dict[str, int]:
+    """Inode → port of the TCP sockets that listen in the process's network namespace."""
+    tables = [Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    lines = [line for table in tables for line in table.splitlines()[1:]]
     rows = [line.split() for line in lines]
     return {row[9]: int(row[1].partition(":")[2], 16) for row in rows if row[3] == "0A"}
 
@@ -92,9 +93,9 @@ def sockets_of(pid: int) -> set[str]:
     return inodes
 
 
-def listening_unix_sockets() -> set[str]:
-    """Paths of the Unix sockets that listen."""
-    rows = [line.split() for line in Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]]
+def listening_unix_sockets(pid: int) -> set[str]:
+    """Paths of the Unix sockets that listen in the process's network namespace."""
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/unix").read_text(errors="replace").splitlines()[1:]]
     accepting = 0x10000  # __SO_ACCEPTCON of include/uapi/linux/net.h
     return {row[7] for row in rows if len(row) > 7 and int(row[3], 16) & accepting}
 
@@ -140,10 +141,13 @@ class AppServer:
             raise AssertionError(f"{self.name} ended:\n{self.log()}")
         return True
 
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def _listens(self, unix: Path | None) -> bool:
         if unix:
-            return str(unix) in listening_unix_sockets()
-        ports = listening_ports()
+            return str(unix) in listening_unix_sockets(self.pid)
+        ports = listening_ports(self.pid)
         self.ports = sorted({ports[inode] for inode in sockets_of(self.pid) if inode in ports})
         return bool(self.ports)
 

@@ -5,14 +5,13 @@ other counts as idle until something passes on it that is no clean start of a re
 
 import base64
 import os
-import socket
 import threading
 from collections.abc import Callable, Generator
 
 import pytest
 
 from changes import Change, Changes
-from client import Client, request
+from client import Client, long_after, request
 from conftest import every_flavour, fastest_flavours
 from load import keep_alive
 from monitor import Monitor
@@ -30,19 +29,6 @@ BEGUN = {"(before attach) active": 1}
 
 def ended(figure: str, **others: int) -> Change:
     return {"(before attach) active": -1, f"(before attach) {figure}": 1} | others
-
-
-def long_after(client: Client) -> Client:
-    """Waits until the kernel's clock (4 ms a tick) tells apart what was received from what comes now. The kernel keeps
-    for each direction when the last data passed, in ticks: within one tick a next request looks answered."""
-
-    def milliseconds() -> int:
-        """tcpi_last_data_recv of struct tcp_info: how long ago."""
-        info = client.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        return int.from_bytes(info[52:56], "little")
-
-    wait_until(lambda: milliseconds() > 20, "time passes")
-    return client
 
 
 def hold(

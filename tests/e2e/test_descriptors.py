@@ -3,52 +3,23 @@
 process, read by one thread and written by another; over TCP and over a Unix socket."""
 
 import socket
-import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 import pytest
 from client import Address, Client, request
 from figures import endpoint_of
 from load import keep_alive
 from monitor import Monitor
-from server import kill_tree, listening_unix_sockets
+from plain import PlainServer
+from server import listening_unix_sockets
 from waiting import wait_until
 
 Attach = Callable[..., Monitor]
 
 TCP = "tcp"
-
-
-class PlainServer:
-    def __init__(self, address: Path | str, *arguments: str) -> None:
-        self._process = subprocess.Popen(
-            ["/usr/bin/python3", str(Path(__file__).with_name("plain_server.py")), str(address), *arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
-        )  # fmt: skip
-        self.pid = self._process.pid
-        said = self.next_word()
-        self.address: Address = int(said) if said.isdecimal() else Path(said)
-
-    def next_word(self) -> str:
-        assert self._process.stdout
-        return self._process.stdout.readline().decode().strip()
-
-    def go_on(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(b"\n")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        kill_tree(self._process)
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe
-            pipe.close()
 
 
 @pytest.fixture(params=[TCP, "unix"])
@@ -146,7 +117,7 @@ def test_what_a_stranger_accepted_is_counted(short_directory: Path, attach: Atta
     before can't be known from outside: it did so without an event, as with splice, and that is a gap."""
     path = short_directory / "take.sock"
     with PlainServer(TCP, "take", str(path)) as server, socket.create_server(("127.0.0.1", 0)) as listener:
-        wait_until(lambda: str(path) in listening_unix_sockets(), "it takes connections over")
+        wait_until(lambda: str(path) in listening_unix_sockets(server.pid), "it takes connections over")
         monitor = attach(server.pid)
         with Client(listener.getsockname()[1]) as client:
             accepted, _ = listener.accept()

@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from attached import Engine
 from client import Client, request
 from debian import Daemon, fetch, influxdb
-from monitor import run_monitor
 from server import Server
 
 Start = Callable[..., Server]
@@ -31,11 +31,9 @@ def query(daemon: Daemon, text: str) -> list[dict[str, object]]:
 HOSTILE = [b"/a,b=c", b'/"q"', b"/ends\\", b"/\\,", b"/=", "/日本語".encode(), b"/\xff"]
 
 
-def test_what_is_stored_is_what_was_counted(
-    database: Daemon, start_server: Start, attached: Callable[[Server], str]
-) -> None:
+def test_what_is_stored_is_what_was_counted(database: Daemon, start_server: Start, engine: Engine) -> None:
     server = start_server()
-    pins = attached(server)
+    engine.attach(server.pid)
     with Client(server.port) as held, Client(server.port) as client:
         held.send(request("/hold?gate=influx"))
         server.wait_at_gate("GET /hold", 1)
@@ -47,8 +45,8 @@ def test_what_is_stored_is_what_was_counted(
             with Client(server.port) as stranger:
                 stranger.ask(b"GET /ok" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
         client.ask(request("/ok"))
-        printed = run_monitor("--pid", str(server.pid), "--pins", pins, "--influx")
-        told = json.loads(run_monitor("--pid", str(server.pid), "--pins", pins, "--json").stdout)
+        printed = engine.run("--influx", "--pid", server.pid)
+        told = engine.snapshot(server.pid)
     assert (printed.returncode, printed.stderr) == (0, "")
     fetch(database.url + "/write?db=monitor", printed.stdout.encode())
 

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from attached import Engine
 from client import Client, request
 from debian import Daemon, fetch, influxdb, program, promtool
 from monitor import BINARY
@@ -60,15 +61,13 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, start_server: Callable[..., Server]) -> Iterator[Shell]:
+def shell(tmp_path: Path, start_server: Callable[..., Server], engine: Engine) -> Iterator[Shell]:
     server = start_server()
     directory = tmp_path / "here"
     directory.mkdir()
-    shell = Shell(directory, server, f"/sys/fs/bpf/monitor-e2e-{os.getpid()}")
-    with ExitStack() as stack:
-        stack.callback(shell.type, "monitor detach --all")
-        assert f"pid {server.pid}" in shell.said(COMMANDS["First, the server is attached"])
-        held = stack.enter_context(Client(server.port))
+    shell = Shell(directory, server, str(engine.pins))
+    assert f"pid {server.pid}" in shell.said(COMMANDS["First, the server is attached"])
+    with Client(server.port) as held:
         for target in ("/ok", "/users/1", "/users/2", "/fail"):
             with Client(server.port) as client:
                 client.ask(request(target))

@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
 import termios
@@ -18,6 +17,7 @@ from conftest import usual_flavour
 from kernel_objects import held_by, still_there
 from monitor import BINARY, Monitor
 from server import Server
+from terminal import read_terminal
 from waiting import PATIENCE, wait_until
 
 Start = Callable[..., Server]
@@ -81,19 +81,6 @@ def test_a_closed_pipe_ends_it_quietly(shared_server: Server, output: list[str])
     finally:
         process.kill()
         process.wait()
-
-
-def read_terminal(terminal: int, until: Callable[[bytes], object]) -> bytes:
-    """Reads what the program writes to its terminal until it is enough, or the program has gone."""
-    seen = b""
-    while not until(seen):
-        ready, _, _ = select.select([terminal], [], [], PATIENCE)
-        assert ready, f"nothing more came behind {seen!r}"
-        try:
-            seen += os.read(terminal, 65536)
-        except OSError:  # EIO: the other end has been closed
-            return seen
-    return seen
 
 
 @usual_flavour

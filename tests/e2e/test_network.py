@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from figures import Observation
-from network import OUTER, NetworkNamespace
+from network import NetworkNamespace
 from server import USUAL, Server
 
 COUNT = 20_000
@@ -15,10 +15,11 @@ def test_short_connections_over_veth_with_rps(
     start_server: Callable[..., Server], observe: Callable[..., Observation]
 ) -> None:
     with NetworkNamespace() as namespace:
-        server = start_server(USUAL, host=OUTER)
+        namespace.spread_packets()
+        server = start_server(USUAL, host=namespace.outer)
         observation = observe(server)
         script = Path(__file__).with_name("short_connections.py")
-        namespace.inside("/usr/bin/python3", str(script), OUTER, str(server.port), str(COUNT))
+        namespace.run("/usr/bin/python3", str(script), namespace.outer, str(server.port), str(COUNT))
         assert observation.tally().total() == COUNT
         observation.monitor.wait_idle()
         observation.monitor.wait_for(lambda snapshot: snapshot["open_connections"] == 0, "no open connections")

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 
+from attached import Engine
 from client import Client, request
 from conftest import usual_flavour
 from debian import promtool
@@ -21,9 +22,9 @@ def samples(text: str) -> dict[str, float]:
 HOSTILE = [b'/"quoted"\\', b"/\xff\xfe", b'/{id}",endpoint="x', "/日本語".encode(), b"/\\n", b"/\xe2\x80\xa8"]
 
 
-def test_a_file_for_a_textfile_collector(start_server: Start, attached: Callable[[Server], str]) -> None:
+def test_a_file_for_a_textfile_collector(start_server: Start, engine: Engine) -> None:
     server = start_server(USUAL, workers=2)
-    pins = attached(server)
+    engine.attach(server.pid)
     with Client(server.port) as held, Client(server.port) as client:
         held.send(request("/hold?gate=file"))
         server.wait_at_gate("GET /hold", 1)
@@ -33,7 +34,7 @@ def test_a_file_for_a_textfile_collector(start_server: Start, attached: Callable
         for path in HOSTILE:
             with Client(server.port) as stranger:
                 stranger.send(b"GET /status/200" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n").response()
-        printed = run_monitor("--pid", str(server.pid), "--pins", pins, "--prometheus")
+        printed = engine.run("--prometheus", "--pid", server.pid)
     assert (printed.returncode, printed.stderr) == (0, "")
     promtool("check", "metrics", given=printed.stdout)
     found = samples(printed.stdout)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`monitor serve`: what it answers, whom it lets wait and how it ends."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -10,13 +9,15 @@ import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from client import Client, request
 from conftest import usual_flavour
 from debian import fetch, open_metrics_families, promtool
 from monitor import BINARY, run_monitor
-from server import Server
+from own_proc import OwnProc
+from server import Server, tree
 from waiting import PATIENCE, wait_until
 
 Start = Callable[..., Server]
@@ -26,11 +27,11 @@ OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
 class Serving:
     """A `monitor serve` on a free port, ready when it says where."""
 
-    def __init__(self, directory: Path, *options: str, host: str = "127.0.0.1", program: str = BINARY) -> None:
+    def __init__(self, directory: Path, *options: str, host: str = "127.0.0.1", under: tuple[str, ...] = ()) -> None:
         self._said = directory / "serve.log"
         with self._said.open("w") as said:
             self.process = subprocess.Popen(
-                [program, "serve", "--listen", f"{host}:0", *options], stdin=subprocess.DEVNULL, stderr=said
+                [*under, BINARY, "serve", "--listen", f"{host}:0", *options], stdin=subprocess.DEVNULL, stderr=said
             )
         try:
             wait_until(lambda: self._ended() or "serving " in self.said(), "it serves")
@@ -64,7 +65,7 @@ class Serving:
 def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
     with ExitStack() as stack:
 
-        def start(*options: str, **settings: str) -> Serving:
+        def start(*options: str, **settings: Any) -> Serving:
             serving = Serving(tmp_path, *options, **settings)
             stack.callback(serving.stop)
             return serving
@@ -157,25 +158,22 @@ def test_it_ends_with_the_last_server(start_server: Start, serve: Callable[..., 
     assert f"(pid {second.pid}) has ended" in serving.said()
 
 
-def test_new_servers_are_taken_in(start_server: Start, serve: Callable[..., Serving]) -> None:
-    first = start_server()
-    serving = serve("--all")
-    assert f'uvicorn_threads{{target="127.0.0.1:{first.port}"}}' in serving.metrics()
-    second = start_server()
-    wait_until(
-        lambda: f'uvicorn_threads{{target="127.0.0.1:{second.port}"}}' in serving.metrics(), "the second is served"
-    )
-
-
-def test_it_may_come_before_the_first_server(tmp_path: Path, serve: Callable[..., Serving]) -> None:
-    # A namespace of processes in which there is no other.
-    wrapper = tmp_path / "alone"
-    wrapper.write_text(f'#!/bin/sh\nexec unshare --pid --fork --kill-child --mount-proc {BINARY} "$@"\n')
-    wrapper.chmod(0o755)
-    serving = serve("--all", "--pins", f"/sys/fs/bpf/monitor-e2e-{os.getpid()}", program=str(wrapper))
+def test_servers_come_and_go(tmp_path: Path, start_server: Start, serve: Callable[..., Serving]) -> None:
+    """On a machine without any, at first."""
+    proc = OwnProc(tmp_path)
+    serving = serve("--all", under=proc.command())
+    proc.show(serving.process.pid)
     assert serving.metrics() == {}
     with pytest.raises(urllib.error.HTTPError, match="503"):
         serving.get("/healthz")
+    for _ in range(2):
+        server = start_server()
+        series = f'uvicorn_threads{{target="127.0.0.1:{server.port}"}}'
+        proc.show(*tree(server.pid))
+        wait_until(lambda series=series: series in serving.metrics(), "it is served")
+        assert serving.get("/healthz") == "ok\n"
+        server.stop()
+        wait_until(lambda: serving.metrics() == {}, "it is served no longer")
 
 
 @usual_flavour

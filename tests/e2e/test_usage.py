@@ -2,14 +2,12 @@
 """What goes wrong is said in a sentence, with the exit status that it has by definition, and leaves nothing attached."""
 
 import os
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from monitor import BINARY, run_monitor
+from monitor import run_monitor
 from server import Server
 
 Start = Callable[..., Server]
@@ -94,14 +92,6 @@ def test_servers_are_found_and_several_are_listed(start_server: Start, tmp_path:
     for server in servers:
         assert f"--pid {server.pid}" in ended.stderr
         assert str(server.port) in ended.stderr
-
-
-@pytest.fixture
-def binary_for_all() -> Iterator[Path]:
-    """A copy that others may run: the directory of the build may be closed to them."""
-    with TemporaryDirectory(prefix="monitor-e2e-") as directory:
-        Path(directory).chmod(0o755)
-        yield Path(shutil.copy(BINARY, directory))
 
 
 def test_not_permitted_is_exit_4_and_names_the_capability(start_server: Start, binary_for_all: Path) -> None:

@@ -62,8 +62,14 @@ std::set<std::uint32_t> all_links() {
 }  // namespace
 
 TEST_CASE("kernel: each program is verified with at most 300,000 instructions") {
-  for (const auto& [by_address, part] :
-       {std::pair{false, Part::kAllButUnix}, {false, Part::kUnix}, {true, Part::kAllButUnix}, {true, Part::kUnix}}) {
+  struct Choice {
+    bool by_address;
+    Part part;
+  };
+  for (const Choice& choice : {Choice{false, Part::kAllButUnix}, Choice{false, Part::kUnix},
+                               Choice{true, Part::kAllButUnix}, Choice{true, Part::kUnix}}) {
+    const bool by_address = choice.by_address;
+    const Part part = choice.part;
     CAPTURE(by_address);
     const std::unique_ptr<engine_bpf, Destroy> skeleton{engine_bpf__open()};
     REQUIRE(skeleton != nullptr);

@@ -133,7 +133,7 @@ TEST_CASE("host.find_servers: roots that listen, one for each tree") {
                         .tcp = tcp_line("0100007F:0050", 901)},
                        {.pid = 300, .arguments = {"uvicorn", "not:listening"}},
                        {.pid = 400, .arguments = {"nginx"}, .sockets = {902}, .tcp = tcp_line(kAnyPort, 902)}});
-  const auto servers = find_servers(fake.proc());
+  const auto servers = find_servers(fake.proc()).servers;
   REQUIRE(servers.size() == 2);
   CHECK(servers[0].pid == 100);
   CHECK(servers[0].command == "gunicorn: master [app]");
@@ -282,6 +282,14 @@ TEST_CASE("host.resolve_server: nothing named and one, several or no server ther
   const auto found = resolve_server(one.proc(), nothing_named());
   REQUIRE(found);
   CHECK(found->pid == 100);
+
+  // The only one that is attached is meant, however many others there are.
+  ServerRequest attached = nothing_named();
+  attached.known = {200};
+  const FakeProc others({server(100), server(150, 901), {.pid = 200}});
+  const auto known = resolve_server(others.proc(), attached);
+  REQUIRE(known);
+  CHECK(known->pid == 200);
 
   Process hostile = server(300);
   hostile.arguments = {"uvicorn", "\x1b[31m\n  sudo reboot", std::string(500, 'a')};

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "host/pid_namespace.h"
 #include "host/procfs.h"
 #include "unit/fake_proc.h"
 
@@ -198,6 +199,24 @@ TEST_CASE("host.sample_host: the tree, the clock and a pid that was reused") {
   REQUIRE_FALSE(gone);
   CHECK(gone.error().code == ErrorCode::kNoTarget);
   CHECK(gone.error().what == "no process 99");
+}
+
+TEST_CASE("host.pid_namespace: the host's, one below it, one that /proc does not show, a kernel without any") {
+  const auto check = [](std::vector<Entry> entries) {
+    const FakeProc fake({}, std::move(entries));
+    return check_pid_namespace(fake.proc());
+  };
+  CHECK(check({directory("self", {directory("ns", {link("pid", "pid:[4026531836]")})})}));
+  CHECK(check({directory("self", {directory("ns", {link("net", "net:[4026531833]")})})}));
+  const Status below = check({directory("self", {directory("ns", {link("pid", "pid:[4026532200]")})})});
+  REQUIRE_FALSE(below);
+  CHECK(below.error().code == ErrorCode::kUnsupported);
+  CHECK(contains(below.error().what, "pid namespace"));
+  CHECK(contains(below.error().hint, "--pid=host"));
+  const Status elsewhere = check({link("self", "4711")});
+  REQUIRE_FALSE(elsewhere);
+  CHECK(elsewhere.error().code == ErrorCode::kUnsupported);
+  CHECK(contains(elsewhere.error().what, "does not show this process"));
 }
 
 }  // namespace monitor::testing

@@ -146,10 +146,7 @@ Status tell(const std::vector<Added>& added, bool utf8) {
 
 Result<std::vector<Added>> attach_servers(const AttachOptions& options, const Pins& pins, const ProcFs& proc,
                                           const std::vector<Server>& servers, bool utf8) {
-  if (Status status = pins.make_directory(); !status) {
-    return std::move(status).error();
-  }
-  Result<PinLock> lock = pins.lock_exclusive();
+  Result<PinLock> lock = pins.make_and_lock();
   if (!lock) {
     return std::move(lock).error();
   }
@@ -205,28 +202,42 @@ Result<int> nothing_attached(const DetachOptions& options, bool utf8) {
   return status ? Result<int>(0) : std::move(status).error();
 }
 
+// What was given back.
+struct Detached {
+  std::vector<TargetInfo> targets;
+  bool damaged = false;  // what is not known: the engine could not be opened
+};
+
+// What cannot be opened can be taken away all the same, when it is to go whatever it holds.
+Result<Detached> remove_damaged(const DetachOptions& options, const Pins& pins, const PinLock& lock, Error error) {
+  if (!options.all) {
+    return error;
+  }
+  Status status = pins.remove(lock);
+  return status ? Result<Detached>(Detached{{}, true}) : std::move(status).error();
+}
+
 // Gives the targets back, and with the last one everything.
-Result<std::vector<TargetInfo>> detach_targets(const DetachOptions& options, const Pins& pins, const ProcFs& proc) {
+Result<Detached> detach_targets(const DetachOptions& options, const Pins& pins, const ProcFs& proc) {
   Result<PinLock> lock = pins.lock_exclusive();
   if (!lock) {
-    return std::move(lock).error();
+    return pins.has_any() ? Result<Detached>(std::move(lock).error()) : Detached{};
   }
   Result<std::optional<Engine>> engine = Engine::open(pins, *lock);
-  if (!engine || !*engine) {
-    // What cannot be opened can be taken away all the same.
-    Status status = !engine && !options.all ? Status(std::move(engine).error()) : pins.remove(*lock);
-    if (status && !options.pids.empty()) {
-      status = not_attached(options.pids.front());
-    }
-    return status ? Result<std::vector<TargetInfo>>(std::vector<TargetInfo>()) : std::move(status).error();
+  if (!engine) {
+    return remove_damaged(options, pins, *lock, std::move(engine).error());
+  }
+  if (!*engine) {
+    pins.tidy();
+    return Detached{};
   }
   Result<std::vector<TargetInfo>> targets = (*engine)->targets();
   if (!targets) {
-    return targets;
+    return std::move(targets).error();
   }
   Result<std::vector<TargetInfo>> chosen = choose_targets(options, *targets);
   if (!chosen) {
-    return chosen;
+    return std::move(chosen).error();
   }
   std::size_t left = targets->size();
   for (const TargetInfo& target : *targets) {
@@ -245,7 +256,7 @@ Result<std::vector<TargetInfo>> detach_targets(const DetachOptions& options, con
       return std::move(status).error();
     }
   }
-  return chosen;
+  return Detached{*std::move(chosen)};
 }
 
 }  // namespace
@@ -253,12 +264,15 @@ Result<std::vector<TargetInfo>> detach_targets(const DetachOptions& options, con
 Result<int> attach(const AttachOptions& options, bool utf8) {
   defer_signals();
   const ProcFs proc;
-  Result<std::vector<Server>> servers = find_selected(proc, options.servers, Attached{}, options.engine);
-  if (!servers) {
-    return std::move(servers).error();
+  Result<FoundServers> found = find_selected(proc, options.servers, Attached{}, options.engine);
+  if (!found) {
+    return std::move(found).error();
+  }
+  for (const auto& [pid, error] : found->refused) {
+    report(error, utf8);
   }
   const Pins pins(options.pins);
-  Result<std::vector<Added>> added = attach_servers(options, pins, proc, *servers, utf8);
+  Result<std::vector<Added>> added = attach_servers(options, pins, proc, found->servers, utf8);
   if (!added) {
     pins.tidy();
     return std::move(added).error();
@@ -270,17 +284,24 @@ Result<int> attach(const AttachOptions& options, bool utf8) {
 Result<int> detach(const DetachOptions& options, bool utf8) {
   defer_signals();
   const Pins pins(options.pins);
+  if (Status status = pins.check_visible(); !status) {
+    return std::move(status).error();
+  }
   if (!pins.has_any()) {
     return nothing_attached(options, utf8);
   }
-  Result<std::vector<TargetInfo>> detached = detach_targets(options, pins, ProcFs());
+  Result<Detached> detached = detach_targets(options, pins, ProcFs());
   if (!detached) {
     return std::move(detached).error();
   }
-  if (detached->empty()) {
+  if (detached->damaged) {
+    Status status = say("removed what was left of the engine at " + pins.directory(), utf8);
+    return status ? Result<int>(0) : std::move(status).error();
+  }
+  if (detached->targets.empty()) {
     return nothing_attached(options, utf8);
   }
-  for (const TargetInfo& target : *detached) {
+  for (const TargetInfo& target : detached->targets) {
     if (Status status = say(fmt::format("detached pid {}", target.root.pid), utf8); !status) {
       return std::move(status).error();
     }
@@ -290,7 +311,11 @@ Result<int> detach(const DetachOptions& options, bool utf8) {
 
 Result<std::string> describe_sessions(const SessionsOptions& options) {
   const ProcFs proc;
-  Result<Attached> attached = open_attached(Pins(options.pins), proc);
+  const Pins pins(options.pins);
+  if (Status status = pins.check_visible(); !status) {
+    return std::move(status).error();
+  }
+  Result<Attached> attached = open_attached(pins, proc);
   if (!attached) {
     return std::move(attached).error();
   }
@@ -298,7 +323,10 @@ Result<std::string> describe_sessions(const SessionsOptions& options) {
   sessions.directory = options.pins;
   if (attached->engine) {
     Result<EngineInfo> info = attached->engine->info();
-    Result<std::vector<MapUsage>> usage = info ? attached->engine->usage() : std::move(info).error();
+    if (!info) {
+      return std::move(info).error();
+    }
+    Result<std::vector<MapUsage>> usage = attached->engine->usage();
     if (!usage) {
       return std::move(usage).error();
     }

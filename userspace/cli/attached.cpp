@@ -42,7 +42,7 @@ Result<Attached> look(const Pins& pins) {
 Status clean(const Pins& pins, const ProcFs& proc) {
   Result<PinLock> lock = pins.lock_exclusive();
   if (!lock) {
-    return std::move(lock).error();
+    return pins.exist() ? Status(std::move(lock).error()) : Status(Ok{});
   }
   Result<std::optional<Engine>> engine = open_to_change(pins, proc, *lock);
   if (!engine || !*engine) {
@@ -65,7 +65,8 @@ std::optional<TargetInfo> Attached::find(pid_t root) const {
 }
 
 Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {
-  if (!pins.has_any()) {
+  pins.clear_leftovers();
+  if (!pins.exist()) {
     return Attached{};
   }
   Result<Attached> attached = look(pins);
@@ -77,7 +78,7 @@ Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {
       attached->engine && (targets.empty() || std::any_of(targets.begin(), targets.end(), [&](const auto& target) {
                              return may_remove(target, pins, proc);
                            }));
-  if (stale || pins.has_leftovers()) {
+  if (stale) {
     attached->engine.reset();
     if (Status status = clean(pins, proc); !status) {
       return std::move(status).error();

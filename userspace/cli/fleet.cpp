@@ -17,6 +17,15 @@ namespace {
 // Looking at every process of the machine takes a few milliseconds.
 constexpr std::chrono::seconds kLookAroundEvery{1};
 
+// Servers that an engine of our own has room for with --all, a few kB each.
+constexpr std::uint32_t kMostOfAll = 256;
+
+EngineChoice with_room(EngineChoice choice, const Selection& selection) {
+  choice.max_targets =
+      std::max({choice.max_targets, static_cast<std::uint32_t>(selection.pids.size()), selection.all ? kMostOfAll : 0});
+  return choice;
+}
+
 // Whether the failure may come from what only a process with more rights can see.
 bool may_be_hidden(const ServerRequest& request, const Error& error) {
   if (can_look_into_processes() || error.code != ErrorCode::kNoTarget) {
@@ -57,12 +66,15 @@ Error nothing_found() {
 
 }  // namespace
 
-Result<std::vector<Server>> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
-                                          const EngineChoice& choice) {
+Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
+                                   const EngineChoice& choice) {
   const std::vector<pid_t> known = roots(attached);
   if (selection.all) {
-    std::vector<Server> servers = find_servers(proc, known);
-    return servers.empty() ? Result<std::vector<Server>>(nothing_found()) : servers;
+    FoundServers found = find_servers(proc, known);
+    if (found.servers.empty()) {
+      return found.refused.empty() ? nothing_found() : std::move(found.refused.front().second);
+    }
+    return found;
   }
   std::vector<ServerRequest> requests;
   for (const pid_t pid : selection.pids) {
@@ -84,13 +96,14 @@ Result<std::vector<Server>> find_selected(const ProcFs& proc, const Selection& s
     }
     servers.push_back(*std::move(server));
   }
-  return servers;
+  return FoundServers{std::move(servers), {}};
 }
 
 Fleet::Fleet(const ObserveOptions& options, Attached attached, Say say)
-    : choice_(options.engine),
+    : choice_(with_room(options.engine, options.servers)),
       pins_(options.pins),
       all_(options.servers.all),
+      system_(options.system),
       attached_(std::move(attached)),
       looked_around_(std::chrono::steady_clock::now()),
       say_(std::move(say)) {}
@@ -102,20 +115,31 @@ Result<Fleet> Fleet::begin(const ObserveOptions& options, Say say, bool begin_wi
     return std::move(attached).error();
   }
   Fleet fleet(options, *std::move(attached), std::move(say));
-  Result<std::vector<Server>> servers = find_selected(proc, options.servers, fleet.attached_, fleet.choice_);
-  if (!servers && begin_with_none && options.servers.all && servers.error().code == ErrorCode::kNoTarget) {
+  Result<FoundServers> found = find_selected(proc, options.servers, fleet.attached_, fleet.choice_);
+  if (!found && begin_with_none && options.servers.all && found.error().code == ErrorCode::kNoTarget) {
     // Servers may also be none to whoever may not look at them: what is missing is said now, and not when one comes.
     Result<std::shared_ptr<Engine>> engine = fleet.own_engine();
     return engine ? Result<Fleet>(std::move(fleet)) : std::move(engine).error();
   }
-  if (!servers) {
-    return std::move(servers).error();
+  if (!found) {
+    return std::move(found).error();
   }
-  for (const Server& server : *servers) {
-    if (Status status = fleet.add(server); !status) {
+  std::vector<Error> failures;
+  for (const Server& server : found->servers) {
+    Status status = options.servers.all ? fleet.try_to_add(server) : fleet.add(server);
+    if (status) {
+      continue;
+    }
+    if (!options.servers.all) {
       return std::move(status).error();
     }
+    failures.push_back(std::move(status).error());
   }
+  if (fleet.observed_.empty()) {
+    return failures.empty() ? nothing_found() : std::move(failures.front());
+  }
+  fleet.say_refused(*found);
+  std::for_each(failures.begin(), failures.end(), fleet.say_);
   return fleet;
 }
 
@@ -180,52 +204,83 @@ Result<std::shared_ptr<Engine>> Fleet::own_engine() {
   return own_;
 }
 
-// Servers that came since. What cannot be observed is said once and left alone.
+// Whether that is news.
+bool Fleet::give_up(const ProcessIdentity& identity) {
+  const bool known = std::find(given_up_.begin(), given_up_.end(), identity) != given_up_.end();
+  if (!known) {
+    given_up_.push_back(identity);
+  }
+  return !known;
+}
+
+void Fleet::say_refused(const FoundServers& found) {
+  for (const auto& [pid, error] : found.refused) {
+    const Result<Root> root = open_root(ProcFs(), pid);
+    if (root && give_up(root->identity)) {
+      say_(error);
+    }
+  }
+}
+
+// What cannot be observed fails once, and is left alone from then on. That it has just ended is no failure, nor that it
+// is what is left of a server that has.
+Status Fleet::try_to_add(const Server& server) {
+  const Result<Root> root = open_root(ProcFs(), server.pid);
+  if (!root || std::find(given_up_.begin(), given_up_.end(), root->identity) != given_up_.end()) {
+    return Ok{};
+  }
+  Status status = add(server);
+  const bool one_has_ended = std::any_of(observed_.begin(), observed_.end(),
+                                         [](const Observation& observation) { return observation.has_ended_since(); });
+  if (status || root->has_ended() || one_has_ended) {
+    return Ok{};
+  }
+  give_up(root->identity);
+  return std::move(status).error().within(fmt::format("pid {}", server.pid));
+}
+
+// Servers that came since.
 void Fleet::take_in_new() {
   const auto now = std::chrono::steady_clock::now();
   if (!all_ || now - looked_around_ < kLookAroundEvery) {
     return;
   }
   looked_around_ = now;
-  const ProcFs proc;
-  for (const Server& server : find_servers(proc)) {
-    if (knows(server.pid)) {
-      continue;
-    }
-    const Result<Root> root = open_root(proc, server.pid);
-    if (!root || std::find(given_up_.begin(), given_up_.end(), root->identity) != given_up_.end()) {
-      continue;
-    }
-    if (Status status = add(server); !status && !root->has_ended()) {
-      given_up_.push_back(root->identity);
+  const FoundServers found = find_servers(ProcFs());
+  say_refused(found);
+  for (const Server& server : found.servers) {
+    if (Status status = try_to_add(server); !status) {
       say_(status.error());
     }
   }
 }
 
 Result<Look> Fleet::look() {
-  take_in_new();
   Look look;
-  std::optional<Error> failed;
+  std::vector<pid_t> over;
   for (Observation& observation : observed_) {
-    Result<Snapshot> snapshot = observation.look();
+    const pid_t pid = observation.identity().pid;
+    Result<Snapshot> snapshot = observation.look(system_);
+    const bool lost = !snapshot;
     if (snapshot) {
       look.snapshots.push_back(*std::move(snapshot));
-    } else if (snapshot.error().code == ErrorCode::kNoTarget && (all_ || observed_.size() > 1)) {
-      say_(snapshot.error());  // of one of several: detached, or gone before it was looked at
-      failed = std::move(snapshot).error();
-    } else {
+    } else if (snapshot.error().code != ErrorCode::kNoTarget || (!all_ && observed_.size() == 1)) {
       return std::move(snapshot).error();
+    } else if (!observation.has_ended()) {
+      say_(std::move(snapshot).error().within(fmt::format("pid {}", pid)));  // one of several was detached
     }
-    if (observation.has_ended() || failed) {
-      ended_.push_back(observation.identity().pid);
+    if (observation.has_ended()) {
+      ended_.push_back(pid);
+    }
+    if (observation.has_ended() || lost) {
       static_cast<void>(observation.leave());
-      failed.reset();
+      over.push_back(pid);
     }
   }
-  std::erase_if(observed_, [this](const Observation& observation) {
-    return std::find(ended_.begin(), ended_.end(), observation.identity().pid) != ended_.end();
-  });
+  const auto is_over = [&over](pid_t pid) { return std::find(over.begin(), over.end(), pid) != over.end(); };
+  std::erase_if(observed_, [&](const Observation& observation) { return is_over(observation.identity().pid); });
+  std::erase_if(attached_.targets, [&](const TargetInfo& target) { return is_over(target.root.pid); });
+  take_in_new();  // behind what ended: the workers that a killed supervisor left are a server by themselves
   look.server_ended = observed_.empty() && !all_;
   return look;
 }

@@ -19,9 +19,9 @@
 namespace monitor {
 
 // The servers that are meant, by what the operator said. Fails with kNoTarget when there is none, or one that was named
-// is none.
-Result<std::vector<Server>> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
-                                          const EngineChoice& choice);
+// is none. What is refused beside others is left to the caller to say.
+Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
+                                   const EngineChoice& choice);
 
 class Fleet {
  public:
@@ -48,6 +48,9 @@ class Fleet {
   Fleet(const ObserveOptions& options, Attached attached, Say say);
 
   Status add(const Server& server);
+  Status try_to_add(const Server& server);
+  bool give_up(const ProcessIdentity& identity);
+  void say_refused(const FoundServers& found);
   Result<Observation> observe(const Server& server);
   // The engine of our own; loaded when it is needed first.
   Result<std::shared_ptr<Engine>> own_engine();
@@ -57,6 +60,7 @@ class Fleet {
   EngineChoice choice_;
   Pins pins_;
   bool all_;
+  bool system_;
   Attached attached_;
   std::shared_ptr<Engine> own_;
   std::vector<Observation> observed_;

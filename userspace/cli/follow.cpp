@@ -18,6 +18,9 @@ namespace {
 // A server that forks without end is followed all the same: the kernel side follows forks of what it knows.
 constexpr int kMaxRounds = 16;
 
+// Threads of a process that was killed end at once, as soon as each gets a CPU.
+constexpr int kMostForThreadsMs = 1000;
+
 Result<Fd> open_process(pid_t pid) {
   Fd process{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
   if (process) {
@@ -90,6 +93,11 @@ Status check_listens(Engine& engine, unsigned target, const ProcFs& proc, const 
 bool Root::has_ended() const {
   pollfd poll{process.get(), POLLIN, 0};
   return ::poll(&poll, 1, 0) > 0;
+}
+
+void Root::await_end() const {
+  pollfd poll{process.get(), POLLIN, 0};
+  ::poll(&poll, 1, kMostForThreadsMs);
 }
 
 Error server_ended(pid_t pid) {

@@ -15,8 +15,11 @@ struct Root {
   Fd process;  // pidfd: it never is another process's, as a pid can be
   ProcessIdentity identity;
 
-  // Its sockets are closed and counted by then.
+  // Its sockets are closed and counted by then: all its threads have gone.
   bool has_ended() const;
+
+  // For one whose first thread is seen to have ended: waits for the others, which hold the sockets too, for a while.
+  void await_end() const;
 };
 
 // "the server (pid 42) has ended"

@@ -39,7 +39,7 @@ Result<Observation> Observation::begin(std::shared_ptr<Engine> engine, Root root
   }
   Observation observation(std::move(engine), *target, std::move(root), Fd());
   // Loading took a while; CPU is measured from when counting began.
-  Result<HostSample> begun = observation.sample();
+  Result<HostSample> begun = observation.sample(true);
   if (!begun || observation.ended_) {
     return begun ? server_ended(observation.root_.identity.pid) : std::move(begun).error();
   }
@@ -61,10 +61,15 @@ Status Observation::leave() {
   return engine_->is_pinned() ? Status(Ok{}) : engine_->remove_target(target_);
 }
 
-Result<HostSample> Observation::sample() {
+Result<HostSample> Observation::sample(bool system) {
   ended_ = ended_ || root_.has_ended();
   if (!ended_) {
-    Result<HostSample> now = sample_host(ProcFs(), root_.identity.pid, to_seconds(root_.identity.start_ns));
+    // A pass over all of /proc finds what is below the root; the kernel side knows it too.
+    Result<std::vector<pid_t>> members = system ? std::vector<pid_t>() : engine_->processes(target_);
+    if (!members) {
+      return std::move(members).error();
+    }
+    Result<HostSample> now = sample_host(ProcFs(), root_.identity.pid, to_seconds(root_.identity.start_ns), *members);
     if (now) {
       latest_ = *now;
       return now;
@@ -72,6 +77,7 @@ Result<HostSample> Observation::sample() {
     if (now.error().code != ErrorCode::kNoTarget) {
       return now;
     }
+    root_.await_end();
     ended_ = true;
   }
   if (latest_.processes.empty()) {
@@ -128,8 +134,8 @@ Result<std::optional<HostSample>> Observation::cpu_before(const HostSample& now)
   return before || !shared ? Result<std::optional<HostSample>>(std::move(before)) : std::move(shared);
 }
 
-Result<Snapshot> Observation::look() {
-  Result<HostSample> host = sample();
+Result<Snapshot> Observation::look(bool system) {
+  Result<HostSample> host = sample(system);
   if (!host) {
     return std::move(host).error();
   }
@@ -142,7 +148,7 @@ Result<Snapshot> Observation::look() {
     return std::move(counters).error();
   }
   looked_ = true;
-  Result<std::optional<HostSample>> before = cpu_before(*host);
+  Result<std::optional<HostSample>> before = system ? cpu_before(*host) : std::optional<HostSample>();
   if (!before) {
     return std::move(before).error();
   }
@@ -151,6 +157,7 @@ Result<Snapshot> Observation::look() {
   // parent's for good.
   cpu_seconds_ = std::max(cpu_seconds_, snapshot.cpu_seconds);
   snapshot.cpu_seconds = cpu_seconds_;
+  snapshot.system = system;
   return snapshot;
 }
 

@@ -88,11 +88,10 @@ class Declarations {
 
   void limits() {
     group("Limits (what is past them is counted as undercount or under \"(other)\")");
-    value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 1.6 kB each");
-    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 0.5 kB each");
-    value(
-        "--max-connections", words_.max_connections, "N",
-        "connections of Unix sockets, under the profile syscall\nof all; 65536, 16 bytes each, 0.9 kB more when open");
+    value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 4.4 kB each");
+    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 1.4 kB each");
+    value("--max-connections", words_.max_connections, "N",
+          "connections of Unix sockets, under the profile syscall\nof all; 65536, 16 bytes each, 1 kB more when open");
   }
 
   void help() { app_.set_help_flag("-h,--help", "print this")->group(group_); }
@@ -118,6 +117,7 @@ void declare_view(CLI::App& app, Words& words) {
   declare.value("--statsd", words.statsd, "HOST:PORT", "send to a StatsD server every interval, over UDP");
   declare.flag("--dogstatsd", words.dogstatsd, "the same with DogStatsD's tags, and by endpoint");
   declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
+  declare.flag("--no-system", words.no_system, "without CPU, memory and threads");
   declare.value("--color", words.color, "WHEN", "auto, always or never");
   declare.flag("--no-color", words.no_color, "the same as --color never");
   declare.group("When (seconds may have fractions)");
@@ -172,6 +172,7 @@ void declare_serve(CLI::App& app, Words& words) {
   declare.value("--listen", words.listen, "HOST:PORT", "default 127.0.0.1:9464; port 0: any that is free");
   declare.group("Other");
   declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
+  declare.flag("--no-system", words.no_system, "without CPU, memory and threads");
   declare.profile();
   declare.pins();
   declare.flag("--verbose", words.verbose, "say on standard error what is done");

@@ -20,7 +20,7 @@ struct Words {
   std::optional<std::string> max_targets, max_endpoints, max_connections;
   std::optional<std::string> statsd, listen;
   bool all = false, watch = false, json = false, prometheus = false, csv = false, no_header = false, influx = false;
-  bool dogstatsd = false, no_color = false, raw_paths = false, verbose = false;
+  bool dogstatsd = false, no_system = false, no_color = false, raw_paths = false, verbose = false;
 };
 
 enum class Verb { kView, kAttach, kDetach, kSessions, kServe };

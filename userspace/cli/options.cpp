@@ -232,6 +232,7 @@ Status set_engine(const Words& words, const Environment& environment, ObserveOpt
   options.servers = *std::move(servers);
   options.engine = *std::move(engine);
   options.pins = *std::move(pins);
+  options.system = !words.no_system;
   return Ok{};
 }
 

@@ -56,6 +56,7 @@ struct ObserveOptions {
   Selection servers;
   EngineChoice engine;
   std::string pins;
+  bool system = true;  // CPU, memory and threads are looked at and shown
 };
 
 // monitor: shows servers.

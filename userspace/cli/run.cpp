@@ -12,6 +12,7 @@
 #include <exception>
 #include <memory>
 #include <variant>
+#include <vector>
 
 #include "cli/appearance.h"
 #include "cli/attach.h"
@@ -24,6 +25,7 @@
 #include "cli/serve.h"
 #include "cli/signals.h"
 #include "cli/statsd_printer.h"
+#include "host/pid_namespace.h"
 
 namespace monitor {
 namespace {
@@ -94,7 +96,9 @@ Result<int> view(const ViewOptions& options, bool utf8) {
   if (!signals) {
     return std::move(signals).error();
   }
-  const Fleet::Say say = [utf8](const Error& error) { report(error, utf8); };
+  bool on_screen = false;
+  std::vector<Error> held_back;  // what would be drawn over
+  const Fleet::Say say = [&](const Error& error) { on_screen ? held_back.push_back(error) : report(error, utf8); };
   Result<Fleet> fleet = Fleet::begin(options, say);
   if (!fleet) {
     return std::move(fleet).error();
@@ -106,10 +110,14 @@ Result<int> view(const ViewOptions& options, bool utf8) {
   if (Status status = drop_privileges({logs, options.servers.all}); !status && options.engine.verbose) {
     report(status.error(), utf8);
   }
+  on_screen = appearance.screen;
   ::malloc_trim(0);  // loading took several times the memory that watching takes
   const Followed followed{[&fleet] { return fleet->look(); }, [&fleet] { return fleet->ended_fds(); }};
   Result<Ending> ending = run_loop(followed, *signals, make_plan(options, fleet->is_attached()), **printer, say);
   printer->reset();  // the terminal is itself again before anything else is said
+  for (const Error& error : held_back) {
+    report(error, utf8);
+  }
   for (const pid_t pid : fleet->ended()) {
     report(fmt::format("the server (pid {}) has ended", pid), utf8);
   }
@@ -129,6 +137,12 @@ Result<int> run_command_line(const std::vector<std::string>& arguments, bool utf
   if (!command) {
     return std::move(command).error();
   }
+  if (const auto* text = std::get_if<TextToPrint>(&*command)) {
+    return print(text->text);
+  }
+  if (Status status = check_pid_namespace(ProcFs()); !status) {
+    return std::move(status).error();
+  }
   if (const auto* options = std::get_if<ViewOptions>(&*command)) {
     return view(*options, utf8);
   }
@@ -141,11 +155,8 @@ Result<int> run_command_line(const std::vector<std::string>& arguments, bool utf
   if (const auto* options = std::get_if<ServeOptions>(&*command)) {
     return serve(*options, utf8);
   }
-  if (const auto* options = std::get_if<SessionsOptions>(&*command)) {
-    Result<std::string> text = describe_sessions(*options);
-    return text ? print(*text) : std::move(text).error();
-  }
-  return print(std::get<TextToPrint>(*command).text);
+  Result<std::string> text = describe_sessions(std::get<SessionsOptions>(*command));
+  return text ? print(*text) : std::move(text).error();
 }
 
 }  // namespace

@@ -98,7 +98,8 @@ std::string hint_at(const std::vector<Server>& servers, const std::string& other
 Error refused_descriptors(const ProcFs& proc, pid_t pid) {
   return Error{ErrorCode::kNotPermitted,
                "the sockets of process " + called(proc, pid) + " cannot be seen: reading " + proc.path() + "/" +
-                   std::to_string(pid) + "/fd is not permitted; CAP_SYS_PTRACE is missing",
+                   std::to_string(pid) +
+                   "/fd is not permitted; CAP_SYS_PTRACE is needed, and CAP_DAC_READ_SEARCH for another user's process",
                "run it with sudo"};
 }
 
@@ -165,6 +166,9 @@ Result<Server> server_of_default_file(const ProcFs& proc, const std::string& pat
 
 Result<Server> the_one_server(const ProcFs& proc, const std::string& default_pid_file,
                               const std::vector<pid_t>& known) {
+  if (known.size() == 1) {
+    return Server{known.front(), proc.command(known.front()), {}};  // however many others there are
+  }
   Survey survey = look_around(proc, known);
   if (survey.servers.size() == 1) {
     return std::move(survey.servers.front());
@@ -190,8 +194,13 @@ Result<Server> the_one_server(const ProcFs& proc, const std::string& default_pid
 
 }  // namespace
 
-std::vector<Server> find_servers(const ProcFs& proc, const std::vector<pid_t>& known) {
-  return look_around(proc, known).servers;
+FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known) {
+  Survey survey = look_around(proc, known);
+  FoundServers found{std::move(survey.servers), {}};
+  for (const pid_t pid : survey.refused) {
+    found.refused.emplace_back(pid, refused_descriptors(proc, pid));
+  }
+  return found;
 }
 
 Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request) {

@@ -62,8 +62,10 @@ class ProcFs {
   std::string root_;
 };
 
-// One sample of the tree below `root`. `root_start_seconds`, when given, must still be that process's start:
+// One sample of the tree below `root`; where its processes are known (`members`), of these alone, which spares the pass
+// over all of /proc. `root_start_seconds`, when given, must still be that process's start:
 // otherwise the pid was reused and the result is kNoTarget, as it is when the process is gone (or a zombie).
-Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<double> root_start_seconds);
+Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<double> root_start_seconds,
+                               const std::vector<pid_t>& members = {});
 
 }  // namespace monitor

@@ -9,11 +9,33 @@
 
 namespace monitor {
 
-Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<double> root_start_seconds) {
+namespace {
+
+// The root first. What has ended is left out.
+std::vector<ProcessSample> member_samples(const ProcFs& proc, pid_t root, const std::vector<pid_t>& members) {
+  std::vector<ProcessSample> samples;
+  Result<ProcessSample> first = proc.process(root);
+  if (!first) {
+    return samples;
+  }
+  samples.push_back(*first);
+  for (const pid_t pid : members) {
+    Result<ProcessSample> sample = pid == root ? Error{} : proc.process(pid);
+    if (sample) {
+      samples.push_back(*sample);
+    }
+  }
+  return samples;
+}
+
+}  // namespace
+
+Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<double> root_start_seconds,
+                               const std::vector<pid_t>& members) {
   // Starts come from whole clock ticks (10 ms), so anything less apart is one and the same.
   constexpr double kSameStart = 0.005;
   HostSample sample;
-  sample.processes = proc.tree_samples(root);
+  sample.processes = members.empty() ? proc.tree_samples(root) : member_samples(proc, root, members);
   sample.at_seconds = seconds_since_boot();
   if (sample.processes.empty()) {
     auto alive = proc.process(root);  // for its reason

@@ -140,8 +140,10 @@ std::string render_box(const Snapshot& snapshot, const BoxStyle& style) {
   add_requests(snapshot, !style.unicode, box);
   box.middle();
   add_endpoints(snapshot, !style.unicode, box);
-  box.middle();
-  add_system(snapshot, box);
+  if (snapshot.system) {
+    box.middle();
+    add_system(snapshot, box);
+  }
   box.bottom();
   return std::move(box).text();
 }

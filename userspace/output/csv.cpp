@@ -4,6 +4,8 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <string_view>
+
 #include "output/named_figures.h"
 #include "output/series.h"
 
@@ -45,8 +47,14 @@ std::string render_csv(const std::vector<Snapshot>& snapshots, std::chrono::syst
   std::string lines;
   for (std::size_t i = 0; i < snapshots.size(); ++i) {
     lines += fmt::format("{},{},{}", time_text(now), snapshots[i].pid, field(names[i]));
-    for (const NamedFigure& figure : named_figures(snapshots[i])) {
-      lines += "," + number_text(figure.value);
+    const std::vector<NamedFigure> figures = named_figures(snapshots[i]);
+    auto figure = figures.begin();
+    for (const NamedFigure& column : named_figures({})) {
+      lines += ",";
+      if (figure != figures.end() && std::string_view(figure->name) == column.name) {
+        lines += number_text(figure->value);
+        ++figure;
+      }
     }
     lines += "\n";
   }

@@ -58,12 +58,13 @@ Json endpoints(const Snapshot& snapshot) {
 Json workers(const Snapshot& snapshot) {
   Json list = Json::array();
   for (const WorkerSnapshot& worker : snapshot.workers) {
-    list.push_back({{"pid", worker.pid},
-                    {"active", worker.active},
-                    {"total", worker.total},
-                    {"cpu_percent", rounded(worker.cpu_percent)},
-                    {"memory_mb", rounded(megabytes(worker.memory_bytes))},
-                    {"threads", worker.threads}});
+    Json object = {{"pid", worker.pid}, {"active", worker.active}, {"total", worker.total}};
+    if (snapshot.system) {
+      object["cpu_percent"] = rounded(worker.cpu_percent);
+      object["memory_mb"] = rounded(megabytes(worker.memory_bytes));
+      object["threads"] = worker.threads;
+    }
+    list.push_back(std::move(object));
   }
   return list;
 }

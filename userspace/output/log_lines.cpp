@@ -15,14 +15,17 @@ std::vector<std::string> render_log_lines(const Snapshot& snapshot) {
   for (const ActivePath& entry : active_paths(snapshot)) {
     endpoints += fmt::format("{}{}: {}", endpoints.empty() ? "" : " | ", entry.path, entry.active);
   }
-  return {
+  std::vector<std::string> lines = {
       fmt::format("[CONCURRENCY] Active: {}/{} | Total: {} | Failed: {} | Queue: {} | Uptime: {}\n", snapshot.active,
                   snapshot.peak, snapshot.total, snapshot.failed, snapshot.queue_depth,
                   format_uptime(snapshot.uptime_seconds)),
       fmt::format("[ENDPOINTS] {}\n", endpoints.empty() ? "none" : endpoints),
-      fmt::format("[SYSTEM] CPU: {:.1f}% | Memory: {:.1f}MB | Threads: {}\n", presentable(snapshot.cpu_percent),
-                  megabytes(snapshot.memory_bytes), snapshot.threads),
   };
+  if (snapshot.system) {
+    lines.push_back(fmt::format("[SYSTEM] CPU: {:.1f}% | Memory: {:.1f}MB | Threads: {}\n",
+                                presentable(snapshot.cpu_percent), megabytes(snapshot.memory_bytes), snapshot.threads));
+  }
+  return lines;
 }
 
 }  // namespace monitor

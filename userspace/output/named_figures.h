@@ -19,7 +19,7 @@ struct NamedFigure {
   bool counts = false;  // it only grows while the server lives, and what it grows by is what happened
 };
 
-// In the order of the JSON.
+// In the order of the JSON; without those of the system where they are not to be shown.
 std::vector<NamedFigure> named_figures(const Snapshot& snapshot);
 
 // "4", "42.5"

@@ -96,6 +96,7 @@ struct Figure {
   const char* type;
   const char* help;
   std::function<std::string(const Snapshot&)> value;
+  bool of_system = false;  // CPU and its like
 };
 
 template <typename Number>
@@ -130,9 +131,10 @@ std::vector<Figure> figures() {
       {"uvicorn_active_websockets", "gauge", "Requests in flight that were upgraded to a WebSocket.",
        whole(&Snapshot::websockets)},
       {"uvicorn_cpu_seconds_total", "counter", "CPU time of the server's processes, ended ones too.",
-       seconds(&Snapshot::cpu_seconds)},
-      {"uvicorn_memory_bytes", "gauge", "Resident memory of the server's processes.", whole(&Snapshot::memory_bytes)},
-      {"uvicorn_threads", "gauge", "Threads of the server's processes.", whole(&Snapshot::threads)},
+       seconds(&Snapshot::cpu_seconds), true},
+      {"uvicorn_memory_bytes", "gauge", "Resident memory of the server's processes.", whole(&Snapshot::memory_bytes),
+       true},
+      {"uvicorn_threads", "gauge", "Threads of the server's processes.", whole(&Snapshot::threads), true},
       {"uvicorn_uptime_seconds", "gauge", "Time since the server's first process was started.",
        seconds(&Snapshot::uptime_seconds)},
       {"uvicorn_observed_seconds", "gauge", "Time since counting began, which is what the totals and peaks cover.",
@@ -272,7 +274,9 @@ std::string render_prometheus(const std::vector<Snapshot>& snapshots, Exposition
   for (const Figure& figure : figures()) {
     document.family(figure.name, figure.type, figure.help);
     for (const Target& target : targets) {
-      document.sample("", target.labels, figure.value(target.snapshot));
+      if (!figure.of_system || target.snapshot.system) {
+        document.sample("", target.labels, figure.value(target.snapshot));
+      }
     }
   }
   add_undercount(targets, document);

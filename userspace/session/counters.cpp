@@ -56,15 +56,6 @@ Result<std::uint64_t> recursion_misses(const Objects& o) {
   return misses;
 }
 
-Status Engine::check_current(unsigned target) const {
-  Result<bool> current = state_->is_current(target);
-  if (!current) {
-    return std::move(current).error();
-  }
-  return *current ? Status(Ok{})
-                  : Error{ErrorCode::kNoTarget, "the server was detached: its counting has ended", "attach it again"};
-}
-
 Result<Counters> Engine::read(unsigned target) {
   const Objects& objects = state_->objects;
   auto& remembered = state_->targets.at(target);
@@ -74,10 +65,12 @@ Result<Counters> Engine::read(unsigned target) {
   }
   // A surplus that two of us took out would be missing.
   if (const Turn turn(state_->lock_file, state_->alone); turn) {
-    Result<bool> current = state_->is_current(target);
-    Status status = current && *current ? reconcile(objects, target, remembered, *misses) : Status(Ok{});
-    if (!current || !status) {
-      return current ? std::move(status).error() : std::move(current).error();
+    Status status = check_counts(target);
+    if (status) {
+      status = reconcile(objects, target, remembered, *misses);
+    }
+    if (!status) {
+      return std::move(status).error();
     }
   }
   Counters counters;
@@ -103,7 +96,7 @@ Result<Counters> Engine::read(unsigned target) {
     return std::move(settings).error();
   }
   // Behind all of it: what was read is still the target's.
-  if (Status status = check_current(target); !status) {
+  if (Status status = check_counts(target); !status) {
     return std::move(status).error();
   }
   counters.profile = objects.on_syscall ? "syscall" : "socket";

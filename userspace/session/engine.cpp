@@ -60,6 +60,15 @@ Status check_version(const Pins& pins) {
                "use that version, or end its counting with monitor detach --all and attach again"};
 }
 
+// Attached when a server is found that needs them.
+bool is_on_demand(const std::string& hook) {
+  return hook == "on_unix_received" || hook == "on_unix_sent" || hook == "on_close";
+}
+
+Error missing_link(const Pins& pins, const std::string& name) {
+  return damaged(pins, "links/" + name, "is missing, so that something is not counted");
+}
+
 // A program, and the pin that keeps it attached. Which ones there must be depends on the profile.
 Status open_program(const Pins& pins, const std::string& name, bool hook, Program& program) {
   if (!pins.has("programs", name)) {
@@ -69,9 +78,8 @@ Status open_program(const Pins& pins, const std::string& name, bool hook, Progra
   if (!fd) {
     return std::move(fd).error();
   }
-  const bool on_demand = name == "on_unix_received" || name == "on_unix_sent" || name == "on_close";
-  if (hook && !on_demand && !pins.has("links", name)) {
-    return damaged(pins, "links/" + name, "is missing, so that something is not counted");
+  if (hook && !is_on_demand(name) && !pins.has("links", name)) {
+    return missing_link(pins, name);
   }
   program = Program(name, *std::move(fd));
   return Ok{};
@@ -148,17 +156,6 @@ Turn::~Turn() {
   }
 }
 
-Result<bool> Engine::State::is_current(unsigned target) const {
-  if (alone) {
-    return true;
-  }
-  const Result<monitor_target_settings> settings = read_settings(objects, target);
-  if (!settings) {
-    return settings.error();
-  }
-  return settings->state != TARGET_LEAVING && settings->since_ns == targets.at(target).since_ns;
-}
-
 Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
@@ -193,7 +190,12 @@ Result<std::optional<Engine>> Engine::open(const Pins& pins, const PinLock& lock
   }
   auto state = std::make_unique<State>();
   state->objects = *std::move(objects);
+  // Whoever held the lock before may have been killed in the middle of something.
+  if (lock.exclusive()) {
+    *state->objects.look = monitor_look{};
+  }
   state->pins = pins;
+  state->identity = pins.identity();
   state->alone = lock.exclusive();
   state->lock_file = *std::move(lock_file);
   state->targets.resize(state->objects.targets.max_entries());
@@ -221,6 +223,7 @@ Status Engine::pin(const Pins& pins, const PinLock& lock) {
     return status;
   }
   state_->pins = pins;
+  state_->identity = pins.identity();
   state_->lock_file = *std::move(lock_file);
   state_->links.clear();
   return Ok{};
@@ -228,6 +231,28 @@ Status Engine::pin(const Pins& pins, const PinLock& lock) {
 
 bool Engine::is_pinned() const {
   return state_->pins.has_value();
+}
+
+Status Engine::check_counts(unsigned target) const {
+  if (!is_pinned() || state_->alone) {
+    return Ok{};
+  }
+  const Pins& pins = *state_->pins;
+  const Result<monitor_target_settings> settings = read_settings(state_->objects, target);
+  if (!settings) {
+    return settings.error();
+  }
+  if (settings->state == TARGET_LEAVING || settings->since_ns != state_->targets.at(target).since_ns ||
+      pins.identity() != state_->identity) {
+    return Error{ErrorCode::kNoTarget, "the server was detached: its counting has ended", "attach it again"};
+  }
+  Status status = Ok{};
+  for_each_program(state_->objects, [&](const std::string& name, const Program& program, bool hook) {
+    if (program && hook && !is_on_demand(name) && !pins.has("links", name)) {
+      status = missing_link(pins, name);
+    }
+  });
+  return status;
 }
 
 Result<EngineInfo> Engine::info() const {

@@ -110,8 +110,12 @@ class Engine {
   struct State;  // private to session/
 
  private:
-  Status check_current(unsigned target) const;
   explicit Engine(std::unique_ptr<State> state);
+
+  // Fails unless the target that is looked at is counted still: with kNoTarget when it was detached, since another one
+  // may have its place; and when a hook of the engine is gone. Who holds the engine's lock may rely on it meanwhile.
+  Status check_counts(unsigned target) const;
+
   std::unique_ptr<State> state_;
 };
 

@@ -34,13 +34,10 @@ struct Engine::State {
   Objects objects;
   std::vector<Link> links;  // of an engine that is not pinned: the pins hold those of one that is
   std::optional<Pins> pins;
-  Fd lock_file;       // to be locked for what only one may do at a time
-  bool alone = true;  // nobody else is there, or the caller holds the exclusive lock
+  std::uint64_t identity = 0;  // of what is pinned there: another engine may be by now
+  Fd lock_file;                // to be locked for what only one may do at a time
+  bool alone = true;           // nobody else is there, or the caller holds the exclusive lock
   std::vector<TargetState> targets;
-
-  // Whether the target is still the one that was joined: its place may have been given to another since. During a turn
-  // that stays so.
-  Result<bool> is_current(unsigned target) const;
 };
 
 // A try to be the only one for a moment, for what only one may do at a time. Gives up after a few milliseconds: what it
@@ -78,6 +75,9 @@ Status sweep(const Objects& objects, const std::vector<monitor_live>& records, c
 
 // Deletes all records of a target, none of whose processes is followed any more.
 Status disown_records(const Objects& objects, unsigned target);
+
+// Deletes the samples of CPU of processes that no target has any more.
+Status forget_cpu_samples(const Objects& objects);
 
 // Makes the endpoints of a target that stand for many, and tells their slots to `settings`.
 Status make_special_endpoints(const Objects& objects, unsigned target, monitor_target_settings& settings);

@@ -5,6 +5,7 @@
 
 #include <monitor/abi.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -74,7 +75,7 @@ class Shared {
 
 // One bit for each process id.
 struct FollowedBits {
-  std::uint64_t words[MONITOR_MAX_PID / 64];  // NOLINT(cppcoreguidelines-avoid-c-arrays): as in the map
+  std::array<std::uint64_t, MONITOR_MAX_PID / 64> words;
 };
 
 struct Objects {

@@ -35,12 +35,26 @@ bool is_bpffs(const std::string& path) {
   return ::statfs(path.c_str(), &status) == 0 && status.f_type == BPF_FS_MAGIC;
 }
 
+// Of the file system that the path lies on, or what of the path is there.
+std::string mount_point(std::filesystem::path path) {
+  struct stat below {};
+  while (::stat(path.c_str(), &below) != 0 && path.has_relative_path()) {
+    path = path.parent_path();
+  }
+  for (struct stat above{}; path.has_relative_path(); path = path.parent_path()) {
+    if (::stat(path.parent_path().c_str(), &above) != 0 || above.st_dev != below.st_dev) {
+      break;
+    }
+  }
+  return path.string();
+}
+
 // Fails as the operator needs it: what, where, and of the usual reasons what to do.
-Error pin_error(int saved_errno, const std::string& what) {
+Error pin_error(int saved_errno, const std::string& what, const std::string& where) {
   const bool refused = saved_errno == EPERM || saved_errno == EACCES;
-  Error error = system_error(saved_errno, what, refused ? ErrorCode::kNotPermitted : ErrorCode::kFailed);
+  Error error = system_error(saved_errno, what + where, refused ? ErrorCode::kNotPermitted : ErrorCode::kFailed);
   if (saved_errno == EROFS) {
-    error.hint = "remount it: mount -o remount,rw " + std::string(kMountPoint);
+    error.hint = "remount it: mount -o remount,rw " + mount_point(where);
   } else if (saved_errno == ENOMEM || saved_errno == ENOSPC) {
     error.hint = "the kernel has no memory left for it, or this process's control group has not";
   } else if (refused) {
@@ -51,7 +65,7 @@ Error pin_error(int saved_errno, const std::string& what) {
 
 Status make(const std::string& directory) {
   if (::mkdir(directory.c_str(), kOwnerOnly) != 0 && errno != EEXIST) {
-    return pin_error(errno, "make the directory " + directory);
+    return pin_error(errno, "make the directory ", directory);
   }
   return Ok{};
 }
@@ -64,17 +78,26 @@ bool is_still(int fd, const std::string& path) {
          opened.st_ino == named.st_ino;
 }
 
-// Locks the directory, waiting for a while; anew when it is no longer the one of that name.
-Result<Fd> lock_directory(const std::string& path, int operation) {
+// Locks the directory, waiting for a while; anew when it is no longer the one of that name. With `make` one that is not
+// there is made: who detaches removes it, and may do so between any two steps of ours.
+Result<Fd> lock_directory(const std::string& path, int operation, bool make_it = false) {
   const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
   for (;;) {
+    if (make_it) {
+      if (Status status = make(path); !status) {
+        return std::move(status).error();
+      }
+    }
     Fd directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!directory) {
-      return pin_error(errno, "open " + path);
+      if (make_it && errno == ENOENT) {
+        continue;
+      }
+      return pin_error(errno, "open ", path);
     }
     while (::flock(directory.get(), operation | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK && errno != EINTR) {
-        return pin_error(errno, "lock " + path);
+        return pin_error(errno, "lock ", path);
       }
       if (std::chrono::steady_clock::now() > deadline) {
         return Error{ErrorCode::kFailed, "lock " + path + ": another monitor has held it for 5 seconds",
@@ -98,7 +121,7 @@ Status mount_bpffs() {
     return Ok{};
   }
   if (::mount("bpf", kMountPoint, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") != 0) {
-    return pin_error(errno, std::string("mount the BPF file system at ") + kMountPoint);
+    return pin_error(errno, "mount the BPF file system at ", kMountPoint);
   }
   return Ok{};
 }
@@ -121,16 +144,39 @@ bool Pins::has_any() const {
   return ::access(directory_.c_str(), F_OK) == 0;
 }
 
-bool Pins::has_leftovers() const {
-  return std::any_of(kLeftovers.begin(), kLeftovers.end(),
-                     [this](const char* name) { return ::access((directory_ + "/" + name).c_str(), F_OK) == 0; });
+Status Pins::check_visible() const {
+  const bool hidden = ::access(directory_.c_str(), R_OK | X_OK) != 0 && errno == EACCES;
+  return hidden ? Status(pin_error(EACCES, "look for an engine at ", directory_)) : Status(Ok{});
+}
+
+void Pins::clear_leftovers() const {
+  const bool left = std::any_of(kLeftovers.begin(), kLeftovers.end(), [this](const char* name) {
+    return ::access((directory_ + "/" + name).c_str(), F_OK) == 0;
+  });
+  if (!left && (exist() || !has_any())) {
+    return;
+  }
+  const Fd directory{::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (!directory || ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0 || !is_still(directory.get(), directory_)) {
+    return;
+  }
+  for (const char* leftover : kLeftovers) {
+    static_cast<void>(clear(leftover));
+  }
+  tidy();
+}
+
+std::uint64_t Pins::identity() const {
+  struct stat status {};
+  return ::stat((directory_ + "/engine").c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
 void Pins::tidy() const {
   ::rmdir(directory_.c_str());  // not empty when an engine is there, or somebody keeps something of his own
 }
 
-Status Pins::make_directory() const {
+// Whether pins can be made there.
+Status Pins::check_place() const {
   const std::string parent = std::filesystem::path(directory_).parent_path().string();
   if (parent == kMountPoint && !is_bpffs(parent)) {
     if (Status status = mount_bpffs(); !status) {
@@ -141,27 +187,32 @@ Status Pins::make_directory() const {
     return Error{ErrorCode::kFailed, "pin under " + directory_ + ": " + parent + " is no BPF file system",
                  std::string("leave --pins out, or give a directory of one: mount -t bpf bpf ") + parent};
   }
-  return make(directory_);
+  return Ok{};
 }
 
-Result<PinLock> Pins::lock(int operation) const {
-  Result<Fd> directory = lock_directory(directory_, operation);
+Result<PinLock> Pins::lock(int operation, Missing missing) const {
+  Result<Fd> directory = lock_directory(directory_, operation, missing == Missing::kIsMade);
   if (!directory) {
     return std::move(directory).error();
   }
-  return PinLock(*std::move(directory), operation == LOCK_EX);
-}
-
-Result<PinLock> Pins::lock_exclusive() const {
-  Result<PinLock> held = lock(LOCK_EX);
+  PinLock held(*std::move(directory), operation == LOCK_EX);
   for (const char* leftover : kLeftovers) {
-    if (held) {
+    if (held.exclusive()) {
       if (Status status = clear(leftover); !status) {
         return std::move(status).error();
       }
     }
   }
   return held;
+}
+
+Result<PinLock> Pins::lock_exclusive() const {
+  return lock(LOCK_EX);
+}
+
+Result<PinLock> Pins::make_and_lock() const {
+  Status status = check_place();
+  return status ? lock(LOCK_EX, Missing::kIsMade) : std::move(status).error();
 }
 
 Result<PinLock> Pins::lock_shared() const {
@@ -171,7 +222,7 @@ Result<PinLock> Pins::lock_shared() const {
 Result<Fd> Pins::open_lock() const {
   Fd directory{::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (!directory) {
-    return pin_error(errno, "open " + directory_);
+    return pin_error(errno, "open ", directory_);
   }
   return directory;
 }
@@ -182,7 +233,7 @@ Status Pins::clear(const std::string& name) const {
   std::filesystem::remove_all(whole + "/links", error);  // first, so that nothing runs any more
   std::filesystem::remove_all(whole, error);
   if (error) {
-    return pin_error(error.value(), "remove " + whole);
+    return pin_error(error.value(), "remove ", whole);
   }
   return Ok{};
 }
@@ -190,7 +241,7 @@ Status Pins::clear(const std::string& name) const {
 Status Pins::remove(const PinLock& /*lock*/) const {
   const std::string there = directory_ + "/engine";
   if (::rename(there.c_str(), (directory_ + "/old").c_str()) != 0 && errno != ENOENT) {
-    return pin_error(errno, "remove " + there);
+    return pin_error(errno, "remove ", there);
   }
   if (Status status = clear("old"); !status) {
     return status;
@@ -202,8 +253,13 @@ Status Pins::remove(const PinLock& /*lock*/) const {
 Result<Fd> Pins::view(unsigned target) const {
   const std::string name = path("viewers", std::to_string(target));
   Fd directory{::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (!directory || ::flock(directory.get(), LOCK_SH | LOCK_NB) != 0) {
-    return pin_error(errno, "look at " + name);
+  // Who asks whether it is viewed holds it for an instant.
+  if (!directory || ::flock(directory.get(), LOCK_SH) != 0) {
+    Error error = pin_error(errno, "look at ", name);
+    if (error.hint.empty()) {
+      error.hint = "end the counting with monitor detach --all, and attach again";
+    }
+    return error;
   }
   return directory;
 }
@@ -229,11 +285,11 @@ Status Pins::store(const std::vector<Item>& items, unsigned targets, const PinLo
     for (const Item& item : items) {
       const std::string name = building + "/" + item.kind + "/" + item.name;
       if (bpf_obj_pin(item.fd, name.c_str()) != 0) {
-        return pin_error(errno, "pin " + name);
+        return pin_error(errno, "pin ", name);
       }
     }
     if (::rename(building.c_str(), (directory_ + "/engine").c_str()) != 0) {
-      return pin_error(errno, "rename " + building + " to engine");
+      return pin_error(errno, "make the engine of what was pinned: rename ", building);
     }
     return Ok{};
   };
@@ -246,7 +302,7 @@ Status Pins::store(const std::vector<Item>& items, unsigned targets, const PinLo
 
 Status Pins::add(const Item& item) const {
   if (bpf_obj_pin(item.fd, path(item.kind, item.name).c_str()) != 0) {
-    return pin_error(errno, "pin " + path(item.kind, item.name));
+    return pin_error(errno, "pin ", path(item.kind, item.name));
   }
   return Ok{};
 }
@@ -254,7 +310,7 @@ Status Pins::add(const Item& item) const {
 Result<Fd> Pins::open(const std::string& kind, const std::string& name) const {
   Fd fd{bpf_obj_get(path(kind, name).c_str())};
   if (!fd) {
-    return pin_error(errno, "open " + path(kind, name));
+    return pin_error(errno, "open ", path(kind, name));
   }
   return fd;
 }

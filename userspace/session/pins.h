@@ -10,7 +10,9 @@
 // until that is renamed to `old`.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -41,23 +43,31 @@ class Pins {
 
   // Whether there is anything, and whether some of it may be what somebody who was killed has left.
   bool has_any() const;
-  bool has_leftovers() const;
+
+  // Fails with kNotPermitted for who may not look: then none of the above says anything.
+  Status check_visible() const;
 
   // Removes the directory when nothing is in it.
   void tidy() const;
 
-  // Makes the directory, and mounts bpffs at /sys/fs/bpf where that is what is missing.
-  Status make_directory() const;
+  // Deletes what whoever was killed left half-made or half-removed, unless somebody is at work there now.
+  void clear_leftovers() const;
 
-  // For who changes something: waits for others for a few seconds, then fails naming what is locked. Leftovers of
-  // whoever was killed at it are deleted.
+  // For who changes something: waits for others for a few seconds, then fails naming what is locked. Leftovers are
+  // deleted.
   Result<PinLock> lock_exclusive() const;
+
+  // The same for who attaches: makes the directory, and mounts bpffs at /sys/fs/bpf where that is what is missing.
+  Result<PinLock> make_and_lock() const;
 
   // For who only opens what is there.
   Result<PinLock> lock_shared() const;
 
   // A descriptor of the directory to try the exclusive lock on later.
   Result<Fd> open_lock() const;
+
+  // Tells this engine from any other that is pinned there before or after; 0 when there is none.
+  std::uint64_t identity() const;
 
   // Removes the engine, whatever state it is in, and the directory.
   Status remove(const PinLock& lock) const;
@@ -83,7 +93,9 @@ class Pins {
   Result<Fd> open(const std::string& kind, const std::string& name) const;
 
  private:
-  Result<PinLock> lock(int operation) const;
+  enum class Missing { kFails, kIsMade };
+  Status check_place() const;
+  Result<PinLock> lock(int operation, Missing missing = Missing::kFails) const;
   Status clear(const std::string& name) const;
 
   std::string directory_;

@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "session/engine_state.h"
+#include "session/map_walk.h"
 #include "session/run_program.h"
 
 namespace monitor {
@@ -32,18 +33,13 @@ Result<Counts> counted(const Objects& objects, unsigned target) {
     return system_error(errno, "read the map targets");
   }
   counts[kConnections] = Count{totals.connections, 0};
-  const int table = objects.endpoint_table.fd();
-  const std::uint32_t slots = objects.endpoint_table.max_entries();
-  for (std::uint32_t id = 0; id < slots; ++id) {
-    monitor_endpoint endpoint{};
-    if (bpf_map_lookup_elem(table, &id, &endpoint) != 0) {
-      return system_error(errno, "read the map endpoint_table");
-    }
-    if (endpoint.key.target == target && (endpoint.word & UINT32_MAX) != 0) {
-      counts[id] = Count{endpoint.word & UINT32_MAX, endpoint.completed};
-    }
-  }
-  return counts;
+  const Status status = for_each_entry<std::uint32_t, monitor_endpoint>(
+      objects.endpoint_table, [&](std::uint32_t id, const monitor_endpoint& endpoint) {
+        if (endpoint.key.target == target && (endpoint.word & UINT32_MAX) != 0) {
+          counts[id] = Count{endpoint.word & UINT32_MAX, endpoint.completed};
+        }
+      });
+  return status ? Result<Counts>(std::move(counts)) : status.error();
 }
 
 // What is counted and has no live record. Empty when a record holds more requests than it tells.

@@ -75,7 +75,6 @@ Status forget_processes(const Objects& objects, unsigned target, bool& found) {
       });
   for (const auto& [pid, process] : theirs) {
     follow(objects, pid, false);
-    bpf_map_delete_elem(objects.cpu_samples.fd(), &pid);
     if (bpf_map_delete_elem(objects.processes.fd(), &pid) == 0) {
       bpf_map_update_elem(objects.free_workers.fd(), nullptr, &process.worker, BPF_ANY);
     }
@@ -295,6 +294,9 @@ Status Engine::remove_target(unsigned target) {
   }
   wait_for_hooks();
   if (Status status = forget_ports(objects, target); !status) {
+    return status;
+  }
+  if (Status status = forget_cpu_samples(objects); !status) {
     return status;
   }
   if (Status status = free_endpoints(objects, target); !status) {

@@ -234,7 +234,7 @@ Status keep_up(Engine::State& state, unsigned target, const std::vector<monitor_
 }  // namespace
 
 Result<SocketsLook> Engine::look_at_sockets(unsigned target, const std::vector<pid_t>& processes) {
-  if (Status status = check_current(target); !status) {
+  if (Status status = check_counts(target); !status) {
     return std::move(status).error();
   }
   // The records before the processes, and these before their sockets: what is made meanwhile is no reason to think that
@@ -259,7 +259,7 @@ Result<SocketsLook> Engine::look_at_sockets(unsigned target, const std::vector<p
   add_listeners(sockets, look);
   add_connections(sockets, look);
   if (const Turn turn(state_->lock_file, state_->alone); turn) {
-    if (Status status = check_current(target); !status) {
+    if (Status status = check_counts(target); !status) {
       return std::move(status).error();
     }
     if (Status status = keep_up(*state_, target, *records, sockets, look); !status) {

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What `cmake --install` puts where, whether it is any good, and whether the target uninstall takes exactly that away.
+# Into a directory below build/, needs no root: `scripts/install-test.sh [BUILD]`; build first.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/common.sh
+
+build=$(realpath "${1:-build/release}")
+records=(install_manifest.txt install_directories.txt)
+for tool in man zsh; do
+  command -v "$tool" >/dev/null || die "no $tool here: scripts/setup.sh installs it"
+done
+mkdir -p build
+scratch=$(mktemp -d "$PWD/build/install-test.XXXXXX")
+
+# What a person has installed from this build stays theirs to uninstall: the records of it are set aside meanwhile.
+clean_up() {
+  local record
+  for record in "${records[@]}"; do
+    rm -f "$build/$record"
+    [ ! -e "$scratch/$record" ] || mv "$scratch/$record" "$build/$record"
+  done
+  rm -rf "$scratch"
+}
+
+# expect WHAT ACTUAL EXPECTED
+expect() {
+  [ "$2" = "$3" ] || die "$1 is not as expected:
+$(diff <(printf '%s\n' "$3") <(printf '%s\n' "$2") || true)"
+}
+
+list() { (cd "$1" && find . -mindepth 1 -printf '%M %P\n' | LC_ALL=C sort -k 2); }
+
+install_files() { cmake --install "$build" "$@" >"$scratch/install.log" 2>&1 || die "$(cat "$scratch/install.log")"; }
+
+uninstall() { cmake --build "$build" --target uninstall >"$scratch/uninstall.log" 2>&1; }
+
+# A prefix in which something is already: a directory of ours by chance, empty, and somebody else's file.
+check_prefix() {
+  local prefix=$scratch/prefix before
+  mkdir -p "$prefix/share/man" "$prefix/bin"
+  touch "$prefix/bin/somebody-elses"
+  before=$(list "$prefix")
+  (umask 022 && install_files --prefix "$prefix")
+  # The documents by their own names, so that a new page in docs/ is no work here.
+  expect 'what is installed' "$(list "$prefix" | grep -v '^d\|/docs/')" \
+    '-rwxr-xr-x bin/monitor
+-rw-r--r-- bin/somebody-elses
+-rw-r--r-- share/bash-completion/completions/monitor
+-rw-r--r-- share/doc/uvicorn-monitor/LICENSE
+-rw-r--r-- share/doc/uvicorn-monitor/README.md
+-rw-r--r-- share/doc/uvicorn-monitor/copyright
+-rw-r--r-- share/man/man8/monitor.8.gz
+-rw-r--r-- share/zsh/site-functions/_monitor'
+  expect 'docs' "$(cd "$prefix/share/doc/uvicorn-monitor" && find docs | sort)" "$(find docs | sort)"
+  check_man_page "$prefix/share/man"
+  check_bash "$prefix/share/bash-completion/completions/monitor"
+  check_zsh "$prefix/share/zsh/site-functions"
+  uninstall || die "$(cat "$scratch/uninstall.log")"
+  expect 'what the uninstall left' "$(list "$prefix")" "$before"
+  uninstall || die "a second uninstall failed: $(cat "$scratch/uninstall.log")"
+  grep -q '^Nothing is installed' "$scratch/uninstall.log" || die "$(cat "$scratch/uninstall.log")"
+}
+
+# Below a DESTDIR, as packagers do: all of it is ours. Twice, as after a rebuild: the second finds its directories made.
+check_destdir() {
+  local root=$scratch/root
+  DESTDIR=$root install_files --prefix /opt/monitor-install-test
+  DESTDIR=$root install_files --prefix /opt/monitor-install-test
+  ! uninstall || die 'an uninstall without the DESTDIR of the install says that all is well'
+  DESTDIR=$root uninstall || die "$(cat "$scratch/uninstall.log")"
+  [ ! -e "$root" ] || die "the uninstall left below DESTDIR: $(list "$root")"
+}
+
+# man finds it, has nothing to complain of, and it names every option there is.
+check_man_page() {
+  local page option
+  expect 'where man finds the page' "$(man -M "$1" -w monitor)" "$1/man8/monitor.8.gz"
+  page=$(LC_ALL=C.UTF-8 MANWIDTH=100 man --warnings -l "$1/man8/monitor.8.gz" 2>"$scratch/man.log" | col -b)
+  expect 'what man complains of' "$(cat "$scratch/man.log")" ''
+  for option in $(options --help); do
+    grep -qFe " $option" <<<"$page" || die "the man page lacks $option"
+  done
+  grep -q '^EXIT STATUS' <<<"$page" || die 'the man page lacks a section EXIT STATUS'
+}
+
+# options ARGUMENT…: those that a help text lists.
+options() { "$build/monitor" "$@" | sed -En 's/^  (-h,)?(--[a-z-]+).*/\2/p'; }
+
+# check_bash COMPLETION
+check_bash() {
+  local offer=(bash scripts/install/complete-bash.sh "$1" monitor)
+  local command commands
+  commands=$("$build/monitor" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+  for command in '' $commands; do
+    # shellcheck disable=SC2086  # no command is no word
+    expect "bash: monitor $command --" "$("${offer[@]}" $command -- | sort)" "$(options $command --help | sort)"
+  done
+  expect 'bash: a command' "$("${offer[@]}" at)" attach
+  expect 'bash: --color' "$("${offer[@]}" --watch --color '')" $'auto\nalways\nnever'
+  expect 'bash: --profile=s' "$("${offer[@]}" attach --profile = s)" $'socket\nsyscall'
+  expect 'bash: a number' "$("${offer[@]}" --count '')" ''
+  expect 'bash: a file' "$("${offer[@]}" --log scripts/install-t)" scripts/install-test.sh
+  expect 'bash: a directory' "$("${offer[@]}" --pins scripts/i)" scripts/install
+}
+
+# check_zsh DIRECTORY
+check_zsh() {
+  local make=(zsh -f scripts/install/complete.zsh "$1")
+  expect 'zsh: a command' "$("${make[@]}" 'monitor at')" 'monitor attach '
+  expect 'zsh: an option' "$("${make[@]}" 'monitor --wa')" 'monitor --watch '
+  expect 'zsh: an option of a command' "$("${make[@]}" 'monitor attach --max-e')" 'monitor attach --max-endpoints='
+  expect 'zsh: a word' "$("${make[@]}" 'monitor --color=n')" 'monitor --color=never '
+  expect 'zsh: a directory' "$("${make[@]}" 'monitor --pins scripts/i')" 'monitor --pins scripts/install/'
+}
+
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+for record in "${records[@]}"; do
+  [ ! -e "$build/$record" ] || mv "$build/$record" "$scratch/$record"
+done
+check_prefix
+check_destdir

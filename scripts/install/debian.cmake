@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# The Debian package: `cpack --config build/release/CPackConfig.cmake` makes build/release/uvicorn-monitor_….deb. Needs
+# dpkg-dev (dpkg-shlibdeps finds what it depends on) and file (by which CPack knows the programs).
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME ${monitor_package})
+set(CPACK_PACKAGE_CONTACT "The authors of monitor <monitor@example.org>" CACHE STRING "The package's maintainer")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "show what a running uvicorn is doing")
+set(CPACK_PACKAGE_DIRECTORY ${PROJECT_BINARY_DIR})
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_INSTALL_CMAKE_PROJECTS "${PROJECT_BINARY_DIR};monitor;main;/;${PROJECT_BINARY_DIR};monitor;package;/")
+# Whatever the umask of who builds it.
+set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ
+  WORLD_EXECUTE)
+set(CPACK_STRIP_FILES ON)
+
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
+set(CPACK_DEBIAN_PACKAGE_SECTION admin)
+set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "Requests in flight by endpoint, the peak, totals, failures, what waits in
+line, CPU and memory of a uvicorn that is already serving, of gunicorn and
+hypercorn, too. It attaches eBPF programs from outside and changes nothing in
+the server.
+The program is called monitor. It needs Linux 6.1 or later with BTF, and root.")
+include(CPack)

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The Debian package from end to end: makes it, installs it with apt in a clean Debian 12, where there is no compiler,
+# observes a real uvicorn from in there, and removes it again. `scripts/package-test.sh [BUILD]`; build first. Needs
+# root; exits 77 with the reason where the machine cannot.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/common.sh
+. scripts/install/clean_debian.sh
+
+skip() {
+  printf 'skipped: %s\n' "$1" >&2
+  exit 77
+}
+
+[ "$(id -u)" -eq 0 ] || skip 'a clean Debian is made with mount and chroot, which need root'
+[ -r /sys/kernel/btf/vmlinux ] || skip 'this kernel has no BTF (/sys/kernel/btf/vmlinux), so monitor cannot run on it'
+# All mounts are made in a name space of our own: it goes with its last process, however that ends.
+if [ "${1:-}" != --mounts-are-ours ]; then
+  unshare --mount true 2>/dev/null || skip 'this machine allows no mount name space (unshare --mount)'
+  exec unshare --mount --propagation private "$0" --mounts-are-ours "$@"
+fi
+shift
+
+build=$(realpath "${1:-build/release}")
+for tool in debootstrap dpkg-shlibdeps lintian; do
+  command -v "$tool" >/dev/null || die "no $tool here: scripts/setup.sh installs it"
+done
+[ -x build/venv/bin/uvicorn ] || die 'no build/venv/bin/uvicorn: scripts/setup.sh makes it'
+
+mkdir -p build/package
+scratch=$(mktemp -d "$PWD/build/package/run.XXXXXX")
+root=$scratch/root
+children=()
+
+clean_up() {
+  if [ "${#children[@]}" -gt 0 ]; then
+    kill "${children[@]}" 2>/dev/null || true
+    wait "${children[@]}" 2>/dev/null || true
+  fi
+  # Never a recursive removal with /proc and /sys mounted below.
+  if ! mountpoint -q "$root" || umount --recursive "$root"; then
+    rm -rf --one-file-system "$scratch"
+  fi
+}
+
+# start LOG COMMAND…: in the background; the kernel ends it if this script is killed.
+start() {
+  setpriv --pdeathsig KILL -- "${@:2}" >"$1" 2>&1 </dev/null &
+  children+=($!)
+}
+
+# wait_until WHAT COMMAND…: until it succeeds, 20 seconds at most.
+wait_until() {
+  local attempt
+  for attempt in {1..400}; do
+    if "${@:2}"; then
+      return
+    fi
+    sleep 0.05
+  done
+  tail -n 20 "$scratch"/*.log >&2
+  die "$1: not within 20 seconds ($attempt looks); the ends of the logs are above"
+}
+
+make_package() {
+  cpack --config "$build/CPackConfig.cmake" -B "$scratch/deb" >"$scratch/cpack.log" 2>&1 ||
+    die "$(cat "$scratch/cpack.log")"
+  package=$(echo "$scratch"/deb/*.deb)
+  name=$(dpkg-deb --field "$package" Package)
+  lintian --fail-on error --allow-root "$package" || die 'lintian finds errors: see above'
+  [ "$(dpkg-deb --field "$package" Version)" = "$(dpkg-parsechangelog -l scripts/install/changelog -S Version)" ] ||
+    die 'scripts/install/changelog does not begin with the version in CMakeLists.txt'
+}
+
+# All but what apt, dpkg and ldconfig write down for themselves.
+list_files() {
+  find "$root" -xdev -path "$root/var" -prune -o -path "$root/tmp" -prune -o ! -name 'ld.so.cache*' -printf '%P\n' | sort
+}
+
+check_installed() {
+  local file
+  [ "$(in_root monitor --version)" = "$("$build/monitor" --version)" ] || die 'the installed monitor is another version'
+  for file in share/man/man8/monitor.8.gz share/zsh/vendor-completions/_monitor "share/doc/$name/copyright"; do
+    [ -s "$root/usr/$file" ] || die "the package has no /usr/$file"
+  done
+  [ "$(in_root bash -s -- /usr/share/bash-completion/completions/monitor monitor --col \
+    <scripts/install/complete-bash.sh)" = --color ] || die 'bash does not complete --col'
+  ! in_root sh -c 'command -v cc gcc g++ clang' || die 'this Debian has a compiler, so it is not a clean one'
+  in_root dpkg --verify "$name" || die 'files of the package are not those that it installed'
+}
+
+find_port() {
+  port=$(sed -n 's|.*running on http://127\.0\.0\.1:\([0-9]*\).*|\1|p' "$scratch/server.log")
+  [ -n "$port" ]
+}
+
+# The totals in the last line that monitor printed: ended, in flight, not countable.
+read_totals() {
+  totals=$(tail -n 1 "$scratch/monitor.log" |
+    sed -n 's/.*"active_concurrent":\([0-9]*\).*"total_requests":\([0-9]*\).*"undercount":\([0-9]*\).*/\2 \1 \3/p')
+}
+begun() { read_totals && [ -n "$totals" ]; }
+all_seen() { read_totals && [ "${totals%% *}" -ge "$requests" ]; }
+
+# uvicorn runs outside, as if monitor's package were on the host; the kernel picks the port.
+observe() {
+  requests=100
+  start "$scratch/server.log" build/venv/bin/uvicorn --app-dir scripts/demo --port 0 --no-access-log \
+    --no-use-colors app:app
+  local server=$!
+  wait_until 'uvicorn listens' find_port
+  start "$scratch/monitor.log" "${in_root[@]}" monitor --pid "$server" --json --watch --interval 0.2
+  local monitor=$!
+  wait_until 'monitor in the clean Debian observes uvicorn' begun
+  build/venv/bin/python - "$port" "$requests" <<'PYTHON'
+import http.client, sys
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+for _ in range(int(sys.argv[2])):
+    connection.request("GET", "/health")
+    assert connection.getresponse().read() == b'{"status":"ok"}'
+PYTHON
+  wait_until "monitor shows $requests requests" all_seen
+  kill "$monitor"
+  wait "$monitor" || die "monitor ended with status $?: $(tail -n 1 "$scratch/monitor.log")"
+  read_totals
+  [ "$totals" = "$requests 0 0" ] || die "ended, in flight, undercount: $totals, but $requests were requested"
+}
+
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+make_package
+make_root
+list_files >"$scratch/before"
+install_in_root "$package"
+check_installed
+observe
+in_root apt-get -q -y --purge --auto-remove remove "$name" >"$scratch/remove.log" 2>&1 ||
+  die "$(cat "$scratch/remove.log")"
+list_files | diff "$scratch/before" - || die 'removing the package does not leave what was there before (<): see above'
+printf '%s: installed, observed %d of %d requests, removed\n' "$(basename "$package")" "${totals%% *}" "$requests"

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A /proc that shows no processes but those that it is told to: under it, `monitor --all` sees a machine on which no
+other tests run. It is the real one, of which a mount namespace shows a part."""
+
+import os
+from pathlib import Path
+
+PROC = Path("/proc")
+
+# The real one stays at $1; $2 takes its place.
+ENTER = 'mount --rbind /proc "$1" && mount --bind "$2" /proc && shift 2 && exec "$@"'
+
+
+class OwnProc:
+    def __init__(self, directory: Path) -> None:
+        self._real, self._shown = directory / "real", directory / "shown"
+        self._real.mkdir()
+        self._shown.mkdir()
+        for name in os.listdir(PROC):
+            if not name.isdecimal():
+                self.show(name)
+
+    def show(self, *names: str | int) -> None:
+        for name in names:
+            (self._shown / str(name)).symlink_to(self._real / str(name))
+
+    def hide(self, *names: str | int) -> None:
+        for name in names:
+            (self._shown / str(name)).unlink()
+
+    def command(self) -> tuple[str, ...]:
+        """What to put in front of a command that is to see it. It keeps its pid."""
+        return ("unshare", "--mount", "sh", "-c", ENTER, "sh", str(self._real), str(self._shown))
