@@ -61,9 +61,9 @@ struct Http::Library : httplib::Server {
             response.set_header("Allow", "GET, HEAD");
             return HandlerResponse::Handled;
           }
-          HttpResponse answer = handler({request.path, request.get_header_value("Accept")});
+          const HttpResponse answer = handler({request.path, request.get_header_value("Accept")});
           response.status = answer.status;
-          response.set_content(std::move(answer.body), answer.content_type);
+          response.set_content(answer.body, answer.content_type);
           return HandlerResponse::Handled;
         });
   }

@@ -141,11 +141,11 @@ void HttpServer::work() {
 // Clients that read nothing hold no more than so much memory. The newest response always has room.
 void HttpServer::bound_unsent() {
   std::size_t unsent = 0;
-  for (auto one = connections_.rbegin(); one != connections_.rend(); ++one) {
-    const bool writes = one->state == Connection::State::kWriting;
-    one->ended = writes && unsent > 0 && unsent + one->bytes.size() > limits_.unsent_bytes;
-    unsent += writes && !one->ended ? one->bytes.size() : 0;
-  }
+  std::for_each(connections_.rbegin(), connections_.rend(), [&](Connection& one) {
+    const bool writes = one.state == Connection::State::kWriting;
+    one.ended = writes && unsent > 0 && unsent + one.bytes.size() > limits_.unsent_bytes;
+    unsent += writes && !one.ended ? one.bytes.size() : 0;
+  });
   std::erase_if(connections_, [](const Connection& one) { return one.ended; });
 }
 
