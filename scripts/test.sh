@@ -10,4 +10,4 @@ trap hand_back_build EXIT
 ./scripts/setup.sh
 cmake --preset release --log-level=WARNING
 cmake --build build/release
-as_root ctest --test-dir build/release --output-on-failure --parallel 2 "$@"
+as_root ctest --test-dir build/release --output-on-failure --parallel 3 "$@"
