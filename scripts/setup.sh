@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 packages=(
   # building
   cmake ninja-build g++ pkg-config clang-14 bpftool libbpf-dev libelf-dev zlib1g-dev
-  libcli11-dev nlohmann-json3-dev libfmt-dev libutf8proc-dev
+  libcli11-dev nlohmann-json3-dev libfmt-dev libutf8proc-dev libcpp-httplib-dev
   # checking
   doctest-dev clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck
   libhttp-parser-dev  # a second opinion on where messages end: tests/fuzz/boundaries_fuzz.cpp
@@ -20,6 +20,8 @@ packages=(
   jq  # the recipes of docs/CONCURRENCY_MONITOR_DEBUG.md are tested as they are typed
   # more servers that are tested, behind which uvicorn runs or beside it
   python3-gunicorn nginx nodejs openssl
+  # what OpenMetrics is read by, strictly
+  python3-prometheus-client
   # the Debian package: dpkg-shlibdeps, and by what CPack knows a program
   dpkg-dev file
   # its tests: a clean Debian to install it in, Debian's own checks, and who reads the man page and the completions
@@ -27,6 +29,11 @@ packages=(
   # other kernels (scripts/kernels.sh)
   qemu-system-x86 busybox-static
 )
+
+# Monitoring systems that the tests run on ports and in directories of their own. Installing their packages would make
+# users and services that start at each boot; unpacked under build/debian they leave the machine as it was. They are
+# linked with nothing but the C library.
+unpacked=(prometheus influxdb influxdb-client)
 
 missing_packages() {
   local installed
@@ -80,6 +87,26 @@ install_packages() {
   fi
 }
 
+unpack_packages() {
+  local into=build/debian.new
+  printf 'Unpacking from Debian, under build/debian: %s\n' "${unpacked[*]}"
+  rm -rf "$into" build/debian
+  mkdir -p "$into/packages"
+  # apt warns that its own user cannot write there; the files are checked all the same.
+  if ! (cd "$into/packages" && apt-get -q -q download "${unpacked[@]}" 2>/dev/null); then
+    apt_update
+    (cd "$into/packages" && apt-get -q -q download "${unpacked[@]}")
+  fi
+  local package
+  for package in "$into"/packages/*.deb; do
+    dpkg --extract "$package" "$into"
+  done
+  rm -r "$into/packages"
+  printf '%s\n' "${unpacked[@]}" >"$into/made-from"
+  mv "$into" build/debian
+  hand_back_build
+}
+
 # What the venv was made from: its packages, its interpreter, and its place, which its scripts name in their first line.
 venv_recipe() {
   { cat scripts/requirements.txt; readlink -f /usr/bin/python3; pwd; } | sha256sum
@@ -106,4 +133,7 @@ exec {lock}>build/.setup.lock
 flock "$lock"  # two set-ups at once would make the same venv
 if [ "$(cat build/venv/made-from 2>/dev/null)" != "$(venv_recipe)" ]; then
   make_venv
+fi
+if [ "$(cat build/debian/made-from 2>/dev/null)" != "$(printf '%s\n' "${unpacked[@]}")" ]; then
+  unpack_packages
 fi

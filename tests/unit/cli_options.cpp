@@ -62,7 +62,7 @@ Error refused(const std::vector<std::string>& arguments, const Variables& variab
 TEST_CASE("cli.options.defaults") {
   const ViewOptions options = accepted({});
   CHECK(options.mode == Mode::kOnce);
-  CHECK_FALSE(options.json);
+  CHECK(options.format == Format::kBox);
   CHECK(options.interval_seconds == 2);
   CHECK_FALSE(options.count);
   CHECK_FALSE(options.duration_seconds);
@@ -110,7 +110,7 @@ TEST_CASE("cli.options.all") {
                 "--verbose", "--profile", "socket", "--color=always"});
   CHECK(options.servers.pids == std::vector<pid_t>{42});
   CHECK(options.mode == Mode::kWatch);
-  CHECK(options.json);
+  CHECK(options.format == Format::kJson);
   CHECK(options.interval_seconds == 0.5);
   CHECK(options.count == 7);
   CHECK(options.duration_seconds == 10);
@@ -152,6 +152,17 @@ TEST_CASE("cli.options.refused") {
       {{"--pid", "1", "--pid-file", "x"}, "--pid and --pid-file"},
       {{"--log", "f", "--json"}, "--log and --json"},
       {{"--log", "f", "--watch"}, "--log and --watch"},
+      {{"--prometheus", "--json"}, "--json and --prometheus"},
+      {{"--prometheus", "--log", "f"}, "--log and --prometheus"},
+      {{"--prometheus", "--watch"}, "--prometheus is a file of one moment"},
+      {{"--prometheus", "--count", "2"}, "--count without"},
+      {{"--csv", "--influx"}, "--csv and --influx"},
+      {{"--statsd", "a:1", "--csv"}, "--csv and --statsd"},
+      {{"--statsd", "a:1", "--watch"}, "--statsd and --watch"},
+      {{"--statsd", "a:1", "--all"}, "--statsd follows one server"},
+      {{"--statsd", "a"}, "--statsd: \"a\" is no host and port"},
+      {{"--dogstatsd"}, "--dogstatsd says how to send"},
+      {{"--no-header"}, "--no-header without --csv"},
       {{"--log", ""}, "--log"},
       {{"--log="}, "--log needs a value"},
       {{"--pid-file", ""}, "--pid-file"},
@@ -215,6 +226,51 @@ TEST_CASE("cli.options.seconds") {
   }
   CHECK(contains(parse_seconds("--interval", "0").error().hint, "0.01"));
   CHECK(contains(parse_seconds("--interval", std::string_view("1\0", 2)).error().what, "is not a number"));
+}
+
+TEST_CASE("cli.options.host and port") {
+  CHECK(*parse_host_port("--listen", "127.0.0.1:9464") == HostPort{"127.0.0.1", 9464});
+  CHECK(*parse_host_port("--listen", "[::1]:0") == HostPort{"::1", 0});
+  CHECK(*parse_host_port("--listen", "localhost:65535") == HostPort{"localhost", 65535});
+  CHECK(to_string(HostPort{"::1", 80}) == "[::1]:80");
+  CHECK(to_string(HostPort{"a", 80}) == "a:80");
+  for (const char* text :
+       {"", ":", "a", "a:", ":1", "[]:1", "::1:1", "a:65536", "a:-1", "a:1x", "a: 1", "[::1]", "1"}) {
+    CAPTURE(text);
+    Result<HostPort> parsed = parse_host_port("--listen", text);
+    REQUIRE_FALSE(parsed);
+    CHECK(contains(parsed.error().what, "--listen"));
+  }
+}
+
+TEST_CASE("cli.options.monitoring systems") {
+  CHECK(accepted({"--prometheus"}).format == Format::kPrometheus);
+  CHECK(accepted({"--csv", "--watch"}).format == Format::kCsv);
+  CHECK(accepted({"--csv"}).csv_header);
+  CHECK_FALSE(accepted({"--csv", "--no-header"}).csv_header);
+  CHECK(accepted({"--influx", "--all"}).format == Format::kInflux);
+  const ViewOptions statsd = accepted({"--statsd", "[::1]:8125"});
+  CHECK(statsd.mode == Mode::kSend);
+  CHECK(statsd.statsd == HostPort{"::1", 8125});
+  CHECK(statsd.interval_seconds == 10);
+  CHECK_FALSE(statsd.dogstatsd);
+  CHECK(accepted({"--statsd", "a:1", "--dogstatsd", "--all", "--count", "2"}).dogstatsd);
+}
+
+TEST_CASE("cli.options.serve") {
+  const auto usual = command<ServeOptions>({"serve"});
+  CHECK(usual.listen == HostPort{"127.0.0.1", 9464});
+  CHECK_FALSE(usual.servers.all);
+  const auto serve =
+      command<ServeOptions>({"serve", "--all", "--listen", "[::]:80", "--raw-paths", "--pins", "/run/a"});
+  CHECK(serve.servers.all);
+  CHECK(serve.listen == HostPort{"::", 80});
+  CHECK(serve.engine.raw_paths);
+  CHECK(serve.pins == "/run/a");
+  CHECK(command<ServeOptions>({"serve", "--pid", "1", "--pid", "2"}).servers.pids.size() == 2);
+  CHECK(contains(refused({"serve", "--listen", "9464"}).what, "--listen: \"9464\" is no host and port"));
+  CHECK(contains(refused({"serve", "--json"}).what, "unknown argument: --json"));
+  CHECK(contains(printed({"serve", "--help"}), "--listen HOST:PORT"));
 }
 
 TEST_CASE("cli.options.positive numbers") {

@@ -90,7 +90,7 @@ inline Entry proc_entry(const Process& process) {
   return directory(
       pid,
       {file("stat", pid + " (" + process.comm + ") " + process.state + " " + std::to_string(process.parent) +
-                        " 1 1 0 -1 4194560 9 0 0 0 250 50 0 0 20 0 3 0 " + std::to_string(process.start) +
+                        " 1 1 0 -1 4194560 9 0 0 0 250 50 30 10 20 0 3 0 " + std::to_string(process.start) +
                         " 1000000 77 18446744073709551615 1 1 0\n"),
        file("statm", "5000 300 200 1 0 400 0\n"), file("cmdline", cmdline), file("comm", process.comm + "\n"),
        file("status", "Name:\tx\nTgid:\t" + pid + "\n"), link("exe", "/usr/bin/python3.11"),

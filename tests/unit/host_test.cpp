@@ -32,6 +32,7 @@ TEST_CASE("host.process: figures and units") {
   CHECK(process->parent == 7);
   CHECK(process->start_seconds == doctest::Approx(ticks(5000)));
   CHECK(process->cpu_seconds == doctest::Approx(ticks(300)));  // user 250 + system 50
+  CHECK(process->reaped_cpu_seconds == doctest::Approx(ticks(40)));
   CHECK(process->memory_bytes == 300 * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
   CHECK(process->threads == 3);
   CHECK(fake.proc().executable(42) == "/usr/bin/python3.11");
@@ -85,6 +86,15 @@ TEST_CASE("host.tree: descendants sorted, without zombies, strangers and what va
   CHECK(fake.proc().tree(62).empty());
   CHECK(fake.proc().tree(12345).empty());
   CHECK(ProcFs("/nonexistent").pids().empty());
+}
+
+TEST_CASE("host.tree: what an ended child used is among its parent's before and after it is waited for") {
+  const FakeProc fake({{.pid = 50}, {.pid = 51, .parent = 50, .state = "Z"}, {.pid = 52, .parent = 50}});
+  const auto samples = fake.proc().tree_samples(50);
+  REQUIRE(samples.size() == 2);
+  CHECK(samples[0].cpu_seconds == doctest::Approx(ticks(300)));
+  CHECK(samples[0].reaped_cpu_seconds == doctest::Approx(ticks(40 + 340)));
+  CHECK(samples[1].reaped_cpu_seconds == doctest::Approx(ticks(40)));
 }
 
 TEST_CASE("host.tree: a reading that makes a loop ends") {

@@ -90,6 +90,16 @@ TEST_CASE("model.total_failed_and_aborted_are_sums_over_endpoints") {
   CHECK(snapshot.endpoints[2].path == "/b");
 }
 
+TEST_CASE("model.cpu_seconds_are_those_of_ended_children_too") {
+  HostSample now;
+  now.processes.resize(2);
+  now.processes[0].cpu_seconds = 1;
+  now.processes[0].reaped_cpu_seconds = 20;
+  now.processes[1].cpu_seconds = 300;
+  now.processes[1].reaped_cpu_seconds = -1;  // nothing that /proc says
+  CHECK(make_snapshot({}, {}, now, {}).cpu_seconds == 321);
+}
+
 TEST_CASE("model.peak_is_never_less_than_active") {
   Counters counters;
   counters.active = 5;

@@ -99,7 +99,7 @@ Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selectio
   return FoundServers{std::move(servers), {}};
 }
 
-Fleet::Fleet(const ViewOptions& options, Attached attached, Say say)
+Fleet::Fleet(const ObserveOptions& options, Attached attached, Say say)
     : choice_(with_room(options.engine, options.servers)),
       pins_(options.pins),
       all_(options.servers.all),
@@ -108,7 +108,7 @@ Fleet::Fleet(const ViewOptions& options, Attached attached, Say say)
       looked_around_(std::chrono::steady_clock::now()),
       say_(std::move(say)) {}
 
-Result<Fleet> Fleet::begin(const ViewOptions& options, Say say) {
+Result<Fleet> Fleet::begin(const ObserveOptions& options, Say say, bool begin_with_none) {
   const ProcFs proc;
   Result<Attached> attached = open_attached(Pins(options.pins), proc);
   if (!attached) {
@@ -116,6 +116,11 @@ Result<Fleet> Fleet::begin(const ViewOptions& options, Say say) {
   }
   Fleet fleet(options, *std::move(attached), std::move(say));
   Result<FoundServers> found = find_selected(proc, options.servers, fleet.attached_, fleet.choice_);
+  if (!found && begin_with_none && options.servers.all && found.error().code == ErrorCode::kNoTarget) {
+    // Servers may also be none to whoever may not look at them: what is missing is said now, and not when one comes.
+    Result<std::shared_ptr<Engine>> engine = fleet.own_engine();
+    return engine ? Result<Fleet>(std::move(fleet)) : std::move(engine).error();
+  }
   if (!found) {
     return std::move(found).error();
   }

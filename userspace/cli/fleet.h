@@ -28,8 +28,9 @@ class Fleet {
   // Is told of what is done and of what failed without ending the run.
   using Say = std::function<void(const Error&)>;
 
-  // Finds the servers and begins to observe all of them. Fails when one cannot be, or when there is none.
-  static Result<Fleet> begin(const ViewOptions& options, Say say);
+  // Finds the servers and begins to observe all of them. Fails when one cannot be, or when there is none; unless, with
+  // --all, it may `begin_with_none`.
+  static Result<Fleet> begin(const ObserveOptions& options, Say say, bool begin_with_none = false);
 
   // All of them as they are now. With --all, those that came are taken in, and that none is left is no end.
   Result<Look> look();
@@ -44,7 +45,7 @@ class Fleet {
   const std::vector<pid_t>& ended() const { return ended_; }
 
  private:
-  Fleet(const ViewOptions& options, Attached attached, Say say);
+  Fleet(const ObserveOptions& options, Attached attached, Say say);
 
   Status add(const Server& server);
   Status try_to_add(const Server& server);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/observation.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -152,6 +153,10 @@ Result<Snapshot> Observation::look(bool system) {
     return std::move(before).error();
   }
   Snapshot snapshot = make_snapshot(*counters, *seen, *host, *before);
+  // A process that ends between the reading of its parent and its own is missing once, one that is no longer its
+  // parent's for good.
+  cpu_seconds_ = std::max(cpu_seconds_, snapshot.cpu_seconds);
+  snapshot.cpu_seconds = cpu_seconds_;
   snapshot.system = system;
   return snapshot;
 }

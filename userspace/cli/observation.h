@@ -59,6 +59,7 @@ class Observation {
   bool looked_ = false;
   std::vector<std::string> listen_;  // as the latest look saw it
   HostSample latest_;
+  double cpu_seconds_ = 0;  // the most that a look saw
   CpuReference cpu_reference_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <system_error>
@@ -46,6 +47,25 @@ Result<std::uint64_t> parse_positive(std::string_view name, std::string_view tex
                        fmt::format("give a number from 1 to {}", most));
   }
   return value;
+}
+
+Result<HostPort> parse_host_port(std::string_view name, std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  const std::string_view port_text = colon == std::string_view::npos ? "" : text.substr(colon + 1);
+  std::string_view host = text.substr(0, std::min(colon, text.size()));
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (bracketed) {
+    host = host.substr(1, host.size() - 2);
+  }
+  std::uint16_t port = 0;
+  const char* const end = port_text.data() + port_text.size();
+  const auto [stop, error] = std::from_chars(port_text.data(), end, port);
+  const bool ambiguous = !bracketed && host.find(':') != std::string_view::npos;  // "::1:9464"
+  if (host.empty() || port_text.empty() || error != std::errc() || stop != end || ambiguous) {
+    return usage_error(fmt::format("{}: \"{}\" is no host and port", name, text),
+                       "give a name or an address and a port, such as 127.0.0.1:9464 or [::1]:9464");
+  }
+  return HostPort{std::string(host), port};
 }
 
 }  // namespace monitor

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/host_port.h"
 #include "base/result.h"
 
 namespace monitor {
@@ -17,5 +18,8 @@ Result<double> parse_seconds(std::string_view name, std::string_view text);
 
 // A whole number from 1 to `most`.
 Result<std::uint64_t> parse_positive(std::string_view name, std::string_view text, std::uint64_t most);
+
+// "127.0.0.1:9464", "[::1]:9464", "localhost:9464": a port from 0 to 65535.
+Result<HostPort> parse_host_port(std::string_view name, std::string_view text);
 
 }  // namespace monitor

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/host_port.h"
 #include "base/result.h"
 #include "cli/environment.h"
 
@@ -18,7 +19,11 @@ enum class Mode {
   kOnce,   // one box or object, after one interval
   kWatch,  // a box or object each interval
   kLog,    // log lines each interval
+  kSend,   // StatsD datagrams each interval
 };
+
+// How a sample is written, but for log lines.
+enum class Format { kBox, kJson, kPrometheus, kCsv, kInflux };
 
 enum class ColorChoice { kAuto, kAlways, kNever };
 
@@ -46,28 +51,31 @@ inline constexpr std::uint32_t kMostTargets = 1024;
 inline constexpr std::uint32_t kMostEndpoints = 1U << 20;
 inline constexpr std::uint32_t kMostConnections = 1U << 22;
 
-// monitor: shows servers.
-struct ViewOptions {
+// What every command that observes servers is told.
+struct ObserveOptions {
   Selection servers;
   EngineChoice engine;
   std::string pins;
+  bool system = true;  // CPU, memory and threads are looked at and shown
+};
+
+// monitor: shows servers.
+struct ViewOptions : ObserveOptions {
   Mode mode = Mode::kOnce;
-  bool json = false;
+  Format format = Format::kBox;
+  bool csv_header = true;
   std::string log_file;                    // with kLog; "-" is standard output
+  HostPort statsd;                         // with kSend
+  bool dogstatsd = false;                  // with kSend
   double interval_seconds = 2;             // from kMinSeconds to kMaxSeconds, as duration_seconds is
   bool interval_given = false;             // else one sample of what is attached is taken at once
   std::optional<std::uint64_t> count;      // end after so many samples, at least 1
   std::optional<double> duration_seconds;  // end after so long
   ColorChoice color = ColorChoice::kAuto;
-  bool system = true;  // CPU, memory and threads are looked at and shown
 };
 
 // monitor attach: has servers counted with no process of ours running.
-struct AttachOptions {
-  Selection servers;
-  EngineChoice engine;
-  std::string pins;
-};
+struct AttachOptions : ObserveOptions {};
 
 // monitor detach: ends that.
 struct DetachOptions {
@@ -82,12 +90,17 @@ struct SessionsOptions {
   std::string pins;
 };
 
+// monitor serve: has Prometheus scrape servers.
+struct ServeOptions : ObserveOptions {
+  HostPort listen{"127.0.0.1", 9464};
+};
+
 // Text to print on standard output instead of doing anything: --help, --version.
 struct TextToPrint {
   std::string text;
 };
 
-using Command = std::variant<TextToPrint, ViewOptions, AttachOptions, DetachOptions, SessionsOptions>;
+using Command = std::variant<TextToPrint, ViewOptions, AttachOptions, DetachOptions, SessionsOptions, ServeOptions>;
 
 // `arguments` without the program's name. Every failure is kUsage.
 Result<Command> parse_options(const std::vector<std::string>& arguments, const Environment& environment);

@@ -3,6 +3,12 @@
 
 #include <unistd.h>
 
+#include <chrono>
+
+#include "output/csv.h"
+#include "output/influx.h"
+#include "output/prometheus.h"
+
 namespace monitor {
 namespace {
 
@@ -10,12 +16,30 @@ constexpr const char* kStandardOutput = "standard output";
 
 }  // namespace
 
-Result<Written> StreamPrinter::print(const std::vector<Snapshot>& snapshots) {
+std::string StreamPrinter::render(const std::vector<Snapshot>& snapshots) const {
+  if (format_ == Format::kPrometheus) {
+    return render_prometheus(snapshots, Exposition::kPrometheus, MONITOR_VERSION);
+  }
+  if (format_ == Format::kInflux) {
+    return render_influx(snapshots, std::chrono::system_clock::now());
+  }
+  if (format_ == Format::kCsv) {
+    return (first_ && header_ ? csv_header() : "") + render_csv(snapshots, std::chrono::system_clock::now());
+  }
   std::string text;
   for (const Snapshot& snapshot : snapshots) {
-    text += json_ ? render_json(snapshot) + "\n" : (first_ ? "" : "\n") + render_box(snapshot, style_);
-    first_ = false;
+    if (format_ == Format::kJson) {
+      text += render_json(snapshot) + "\n";
+    } else {
+      text += (first_ && text.empty() ? "" : "\n") + render_box(snapshot, style_);
+    }
   }
+  return text;
+}
+
+Result<Written> StreamPrinter::print(const std::vector<Snapshot>& snapshots) {
+  const std::string text = render(snapshots);
+  first_ = first_ && text.empty();
   return write_all(STDOUT_FILENO, text, kStandardOutput);
 }
 

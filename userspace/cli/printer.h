@@ -38,17 +38,21 @@ class Printer {
   virtual Keys::Pressed read_keys() { return Keys::Pressed::kNothing; }
 };
 
-// JSON objects, one a line, or boxes with an empty line between them.
+// JSON objects, one a line, boxes with an empty line between them, or what monitoring systems read.
 class StreamPrinter : public Printer {
  public:
-  StreamPrinter(bool json, const BoxStyle& style) : json_(json), style_(style) {}
+  // `header`: whether --csv prints one.
+  StreamPrinter(Format format, const BoxStyle& style, bool header) : format_(format), style_(style), header_(header) {}
   Result<Written> print(const std::vector<Snapshot>& snapshots) override;
   int output() const override;
 
  private:
-  bool json_;
+  std::string render(const std::vector<Snapshot>& snapshots) const;
+
+  Format format_;
   BoxStyle style_;
-  bool first_ = true;
+  bool header_;
+  bool first_ = true;  // nothing was printed yet
 };
 
 // The boxes, one below another, drawn in place. The last ones are left on the normal screen.

@@ -22,7 +22,9 @@
 #include "cli/printer.h"
 #include "cli/privileges.h"
 #include "cli/report.h"
+#include "cli/serve.h"
 #include "cli/signals.h"
+#include "cli/statsd_printer.h"
 #include "host/pid_namespace.h"
 
 namespace monitor {
@@ -37,8 +39,8 @@ Appearance choose_appearance(const ViewOptions& options, const Environment& envi
   const bool terminal = ::isatty(STDOUT_FILENO) != 0;
   Appearance appearance;
   appearance.style = {use_color(options.color, terminal, environment), utf8};
-  appearance.screen = options.mode == Mode::kWatch && !options.json && is_smart_terminal(terminal, environment) &&
-                      in_foreground(STDOUT_FILENO);
+  appearance.screen = options.mode == Mode::kWatch && options.format == Format::kBox &&
+                      is_smart_terminal(terminal, environment) && in_foreground(STDOUT_FILENO);
   return appearance;
 }
 
@@ -52,7 +54,15 @@ void occupy_standard_descriptors() {
   }
 }
 
-Result<std::unique_ptr<Printer>> make_printer(const ViewOptions& options, const Appearance& appearance) {
+Result<std::unique_ptr<Printer>> make_printer(const ViewOptions& options, const Appearance& appearance,
+                                              const Fleet::Say& say) {
+  if (options.mode == Mode::kSend) {
+    Result<StatsdPrinter> statsd = StatsdPrinter::open(options.statsd, options.dogstatsd, say);
+    if (!statsd) {
+      return std::move(statsd).error();
+    }
+    return std::unique_ptr<Printer>(std::make_unique<StatsdPrinter>(*std::move(statsd)));
+  }
   if (options.mode == Mode::kLog) {
     Result<LogFile> file = LogFile::open(options.log_file);
     if (!file) {
@@ -63,7 +73,8 @@ Result<std::unique_ptr<Printer>> make_printer(const ViewOptions& options, const 
   if (appearance.screen) {
     return std::unique_ptr<Printer>(std::make_unique<ScreenPrinter>(appearance.style));
   }
-  return std::unique_ptr<Printer>(std::make_unique<StreamPrinter>(options.json, appearance.style));
+  return std::unique_ptr<Printer>(
+      std::make_unique<StreamPrinter>(options.format, appearance.style, options.csv_header));
 }
 
 // One sample of what was counted before we came needs no time to become meaningful.
@@ -87,12 +98,12 @@ Result<int> view(const ViewOptions& options, bool utf8) {
   }
   bool on_screen = false;
   std::vector<Error> held_back;  // what would be drawn over
-  const auto say = [&](const Error& error) { on_screen ? held_back.push_back(error) : report(error, utf8); };
+  const Fleet::Say say = [&](const Error& error) { on_screen ? held_back.push_back(error) : report(error, utf8); };
   Result<Fleet> fleet = Fleet::begin(options, say);
   if (!fleet) {
     return std::move(fleet).error();
   }
-  Result<std::unique_ptr<Printer>> printer = make_printer(options, appearance);
+  Result<std::unique_ptr<Printer>> printer = make_printer(options, appearance, say);
   if (!printer) {
     return std::move(printer).error();
   }
@@ -140,6 +151,9 @@ Result<int> run_command_line(const std::vector<std::string>& arguments, bool utf
   }
   if (const auto* options = std::get_if<DetachOptions>(&*command)) {
     return detach(*options, utf8);
+  }
+  if (const auto* options = std::get_if<ServeOptions>(&*command)) {
+    return serve(*options, utf8);
   }
   Result<std::string> text = describe_sessions(std::get<SessionsOptions>(*command));
   return text ? print(*text) : std::move(text).error();

@@ -29,7 +29,16 @@ struct Stat {
 // proc_pid_stat(5). The name in parentheses is the process's own choice and may hold spaces and parentheses; no field
 // behind it can, so the last ')' ends it.
 std::optional<Stat> parse_stat(std::string_view text) {
-  enum Field { kState = 3, kParent = 4, kUtime = 14, kStime = 15, kThreads = 20, kStart = 22 };
+  enum Field {
+    kState = 3,
+    kParent = 4,
+    kUtime = 14,
+    kStime = 15,
+    kReapedUtime = 16,
+    kReapedStime = 17,
+    kThreads = 20,
+    kStart = 22
+  };
   std::array<std::string_view, kStart + 1> fields;
   const std::size_t name_end = text.rfind(')');
   if (name_end == std::string_view::npos) {
@@ -44,9 +53,11 @@ std::optional<Stat> parse_stat(std::string_view text) {
   const auto parent = parse_number<pid_t>(fields[kParent]);
   const auto user = parse_number<std::uint64_t>(fields[kUtime]);
   const auto system = parse_number<std::uint64_t>(fields[kStime]);
+  const auto reaped_user = parse_number<std::int64_t>(fields[kReapedUtime]);
+  const auto reaped_system = parse_number<std::int64_t>(fields[kReapedStime]);
   const auto threads = parse_number<unsigned>(fields[kThreads]);
   const auto start = parse_number<std::uint64_t>(fields[kStart]);
-  if (!pid || !parent || !user || !system || !threads || !start) {
+  if (!pid || !parent || !user || !system || !reaped_user || !reaped_system || !threads || !start) {
     return std::nullopt;
   }
   const auto ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
@@ -55,6 +66,7 @@ std::optional<Stat> parse_stat(std::string_view text) {
   stat.sample.parent = *parent;
   stat.sample.start_seconds = static_cast<double>(*start) / ticks;
   stat.sample.cpu_seconds = static_cast<double>(*user + *system) / ticks;
+  stat.sample.reaped_cpu_seconds = static_cast<double>(*reaped_user + *reaped_system) / ticks;
   stat.sample.threads = *threads;
   stat.ended = fields[kState] == "Z" || fields[kState] == "X" || fields[kState] == "x";
   return stat;
@@ -69,6 +81,20 @@ std::optional<std::uint64_t> parse_resident(std::string_view text) {
     return std::nullopt;
   }
   return *pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// Every process, sorted by pid, without its memory: that is a second file, worth reading only for a few of them.
+std::vector<Stat> scan(const ProcFs& proc) {
+  std::vector<Stat> found;
+  PieceReader reader;
+  for (const pid_t pid : proc.pids()) {
+    const auto text = reader.read(proc.path() + "/" + std::to_string(pid) + "/stat");
+    const auto stat = text ? parse_stat(*text) : std::nullopt;
+    if (stat && stat->sample.pid == pid) {
+      found.push_back(*stat);
+    }
+  }
+  return found;
 }
 
 Error no_process(pid_t pid, const std::string& why) {
@@ -110,24 +136,12 @@ Result<ProcessSample> ProcFs::process(pid_t pid) const {
   return stat->sample;
 }
 
-// Every live process, sorted by pid, without its memory: that is a second file, worth reading only for a few of them.
-std::vector<ProcessSample> ProcFs::scan() const {
-  std::vector<ProcessSample> found;
-  PieceReader reader;
-  for (const pid_t pid : pids()) {
-    const auto text = reader.read(file(pid, "stat"));
-    const auto stat = text ? parse_stat(*text) : std::nullopt;
-    if (stat && !stat->ended && stat->sample.pid == pid) {
-      found.push_back(stat->sample);
-    }
-  }
-  return found;
-}
-
 ProcessParents ProcFs::parents() const {
   ProcessParents parents;
-  for (const ProcessSample& sample : scan()) {
-    parents.emplace(sample.pid, sample.parent);
+  for (const Stat& stat : scan(*this)) {
+    if (!stat.ended) {
+      parents.emplace(stat.sample.pid, stat.sample.parent);
+    }
   }
   return parents;
 }
@@ -139,7 +153,12 @@ std::vector<pid_t> ProcFs::tree(pid_t root) const {
 std::vector<ProcessSample> ProcFs::tree_samples(pid_t root) const {
   std::map<pid_t, ProcessSample> samples;
   ProcessParents parents;
-  for (const ProcessSample& sample : scan()) {
+  std::map<pid_t, double> waiting;  // CPU of children that have ended, by parent
+  for (const auto& [sample, ended] : scan(*this)) {
+    if (ended) {
+      waiting[sample.parent] += sample.cpu_seconds + sample.reaped_cpu_seconds;
+      continue;
+    }
     samples.emplace(sample.pid, sample);
     parents.emplace(sample.pid, sample.parent);
   }
@@ -149,6 +168,7 @@ std::vector<ProcessSample> ProcFs::tree_samples(pid_t root) const {
     const auto memory = reader.read(file(pid, "statm"));
     if (memory) {
       samples[pid].memory_bytes = parse_resident(*memory).value_or(0);
+      samples[pid].reaped_cpu_seconds += waiting[pid];
       tree.push_back(samples[pid]);
     } else if (pid == root) {
       return {};

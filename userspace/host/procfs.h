@@ -31,7 +31,8 @@ class ProcFs {
   // The root (first) and its descendants (sorted by pid) as they are now; empty when the root is gone.
   std::vector<pid_t> tree(pid_t root) const;
 
-  // The same processes with their figures, from one pass as well.
+  // The same processes with their figures, from one pass as well. What a child used that has ended and was not waited
+  // for yet is already among what its parent's ended children used: it never goes missing in between.
   std::vector<ProcessSample> tree_samples(pid_t root) const;
 
   // The arguments joined by spaces; the kernel's short name for a process that has none. Bytes may be hostile.
@@ -57,7 +58,6 @@ class ProcFs {
 
  private:
   std::string file(pid_t pid, const char* name) const;
-  std::vector<ProcessSample> scan() const;
 
   std::string root_;
 };

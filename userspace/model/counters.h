@@ -52,7 +52,7 @@ struct Counters {
   std::uint64_t refused = 0;
   std::uint64_t rejected = 0;
   std::uint64_t peak_connections = 0;
-  std::map<std::string, std::uint64_t> undercount;  // by cause, only causes that occurred
+  std::map<std::string, std::uint64_t> undercount;  // by cause, those too that never occurred
   std::vector<EndpointCounters> endpoints;          // all that were ever seen, special ones too when not all zero
   std::map<pid_t, WorkerCounters> workers;          // every live process of the server
   double observed_seconds = 0;                      // since counting began

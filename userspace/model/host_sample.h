@@ -15,6 +15,7 @@ struct ProcessSample {
   pid_t parent = 0;
   double start_seconds = 0;        // since boot; with the pid it identifies a process for good
   double cpu_seconds = 0;          // user + system so far
+  double reaped_cpu_seconds = 0;   // the same of its children that have ended, and of theirs
   std::uint64_t memory_bytes = 0;  // resident
   unsigned threads = 0;
 };

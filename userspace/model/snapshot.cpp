@@ -134,6 +134,7 @@ void add_host(const HostSample& now, const EarlierSample& before, Snapshot& snap
   snapshot.command = now.command;
   for (const ProcessSample& process : now.processes) {
     snapshot.cpu_percent += cpu_percent(process, before, now);
+    snapshot.cpu_seconds += at_least_zero(process.cpu_seconds) + at_least_zero(process.reaped_cpu_seconds);
     snapshot.memory_bytes += process.memory_bytes;
     snapshot.threads += process.threads;
   }

@@ -39,6 +39,7 @@ struct Snapshot {
 
   bool system = true;      // else CPU, memory and threads, here and of the workers, are not to be shown
   double cpu_percent = 0;  // 100 is one core busy; over the time since the sample before
+  double cpu_seconds = 0;  // since the server's start, what ended processes of it used too
   std::uint64_t memory_bytes = 0;
   unsigned threads = 0;
   double uptime_seconds = 0;    // since the server's start

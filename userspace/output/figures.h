@@ -22,6 +22,11 @@ inline double presentable(double value) {
   return std::isfinite(value) && value > 0 ? std::min(value, 1e15) : 0.0;
 }
 
+// Three decimals: a millisecond, a thousandth of a percent. More would be noise.
+inline double rounded(double value) {
+  return std::round(presentable(value) * 1000) / 1000;
+}
+
 // Ends at the greatest number: a sum that wrapped could say that nothing was missed.
 inline std::uint64_t undercount_sum(const Snapshot& snapshot) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The JSON object of docs/schema/snapshot.schema.json; change both together. The order of the keys is part of the
 // format. JSON knows no bytes, so strings of strangers are escaped as everywhere else: valid UTF-8, and reversible.
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "output/endpoints.h"
 #include "output/figures.h"
+#include "output/named_figures.h"
 #include "output/render.h"
 #include "output/text.h"
 
@@ -15,11 +15,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kSchemaVersion = 1;
-
-// Three decimals: a millisecond, a thousandth of a percent. More would be noise.
-double rounded(double value) {
-  return std::round(presentable(value) * 1000) / 1000;
-}
 
 Json undercount_by_cause(const Snapshot& snapshot) {
   Json causes = Json::object();
@@ -60,20 +55,14 @@ Json endpoints(const Snapshot& snapshot) {
   return list;
 }
 
-// Of the server or of a worker.
-template <typename Figures>
-void add_system(const Figures& figures, Json& object) {
-  object["cpu_percent"] = rounded(figures.cpu_percent);
-  object["memory_mb"] = rounded(megabytes(figures.memory_bytes));
-  object["threads"] = figures.threads;
-}
-
 Json workers(const Snapshot& snapshot) {
   Json list = Json::array();
   for (const WorkerSnapshot& worker : snapshot.workers) {
     Json object = {{"pid", worker.pid}, {"active", worker.active}, {"total", worker.total}};
     if (snapshot.system) {
-      add_system(worker, object);
+      object["cpu_percent"] = rounded(worker.cpu_percent);
+      object["memory_mb"] = rounded(megabytes(worker.memory_bytes));
+      object["threads"] = worker.threads;
     }
     list.push_back(std::move(object));
   }
@@ -83,29 +72,16 @@ Json workers(const Snapshot& snapshot) {
 }  // namespace
 
 std::string render_json(const Snapshot& snapshot) {
-  Json object = {{"active_concurrent", snapshot.active},
-                 {"peak_concurrent", snapshot.peak},
-                 {"total_requests", snapshot.total},
-                 {"failed_requests", snapshot.failed},
-                 {"queue_depth", snapshot.queue_depth}};
-  if (snapshot.system) {
-    add_system(snapshot, object);
+  Json object = Json::object();
+  for (const NamedFigure& figure : named_figures(snapshot)) {
+    std::visit([&](const auto& value) { object[figure.name] = value; }, figure.value);
   }
-  object.update({{"uptime_seconds", rounded(snapshot.uptime_seconds)},
-                 {"observed_seconds", rounded(snapshot.observed_seconds)},
-                 {"open_connections", snapshot.open_connections},
-                 {"peak_connections", snapshot.peak_connections},
-                 {"aborted_requests", snapshot.aborted},
-                 {"refused_requests", snapshot.refused},
-                 {"rejected_requests", snapshot.rejected},
-                 {"websockets_active", snapshot.websockets},
-                 {"undercount", undercount_sum(snapshot)},
-                 {"undercount_by_cause", undercount_by_cause(snapshot)},
-                 {"profile", escape_text(snapshot.profile)},
-                 {"schema_version", kSchemaVersion},
-                 {"target", target(snapshot)},
-                 {"endpoints", endpoints(snapshot)},
-                 {"workers", workers(snapshot)}});
+  object["undercount_by_cause"] = undercount_by_cause(snapshot);
+  object["profile"] = escape_text(snapshot.profile);
+  object["schema_version"] = kSchemaVersion;
+  object["target"] = target(snapshot);
+  object["endpoints"] = endpoints(snapshot);
+  object["workers"] = workers(snapshot);
   return object.dump();
 }
 

@@ -109,9 +109,7 @@ Result<Counters> Engine::read(unsigned target) {
   counters.peak_connections = totals.peak_connections;
   totals.undercount[UNDERCOUNT_MISSED_EVENT] += *misses - settings->misses_before;
   for (std::size_t cause = 0; cause < kCauses.size(); ++cause) {
-    if (totals.undercount[cause] != 0) {
-      counters.undercount[kCauses[cause]] = totals.undercount[cause];
-    }
+    counters.undercount[kCauses[cause]] = totals.undercount[cause];
   }
   return counters;
 }

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CSV and StatsD: read and added up as those do who take them."""
+
+import csv
+import signal
+import socket
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from client import Client, request
+from conftest import usual_flavour
+from monitor import BINARY, run_monitor
+from server import Server
+from waiting import PATIENCE, wait_until
+
+Start = Callable[..., Server]
+
+
+@usual_flavour
+def test_csv_is_a_history(shared_server: Server, tmp_path: Path) -> None:
+    history = tmp_path / "history.csv"
+    watch = [BINARY, "--pid", str(shared_server.pid), "--csv", "--watch", "--interval", "0.05"]
+    for header in ([], ["--no-header"]):
+        with history.open("a") as file:
+            assert subprocess.run([*watch, "--count", "2", *header], stdout=file, timeout=PATIENCE).returncode == 0
+    with history.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    assert history.read_text().count("time,pid,target,") == 1
+    for row in rows:
+        assert (row["pid"], row["target"]) == (str(shared_server.pid), f"127.0.0.1:{shared_server.port}")
+        assert row["undercount"] == "0"
+        assert float(row["memory_mb"]) > 1
+    assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
+
+
+class Received:
+    """What came as datagrams: gauges as they are, counters added up, by name and tags."""
+
+    def __init__(self, family: int = socket.AF_INET) -> None:
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
+        self.socket.settimeout(0.05)
+        self.port: int = self.socket.getsockname()[1]
+        self.gauges: dict[str, float] = {}
+        self.counters: Counter[str] = Counter()
+
+    def take(self) -> None:
+        try:
+            datagram = self.socket.recv(65536)
+        except TimeoutError:
+            return
+        assert len(datagram) <= 1400
+        for line in datagram.decode().split("\n"):
+            name, value, kind, *tags = line.replace(":", "|", 1).split("|")
+            key = "".join([name, *tags])
+            if kind == "g":
+                self.gauges[key] = float(value)
+            else:
+                assert kind == "c"
+                self.counters[key] += int(value)
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        def met() -> object:
+            self.take()
+            return condition()
+
+        wait_until(met, what)
+
+    def __enter__(self) -> "Received":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+
+@contextmanager
+def sending(server: Server, to: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [BINARY, "--pid", str(server.pid), "--interval", "0.05", "--statsd", to, *options],
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_statsd(start_server: Start) -> None:
+    server = start_server()
+    with Received() as received, sending(server, f"127.0.0.1:{received.port}"), Client(server.port) as held:
+        received.wait_for(lambda: "uvicorn.total_requests" in received.counters, "the first difference")
+        held.send(request("/hold?gate=statsd"))
+        server.wait_at_gate("GET /hold", 1)
+        for target in ("/ok", "/users/1", "/fail"):
+            with Client(server.port) as client:
+                client.ask(request(target))
+        received.wait_for(
+            lambda: (
+                received.counters["uvicorn.total_requests"] == 3
+                and received.counters["uvicorn.failed_requests"] == 1
+                and received.gauges["uvicorn.active_concurrent"] == 1
+            ),
+            "three requests, one failed, one in flight",
+        )
+        assert received.gauges["uvicorn.memory_mb"] > 1
+        assert not [name for name in [*received.gauges, *received.counters] if "#" in name or "endpoint" in name]
+
+
+def test_dogstatsd(start_server: Start) -> None:
+    server = start_server()
+    tags = f"#target:127.0.0.1:{server.port},pid:{server.pid}"
+    with Received(socket.AF_INET6) as received, sending(server, f"[::1]:{received.port}", "--dogstatsd"):
+        received.wait_for(lambda: f"uvicorn.total_requests{tags}" in received.counters, "the first difference")
+        for target in ("/users/1", "/users/2", "/ok/a|b,c"):
+            with Client(server.port) as client:
+                client.ask(request(target))
+        received.wait_for(
+            lambda: received.counters[f"uvicorn.endpoint.completed{tags},method:GET,endpoint:/users/{{id}}"] == 2,
+            "two of one endpoint",
+        )
+        received.wait_for(
+            lambda: received.counters[f"uvicorn.endpoint.completed{tags},method:GET,endpoint:/ok/a\\x7cb\\x2cc"] == 1,
+            "one of a path with separators",
+        )
+
+
+def test_statsd_without_a_server_is_said_once(start_server: Start) -> None:
+    server = start_server()
+    with Received() as received:
+        port = received.port
+    with sending(server, f"127.0.0.1:{port}", "--count", "5") as process:
+        assert process.wait(PATIENCE) == 0
+        assert process.stderr
+        assert process.stderr.read() == f"monitor: send to 127.0.0.1:{port}: Connection refused\n"
+
+
+@usual_flavour
+def test_statsd_of_a_name_that_is_not_known(shared_server: Server) -> None:
+    ended = run_monitor("--pid", str(shared_server.pid), "--statsd", "nowhere.invalid:8125")
+    assert ended.returncode == 1
+    assert "look up nowhere.invalid" in ended.stderr

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP for scrapers: what is answered, what is turned down, and that clients that are slow, silent or hostile take
+// nothing from the others. Over real sockets of the loopback, with limits short enough to wait for.
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <list>
+#include <string>
+#include <string_view>
+
+#include "cli/scrape.h"
+#include "serve/http.h"
+#include "serve/http_server.h"
+
+namespace monitor {
+namespace {
+
+using Clock = HttpServer::Clock;
+
+bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+HttpResponse echo(const HttpRequest& request) {
+  return {.body = request.path + "|" + request.accept + "|\n"};
+}
+
+std::string respond(const std::string& head) {
+  Http http(echo);
+  return http.respond(head);
+}
+
+TEST_CASE("serve.http.get_and_head") {
+  const std::string get = respond("GET /metrics?a=b HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\n\r\n");
+  CHECK(get.starts_with("HTTP/1.1 200 OK\r\n"));
+  CHECK(contains(get, "Connection: close\r\n"));
+  CHECK(contains(get, "Content-Length: 21\r\n"));
+  CHECK(get.ends_with("\r\n\r\n/metrics|text/plain|\n"));
+  const std::string head = respond("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  CHECK(contains(head, "Content-Length: 11\r\n"));
+  CHECK(head.ends_with("\r\n\r\n"));
+  CHECK(respond("GET /m HTTP/1.0\r\n\r\n").ends_with("/m||\n"));
+}
+
+TEST_CASE("serve.http.other_methods_and_what_is_no_request") {
+  for (const char* method : {"POST", "PUT", "DELETE", "OPTIONS", "PATCH"}) {
+    CAPTURE(method);
+    const std::string answer =
+        respond(std::string(method) + " /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    CHECK(answer.starts_with("HTTP/1.1 405 "));
+    CHECK(contains(answer, "Allow: GET, HEAD\r\n"));
+  }
+  for (const char* bytes : {"\r\n\r\n", "x\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/3\r\n\r\n", "GET / HTTP/1.1\r\nHost"}) {
+    CAPTURE(bytes);
+    CHECK(respond(bytes).starts_with("HTTP/1.1 400 "));
+  }
+  CHECK(respond("GET /" + std::string(9000, 'a') + " HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 414 "));
+  CHECK(respond("").empty());
+}
+
+// A request of a few kilobytes must not make a response of gigabytes, nor work for anybody but this document's.
+TEST_CASE("serve.http.no_ranges_and_no_encodings") {
+  std::string ranges = "Range: bytes=0-";
+  while (ranges.size() < 7900) {
+    ranges += ",0-";
+  }
+  const std::string plain = respond("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  for (const std::string& field : {ranges, std::string("Range: bytes=0-1"), std::string("Accept-Encoding: gzip, br"),
+                                   "Range: bytes=1-" + ranges, std::string("Expect: 100-continue")}) {
+    const std::string answer = respond("GET /metrics HTTP/1.1\r\nHost: x\r\n" + field + "\r\n\r\n");
+    CHECK((answer == plain || answer.starts_with("HTTP/1.1 416 ")));
+  }
+}
+
+// A client's end of a connection.
+class Client {
+ public:
+  explicit Client(const HttpServer& server) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(server.address().port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    static_cast<void>(::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)));
+  }
+
+  void send(std::string_view bytes) const {
+    static_cast<void>(::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL));
+  }
+
+  // Takes what has come.
+  void receive() {
+    std::array<char, 65536> piece{};
+    for (ssize_t count = 1; count > 0;) {
+      count = ::recv(fd_.get(), piece.data(), piece.size(), 0);
+      ended_ = ended_ || count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN);
+      received_.append(piece.data(), count > 0 ? static_cast<std::size_t>(count) : 0);
+    }
+  }
+
+  bool ended() const { return ended_; }
+  const std::string& received() const { return received_; }
+
+ private:
+  Fd fd_;
+  std::string received_;
+  bool ended_ = false;
+};
+
+class Served {
+ public:
+  explicit Served(const HttpLimits& limits = {}, HttpHandler handler = echo) {
+    Result<HttpServer> server = HttpServer::listen({"127.0.0.1", 0}, std::move(handler), limits);
+    REQUIRE(server);
+    server_.emplace(*std::move(server));
+  }
+
+  HttpServer& server() { return *server_; }
+  Client& client() { return clients_.emplace_back(*server_); }
+
+  // Lets the server work until it has come to that; what clients read is up to `met`.
+  template <typename Condition>
+  void until(Condition met) {
+    const auto deadline = Clock::now() + std::chrono::seconds(30);
+    while (!met()) {
+      REQUIRE(Clock::now() < deadline);
+      pollfd polled{server_->fd(), POLLIN, 0};
+      static_cast<void>(::poll(&polled, 1, 10));
+      server_->work();
+    }
+  }
+
+  std::string ask(std::string_view head) {
+    Client client(*server_);
+    client.send(head);
+    until([&] {
+      client.receive();
+      return client.ended();
+    });
+    return client.received();
+  }
+
+ private:
+  std::optional<HttpServer> server_;
+  std::list<Client> clients_;
+};
+
+constexpr std::string_view kScrape = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+const HttpLimits kShort{.connections = 8,
+                        .head_bytes = 8192,
+                        .unsent_bytes = 64U << 20,
+                        .head = std::chrono::milliseconds(50),
+                        .response = std::chrono::milliseconds(50),
+                        .close = std::chrono::milliseconds(50)};
+
+TEST_CASE("serve.server.answers_and_closes") {
+  Served served;
+  CHECK(served.ask(kScrape).ends_with("/metrics||\n"));
+  CHECK(served.ask("GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n").ends_with("/a||\n"));
+  CHECK(served.ask("POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nbytes").starts_with("HTTP/1.1 405 "));
+  CHECK(served.ask(std::string(9000, 'a')).starts_with("HTTP/1.1 400 "));
+  CHECK(served.ask("GET / HTTP/1.1\r\nX: " + std::string(9000, 'a')).starts_with("HTTP/1.1 400 "));
+  served.until([&] { return served.server().connections() == 0; });
+  CHECK_FALSE(served.server().due());
+}
+
+TEST_CASE("serve.server.byte_by_byte") {
+  Served served;
+  Client& client = served.client();
+  for (const char byte : kScrape) {
+    client.send({&byte, 1});
+    served.server().work();
+  }
+  served.until([&] {
+    client.receive();
+    return client.ended();
+  });
+  CHECK(client.received().ends_with("/metrics||\n"));
+}
+
+TEST_CASE("serve.server.idle_clients_keep_nobody_out") {
+  Served served;
+  for (int i = 0; i < 200; ++i) {
+    served.client();
+  }
+  served.until([&] { return served.server().connections() == 200; });
+  CHECK(served.ask(kScrape).ends_with("/metrics||\n"));
+  for (int i = 0; i < 200; ++i) {
+    served.client().send("GET /metrics HTTP/1.1\r\nX:");
+  }
+  served.until([&] { return served.server().connections() == 256; });  // the oldest had to go
+  CHECK(served.ask(kScrape).ends_with("/metrics||\n"));
+}
+
+TEST_CASE("serve.server.whoever_does_not_come_to_an_end_is_ended") {
+  Served served(kShort);
+  Client& silent = served.client();
+  Client& slow = served.client();
+  served.until([&] {
+    slow.send("x");
+    silent.receive();
+    slow.receive();
+    return silent.ended() && slow.ended();
+  });
+  CHECK(silent.received().empty());
+  served.until([&] { return served.server().connections() == 0; });
+}
+
+TEST_CASE("serve.server.whoever_reads_nothing_is_ended") {
+  const std::string large(16 << 20, 'x');  // more than the kernel takes for a client that does not read
+  Served served(kShort, [&large](const HttpRequest&) { return HttpResponse{.body = large}; });
+  Client& deaf = served.client();
+  deaf.send(kScrape);
+  served.until([&] { return served.server().connections() == 1; });
+  CHECK(served.ask(kScrape).size() > large.size());
+  served.until([&] { return served.server().connections() == 0; });
+  // And one that goes on sending, with its response in hand.
+  Client& chatty = served.client();
+  chatty.send(kScrape);
+  served.until([&] {
+    chatty.receive();
+    chatty.send("more");
+    return served.server().connections() == 0 && chatty.ended();
+  });
+}
+
+TEST_CASE("serve.server.whoever_reads_nothing_takes_no_more_than_so_much_memory") {
+  const std::string large(16 << 20, 'x');
+  HttpLimits limits;
+  limits.unsent_bytes = 3 * large.size();
+  Served served(limits, [&large](const HttpRequest&) { return HttpResponse{.body = large}; });
+  for (int i = 0; i < 5; ++i) {
+    served.client().send(kScrape);
+    served.until([&, before = served.server().connections()] {
+      served.server().work();
+      return served.server().connections() != before || before == 2;
+    });
+  }
+  served.until([&] { return served.server().connections() == 2; });
+  CHECK(served.ask(kScrape).size() > large.size());
+}
+
+TEST_CASE("serve.server.no_address") {
+  Served served;
+  const auto taken = HttpServer::listen({"127.0.0.1", served.server().address().port}, echo);
+  REQUIRE_FALSE(taken);
+  CHECK(contains(taken.error().what, "listen on 127.0.0.1:"));
+  CHECK(contains(taken.error().hint, "another port"));
+  for (const char* host : {"192.0.2.1", "nowhere.invalid"}) {
+    const auto refused = HttpServer::listen({host, 0}, echo);
+    REQUIRE_FALSE(refused);
+    CHECK(contains(refused.error().what, host));
+    CHECK_FALSE(refused.error().hint.empty());
+  }
+}
+
+// ---- what is served ----
+
+struct Fake {
+  Result<Look> next = Look{};
+  int looks = 0;
+  Clock::time_point now{};
+  Scrapes scrapes{[this] {
+                    ++looks;
+                    return next;
+                  },
+                  [this] { return now; }};
+
+  HttpResponse get(const std::string& path, const std::string& accept = "") { return scrapes.answer({path, accept}); }
+};
+
+TEST_CASE("serve.scrapes.one_look_for_all_who_ask_at_once") {
+  Fake fake;
+  fake.next = Look{{Snapshot{}}, false};
+  CHECK(contains(fake.get("/metrics").body, "uvicorn_requests_total{target=\"pid:0\"} 0\n"));
+  fake.get("/metrics", "application/openmetrics-text");
+  fake.get("/healthz");
+  CHECK(fake.looks == 1);
+  fake.now += Scrapes::kSameLook;
+  fake.next = Look{{Snapshot{}, Snapshot{}}, false};
+  CHECK(contains(fake.get("/metrics").body, "target=\"pid:0#0\""));
+  CHECK(fake.looks == 2);
+  fake.get("/other");
+  fake.now += Scrapes::kSameLook;
+  CHECK(fake.get("/other").status == 404);
+  CHECK(fake.looks == 2);
+}
+
+TEST_CASE("serve.scrapes.health") {
+  Fake fake;
+  CHECK(fake.get("/healthz").status == 503);
+  CHECK(fake.get("/metrics").status == 200);  // no servers are no failure
+  fake.now += Scrapes::kSameLook;
+  fake.next = Look{{Snapshot{}}, false};
+  CHECK(fake.get("/healthz").status == 200);
+  CHECK(fake.get("/healthz").body == "ok\n");
+  CHECK_FALSE(fake.scrapes.server_ended());
+  CHECK_FALSE(fake.scrapes.failed());
+  fake.next = Look{{Snapshot{}}, true};
+  fake.scrapes.look_again();
+  CHECK(fake.scrapes.server_ended());
+  CHECK(fake.get("/healthz").status == 503);
+  fake.next = Error{ErrorCode::kNoTarget, "it was detached", ""};
+  fake.scrapes.look_again();
+  CHECK(fake.scrapes.failed()->what == "it was detached");
+  CHECK(fake.get("/metrics").status == 503);
+  CHECK(fake.get("/metrics").body == "it was detached\n");
+  CHECK_FALSE(fake.scrapes.server_ended());
+}
+
+TEST_CASE("serve.scrapes.openmetrics_only_when_it_is_asked_for") {
+  constexpr const char* kPrometheus =
+      "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+      "text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+  for (const char* accept : {kPrometheus, "application/openmetrics-text", "Application/OpenMetrics-Text ; Q=0.5",
+                             "text/plain;q=0.5, application/openmetrics-text;q=0.5"}) {
+    CAPTURE(accept);
+    CHECK(choose_exposition(accept) == Exposition::kOpenMetrics);
+  }
+  for (const char* accept :
+       {"", "*/*", "text/html,*/*;q=0.1", "text/plain", "application/openmetrics-text;q=0",
+        "application/openmetrics-text;version=0.0.1", "application/openmetrics-text;q=x",
+        "application/openmetrics-text;q=0.1,text/plain", ",,;;,=", ";q", "application/openmetrics-textual"}) {
+    CAPTURE(accept);
+    CHECK(choose_exposition(accept) == Exposition::kPrometheus);
+  }
+  Fake fake;
+  fake.next = Look{{Snapshot{}}, false};
+  const HttpResponse open_metrics = fake.get("/metrics", kPrometheus);
+  CHECK(open_metrics.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8");
+  CHECK(open_metrics.body.ends_with("\n# EOF\n"));
+  CHECK(fake.get("/metrics").content_type == "text/plain; version=0.0.4; charset=utf-8");
+}
+
+}  // namespace
+}  // namespace monitor

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/option_words.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <utility>
+
+#include "cli/option_values.h"
+
+namespace monitor {
+namespace {
+
+constexpr const char* kDescription =
+    "Shows what a running uvicorn is doing: requests in flight by endpoint, peak, totals,\n"
+    "failures, queue, CPU and memory. It attaches from outside and changes nothing in the server.\n"
+    "Needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE.\n";
+
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  sudo monitor                          the one server on this machine, once\n"
+    "  sudo monitor --pid 1234 --watch       keep the box on the screen; q quits\n"
+    "  sudo monitor --json --watch | jq .    one object a line\n"
+    "  sudo monitor --log /var/log/monitor.log --interval 60\n"
+    "  sudo monitor attach                   count from now on, for any later monitor\n"
+    "  sudo monitor serve --all              Prometheus scrapes 127.0.0.1:9464/metrics\n"
+    "\n"
+    "Exit status: 0 done; 1 failed; 2 wrong usage; 3 no such server, or it has ended;\n"
+    "4 not permitted; 5 the kernel lacks what is needed.\n"
+    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS, NO_COLOR.";
+
+constexpr const char* kAttachDescription = "count from now on, with no process of ours running";
+constexpr const char* kAttachFooter =
+    "The programs and what they count are pinned in the kernel: every later monitor shows at once\n"
+    "the totals and the peak since the attach. More servers can be attached later; the limits are\n"
+    "those of the first attach.";
+
+constexpr const char* kDetachDescription = "end that; with the last server nothing is left";
+constexpr const char* kServeDescription = "be scraped by Prometheus, until it is stopped";
+constexpr const char* kServeFooter =
+    "/metrics has what is counted, /healthz says whether a server is observed. Whoever reaches the\n"
+    "address can read them: beyond this machine's loopback, put something before it that asks who.";
+constexpr const char* kSessionsDescription = "list what is attached, and what it takes of the kernel";
+
+// Declares options of one command.
+class Declarations {
+ public:
+  Declarations(CLI::App& app, Words& words) : app_(app), words_(words) {}
+
+  void group(std::string name) { group_ = std::move(name); }
+
+  void value(const char* name, std::optional<std::string>& word, const char* text, const char* meaning) {
+    app_.add_option_function<std::string>(
+            name, [&word](const std::string& given) { word = given; }, meaning)
+        ->option_text(text)
+        ->group(group_);
+  }
+
+  void flag(const char* name, bool& word, const char* meaning) {
+    app_.add_flag_callback(
+            name, [&word] { word = true; }, meaning)
+        ->group(group_);
+  }
+
+  void pids(const char* meaning) {
+    app_.add_option_function<std::vector<std::string>>(
+            "--pid", [&pids = words_.pids](const std::vector<std::string>& given) { pids = given; }, meaning)
+        ->option_text("N")
+        ->take_all()
+        ->expected(1)
+        ->group(group_);
+  }
+
+  void servers() {
+    group("Which server (default: the pid in logs/proxy.pid, else the one found)");
+    pids("the server's process; its workers are followed too.\nSeveral --pid N: several servers");
+    value("--pid-file", words_.pid_file, "FILE", "read the pid from FILE");
+    flag("--all", words_.all, "every uvicorn, gunicorn and hypercorn on the machine");
+  }
+
+  void pins() {
+    value("--pins", words_.pins, "DIR",
+          "where an attached engine is pinned, on a BPF file\nsystem; default /sys/fs/bpf/monitor");
+  }
+
+  void profile() {
+    value("--profile", words_.profile, "NAME", "kernel hooks to use: auto, socket (Linux 6.3 and later)\nor syscall");
+  }
+
+  void limits() {
+    group("Limits (what is past them is counted as undercount or under \"(other)\")");
+    value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 4.4 kB each");
+    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 1.4 kB each");
+    value("--max-connections", words_.max_connections, "N",
+          "connections of Unix sockets, under the profile syscall\nof all; 65536, 16 bytes each, 1 kB more when open");
+  }
+
+  void help() { app_.set_help_flag("-h,--help", "print this")->group(group_); }
+
+ private:
+  CLI::App& app_;
+  Words& words_;
+  std::string group_;
+};
+
+void declare_view(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.servers();
+  declare.group("What to print (default: one box)");
+  declare.flag("--watch", words.watch, "again every interval; on a terminal redrawn in place");
+  declare.flag("--json", words.json, "JSON, one object a line");
+  declare.flag("--prometheus", words.prometheus, "Prometheus' text format, for a textfile collector");
+  declare.flag("--csv", words.csv, "CSV, a header and a line a sample");
+  declare.flag("--no-header", words.no_header, "without the header of --csv, to append to a file");
+  declare.flag("--influx", words.influx, "InfluxDB's line protocol");
+  declare.value("--log", words.log, "FILE",
+                "append log lines every interval; - is standard output,\nSIGHUP reopens FILE");
+  declare.value("--statsd", words.statsd, "HOST:PORT", "send to a StatsD server every interval, over UDP");
+  declare.flag("--dogstatsd", words.dogstatsd, "the same with DogStatsD's tags, and by endpoint");
+  declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
+  declare.flag("--no-system", words.no_system, "without CPU, memory and threads");
+  declare.value("--color", words.color, "WHEN", "auto, always or never");
+  declare.flag("--no-color", words.no_color, "the same as --color never");
+  declare.group("When (seconds may have fractions)");
+  declare.value(
+      "--interval", words.interval, "S",
+      "seconds between samples: 2, with --log 5, with\n--statsd 10; of one sample how long to observe, of an\n"
+      "attached server not at all");
+  declare.value("--count", words.count, "N", "end after N samples");
+  declare.value("--duration", words.duration, "S", "end after S seconds");
+  declare.group("Other");
+  declare.profile();
+  declare.pins();
+  declare.flag("--verbose", words.verbose, "say on standard error what is done");
+  app.set_version_flag("--version", std::string("monitor ") + MONITOR_VERSION, "print the version")->group("Other");
+  declare.help();
+}
+
+void declare_attach(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.servers();
+  declare.limits();
+  declare.group("Other");
+  declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
+  declare.profile();
+  declare.pins();
+  declare.flag("--verbose", words.verbose, "say on standard error what is done");
+  declare.help();
+}
+
+void declare_detach(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.group("Which server (default: the one that is attached)");
+  declare.pids("the process that it was attached by");
+  declare.flag("--all", words.all, "all of them, and whatever is left of a damaged engine");
+  declare.group("Other");
+  declare.pins();
+  declare.help();
+}
+
+void declare_sessions(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.group("Options");
+  declare.flag("--json", words.json, "one JSON object");
+  declare.pins();
+  declare.help();
+}
+
+void declare_serve(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.servers();
+  declare.group("Where");
+  declare.value("--listen", words.listen, "HOST:PORT", "default 127.0.0.1:9464; port 0: any that is free");
+  declare.group("Other");
+  declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
+  declare.flag("--no-system", words.no_system, "without CPU, memory and threads");
+  declare.profile();
+  declare.pins();
+  declare.flag("--verbose", words.verbose, "say on standard error what is done");
+  declare.help();
+}
+
+// CLI11 sets groups apart by two empty lines.
+std::string help_text(const CLI::App& app) {
+  std::string text = app.help();
+  for (std::size_t at = text.find("\n\n\n"); at != std::string::npos; at = text.find("\n\n\n")) {
+    text.erase(at, 1);
+  }
+  return text;
+}
+
+// CLI11's words for a value that is missing or given twice are not an operator's.
+std::string describe_mismatch(const std::string& message) {
+  const std::string name = message.substr(0, message.find(':'));
+  return name + (message.find("missing") != std::string::npos ? " needs a value" : " may be given only once");
+}
+
+}  // namespace
+
+Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string>& arguments, Words& view,
+                                                   Words& command) {
+  CLI::App app(kDescription, "monitor");
+  app.get_formatter()->column_width(22);
+  app.footer(kFooter);
+  app.get_formatter()->label("SUBCOMMAND", "COMMAND");
+  CLI::App* const attach = app.add_subcommand("attach", kAttachDescription)->group("Commands")->footer(kAttachFooter);
+  CLI::App* const detach = app.add_subcommand("detach", kDetachDescription)->group("Commands")->footer("");
+  CLI::App* const sessions = app.add_subcommand("sessions", kSessionsDescription)->group("Commands")->footer("");
+  CLI::App* const serve = app.add_subcommand("serve", kServeDescription)->group("Commands")->footer(kServeFooter);
+  app.require_subcommand(0, 1);
+  try {
+    declare_view(app, view);
+    declare_attach(*attach, command);
+    declare_detach(*detach, command);
+    declare_sessions(*sessions, command);
+    declare_serve(*serve, command);
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last one first
+  } catch (const CLI::CallForHelp&) {
+    return std::variant<TextToPrint, Verb>(TextToPrint{help_text(app)});
+  } catch (const CLI::CallForVersion& version) {
+    return std::variant<TextToPrint, Verb>(TextToPrint{std::string(version.what()) + "\n"});
+  } catch (const CLI::ArgumentMismatch& error) {
+    return usage_error(describe_mismatch(error.what()));
+  } catch (const CLI::ExtrasError&) {
+    return usage_error("unknown argument: " + app.remaining(true).front());
+  } catch (const CLI::Error& error) {
+    return usage_error(error.what());
+  }
+  for (const auto& [used, verb] : {std::pair{attach, Verb::kAttach},
+                                   {detach, Verb::kDetach},
+                                   {sessions, Verb::kSessions},
+                                   {serve, Verb::kServe}}) {
+    if (used->count() == 0) {
+      continue;
+    }
+    const auto options = app.get_options();
+    if (std::any_of(options.begin(), options.end(), [](const CLI::Option* option) { return option->count() > 0; })) {
+      return usage_error("options stand before the command " + used->get_name(),
+                         "put them behind it: monitor " + used->get_name() + " …");
+    }
+    return std::variant<TextToPrint, Verb>(verb);
+  }
+  return std::variant<TextToPrint, Verb>(Verb::kView);
+}
+
+}  // namespace monitor

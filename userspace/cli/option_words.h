@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The words of the command line: which options each command has, what --help says of them, and what was given, still
+// as text. options.h makes settings of it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/options.h"
+
+namespace monitor {
+
+// The command line as written, each value still text.
+struct Words {
+  std::vector<std::string> pids;
+  std::optional<std::string> pid_file, interval, count, duration, log, color, profile, pins;
+  std::optional<std::string> max_targets, max_endpoints, max_connections;
+  std::optional<std::string> statsd, listen;
+  bool all = false, watch = false, json = false, prometheus = false, csv = false, no_header = false, influx = false;
+  bool dogstatsd = false, no_system = false, no_color = false, raw_paths = false, verbose = false;
+};
+
+enum class Verb { kView, kAttach, kDetach, kSessions, kServe };
+
+// Takes the words apart: `view` has those of no command, `command` those behind one. A text to print when that was
+// asked for. Every failure is kUsage.
+Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string>& arguments, Words& view,
+                                                   Words& command);
+
+}  // namespace monitor

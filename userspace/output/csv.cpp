@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "output/csv.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "output/named_figures.h"
+#include "output/series.h"
+
+namespace monitor {
+namespace {
+
+// RFC 4180 §2: quoted where a comma or a quote demands it. A name has no newlines: it was escaped.
+std::string field(const std::string& value) {
+  if (value.find_first_of(",\"") == std::string::npos) {
+    return value;
+  }
+  std::string quoted = "\"";
+  for (const char byte : value) {
+    quoted += byte == '"' ? "\"\"" : std::string(1, byte);
+  }
+  return quoted + '"';
+}
+
+// ISO 8601, UTC, milliseconds.
+std::string time_text(std::chrono::system_clock::time_point now) {
+  const auto milliseconds = std::chrono::floor<std::chrono::milliseconds>(now);
+  const auto whole = std::chrono::floor<std::chrono::seconds>(milliseconds);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03d}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(whole)),
+                     (milliseconds - whole).count());
+}
+
+}  // namespace
+
+std::string csv_header() {
+  std::string header = "time,pid,target";
+  for (const NamedFigure& figure : named_figures({})) {
+    header += std::string(",") + figure.name;
+  }
+  return header + "\n";
+}
+
+std::string render_csv(const std::vector<Snapshot>& snapshots, std::chrono::system_clock::time_point now) {
+  const std::vector<std::string> names = target_names(snapshots);
+  std::string lines;
+  for (std::size_t i = 0; i < snapshots.size(); ++i) {
+    lines += fmt::format("{},{},{}", time_text(now), snapshots[i].pid, field(names[i]));
+    const std::vector<NamedFigure> figures = named_figures(snapshots[i]);
+    auto figure = figures.begin();
+    for (const NamedFigure& column : named_figures({})) {
+      lines += ",";
+      if (figure != figures.end() && std::string_view(figure->name) == column.name) {
+        lines += number_text(figure->value);
+        ++figure;
+      }
+    }
+    lines += "\n";
+  }
+  return lines;
+}
+
+}  // namespace monitor

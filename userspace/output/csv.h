@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Snapshots → a table (RFC 4180, lines ending in a newline alone), pure.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "model/snapshot.h"
+
+namespace monitor {
+
+// "time,pid,target,…": names that every later version keeps, new ones at the end.
+std::string csv_header();
+
+// A line for each server; what is not to be shown is empty there. `now` is when they were looked at.
+std::string render_csv(const std::vector<Snapshot>& snapshots, std::chrono::system_clock::time_point now);
+
+}  // namespace monitor

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Snapshots → InfluxDB's line protocol, pure.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "model/snapshot.h"
+
+namespace monitor {
+
+// A point "uvicorn" for each server and a point "uvicorn_endpoint" for each of its endpoints, one a line. `now` is when
+// they were looked at.
+std::string render_influx(const std::vector<Snapshot>& snapshots, std::chrono::system_clock::time_point now);
+
+}  // namespace monitor
