@@ -127,15 +127,18 @@ def test_what_is_in_flight_at_one_is_in_flight_at_no_other(pair: list[Server], a
     assert monitor.wait_idle()["total_requests"] == 1
 
 
-def test_boxes_with_an_empty_line_between(pair: list[Server]) -> None:
+def test_boxes_say_whose_they_are_with_an_empty_line_between(pair: list[Server]) -> None:
     arguments = ["--profile", PROFILE, "--interval", "0.05", "--watch", "--count", "2"]
     ended = run_monitor(*pids_of(pair), *arguments, env=os.environ | {"LC_ALL": "C.UTF-8"})
     assert (ended.returncode, ended.stderr) == (0, "")
     boxes = ended.stdout.split("\n\n")
     assert len(boxes) == 4
-    for box in boxes:
-        assert box.startswith("╔")
-        assert box.strip().endswith("╝")
+    for box, server in zip(boxes, [*pair, *pair], strict=True):
+        heading, rest = box.split("\n", 1)
+        assert heading.startswith(f"pid {server.pid} on 127.0.0.1:{server.port}: ")
+        assert len(heading) <= 58
+        assert rest.startswith("╔")
+        assert rest.strip().endswith("╝")
 
 
 def test_one_object_each_without_watching(pair: list[Server]) -> None:

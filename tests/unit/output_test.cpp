@@ -129,6 +129,20 @@ TEST_CASE("output.box.as_specified") {
   CHECK(render_box(example_snapshot(), {.color = false, .unicode = false}) == golden("box_ascii.txt"));
 }
 
+TEST_CASE("output.box.of_several_servers") {
+  Snapshot other = example_snapshot();
+  other.pid = 7;
+  other.listen = {"127.0.0.1:80", "unix:/run/a.sock"};
+  other.command = std::string("evil\n") + std::string(100, 'x');
+  const std::string both = render_boxes({example_snapshot(), other}, {});
+  const std::vector<std::string> lines = lines_of(both);
+  CHECK(lines.front().starts_with("pid " + std::to_string(example_snapshot().pid) + " on "));
+  CHECK(both.find("\n\npid 7 on 127.0.0.1:80, unix:/run/a.sock: evil\\x0axx") != std::string::npos);
+  CHECK(both.find("x…\n╔") != std::string::npos);
+  CHECK(render_boxes({other}, {}) == render_box(other, {}));
+  CHECK(render_boxes({}, {}).empty());
+}
+
 TEST_CASE("output.box.nothing_in_flight") {
   CHECK(render_box(Snapshot{}, {}) == golden("box_empty.txt"));
 }

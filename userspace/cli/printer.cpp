@@ -27,12 +27,12 @@ std::string StreamPrinter::render(const std::vector<Snapshot>& snapshots) const 
     return (first_ && header_ ? csv_header() : "") + render_csv(snapshots, std::chrono::system_clock::now());
   }
   std::string text;
+  if (format_ != Format::kJson) {
+    text = render_boxes(snapshots, style_);
+    return (first_ || text.empty() ? "" : "\n") + text;
+  }
   for (const Snapshot& snapshot : snapshots) {
-    if (format_ == Format::kJson) {
-      text += render_json(snapshot) + "\n";
-    } else {
-      text += (first_ && text.empty() ? "" : "\n") + render_box(snapshot, style_);
-    }
+    text += render_json(snapshot) + "\n";
   }
   return text;
 }
@@ -53,10 +53,7 @@ Result<Written> ScreenPrinter::print(const std::vector<Snapshot>& snapshots) {
   if (last_.empty()) {
     keys_.on();
   }
-  last_.clear();
-  for (const Snapshot& snapshot : snapshots) {
-    last_ += (last_.empty() ? "" : "\n") + render_box(snapshot, style_);
-  }
+  last_ = render_boxes(snapshots, style_);
   if (last_.empty()) {
     last_ = "No server is running.\n";
   }

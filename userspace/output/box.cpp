@@ -130,6 +130,18 @@ void add_system(const Snapshot& snapshot, Box& box) {
                        megabytes(snapshot.memory_bytes), snapshot.threads));
 }
 
+// "pid 42 on 127.0.0.1:9999: uvicorn app:app"
+std::string heading(const Snapshot& snapshot, const BoxStyle& style) {
+  std::string listen;
+  for (const std::string& address : snapshot.listen) {
+    listen += (listen.empty() ? " on " : ", ") + escape_text(address, !style.unicode);
+  }
+  const Art& art = style.unicode ? kUnicodeArt : kAsciiArt;
+  const std::string text =
+      fmt::format("pid {}{}: {}", snapshot.pid, listen, escape_text(snapshot.command, !style.unicode));
+  return shorten(text, kColumns, 0, art.ellipsis) + "\n";
+}
+
 }  // namespace
 
 std::string render_box(const Snapshot& snapshot, const BoxStyle& style) {
@@ -146,6 +158,15 @@ std::string render_box(const Snapshot& snapshot, const BoxStyle& style) {
   }
   box.bottom();
   return std::move(box).text();
+}
+
+std::string render_boxes(const std::vector<Snapshot>& snapshots, const BoxStyle& style) {
+  std::string text;
+  for (const Snapshot& snapshot : snapshots) {
+    text += text.empty() ? "" : "\n";
+    text += (snapshots.size() > 1 ? heading(snapshot, style) : "") + render_box(snapshot, style);
+  }
+  return text;
 }
 
 }  // namespace monitor
