@@ -91,8 +91,7 @@ struct conn {
 	__u32 endpoint;
 	__u32 generation;
 	__u32 gone_since;	 /* seconds since boot + 1 when a look missed its socket first; 0: none did */
-	__u32 client_gone_since; /* of a Unix socket: milliseconds since boot, or 1, when a look missed its client first
-				  */
+	__u32 client_gone_since; /* milliseconds since boot, or 1, when a look missed a Unix client first; 0 too */
 	__u32 padding;
 	struct message_cursor receiving;
 	struct message_cursor sending;

@@ -168,7 +168,7 @@ struct monitor_durations {
 	__abi_u64 buckets[MONITOR_DURATION_BUCKETS];
 };
 
-/* How many statuses of an endpoint have durations of their own; further ones share the last element, whose code is
+/* Elements of an endpoint: each is one status's but the last, which further ones share, with the code
  * DURATIONS_OTHER. */
 #define MONITOR_STATUSES 7
 #define DURATIONS_OTHER	 0xffffffffU

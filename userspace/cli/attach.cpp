@@ -123,18 +123,10 @@ Result<std::vector<Added>> add_servers(Engine& engine, const ProcFs& proc, const
   return added;
 }
 
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) {
-    text += (text.empty() ? "" : ", ") + word;
-  }
-  return text;
-}
-
 Status tell(const std::vector<Added>& added, bool utf8) {
   for (const Added& one : added) {
     const std::string line = one.target ? fmt::format("attached pid {}, which listens on {}: {}", one.server.pid,
-                                                      join(one.server.listen), one.server.command)
+                                                      fmt::join(one.server.listen, ", "), one.server.command)
                                         : fmt::format("pid {} is attached already, since {}", one.server.pid,
                                                       format_time(wall_time(one.since_ns)));
     if (Status status = say(line, utf8); !status) {

@@ -55,21 +55,13 @@ Status follow_forked(Engine& engine, unsigned target, const ProcFs& proc, pid_t 
   return Ok{};
 }
 
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) {
-    text += (text.empty() ? "" : ", ") + word;
-  }
-  return text;
-}
-
 Error not_listening(pid_t pid, std::size_t processes, const std::vector<std::string>& elsewhere) {
   Error error{ErrorCode::kNoTarget,
               fmt::format("pid {} has no listening socket, nor has any of its descendants ({} process{} looked at)",
                           pid, processes, processes == 1 ? "" : "es"),
               "give the pid of the server itself; without --pid the servers on this machine are looked for"};
   if (!elsewhere.empty()) {
-    error.what += fmt::format("; it listens on {}", join(elsewhere));
+    error.what += fmt::format("; it listens on {}", fmt::join(elsewhere, ", "));
     error.hint = "only TCP and Unix stream sockets are followed";
   }
   return error;

@@ -22,7 +22,7 @@ namespace monitor {
 class PinLock;
 class Pins;
 
-// Limits and what they cost: docs/metrics.md.
+// Limits and what they cost: docs/attach.md.
 struct EngineOptions {
   bool raw_paths = false;        // endpoints as sent, identifiers not folded
   bool verbose = false;          // libbpf's own messages to stderr

@@ -41,7 +41,7 @@ class Pins {
   // Whether an engine is pinned there, complete or not. Not known to who may not look: no.
   bool exist() const;
 
-  // Whether there is anything, and whether some of it may be what somebody who was killed has left.
+  // Whether there is anything, be it what somebody who was killed has left.
   bool has_any() const;
 
   // Fails with kNotPermitted for who may not look: then none of the above says anything.
