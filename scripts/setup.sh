@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 packages=(
   # building
   cmake ninja-build g++ pkg-config clang-14 bpftool libbpf-dev libelf-dev zlib1g-dev
-  libcli11-dev nlohmann-json3-dev libfmt-dev libutf8proc-dev libcpp-httplib-dev
+  libcli11-dev nlohmann-json3-dev libfmt-dev libutf8proc-dev libboost-dev
   # checking
   doctest-dev clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck
   libhttp-parser-dev  # a second opinion on where messages end: tests/fuzz/boundaries_fuzz.cpp

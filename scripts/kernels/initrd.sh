@@ -6,7 +6,7 @@
 
 # What the guest runs. Their dependencies come with them.
 guest_packages=(
-  bpftool busybox-static libbpf1 libcpp-httplib0.11 libfmt9 libutf8proc2 libstdc++6 wrk iproute2
+  bpftool busybox-static libbpf1 libfmt9 libutf8proc2 libstdc++6 wrk iproute2
   python3 python3-uvicorn python3-httptools python3-uvloop python3-websockets
 )
 

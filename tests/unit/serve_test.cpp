@@ -31,8 +31,7 @@ HttpResponse echo(const HttpRequest& request) {
 }
 
 std::string respond(const std::string& head) {
-  Http http(echo);
-  return http.respond(head);
+  return respond(head, echo);
 }
 
 TEST_CASE("serve.http.get_and_head") {
@@ -47,6 +46,20 @@ TEST_CASE("serve.http.get_and_head") {
   CHECK(respond("GET /m HTTP/1.0\r\n\r\n").ends_with("/m||\n"));
 }
 
+TEST_CASE("serve.http.what_the_handler_is_given") {
+  const auto asked = [](const std::string& target, const std::string& fields = "") {
+    const std::string answer = respond("GET " + target + " HTTP/1.1\r\nHost: x\r\n" + fields + "\r\n");
+    const std::size_t body = answer.find("\r\n\r\n");
+    return body == std::string::npos ? "" : answer.substr(body + 4);
+  };
+  CHECK(asked("http://x:9464/metrics?a") == "/metrics||\n");
+  CHECK(asked("http://x") == "/||\n");
+  CHECK(asked("/a://b/c") == "/a://b/c||\n");
+  CHECK(asked("/%6detrics") == "/%6detrics||\n");
+  CHECK(asked("*") == "*||\n");
+  CHECK(asked("/", "aCCEPT: a\r\nX: y\r\nAccept:b;q=0.5 \r\n") == "/|a, b;q=0.5|\n");
+}
+
 TEST_CASE("serve.http.other_methods_and_what_is_no_request") {
   for (const char* method : {"POST", "PUT", "DELETE", "OPTIONS", "PATCH"}) {
     CAPTURE(method);
@@ -55,11 +68,13 @@ TEST_CASE("serve.http.other_methods_and_what_is_no_request") {
     CHECK(answer.starts_with("HTTP/1.1 405 "));
     CHECK(contains(answer, "Allow: GET, HEAD\r\n"));
   }
-  for (const char* bytes : {"\r\n\r\n", "x\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/3\r\n\r\n", "GET / HTTP/1.1\r\nHost"}) {
+  for (const char* bytes :
+       {"\r\n\r\n", "x\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/3\r\n\r\n", "GET / HTTP/1.1\r\nHost\r\n\r\n",
+        "GET / HTTP/1.1\r\nA : b\r\n\r\n", "GET /a b HTTP/1.1\r\n\r\n", "\x16\x03\x01\r\n\r\n"}) {
     CAPTURE(bytes);
     CHECK(respond(bytes).starts_with("HTTP/1.1 400 "));
   }
-  CHECK(respond("GET /" + std::string(9000, 'a') + " HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 414 "));
+  CHECK(respond("GET / HTTP/1.1\r\nHost").starts_with("HTTP/1.1 431 "));
   CHECK(respond("").empty());
 }
 
@@ -162,8 +177,8 @@ TEST_CASE("serve.server.answers_and_closes") {
   CHECK(served.ask(kScrape).ends_with("/metrics||\n"));
   CHECK(served.ask("GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n").ends_with("/a||\n"));
   CHECK(served.ask("POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nbytes").starts_with("HTTP/1.1 405 "));
-  CHECK(served.ask(std::string(9000, 'a')).starts_with("HTTP/1.1 400 "));
-  CHECK(served.ask("GET / HTTP/1.1\r\nX: " + std::string(9000, 'a')).starts_with("HTTP/1.1 400 "));
+  CHECK(served.ask(std::string(9000, 'a')).starts_with("HTTP/1.1 431 "));
+  CHECK(served.ask("GET / HTTP/1.1\r\nX: " + std::string(9000, 'a')).starts_with("HTTP/1.1 431 "));
   served.until([&] { return served.server().connections() == 0; });
   CHECK_FALSE(served.server().due());
 }

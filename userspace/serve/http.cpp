@@ -1,88 +1,98 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/http.h"
 
-#include <httplib.h>
-
-#include <algorithm>
-#include <cstring>
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/write.hpp>
+#include <cstdint>
 #include <exception>
+#include <limits>
+#include <sstream>
 #include <utility>
 
 namespace monitor {
 namespace {
 
-// What the library takes for a connection.
-class Memory : public httplib::Stream {
- public:
-  explicit Memory(std::string_view in) : in_(in) {}
+namespace http = boost::beast::http;
 
-  bool is_readable() const override { return true; }
-  bool is_writable() const override { return true; }
-  ssize_t read(char* into, std::size_t size) override {
-    const std::size_t taken = std::min(size, in_.size());
-    std::memcpy(into, in_.data(), taken);
-    in_.remove_prefix(taken);
-    return static_cast<ssize_t>(taken);
+// Its body, if it has one, is left where it is: the parser stops behind the head.
+using Parser = http::request_parser<http::buffer_body>;
+
+constexpr std::string_view kHeadEnd = "\r\n\r\n";
+
+// The path of a request target, in origin-form or in absolute-form (RFC 9112, 3.2): both are to be taken.
+std::string path_of(std::string_view target) {
+  const std::size_t scheme = target.find("://");
+  if (!target.starts_with('/') && scheme != std::string_view::npos) {
+    const std::size_t path = target.find('/', scheme + 3);
+    target = path == std::string_view::npos ? "/" : target.substr(path);
   }
-  ssize_t write(const char* bytes, std::size_t size) override {
-    out_.append(bytes, size);
-    return static_cast<ssize_t>(size);
+  return std::string(target.substr(0, target.find('?')));
+}
+
+// All fields of that name are one list (RFC 9110, 5.3).
+std::string joined(const http::fields& fields, http::field name) {
+  std::string list;
+  const auto [first, last] = fields.equal_range(name);
+  for (auto field = first; field != last; ++field) {
+    list += (list.empty() ? "" : ", ") + std::string(field->value());
   }
-  void get_remote_ip_and_port(std::string& /*ip*/, int& /*port*/) const override {}
-  void get_local_ip_and_port(std::string& /*ip*/, int& /*port*/) const override {}
-  socket_t socket() const override { return -1; }
+  return list;
+}
 
-  std::string take() { return std::move(out_); }
-
- private:
-  std::string_view in_;
-  std::string out_;
-};
-
-// A document a range, or a compression a scrape, would let a small request cost much.
-void leave_out(httplib::Request& request) {
-  request.ranges.clear();
-  for (const char* name : {"Range", "Accept-Encoding", "Expect"}) {
-    request.headers.erase(name);
+std::string serialize(const HttpResponse& answer, bool with_body, std::string_view allow = {}) {
+  http::response<http::empty_body> response;
+  response.result(static_cast<unsigned>(answer.status));
+  response.set(http::field::content_type, answer.content_type);
+  if (!allow.empty()) {
+    response.set(http::field::allow, boost::string_view(allow.data(), allow.size()));
   }
+  response.content_length(answer.body.size());
+  response.keep_alive(false);
+  std::ostringstream head;
+  head << response.base();
+  return std::move(head).str() + (with_body ? answer.body : "");
+}
+
+// A status that tells by itself what there is to tell.
+HttpResponse bare(http::status status) {
+  return {.status = static_cast<int>(status), .body = std::string(http::obsolete_reason(status)) + '\n'};
+}
+
+std::string turn_down(std::string_view head) {
+  return serialize(
+      bare(head.ends_with(kHeadEnd) ? http::status::bad_request : http::status::request_header_fields_too_large), true);
+}
+
+std::string answer(std::string_view head, const HttpHandler& handler) {
+  Parser parser;
+  parser.header_limit(static_cast<std::uint32_t>(head.size()) + 1);  // the bound is the caller's
+  parser.body_limit(std::numeric_limits<std::uint64_t>::max());      // none is read
+  boost::system::error_code error;
+  parser.put(boost::asio::buffer(head.data(), head.size()), error);
+  if (error || !parser.is_header_done()) {
+    return turn_down(head);
+  }
+  const auto& request = parser.get();
+  if (request.method() != http::verb::get && request.method() != http::verb::head) {
+    return serialize(bare(http::status::method_not_allowed), true, "GET, HEAD");
+  }
+  const boost::string_view target = request.target();
+  return serialize(handler({path_of({target.data(), target.size()}), joined(request.base(), http::field::accept)}),
+                   request.method() == http::verb::get);
 }
 
 }  // namespace
 
-struct Http::Library : httplib::Server {
-  using httplib::Server::process_request;
-
-  explicit Library(HttpHandler handler) {
-    set_payload_max_length(0);
-    set_pre_routing_handler(
-        [handler = std::move(handler)](const httplib::Request& request, httplib::Response& response) {
-          if (request.method != "GET" && request.method != "HEAD") {
-            response.status = 405;
-            response.set_header("Allow", "GET, HEAD");
-            return HandlerResponse::Handled;
-          }
-          const HttpResponse answer = handler({request.path, request.get_header_value("Accept")});
-          response.status = answer.status;
-          response.set_content(answer.body, answer.content_type);
-          return HandlerResponse::Handled;
-        });
-  }
-};
-
-Http::Http(HttpHandler handler) : library_(std::make_unique<Library>(std::move(handler))) {}
-Http::Http(Http&&) noexcept = default;
-Http& Http::operator=(Http&&) noexcept = default;
-Http::~Http() = default;
-
-std::string Http::respond(std::string_view head) {
-  Memory memory(head);
-  bool closed = false;
+std::string respond(std::string_view head, const HttpHandler& handler) {
   try {
-    static_cast<void>(library_->process_request(memory, true, closed, leave_out));
+    return head.empty() ? "" : answer(head, handler);
   } catch (const std::exception&) {
-    return "";  // out of memory, or a request that the library cannot take: nothing was begun that could be ended
+    return "";  // out of memory: nothing was begun that could be ended
   }
-  return memory.take();
 }
 
 }  // namespace monitor

@@ -100,7 +100,7 @@ HttpServer::HttpServer(Fd listener, Fd epoll, HostPort address, HttpHandler hand
     : listener_(std::move(listener)),
       epoll_(std::move(epoll)),
       address_(std::move(address)),
-      http_(std::move(handler)),
+      handler_(std::move(handler)),
       limits_(limits) {}
 
 std::optional<HttpServer::Clock::time_point> HttpServer::due() const {
@@ -203,8 +203,8 @@ bool HttpServer::read(Connection& connection) {
   if (end == std::string::npos && head.size() < limits_.head_bytes) {
     return true;
   }
-  // One without an end is answered too: 400.
-  connection.bytes = http_.respond(std::string_view(head).substr(0, end == std::string::npos ? end : end + 4));
+  // One without an end is answered too: 431.
+  connection.bytes = respond(std::string_view(head).substr(0, end == std::string::npos ? end : end + 4), handler_);
   connection.state = Connection::State::kWriting;
   connection.due = Clock::now() + limits_.response;
   connection.ended = connection.bytes.empty();

@@ -73,7 +73,7 @@ class HttpServer {
   Fd listener_;
   Fd epoll_;
   HostPort address_;
-  Http http_;
+  HttpHandler handler_;
   HttpLimits limits_;
   Connections connections_;  // the oldest first
 };
