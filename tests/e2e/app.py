@@ -197,6 +197,21 @@ async def hang(request: Request) -> None:
     ctypes.PyDLL(None).pause()
 
 
+async def orphan(request: Request) -> None:
+    """Leaves a process behind whose parent has ended; it ends with this one, which has the other end of its pipe."""
+    import subprocess
+
+    read, write = os.pipe()
+    orphans.append(write)
+    shell = "exec 3<&0; cat <&3 >/dev/null & echo $!"
+    made = subprocess.run(["/bin/sh", "-c", shell], stdin=read, stdout=subprocess.PIPE, check=True)
+    os.close(read)
+    await request.answer(200, made.stdout)
+
+
+orphans: list[int] = []
+
+
 async def fetch(request: Request) -> None:
     """Is a client itself, of the server at a port or at a path: on the event loop, where connections are kept for the
     next time, and with blocking calls in another thread, on a connection of their own."""
@@ -236,7 +251,7 @@ def fetch_blocking(address: str) -> bytes:
 HANDLERS: dict[str, Callable[[Request], Awaitable[None]]] = {
     "ok": ok, "users": ok, "raw": ok, "echo": echo, "early": early, "status": status, "fail": fail, "cut": cut,
     "hold": hold, "stream": stream, "chunked": chunked, "big": big, "block": block, "hang": hang,
-    "fetch": fetch, "sink": sink, "download": download, "hold-and-fail": hold_and_fail,
+    "fetch": fetch, "orphan": orphan, "sink": sink, "download": download, "hold-and-fail": hold_and_fail,
 }  # fmt: skip
 
 

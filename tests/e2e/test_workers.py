@@ -4,6 +4,7 @@
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from client import Client, request
@@ -33,6 +34,18 @@ def test_totals_are_the_sum_over_workers(flavour: Flavour, start_server: Start, 
     observation.assert_equal(snapshot, "1xx", "3xx", "4xx", "5xx")
     assert worker_pids(snapshot) == set(server.workers())
     assert len(snapshot["workers"]) == WORKERS
+
+
+def test_a_descendant_whose_parent_has_ended(start_server: Start, observe: Observe) -> None:
+    server = start_server()
+    observation = observe(server)
+    before = observation.monitor.next()["threads"]
+    with Client(server.port) as client:
+        orphan = int(client.ask(request("/orphan")).body)
+    assert Path(f"/proc/{orphan}/stat").read_text().rpartition(")")[2].split()[1] != str(server.pid)
+    observation.monitor.wait_for(lambda s: s["threads"] == before + 1, "a thread more")
+    os.kill(orphan, signal.SIGKILL)
+    observation.monitor.wait_for(lambda s: s["threads"] == before, "and one less")
 
 
 @pytest.mark.parametrize("flavour", FASTEST, ids=str)

@@ -39,7 +39,7 @@ Result<Observation> Observation::begin(std::shared_ptr<Engine> engine, Root root
   }
   Observation observation(std::move(engine), *target, std::move(root), Fd());
   // Loading took a while; CPU is measured from when counting began.
-  Result<HostSample> begun = observation.sample(true);
+  Result<HostSample> begun = observation.sample();
   if (!begun || observation.ended_) {
     return begun ? server_ended(observation.root_.identity.pid) : std::move(begun).error();
   }
@@ -61,11 +61,12 @@ Status Observation::leave() {
   return engine_->is_pinned() ? Status(Ok{}) : engine_->remove_target(target_);
 }
 
-Result<HostSample> Observation::sample(bool system) {
+Result<HostSample> Observation::sample() {
   ended_ = ended_ || root_.has_ended();
   if (!ended_) {
-    // A pass over all of /proc finds what is below the root; the kernel side knows it too.
-    Result<std::vector<pid_t>> members = system ? std::vector<pid_t>() : engine_->processes(target_);
+    // Those that the kernel side follows: to find what is below the root in /proc takes a pass over every process of
+    // the machine, and misses whose parent has ended.
+    Result<std::vector<pid_t>> members = engine_->processes(target_);
     if (!members) {
       return std::move(members).error();
     }
@@ -135,7 +136,7 @@ Result<std::optional<HostSample>> Observation::cpu_before(const HostSample& now)
 }
 
 Result<Snapshot> Observation::look(bool system) {
-  Result<HostSample> host = sample(system);
+  Result<HostSample> host = sample();
   if (!host) {
     return std::move(host).error();
   }

@@ -26,8 +26,8 @@ class Observation {
   // Looks at what an attached engine counts. `viewer` is held as long as this is.
   static Result<Observation> join(std::shared_ptr<Engine> engine, const TargetInfo& target, Root root, Fd viewer);
 
-  // Everything as it is now, without `system` no more of the processes than it takes to tell them apart. The counts of
-  // a server that has ended are its last ones.
+  // Everything as it is now, but without `system` no CPU, memory and threads. The counts of a server that has ended are
+  // its last ones.
   Result<Snapshot> look(bool system = true);
   bool has_ended() const { return ended_; }
   bool has_ended_since() const { return root_.has_ended(); }
@@ -45,7 +45,7 @@ class Observation {
   Observation(std::shared_ptr<Engine> engine, unsigned target, Root root, Fd viewer);
 
   // The sample of this moment; of a server that has ended, what is left of the sample before.
-  Result<HostSample> sample(bool system);
+  Result<HostSample> sample();
   Result<SocketsLook> sockets();
   Result<Counters> count(SocketsLook& seen);
   // What CPU is measured against.
