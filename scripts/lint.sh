@@ -34,7 +34,7 @@ prepare_clang_tidy() {
 
 # It prints each command that it runs and, on stderr, how many warnings it suppressed: no news.
 run_clang_tidy() {
-  run-clang-tidy-14 -quiet -j "$jobs" -p build/tidy "^$PWD/($1)/" 2>/dev/null |
+  run-clang-tidy-14 -quiet -j "$jobs" -p build/tidy "^$PWD/(build/tidy/)?($1)/" 2>/dev/null |
     { grep -v '^clang-tidy-14 ' || true; }
 }
 

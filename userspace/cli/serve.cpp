@@ -21,7 +21,7 @@
 namespace monitor {
 namespace {
 
-struct Woken {
+struct Events {
   bool signal = false;
   bool server_ended = false;
 };
@@ -35,7 +35,7 @@ int poll_timeout(const std::optional<HttpServer::Clock::time_point>& due) {
   return static_cast<int>(std::max<std::int64_t>(left.count(), 0));
 }
 
-Result<Woken> wait(const Signals& signals, const HttpServer& http, const std::vector<int>& servers) {
+Result<Events> wait(const Signals& signals, const HttpServer& http, const std::vector<int>& servers) {
   std::vector<pollfd> polled{{signals.fd(), POLLIN, 0}, {http.fd(), POLLIN, 0}};
   const auto first_server = static_cast<std::ptrdiff_t>(polled.size());
   for (const int server : servers) {
@@ -44,8 +44,8 @@ Result<Woken> wait(const Signals& signals, const HttpServer& http, const std::ve
   if (::poll(polled.data(), polled.size(), poll_timeout(http.due())) < 0 && errno != EINTR) {
     return system_error(errno, "wait for requests");
   }
-  return Woken{polled[0].revents != 0, std::any_of(polled.begin() + first_server, polled.end(),
-                                                   [](const pollfd& server) { return server.revents != 0; })};
+  return Events{polled[0].revents != 0, std::any_of(polled.begin() + first_server, polled.end(),
+                                                    [](const pollfd& server) { return server.revents != 0; })};
 }
 
 // Says of each server once that it has ended.
@@ -67,7 +67,7 @@ class Mourner {
 Result<int> answer_requests(Fleet& fleet, HttpServer& http, Scrapes& scrapes, const Signals& signals, bool utf8) {
   Mourner mourner(fleet, utf8);
   for (;;) {
-    Result<Woken> woken = wait(signals, http, fleet.ended_fds());
+    Result<Events> woken = wait(signals, http, fleet.ended_fds());
     if (!woken) {
       return std::move(woken).error();
     }

@@ -21,7 +21,7 @@ namespace monitor {
 namespace {
 
 // A value of a label, quoted by the rules of the exposition formats, which are the same in both.
-std::string quoted(std::string_view value) {
+std::string quoted_value(std::string_view value) {
   std::string text = "\"";
   for (const char byte : value) {
     if (byte == '\n') {
@@ -143,8 +143,8 @@ std::vector<Figure> figures() {
 }
 
 std::string endpoint_labels(const Target& target, const EndpointSeries& series) {
-  return fmt::format("{},http_request_method={},endpoint={}", target.labels, quoted(series.method),
-                     quoted(series.endpoint));
+  return fmt::format("{},http_request_method={},endpoint={}", target.labels, quoted_value(series.method),
+                     quoted_value(series.endpoint));
 }
 
 void add_active(const std::vector<Target>& targets, Document& document) {
@@ -173,7 +173,7 @@ void add_durations(const std::vector<Target>& targets, Document& document) {
   for (const Target& target : targets) {
     for (const EndpointSeries& series : target.endpoints) {
       for (const auto& [status, durations] : series.durations) {
-        add_histogram(endpoint_labels(target, series) + ",http_response_status_code=" + quoted(status), durations,
+        add_histogram(endpoint_labels(target, series) + ",http_response_status_code=" + quoted_value(status), durations,
                       document);
       }
     }
@@ -185,7 +185,7 @@ void add_undercount(const std::vector<Target>& targets, Document& document) {
                   "Connections or events that could not be counted; at 0 the other figures are complete.");
   for (const Target& target : targets) {
     for (const auto& [cause, count] : target.snapshot.undercount) {
-      document.sample("", target.labels + ",cause=" + quoted(escape_text(cause)), std::to_string(count));
+      document.sample("", target.labels + ",cause=" + quoted_value(escape_text(cause)), std::to_string(count));
     }
   }
 }
@@ -194,11 +194,11 @@ void add_info(const std::vector<Target>& targets, std::string_view version, Docu
   document.family("target_info", "info", "The servers that are observed.");
   for (const Target& target : targets) {
     const Snapshot& snapshot = target.snapshot;
-    document.sample(
-        "",
-        fmt::format("{},pid=\"{}\",command={},profile={},version={}", target.labels, snapshot.pid,
-                    quoted(escape_text(snapshot.command)), quoted(escape_text(snapshot.profile)), quoted(version)),
-        "1");
+    document.sample("",
+                    fmt::format("{},pid=\"{}\",command={},profile={},version={}", target.labels, snapshot.pid,
+                                quoted_value(escape_text(snapshot.command)),
+                                quoted_value(escape_text(snapshot.profile)), quoted_value(version)),
+                    "1");
   }
 }
 
@@ -266,7 +266,7 @@ std::string render_prometheus(const std::vector<Snapshot>& snapshots, Exposition
   const std::vector<std::string> names = target_names(snapshots);
   std::vector<Target> targets;
   for (std::size_t i = 0; i < snapshots.size(); ++i) {
-    targets.push_back({snapshots[i], "target=" + quoted(names[i]), endpoint_series(snapshots[i])});
+    targets.push_back({snapshots[i], "target=" + quoted_value(names[i]), endpoint_series(snapshots[i])});
   }
   Document document(exposition);
   add_active(targets, document);

@@ -15,6 +15,8 @@
 namespace monitor {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 constexpr double kKilobyte = 1024;
 
 std::uint64_t total_bytes(const Sessions& sessions) {
@@ -63,7 +65,6 @@ std::string render_sessions(const Sessions& sessions) {
 }
 
 std::string render_sessions_json(const Sessions& sessions) {
-  using Json = nlohmann::ordered_json;
   Json servers = Json::array();
   for (const AttachedServer& server : sessions.servers) {
     servers.push_back({{"pid", server.pid},
