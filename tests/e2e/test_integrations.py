@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -179,6 +180,16 @@ def test_datadog(shell: Shell) -> None:
     assert values["uvicorn.total_requests"] == 4
     assert values["uvicorn.active_concurrent"] == 1
     assert body["series"][0]["tags"] == [f"target:127.0.0.1:{shell.server.port}"]
+
+
+def test_alert_rules(tmp_path: Path) -> None:
+    """What makes them fire, and what does not: by Prometheus' own tests for them."""
+    (tmp_path / "uvicorn.rules.yml").write_text(FILES["uvicorn.rules.yml"])
+    shutil.copy(Path(__file__).with_name("alerts.yml"), tmp_path)
+    assert set(re.findall(r"alert: (\w+)", FILES["uvicorn.rules.yml"])) == set(
+        re.findall(r"alertname: (\w+)", (tmp_path / "alerts.yml").read_text())
+    )
+    promtool("test", "rules", str(tmp_path / "alerts.yml"))
 
 
 def ask(daemon: Daemon, query: str) -> list[tuple[dict[str, str], float]]:
