@@ -22,14 +22,14 @@ VALUE = re.compile(r"'([^']+)': (-?[\d.e+-]+)")
 
 
 class StatsdServer:
-    """Ready when its socket is bound. `names` are as it keeps them: of tags it makes `;tag=value`, a slash becomes a dash,
-    and whatever is no letter, digit or one of `-_.;=` it leaves out."""
+    """Ready when its socket is bound. Names are as it keeps them: of tags it makes `;tag=value`, of a slash a dash, and
+    what is no letter, no digit and none of `-_.;=` it leaves out."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, port: int = 0) -> None:
         program = ROOT / "build/npm/node_modules/statsd/bin/statsd"
         assert program.exists(), f"no {program}: run scripts/setup.sh"
         # Ports as text: the number 0 is none to it, and it would take its usual ones.
-        settings = {"address": "127.0.0.1", "port": "0", "mgmt_address": "127.0.0.1", "mgmt_port": "0",
+        settings = {"address": "127.0.0.1", "port": str(port), "mgmt_address": "127.0.0.1", "mgmt_port": "0",
                     "flushInterval": 100, "backends": ["./backends/console"]}  # fmt: skip
         (directory / "statsd.json").write_text(json.dumps(settings))
         self._printed = directory / "statsd.log"
