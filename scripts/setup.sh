@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what building, testing and the demo need on Debian 12: Debian's packages, and under build/venv the current
-# uvicorn from PyPI (scripts/requirements.txt). Run it as often as you like: it does only what is missing, and says
-# nothing when nothing is.
+# Installs what building, testing and the demo need on Debian 12: Debian's packages, under build/venv the current uvicorn
+# from PyPI (scripts/requirements.txt), and under build/npm what the tests need from npm (scripts/npm/package.json). Run
+# it as often as you like: it does only what is missing, and says nothing when nothing is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -29,6 +29,9 @@ packages=(
   # other kernels (scripts/kernels.sh)
   qemu-system-x86 busybox-static
 )
+# Debian's npm is large (350 packages, 100 MB), but it is the one that knows the machine's proxies, certificates and
+# mirrors. Other packages of nodejs bring an npm of their own and conflict with it.
+command -v npm >/dev/null || packages+=(npm)
 
 # Monitoring systems that the tests run on ports and in directories of their own. Installing their packages would make
 # users and services that start at each boot; unpacked under build/debian they leave the machine as it was. They are
@@ -121,6 +124,21 @@ make_venv() {
   hand_back_build
 }
 
+npm_recipe() { cat scripts/npm/package.json scripts/npm/package-lock.json | sha256sum; }
+
+# The lock file has a checksum for each package. No script of theirs is run: what is wanted is plain JavaScript.
+install_npm_packages() {
+  local into=build/npm.new
+  printf 'Installing from npm, under build/npm: scripts/npm/package-lock.json\n'
+  rm -rf "$into" build/npm
+  mkdir -p "$into"
+  cp scripts/npm/package.json scripts/npm/package-lock.json "$into"
+  (cd "$into" && npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
+  npm_recipe >"$into/made-from"
+  mv "$into" build/npm
+  hand_back_build
+}
+
 mapfile -t missing < <(missing_packages)
 case " ${missing[*]} " in
   '  ') ;;
@@ -136,4 +154,7 @@ if [ "$(cat build/venv/made-from 2>/dev/null)" != "$(venv_recipe)" ]; then
 fi
 if [ "$(cat build/debian/made-from 2>/dev/null)" != "$(printf '%s\n' "${unpacked[@]}")" ]; then
   unpack_packages
+fi
+if [ "$(cat build/npm/made-from 2>/dev/null)" != "$(npm_recipe)" ]; then
+  install_npm_packages
 fi

@@ -20,7 +20,7 @@ endif()
 
 # Three components. main: everywhere; local: by `cmake --install` alone; package: in the package alone. cpack installs by
 # component, which also keeps it from overwriting install_manifest.txt, by which the target uninstall goes.
-set(monitor_directories ${CMAKE_INSTALL_BINDIR} ${CMAKE_INSTALL_DOCDIR}/docs/schema)
+set(monitor_directories ${CMAKE_INSTALL_BINDIR} ${CMAKE_INSTALL_DOCDIR}/docs/schema ${CMAKE_INSTALL_DOCDIR}/docs/grafana)
 if(MONITOR_EXTRAS)
   list(APPEND monitor_directories ${monitor_man_directory} ${monitor_bash_directory} ${monitor_zsh_directory})
 endif()

@@ -24,6 +24,21 @@ def enter(namespace: IO[bytes]) -> None:
         raise OSError(ctypes.get_errno(), f"setns {namespace.name}")
 
 
+@contextmanager
+def own_network() -> Iterator[None]:
+    """A network of this thread's own, with nothing but a loopback, where every port is free. What the thread connects
+    or starts meanwhile is in there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net", "rb") as outer:
+        if libc.unshare(CLONE_NEWNET) != 0:
+            pytest.skip(f"no network namespace: {os.strerror(ctypes.get_errno())}")
+        try:
+            run("ip", "link", "set", "lo", "up")
+            yield
+        finally:
+            enter(outer)
+
+
 class NetworkNamespace:
     """Named and numbered after this process, so that tests can run side by side. The end of the pair that is the host's
     has the address `outer`, the other one `inner`."""

@@ -14,6 +14,7 @@ from client import Client, request
 from conftest import usual_flavour
 from monitor import BINARY, run_monitor
 from server import Server
+from statsd_server import StatsdServer
 from waiting import PATIENCE, wait_until
 
 Start = Callable[..., Server]
@@ -129,6 +130,51 @@ def test_dogstatsd(start_server: Start) -> None:
             lambda: received.counters[f"uvicorn.endpoint.completed{tags},method:GET,endpoint:/ok/a\\x7cb\\x2cc"] == 1,
             "one of a path with separators",
         )
+
+
+def test_what_the_real_statsd_makes_of_it(start_server: Start, tmp_path: Path) -> None:
+    """In both forms at once, over many intervals: nothing is lost or counted twice, and no line is bad to it."""
+    server = start_server()
+    # The colon of the port is none of its names' characters.
+    tags = f";target=127.0.0.1{server.port};pid={server.pid}"
+    with StatsdServer(tmp_path) as statsd, Client(server.port) as held:
+        to = f"127.0.0.1:{statsd.port}"
+        with sending(server, to), sending(server, to, "--dogstatsd"):
+
+            def wait_for(total: int, failed: int, active: int) -> None:
+                def met() -> bool:
+                    counters, gauges = statsd.counters(), statsd.gauges()
+                    return all(
+                        counters["uvicorn.total_requests" + form] == total
+                        and counters["uvicorn.failed_requests" + form] == failed
+                        and gauges["uvicorn.active_concurrent" + form] == active
+                        for form in ("", tags)
+                    )
+
+                wait_until(met, f"{total} requests, {failed} failed, {active} in flight")
+
+            wait_until(lambda: {"uvicorn.total_requests", "uvicorn.total_requests" + tags} <= set(statsd.counters()),
+                       "the first differences")  # fmt: skip
+            held.send(request("/hold?gate=statsd"))
+            server.wait_at_gate("GET /hold", 1)
+            for target in ("/users/1", "/fail", "/users/2"):
+                with Client(server.port) as client:
+                    client.ask(request(target))
+            wait_for(total=3, failed=1, active=1)
+            server.open_gate("statsd")
+            held.response()
+            wait_for(total=4, failed=1, active=0)
+        statsd.stop()
+        counters, gauges = statsd.counters(), statsd.gauges()
+    assert counters["statsd.bad_lines_seen"] == 0
+    for form in ("", tags):
+        assert counters["uvicorn.total_requests" + form] == 4
+        assert counters["uvicorn.failed_requests" + form] == 1
+        assert gauges["uvicorn.active_concurrent" + form] == 0
+        assert gauges["uvicorn.memory_mb" + form] > 1
+    assert counters[f"uvicorn.endpoint.completed{tags};method=GET;endpoint=-users-id"] == 2
+    assert counters[f"uvicorn.endpoint.failed{tags};method=GET;endpoint=-fail"] == 1
+    assert gauges[f"uvicorn.endpoint.active{tags};method=GET;endpoint=-hold"] == 0
 
 
 def test_statsd_without_a_server_is_said_once(start_server: Start) -> None:

@@ -4,25 +4,32 @@ ports and directories are replaced by the tests' own."""
 
 import csv
 import json
+import math
 import os
 import re
+import shutil
+import signal
 import subprocess
-import threading
+import urllib.error
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
+import grafana
 import pytest
+from api_stub import datadog, grafana_api
 from attached import Engine
 from client import Client, request
-from debian import Daemon, fetch, influxdb, program, promtool
+from debian import Daemon, fetch, influxdb, open_metrics_families, program, promtool
 from monitor import BINARY
-from server import ROOT, Server
-from test_serve import Serving
+from network import own_network
+from own_proc import OwnProc
+from server import ROOT, Server, tree
+from statsd_server import StatsdServer
+from test_serve import OPEN_METRICS, Serving
 from waiting import PATIENCE, wait_until
+from websocket import CLOSE, WebSocket, frame
 
 PAGE = (ROOT / "docs/integrations.md").read_text()
 # What is said before a block → the block.
@@ -30,6 +37,13 @@ COMMANDS: dict[str, str] = dict(re.findall(r"^([A-Z][^\n]*):\n\n```sh\n(.*?)\n``
 FILES: dict[str, str] = dict(
     re.findall(r"`([^`\n]+)`:\n\n```(?:yaml|cron)\n(.*?\n)```$", PAGE, re.MULTILINE | re.DOTALL)
 )
+# What goes on until it is stopped.
+RUNNING = [
+    line
+    for language, block in re.findall(r"^```(\w*)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+    if not language
+]
 QUERIES = re.findall(r"```promql\n(.*?)\n```", PAGE, re.DOTALL)[0].splitlines()
 
 
@@ -47,12 +61,29 @@ class Shell:
         (directory / "logs").mkdir()
         (directory / "logs/proxy.pid").write_text(f"{server.pid}\n")
 
+        path = f"{directory}/bin:{os.environ['PATH']}"
+        self._environment = os.environ | {"PATH": path, "MONITOR_PINS": pins}
+
     def type(self, command: str, shell: str = "bash", **environment: str) -> subprocess.CompletedProcess[str]:
-        path = f"{self.directory}/bin:{os.environ['PATH']}"
         return subprocess.run(
             [shell, "-c", command], cwd=self.directory, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=PATIENCE, env=os.environ | {"PATH": path, "MONITOR_PINS": self.pins} | environment,
+            timeout=PATIENCE, env=self._environment | environment,
         )  # fmt: skip
+
+    @contextmanager
+    def running(self, command: str, under: tuple[str, ...] = ()) -> Iterator["subprocess.Popen[bytes]"]:
+        """Meanwhile; then it is told to stop, and does."""
+        process = subprocess.Popen(
+            [*under, "bash", "-c", f"exec {command}"],
+            cwd=self.directory, stdin=subprocess.DEVNULL, env=self._environment,
+        )  # fmt: skip
+        try:
+            yield process
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+            process.wait()
 
     def said(self, command: str, **environment: str) -> str:
         ended = self.type(command, **environment)
@@ -80,6 +111,7 @@ def test_all_of_the_page_is_here() -> None:
     source = Path(__file__).read_text()
     assert PAGE.count("```sh\n") == len(COMMANDS)
     assert PAGE.count("```yaml\n") + PAGE.count("```cron\n") == len(FILES)
+    assert len(RUNNING) == 4
     assert [name for name in [*COMMANDS, *FILES] if f'"{name}"' not in source] == []
 
 
@@ -135,55 +167,135 @@ def test_influxdb(shell: Shell) -> None:
         assert json.loads(shell.said(ours["What it holds"]))[1:] == [4, 1]
 
 
-class Api(BaseHTTPRequestHandler):
-    """Takes what Datadog's /api/v2/series takes, by its reference."""
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        right = self.path == "/api/v2/series" and self.headers["DD-API-KEY"] == "key"
-        for series in body["series"]:
-            [point] = series["points"]
-            right = (
-                right
-                and series["type"] in (0, 1, 2, 3)
-                and re.fullmatch(r"[a-zA-Z][\w.]*", series["metric"]) is not None
-            )
-            right = right and isinstance(point["timestamp"], int) and isinstance(point["value"], int | float)
-            right = right and all(isinstance(tag, str) for tag in series["tags"])
-        if right:
-            self.server.taken.append(body)  # type: ignore[attr-defined]
-        self.send_response(202 if right else 400)
-        self.end_headers()
-        self.wfile.write(b'{"errors":[]}')
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 def test_datadog(shell: Shell) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as api:
-        taken: list[dict[str, Any]] = []
-        api.taken = taken  # type: ignore[attr-defined]
-        thread = threading.Thread(target=api.serve_forever)
-        thread.start()
-        try:
-            command = COMMANDS["A sample to Datadog's API, without an agent"]
-            ours = command.replace("https://api.${DD_SITE:-datadoghq.com}", f"http://127.0.0.1:{api.server_port}")
-            assert ours != command
-            assert shell.said(ours, DD_API_KEY="key") == '{"errors":[]}'
-        finally:
-            api.shutdown()
-            thread.join()
-    [body] = taken
+    command = COMMANDS["A sample to Datadog's API, without an agent"]
+    with datadog("key") as api:
+        ours = command.replace("https://api.${DD_SITE:-datadoghq.com}", api.url)
+        assert ours != command
+        assert shell.said(ours, DD_API_KEY="key") == '{"errors":[]}', api.wrong
+    [body] = api.taken
     values = {series["metric"]: series["points"][0]["value"] for series in body["series"]}
     assert values["uvicorn.total_requests"] == 4
     assert values["uvicorn.active_concurrent"] == 1
     assert body["series"][0]["tags"] == [f"target:127.0.0.1:{shell.server.port}"]
 
 
+def test_grafana_is_given_the_dashboard(shell: Shell) -> None:
+    command = COMMANDS["By Grafana's API, in this page's directory, with a service account's token"]
+    (shell.directory / "grafana").symlink_to(grafana.FILE.parent)
+    with grafana_api("token") as api:
+        ours = command.replace("http://127.0.0.1:3000", api.url)
+        assert ours != command
+        assert '"status":"success"' in shell.said(ours, GRAFANA_TOKEN="token"), api.wrong
+    assert api.taken == [{"dashboard": grafana.DASHBOARD, "overwrite": True}]
+
+
+def test_grafana_finds_the_dashboard() -> None:
+    """Where the package has it, which installs docs/ whole, and where nothing else is that it would take for one."""
+    *_, last = FILES["/etc/grafana/provisioning/dashboards/uvicorn.yaml"].splitlines()
+    path = last.strip().removeprefix("path: /usr/share/doc/uvicorn-monitor/")
+    assert list((ROOT / path).iterdir()) == [grafana.FILE]
+
+
+def test_what_runs_until_it_is_stopped(shell: Shell, tmp_path: Path) -> None:
+    """As it stands there, at the usual ports: in a network of the test's own these are free."""
+    serve, serve_all, plain, tagged = RUNNING
+    [url] = re.findall(r"# (\S+)", serve)
+    proc = OwnProc(tmp_path)
+    proc.show(*tree(shell.server.pid))
+    ours = f'uvicorn_requests_total{{target="127.0.0.1:{shell.server.port}"}} 4\n'
+
+    def serves(url: str) -> bool:
+        with suppress(urllib.error.URLError):
+            return ours in fetch(url)
+        return False
+
+    with Client(shell.server.port) as one, Client(shell.server.port) as two, own_network():
+        with shell.running(serve):
+            wait_until(lambda: serves(url), "it serves where it says")
+        with shell.running(serve_all, under=proc.command()) as running:
+            proc.show(running.pid)
+            wait_until(lambda: serves(url.replace("127.0.0.1", "[::1]")), "it serves every server")
+        with StatsdServer(tmp_path, 8125) as statsd:
+            tags = f";target=127.0.0.1{shell.server.port};pid={shell.server.pid}"
+            for command, form, client in ((plain, "", one), (tagged, tags, two)):
+                total, failed, active = (
+                    f"uvicorn.{name}{form}" for name in ("total_requests", "failed_requests", "active_concurrent")
+                )
+                with shell.running(command):
+                    wait_until(lambda name=active: statsd.gauges().get(name) == 1, "its first sample")
+                    client.ask(request("/fail"))
+                    wait_until(lambda: shell.said("monitor --json | jq .active_concurrent") == "1\n", "it has ended")
+                # It took another one when it was told to stop.
+                wait_until(lambda name=total: statsd.counters()[name] == 1, "the request counts")
+                assert statsd.counters()[failed] == 1
+            assert statsd.counters()["statsd.bad_lines_seen"] == 0
+
+
+def test_alert_rules(tmp_path: Path) -> None:
+    """What makes them fire, and what does not: by Prometheus' own tests for them."""
+    (tmp_path / "uvicorn.rules.yml").write_text(FILES["uvicorn.rules.yml"])
+    shutil.copy(Path(__file__).with_name("alerts.yml"), tmp_path)
+    assert set(re.findall(r"alert: (\w+)", FILES["uvicorn.rules.yml"])) == set(
+        re.findall(r"alertname: (\w+)", (tmp_path / "alerts.yml").read_text())
+    )
+    promtool("test", "rules", str(tmp_path / "alerts.yml"))
+
+
 def ask(daemon: Daemon, query: str) -> list[tuple[dict[str, str], float]]:
     answer = json.loads(fetch(daemon.url + "/api/v1/query?" + urlencode({"query": query})))
     return [(one["metric"], float(one["value"][1])) for one in answer["data"]["result"]]
+
+
+def end_in_every_way(server: Server) -> None:
+    """Requests of every class of status, of more statuses than an endpoint has room for, and without any. One fails
+    where one has failed before: what Prometheus sees for the first time is no increase to it."""
+    with Client(server.port) as client:
+        client.ask(request("/fail"))
+    with Client(server.port) as client:
+        for code in (201, 204, 302, 404, 410, 418, 500, 503):
+            client.ask(request(f"/status/{code}"))
+    with WebSocket(server.port) as socket:
+        socket.send(frame(CLOSE, b"\x03\xe8"))
+        socket.rest()
+    waiting = server.tally().of("GET /hold", "waiting")
+    with Client(server.port) as client:
+        client.send(request("/hold?gate=never"))
+        server.wait_at_gate("GET /hold", waiting + 1)
+        client.reset()
+
+
+def check_dashboard(daemon: Daemon, server: Server, instance: str) -> None:
+    """What Grafana would ask with docs/grafana/uvicorn.json has answers, whether the server is chosen or all are."""
+    target = f"127.0.0.1:{server.port}"
+
+    def figures(query: grafana.Query, **chosen: str) -> list[float]:
+        answer = ask(daemon, query.sent(**chosen))
+        for labels, _ in answer:
+            assert set(re.findall(r"{{(\w+)}}", query.legend)) <= set(labels), query.of
+        return [value for _, value in answer if math.isfinite(value)]
+
+    for chosen in ({}, {"instance": instance, "target": target}):
+        left = list(grafana.queries())
+
+        def all_have_figures(left: list[grafana.Query] = left, chosen: dict[str, str] = chosen) -> bool:
+            left[:] = [query for query in left if not figures(query, **chosen)]
+            return not left
+
+        try:
+            wait_until(all_have_figures, "every query has figures")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {[query.of for query in left]}") from None
+        now = {query.of: figures(query, **chosen) for query in grafana.queries()}
+        assert [now[f"{panel} A"] for panel in ("Scrapes", "Servers observed", "Undercount", "In flight")] == [
+            [1], [1], [0], [1]
+        ]  # fmt: skip
+        nowhere = {query.of: figures(query, **(chosen | {"target": target[:-1]})) for query in grafana.queries()}
+        assert {of: values for of, values in nowhere.items() if values} == {"Servers observed A": [0]}
+    for name, value in (("instance", instance), ("target", target), ("endpoint", "/users/{id}")):
+        query, label = grafana.values_of_a_label(name)
+        url = f"{daemon.url}/api/v1/label/{label}/values?" + urlencode({"match[]": query.sent()})
+        assert value in json.loads(fetch(url))["data"]
 
 
 def test_prometheus(shell: Shell, tmp_path: Path) -> None:
@@ -230,3 +342,7 @@ def test_prometheus(shell: Shell, tmp_path: Path) -> None:
             ),
             "every rule was evaluated",
         )
+        end_in_every_way(shell.server)
+        check_dashboard(daemon, shell.server, f"127.0.0.1:{serving.port}")
+        open_metrics_families(serving.get("/metrics", Accept=OPEN_METRICS))
+        promtool("check", "metrics", given=serving.get("/metrics"))

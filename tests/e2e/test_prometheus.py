@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus reads: its text format by its own linter."""
+"""What Prometheus reads: its text format by its own linter, OpenMetrics by the strictest reader there is."""
 
+import urllib.request
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 from attached import Engine
 from client import Client, request
 from conftest import usual_flavour
-from debian import promtool
+from debian import open_metrics_families, promtool
 from monitor import run_monitor
 from server import USUAL, Server
+from test_serve import OPEN_METRICS, Serving
+from waiting import PATIENCE
 
 Start = Callable[..., Server]
 
@@ -22,7 +27,23 @@ def samples(text: str) -> dict[str, float]:
 HOSTILE = [b'/"quoted"\\', b"/\xff\xfe", b'/{id}",endpoint="x', "/日本語".encode(), b"/\\n", b"/\xe2\x80\xa8"]
 
 
-def test_a_file_for_a_textfile_collector(start_server: Start, engine: Engine) -> None:
+# These may differ from one look to the next, though nothing is asked of the server.
+MOVING = {"uvicorn_cpu_seconds_total", "uvicorn_memory_bytes", "uvicorn_threads", "uvicorn_uptime_seconds",
+          "uvicorn_observed_seconds", "uvicorn_open_connections"}  # fmt: skip
+
+
+def settled(text: str) -> dict[str, float]:
+    return {series: value for series, value in samples(text).items() if series.partition("{")[0] not in MOVING}
+
+
+def scraped(serving: Serving, accept: str) -> tuple[str, str]:
+    """The type and the text of what is answered to whoever accepts that."""
+    asked = urllib.request.Request(serving.url + "/metrics", headers={"Accept": accept})
+    with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
+        return answer.headers["Content-Type"], answer.read().decode()
+
+
+def test_a_file_for_a_textfile_collector_is_what_is_served(start_server: Start, engine: Engine, tmp_path: Path) -> None:
     server = start_server(USUAL, workers=2)
     engine.attach(server.pid)
     with Client(server.port) as held, Client(server.port) as client:
@@ -34,9 +55,18 @@ def test_a_file_for_a_textfile_collector(start_server: Start, engine: Engine) ->
         for path in HOSTILE:
             with Client(server.port) as stranger:
                 stranger.send(b"GET /status/200" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n").response()
+        engine.wait_for(server.pid, lambda s: s["active_concurrent"] == 1, "all but one have ended")
         printed = engine.run("--prometheus", "--pid", server.pid)
+        with closing(Serving(tmp_path, "--pid", str(server.pid), "--pins", str(engine.pins))) as serving:
+            plain = scraped(serving, "text/plain")
+            open_metrics = scraped(serving, OPEN_METRICS)
     assert (printed.returncode, printed.stderr) == (0, "")
     promtool("check", "metrics", given=printed.stdout)
+    promtool("check", "metrics", given=plain[1])
+    assert {"http_server_active_requests", "uvicorn_requests", "target"} <= set(open_metrics_families(open_metrics[1]))
+    assert plain[0] == "text/plain; version=0.0.4; charset=utf-8"
+    assert open_metrics[0] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert settled(printed.stdout) == settled(plain[1]) == settled(open_metrics[1])
     found = samples(printed.stdout)
     of = f'target="127.0.0.1:{server.port}"'
 

@@ -60,6 +60,8 @@ class Serving:
         self.process.kill()
         self.process.wait()
 
+    close = stop
+
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
@@ -164,8 +166,9 @@ def test_servers_come_and_go(tmp_path: Path, start_server: Start, serve: Callabl
     serving = serve("--all", under=proc.command())
     proc.show(serving.process.pid)
     assert serving.metrics() == {}
-    with pytest.raises(urllib.error.HTTPError, match="503"):
+    with pytest.raises(urllib.error.HTTPError, match="503") as unavailable:
         serving.get("/healthz")
+    assert unavailable.value.read() == b"no server is observed\n"
     for _ in range(2):
         server = start_server()
         series = f'uvicorn_threads{{target="127.0.0.1:{server.port}"}}'
