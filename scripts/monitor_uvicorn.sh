@@ -22,7 +22,8 @@ Usage: monitor_uvicorn.sh [--watch] [--interval N] [--json] [--pid N] [--no-colo
 Counting begins when this is started. What was counted since the server's start is in logs/proxy.log
 (run_proxy.sh status).
 
-It needs root (sudo is used when there is one), or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE.
+It needs root (sudo is used when there is one), or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH for
+another user's server.
 
 Environment:
   PROXY_LOG_DIR                      instead of logs/ in the tree that this script is in

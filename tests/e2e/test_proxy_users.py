@@ -6,14 +6,14 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from monitor import BINARY
 from proxy import CONCURRENCY, port_in
-from server import ROOT
+from server import ROOT, Server
 from waiting import PATIENCE
 
 NOBODY = 65534
@@ -21,6 +21,7 @@ RUN = "scripts/run_proxy.sh"
 LOOK = "scripts/monitor_uvicorn.sh"
 
 # include/uapi/linux/capability.h
+DAC_READ_SEARCH = 2
 SETPCAP = 8
 TO_ATTACH = {"+sys_ptrace": 19, "+perfmon": 38, "+bpf": 39}
 
@@ -128,7 +129,19 @@ def test_capabilities_of_the_program_itself_are_enough(place: Place) -> None:
     assert (started.returncode, started.stderr) == (0, "")
     looked = place.as_nobody(f"{LOOK} --json --interval 0.05")
     assert looked.returncode == 0, looked.stderr
-    assert place.as_nobody(f"{RUN} stop").returncode == 0
+
+
+def test_another_users_server_takes_one_capability_more(place: Place, start_server: Callable[..., Server]) -> None:
+    pid = start_server().pid
+    program = place.top / "monitor"
+    give_capabilities(program, *TO_ATTACH.values())
+    refused = place.as_nobody(f"{LOOK} --pid {pid} --json")
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert f"the sockets of process {pid} (" in refused.stderr
+    assert "CAP_DAC_READ_SEARCH for another user's process" in refused.stderr
+    give_capabilities(program, DAC_READ_SEARCH, *TO_ATTACH.values())
+    looked = place.as_nobody(f"{LOOK} --pid {pid} --json --interval 0.05")
+    assert json.loads(looked.stdout)["target"]["pid"] == pid
 
 
 def test_the_server_of_root(place: Place) -> None:

@@ -145,11 +145,11 @@ def on_a_terminal(proxy: Tree, command: str, **variables: str) -> bytes:
 def test_looks(served: tuple[Tree, int]) -> None:
     """Each observes for seconds, so all of them do at once."""
     proxy, _ = served
-    titles = ["One figure", "Several", "The box in a file"]
+    titles = ["One figure", "Several", "Without CPU, memory and threads", "The box in a file"]
     endless = ["JSON, an object a line, until Ctrl-C"]
     running = {title: proxy.typed(RECIPES[title]) for title in titles + endless}
     said = {title: running[title].communicate(timeout=PATIENCE) for title in titles}
-    assert said["One figure"][0] == "2\n"
+    assert said["One figure"][0] == said["Without CPU, memory and threads"][0] == "2\n"
     assert re.fullmatch(r"2,0,\d+(\.\d+)?\n", said["Several"][0])
     box = (proxy.directory / "metrics.txt").read_text()
     assert "║  Active Concurrent:  2\n" in box
