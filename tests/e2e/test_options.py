@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of monitor and of its commands that have no test where they belong: --no-system in every output, colours, and
-what --help prints."""
+"""Options of monitor and of its commands that have no test where they belong: --no-system in every output, colours, what
+--help prints; and the examples that it and README.md give."""
 
 import csv
 import json
@@ -8,17 +8,20 @@ import os
 import pty
 import re
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from attached import Engine
 from client import Client, request
-from monitor import BINARY, run_monitor
+from monitor import BINARY, ROOT, run_monitor
+from own_proc import OwnProc
 from server import Server
 from terminal import read_terminal
 from test_exporters import Received, sending
 from test_serve import Serving
+from waiting import PATIENCE
 
 Attached = tuple[Server, Engine]
 
@@ -121,3 +124,38 @@ def test_what_verbose_says_of_an_attached_server(attached: Attached) -> None:
     told = run_monitor("--pid", str(server.pid), "--verbose", "--json", env=engine.environment)
     assert told.returncode == 0
     assert re.search(r"^monitor: found attached in \d+ ms, profile \w+$", told.stderr, re.MULTILINE), told.stderr
+
+
+def examples() -> list[str]:
+    """The commands of README.md's "Use", and of monitor --help, without what is said of them."""
+    text = (ROOT / "README.md").read_text().partition("## Use\n")[2].partition("\n## ")[0]
+    text += run_monitor("--help").stdout.partition("Examples:\n")[2].partition("\n\n")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("sudo ")]
+    return [re.sub(r"   *[^ |].*$", "", line.replace("build/release/", "").removeprefix("sudo ")) for line in lines]
+
+
+def test_examples(attached: Attached, tmp_path: Path) -> None:
+    """Each as it is written, on a machine on which one server runs; those that go on take one sample."""
+    server, engine = attached
+    proc = OwnProc(tmp_path)
+    proc.show(server.pid)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/monitor").symlink_to(BINARY)
+    environment = engine.environment | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    commands = examples()
+    assert len(commands) == 15
+    for command in commands:
+        if " serve" in command:  # test_serve.py
+            continue
+        ours = command.replace("1234", str(server.pid)).replace("/var/log/", f"{tmp_path}/")
+        ours = re.sub("(--watch|--log [^ ]+)", r"\1 --count 1", ours)
+        ended = subprocess.run(
+            [*proc.command(), "bash", "-o", "pipefail", "-c", ours], cwd=tmp_path, env=environment,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        assert (ended.returncode, ended.stderr) == (0, ""), command
+        assert ended.stdout or "--log" in command
+        if " detach" in command:
+            engine.attach(server.pid)  # the next need not load an engine of its own
+    for name in ("uvicorn-concurrency.log", "monitor.log"):
+        assert (tmp_path / name).read_text().startswith("[CONCURRENCY] Active: 0/0 |")
