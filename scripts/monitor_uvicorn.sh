@@ -10,18 +10,20 @@ usage() {
   cat <<'END'
 Shows what a running uvicorn is doing: one box, observed for two seconds.
 
-Usage: monitor_uvicorn.sh [--watch] [--interval N] [--json] [--pid N] [--no-color]
+Usage: monitor_uvicorn.sh [--watch] [--interval N] [--json] [--pid N] [--no-color] [--no-system]
 
   --watch         again and again, until Ctrl-C; on a terminal redrawn in place
   --interval N    seconds between two looks; without --watch, to observe (2)
   --json          JSON, one object a line
   --pid N         the server (default: the pid in logs/proxy.pid, which run_proxy.sh writes)
   --no-color      no colours; there are none in a pipe or a file anyway
+  --no-system     without CPU, memory and threads
 
 Counting begins when this is started. What was counted since the server's start is in logs/proxy.log
 (run_proxy.sh status).
 
-It needs root (sudo is used when there is one), or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE.
+It needs root (sudo is used when there is one), or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH for
+another user's server.
 
 Environment:
   PROXY_LOG_DIR                      instead of logs/ in the tree that this script is in
@@ -33,7 +35,7 @@ Exit status: 0 done; 1 failed; 2 wrong usage; 3 no such server, or it has ended;
 END
 }
 
-watch=false json=false interval=2 pid='' color=auto
+watch=false json=false no_system=false interval=2 pid='' color=auto
 
 take_options() {
   while [ $# -gt 0 ]; do
@@ -41,6 +43,7 @@ take_options() {
       --watch) watch=true ;;
       --json) json=true ;;
       --no-color) color=never ;;
+      --no-system) no_system=true ;;
       --interval=* | --pid=*)
         set -- "${1%%=*}" "${1#*=}" "${@:2}"
         continue ;;
@@ -101,6 +104,9 @@ if ! may_attach && command -v sudo >/dev/null; then
 fi
 if "$json"; then
   command+=(--json)
+fi
+if "$no_system"; then
+  command+=(--no-system)
 fi
 if "$watch"; then
   [ "$color" = auto ] || command+=(--no-color)

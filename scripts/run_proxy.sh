@@ -37,11 +37,13 @@ The server:
   --debug                 --log-level debug
 Its concurrency lines, every few seconds in logs/proxy.log, counted from outside by monitor:
   --monitor-interval S    seconds between them (5)
+  --no-system             without the lines of CPU, memory and threads
 
 Environment, which options override:
   DEBUG=true                           --debug
   ENABLE_CONCURRENCY_MONITOR=false     no concurrency lines
   MONITOR_UPDATE_INTERVAL=5.0          --monitor-interval
+  MONITOR_NO_SYSTEM=true               --no-system
   PROXY_LOG_DIR                        instead of logs/ in the tree that this script is in
   PROXY_START_TIMEOUT=60               seconds that start waits for the server to listen; it is not ended then
   MONITOR_BINARY, MONITOR_PROFILE      the monitor to use, and its --profile
@@ -227,7 +229,7 @@ stop() {
   local timeout=30
   while [ $# -gt 0 ]; do
     case "$1" in
-      --timeout) timeout=${2:?--timeout needs seconds}; shift 2 ;;
+      --timeout) timeout=${2:-}; shift "$(($# < 2 ? 1 : 2))" ;;
       --timeout=*) timeout=${1#*=}; shift ;;
       *) usage_error "stop: unknown argument '$1'" ;;
     esac
@@ -238,7 +240,7 @@ stop() {
 }
 
 restart() {
-  if [ $# -eq 0 ] && read_state && [ "${#state_words[@]}" -ge 10 ]; then
+  if [ $# -eq 0 ] && read_state && [ "${#state_words[@]}" -ge 11 ]; then
     take_settings "${state_words[@]}"
     directory=$state_directory
     read_environment
@@ -282,12 +284,12 @@ status() {
 
 # The newest lines of the monitor that counts since the start; or else a short look of a monitor of its own.
 show_figures() {
-  local kind line command message
+  local kind kinds=(CONCURRENCY ENDPOINTS SYSTEM) command message
+  [ "$proxy" != running ] || mapfile -t kinds < <(remembered_kinds)
   if [ "$proxy" = running ] && log_is_fed; then
     printf 'Since its start, from %s:\n' "$(shown "$log_file")"
-    for kind in CONCURRENCY ENDPOINTS SYSTEM; do
-      line=$(tac "$log_file" | grep -m 1 "^\[$kind\]") || true
-      printf '%s\n' "$line"
+    for kind in "${kinds[@]}"; do
+      tac "$log_file" | grep -m 1 "^\[$kind\]" || true
     done
     return
   fi
@@ -296,13 +298,15 @@ show_figures() {
     return
   fi
   command=("$monitor" "${monitor_options[@]}" --pid "$proxy_pid" --log - --interval 0.5 --duration 0.5)
+  [ "${#kinds[@]}" -eq 3 ] || command+=(--no-system)
   if ! may_attach && sudo -n true 2>/dev/null; then
     command=(sudo -n "${command[@]}")
   fi
   if message=$("${command[@]}" 2>&1); then
-    printf 'Within half a second:\n%s\n' "$(tail -n 3 <<<"$message")"
+    printf 'Within half a second:\n%s\n' "$(tail -n "${#kinds[@]}" <<<"$message")"
   else
-    printf 'No figures: %s\n' "${message#monitor: }"
+    message=${message#monitor: }
+    printf 'No figures: %s\n' "${message:-"$monitor ended and said nothing"}"
   fi
 }
 
@@ -311,7 +315,7 @@ show_log() {
   while [ $# -gt 0 ]; do
     case "$1" in
       -f | --follow) follow=(-F); shift ;;
-      -n) count=${2:?-n needs a number of lines}; shift 2 ;;
+      -n) count=${2:-}; shift "$(($# < 2 ? 1 : 2))" ;;
       -n*) count=${1#-n}; shift ;;
       *) usage_error "logs: unknown argument '$1'" ;;
     esac

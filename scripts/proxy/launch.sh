@@ -109,12 +109,15 @@ log_behind() {
 # attach_monitor PID: in a process group of its own, so that an interrupt at the terminal does not end it: it ends when
 # the server has. Fails, and says why, when the server will not be counted.
 attach_monitor() {
-  local offset command deadline=$(($(now) + patience_to_attach * 1000000))
+  local offset command reason deadline=$(($(now) + patience_to_attach * 1000000))
   if ! find_monitor; then
     not_counted "$monitor_missing" "$build_hint"
     return 1
   fi
   command=("$monitor" "${monitor_options[@]}" --pid "$1" --log "$log_file" --interval "$interval")
+  if "$no_system"; then
+    command+=(--no-system)
+  fi
   if ! may_attach && sudo -n true 2>/dev/null; then
     command=(sudo -n "${command[@]}")
   fi
@@ -138,7 +141,8 @@ attach_monitor() {
       'it goes on trying; what comes before is not counted'
   else
     state_monitor=0 state_monitor_start=0
-    not_counted "$(log_behind "$offset" | sed '1s/^monitor: //')"
+    reason=$(log_behind "$offset" | sed '1s/^monitor: //')
+    not_counted "${reason:-"$monitor ended and said nothing"}"
   fi
   return 1
 }
@@ -178,7 +182,7 @@ listening_at() {
   local -A own=()
   [ -r "/proc/$1/fd" ] || return 1
   while read -r inode; do
-    own[$inode]=
+    [ -z "$inode" ] || own[$inode]=  # it was closed while it was looked at
   done < <(for pid in "$1" $(members "$1"); do
     find "/proc/$pid/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null
   done | tr -cd '0-9\n')
@@ -198,9 +202,13 @@ listeners() {
   awk '$4 == "00010000" { print $7, "unix:" $8 }' "/proc/$1/net/unix" 2>/dev/null || true
 }
 
-# await_serving PID OFFSET: until it listens, $start_timeout seconds at most; the log behind OFFSET is the server's.
+# await_serving PID OFFSET: until it listens, $start_timeout seconds at most; the log behind OFFSET is the server's. Who
+# interrupts it wants no server.
 await_serving() {
-  local addresses deadline=$(($(now) + start_timeout * 1000000))
+  local addresses looks=0 deadline=$(($(now) + start_timeout * 1000000))
+  local -A workers_seen=()
+  local none_since=''
+  trap 'call_off; exit 130' INT
   while [ "$(now)" -lt "$deadline" ]; do
     is_process "$1" "$state_start" || died_starting "$1" "$2"
     addresses=$(listening_at "$1" || true)
@@ -208,15 +216,82 @@ await_serving() {
       printf 'Proxy is running (pid %d) on %s\n' "$1" "${addresses//$'\n'/, }"
       return
     fi
-    sleep 0.1
+    workers_may_come_up "$1" || workers_died "$2"
+    sleep "0.$((++looks > 50 ? 5 : 1))"
   done
   printf 'Proxy is starting (pid %d): after %d s it does not listen yet. Its log says:\n' "$1" "$start_timeout"
-  log_behind "$2" | tail -n 10
+  said_since "$2" | tail -n 10
+}
+
+# Whether the server is a supervisor whose workers are to be had again. While files are watched it waits for a change.
+has_workers() {
+  local word
+  [ "${workers:-${WEB_CONCURRENCY:-1}}" -gt 1 ] 2>/dev/null || return 1
+  for word in "${uvicorn_options[@]}"; do
+    [ "$word" != --reload ] || return 1
+  done
+}
+
+# The workers of a supervisor, a line each: whether it is there or has ended, its pid and start. What multiprocessing
+# starts is called so; its resource tracker is not, and ends last. An end that the supervisor has not taken note of is
+# a zombie.
+workers_of() {
+  local fields entry
+  for entry in /proc/[0-9]*; do
+    read_stat "${entry#/proc/}" || [ "${fields[0]:-}" = Z ] || continue
+    [ "${fields[1]}" = "$1" ] || continue
+    if [ "${fields[0]}" = Z ]; then
+      printf 'ended %s:%s\n' "${entry#/proc/}" "${fields[19]}"
+    elif grep -qzxF -- --multiprocessing-fork "$entry/cmdline" 2>/dev/null; then
+      printf 'there %s:%s\n' "${entry#/proc/}" "${fields[19]}"
+    fi
+  done
+}
+
+# workers_may_come_up PID, with the variables of await_serving. A supervisor outlives its workers: uvicorn replaces those
+# that die, without end, and before 0.30 it waits without end. Fails when more have ended than there are to be, one that
+# replaced another among them; or when all have, and none has come for $patience_without_workers s.
+patience_without_workers=3
+workers_may_come_up() {
+  local state worker ended there=0 wanted=${workers:-${WEB_CONCURRENCY:-1}}
+  has_workers || return 0
+  while read -r state worker; do
+    workers_seen[$worker]=
+    [ "$state" = ended ] || there=$((there + 1))
+  done < <(workers_of "$1")
+  ended=$((${#workers_seen[@]} - there))
+  if [ "$there" -gt 0 ] || [ "$ended" -eq 0 ]; then
+    none_since=''
+  elif [ -z "$none_since" ]; then
+    none_since=$(now)
+  fi
+  [ "$ended" -le "$wanted" ] &&
+    { [ -z "$none_since" ] || [ "$(now)" -lt $((none_since + patience_without_workers * 1000000)) ]; }
+}
+
+# What was started ends again, whoever holds the lock by now.
+call_off() {
+  trap '' INT
+  printf 'Stopping what was started (pid %d)\n' "$server"
+  lock_logs
+  stop_ours 30
+}
+
+# said_since OFFSET: what is in the log behind it, without the concurrency lines.
+said_since() {
+  log_behind "$1" | grep -v '^\[\(CONCURRENCY\|ENDPOINTS\|SYSTEM\)\]' || true
+}
+
+workers_died() {
+  said_since "$1" | tail -n 20 >&2
+  call_off
+  fail 1 'the workers of the server ended while they were starting' \
+    "what they said is above, and in $(shown "$log_file")"
 }
 
 died_starting() {
   forget "$1"
-  log_behind "$2" | grep -v '^\[\(CONCURRENCY\|ENDPOINTS\|SYSTEM\)\]' | tail -n 20 >&2
+  said_since "$2" | tail -n 20 >&2
   if [ -z "$unix_socket" ] && log_behind "$2" | grep -qi 'address already in use'; then
     port_in_use
   fi

@@ -5,8 +5,9 @@
 # Sets `monitor`. The tree's own build comes before what is installed: whoever builds means what was built.
 find_monitor() {
   if [ -n "${MONITOR_BINARY:-}" ]; then
-    monitor=$MONITOR_BINARY
-    [ -x "$monitor" ] || monitor_missing="MONITOR_BINARY names no program: $monitor"
+    if ! monitor=$(type -P -- "$MONITOR_BINARY"); then
+      monitor_missing="MONITOR_BINARY names no program: $MONITOR_BINARY"
+    fi
   elif [ -x "$root/build/release/monitor" ]; then
     monitor=$root/build/release/monitor
   elif ! monitor=$(command -v monitor); then

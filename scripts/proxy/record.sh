@@ -12,7 +12,7 @@ esac
 pid_file=$logs/proxy.pid
 log_file=$logs/proxy.log
 state_file=$logs/proxy.state
-state_version='run_proxy 1'
+state_version='run_proxy 2'
 
 # fail STATUS MESSAGE [WHAT TO DO]...
 fail() {
@@ -149,7 +149,7 @@ look_up_proxy() {
   fi
   [ -e "$pid_file" ] || return 0
   proxy=stale
-  read -r -n 64 content 2>/dev/null <"$pid_file" || true
+  [ ! -f "$pid_file" ] || read -r -n 64 content 2>/dev/null <"$pid_file" || true  # nothing that makes us wait
   if ! [[ "$content" =~ ^[1-9][0-9]{0,9}$ ]]; then
     proxy_why="$(shown "$pid_file") holds no pid"
     return

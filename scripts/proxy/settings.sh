@@ -3,6 +3,7 @@
 # Sourced by run_proxy.sh: how the server is to run, from the options, the environment, or what was remembered.
 
 app='' app_dir='' host=127.0.0.1 port=9999 workers='' python='' log_level='' debug=false counted=true interval=5
+no_system=false
 unix_socket='' uvicorn_options=()
 directory=$PWD
 start_timeout=${PROXY_START_TIMEOUT:-60}
@@ -33,6 +34,7 @@ read_environment() {
   [ -z "${DEBUG:-}" ] || debug=$(truth DEBUG "$DEBUG")
   [ -z "${ENABLE_CONCURRENCY_MONITOR:-}" ] || counted=$(truth ENABLE_CONCURRENCY_MONITOR "$ENABLE_CONCURRENCY_MONITOR")
   [ -z "${MONITOR_UPDATE_INTERVAL:-}" ] || interval=$MONITOR_UPDATE_INTERVAL
+  [ -z "${MONITOR_NO_SYSTEM:-}" ] || no_system=$(truth MONITOR_NO_SYSTEM "$MONITOR_NO_SYSTEM")
 }
 
 # What is ours to know cannot come by way of uvicorn's own options.
@@ -56,6 +58,7 @@ take_options() {
     case "$1" in
       --) shift; take_uvicorn_options "$@"; return ;;
       --debug) debug=true; shift; continue ;;
+      --no-system) no_system=true; shift; continue ;;
       --app=* | --app-dir=* | --host=* | --port=* | --workers=* | --python=* | --log-level=* | --monitor-interval=*)
         value=${1#*=}
         set -- "${1%%=*}" "$value" "${@:2}" ;;
@@ -64,6 +67,7 @@ take_options() {
       *) usage_error "unknown argument '$1'; uvicorn's own options go behind --" ;;
     esac
     value=$2
+    [ -n "$value" ] || usage_error "$1 needs a value"
     case "$1" in
       --app) app=$value ;;
       --app-dir) app_dir=$(realpath -m -- "$value") ;;
@@ -83,6 +87,10 @@ settle() {
   check_whole --port "$port" 0 65535
   [ -z "$workers" ] || check_whole --workers "$workers" 1 1000
   check_seconds --monitor-interval "$interval"
+  case "$log_level" in
+    '' | critical | error | warning | info | debug | trace) ;;
+    *) usage_error "--log-level: '$log_level' is none of critical, error, warning, info, debug, trace" ;;
+  esac
   check_whole PROXY_START_TIMEOUT "$start_timeout" 1 86400
   if [ -z "$app" ]; then
     app=app:app
@@ -102,11 +110,18 @@ settle() {
 # The settings as `take_settings` takes them, for restart.
 remember_settings() {
   state_words=("$app" "$app_dir" "$host" "$port" "$workers" "$python" "$log_level" "$debug" "$counted" "$interval"
-    "${uvicorn_options[@]}")
+    "$no_system" "${uvicorn_options[@]}")
+}
+
+# The kinds of log lines that the server started last has.
+remembered_kinds() {
+  printf 'CONCURRENCY\nENDPOINTS\n'
+  [ "${state_words[10]:-}" = true ] || printf 'SYSTEM\n'
 }
 
 take_settings() {
   app=$1 app_dir=$2 host=$3 port=$4 workers=$5 python=$6 log_level=$7 debug=$8 counted=$9 interval=${10}
-  shift 10
+  no_system=${11}
+  shift 11
   take_uvicorn_options "$@"
 }

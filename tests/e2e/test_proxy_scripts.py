@@ -4,22 +4,18 @@ said."""
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from client import Client, request
-from monitor import BINARY
-from proxy import DEBIAN, VENV, Hammer, ReservedPort, Tree, alive, port_in
-from server import HERE, ROOT, Server, tree
+from proxy import DEBIAN, VENV, Hammer, ReservedPort, Tree, alive
+from server import HERE, Server, tree
 from waiting import PATIENCE, wait_until
 
-NOBODY = 65534
 RUN = "scripts/run_proxy.sh"
 
 
@@ -129,6 +125,7 @@ def test_stale_pid_files(proxy: Tree) -> None:
             (f"{sleeping.pid}\n", f"names process {sleeping.pid}, which is no server: sleep infinity"),
             ("nonsense\n", "holds no pid"),
             ("-1\n", "holds no pid"),
+            ("99999999999\n", "holds no pid"),
         ):
             (proxy.logs / "proxy.pid").write_text(content)
             told = proxy.type(f"{RUN} status")
@@ -138,7 +135,8 @@ def test_stale_pid_files(proxy: Tree) -> None:
             assert stopped.returncode == 0
             assert "removed a stale PID file" in stopped.stdout
         (proxy.logs / "proxy.pid").write_text(f"{sleeping.pid}\n")
-        proxy.start()
+        started = proxy.type(f"{RUN} start {proxy.app()}")
+        assert f"Removing a stale PID file: logs/proxy.pid names process {sleeping.pid}" in started.stdout
         assert sleeping.poll() is None
         assert proxy.pid() != sleeping.pid
     finally:
@@ -250,6 +248,9 @@ def test_run_in_the_foreground(proxy: Tree, number: signal.Signals) -> None:
                 port = int(found[1])
                 break
         assert proxy.pid() != running.pid
+        assert running.stdout
+        assert running.stdout.readline() == "Concurrency lines go to logs/proxy.log every 5 s\n"
+        assert running.stdout.readline() == f"Proxy is pid {proxy.pid()}\n"
         with Client(port) as client:
             assert client.ask(request("/ok")).body == b"ok"
         os.kill(running.pid, number)
@@ -274,6 +275,52 @@ def test_the_variables(proxy: Tree) -> None:
     )
     assert "Concurrency lines go to logs/proxy.log every 0.05 s" in restarted.stdout
     wait_until(lambda: proxy.log().count("[CONCURRENCY]") >= 3, "three samples")
+
+
+def test_without_cpu_memory_and_threads(proxy: Tree) -> None:
+    two = r"(?s).*:\n\[CONCURRENCY\] Active: 0/0 [^\n]*\n\[ENDPOINTS\] none\n"
+    proxy.start(MONITOR_NO_SYSTEM="true")
+    assert re.fullmatch(two, proxy.type(f"{RUN} status").stdout)
+    uncounted = proxy.type(f"{RUN} restart", ENABLE_CONCURRENCY_MONITOR="false")
+    assert uncounted.returncode == 0, uncounted.stderr
+    told = proxy.type(f"{RUN} status").stdout
+    assert "Within half a second:" in told
+    assert re.fullmatch(two, told)
+    assert "[SYSTEM]" not in proxy.log()
+    everything = proxy.type(f"{RUN} restart", ENABLE_CONCURRENCY_MONITOR="true", MONITOR_NO_SYSTEM="false")
+    assert everything.returncode == 0, everything.stderr
+    wait_until(lambda: "[SYSTEM]" in proxy.log(), "all three lines")
+
+
+def test_options_as_one_word_and_the_log_level(proxy: Tree) -> None:
+    started = proxy.type(
+        f"{RUN} start --app=app:app --app-dir={HERE} --host=localhost --port=0 --workers=1 --python={VENV}"
+        " --log-level=warning --monitor-interval=.05",
+        DEBUG="true", MONITOR_PROFILE="syscall", MONITOR_UPDATE_INTERVAL="60",
+    )  # fmt: skip
+    assert started.returncode == 0, started.stderr
+    assert " every .05 s\n" in started.stdout
+    words = arguments_of(proxy.pid())
+    assert [words[words.index(name) + 1] for name in ("--host", "--log-level")] == ["localhost", "warning"]
+    [monitor] = [pid for pid in proxy.processes() if pid != proxy.pid()]
+    assert "--profile\0syscall\0" in Path(f"/proc/{monitor}/cmdline").read_text()
+    proxy.wait_for(active=0)
+    assert "INFO" not in proxy.log()
+
+
+def test_whose_uvicorn(proxy: Tree) -> None:
+    """An active venv's before that of build/venv; the system's is started by test_proxy_users.py."""
+    venv = proxy.directory / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin/python").symlink_to(DEBIAN)
+    for environment, python in (({}, VENV), ({"VIRTUAL_ENV": str(venv)}, f"{venv}/bin/python")):
+        started = proxy.type(f"{RUN} start {proxy.app()}", ENABLE_CONCURRENCY_MONITOR="false", **environment)
+        assert started.returncode == 0, started.stderr
+        assert Path(arguments_of(proxy.pid())[0]).parts[-4:] == Path(python).parts[-4:]
+        assert proxy.type(f"{RUN} stop").returncode == 0
+    none = proxy.type(f"{RUN} start", PYTHONHOME="/no/such")  # no Python runs
+    assert none.returncode == 1
+    assert "no uvicorn was found" in none.stderr
 
 
 def test_unix_sockets(proxy: Tree, short_directory: Path) -> None:
@@ -316,47 +363,12 @@ def test_without_a_monitor_the_server_starts(proxy: Tree) -> None:
     assert "No figures: MONITOR_BINARY names no program" in proxy.type(f"{RUN} status", MONITOR_BINARY="/no").stdout
 
 
-@pytest.fixture
-def tree_for_all() -> Iterator[Path]:
-    """A copy that others may run, with the system's uvicorn alone and a logs/ of theirs."""
-    with TemporaryDirectory(prefix="monitor-e2e-") as directory:
-        top = Path(directory)
-        top.chmod(0o755)
-        shutil.copytree(ROOT / "scripts", top / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(BINARY, top / "monitor")
-        (top / "logs").mkdir()
-        os.chown(top / "logs", NOBODY, NOBODY)
-        yield top
-
-
-def test_without_privileges_the_server_starts(tree_for_all: Path) -> None:
-    def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(tree_for_all / RUN), *arguments], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True,
-            text=True, cwd=tree_for_all, timeout=PATIENCE,
-            env={"PATH": "/usr/bin:/bin", "MONITOR_BINARY": str(tree_for_all / "monitor")},
-        )  # fmt: skip
-
-    started = as_nobody("start", "--python", DEBIAN, "--port", "0")
-    try:
-        assert started.returncode == 0, started.stderr
-        assert port_in(started.stdout)
-        assert "the server starts, but without concurrency lines in logs/proxy.log" in started.stderr
-        assert "CAP_BPF" in started.stderr
-        told = as_nobody("status")
-        assert told.returncode == 0
-        assert "No figures: " in told.stdout
-        assert "CAP_BPF" in told.stdout
-    finally:
-        assert as_nobody("stop").returncode == 0
-    assert not (tree_for_all / "scripts/demo/__pycache__").exists()
-
-
 @pytest.mark.parametrize(
     "line",
     ["", "nonsense", "start --no-such", "start --port", "start --port 70000", "start --workers 0", "start app:app",
      "start -- --port 3", "start -- --fd 3", "start --monitor-interval often", "start --monitor-interval 0",
-     "stop --timeout soon", "status now", "logs -n x"],
+     "start --app=", "start --host ''", "start --log-level loud", "stop --timeout soon", "stop --timeout", "status now",
+     "logs -n x", "logs -n"],
 )  # fmt: skip
 def test_wrong_usage_is_exit_2(proxy: Tree, line: str) -> None:
     ended = proxy.type(f"{RUN} {line}")
@@ -374,12 +386,16 @@ def test_help(proxy: Tree, script: str) -> None:
 
 
 def test_what_cannot_be_started_is_said(proxy: Tree) -> None:
+    unfit = proxy.directory / "unfit"
+    unfit.write_text('#!/bin/sh\n[ "$1" = -c ]\n')  # it has what it is asked for, and runs nothing
+    unfit.chmod(0o755)
     for options, said in (
         ("--python /bin/cat", "--python /bin/cat has no uvicorn"),
         ("--python no-such-python", "there is no such program"),
         ("--app-dir /no/such", "--app-dir /no/such is no directory"),
         ("--host no.such.host.invalid", "--host no.such.host.invalid: "),
         ("--host 203.0.113.1", "port 0 of 203.0.113.1 cannot be had"),
+        (f"--python {unfit}", f"{unfit} did not start"),
     ):
         ended = proxy.type(f"{RUN} start --port 0 {options}")
         assert ended.returncode == 1

@@ -4,8 +4,10 @@
 import csv
 import json
 import os
+import pty
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -15,6 +17,7 @@ import pytest
 from client import Client, request
 from proxy import CONCURRENCY, Tree, port_in
 from server import ROOT, Server
+from terminal import read_terminal
 from waiting import PATIENCE, wait_until
 
 LOOK = "scripts/monitor_uvicorn.sh"
@@ -124,14 +127,29 @@ def first_lines(proxy: Tree, command: str, count: int) -> list[str]:
             interrupt(process)
 
 
+def on_a_terminal(proxy: Tree, command: str, **variables: str) -> bytes:
+    """What is seen there up to the box's lower end; then it is interrupted, as a watch has to be."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(proxy.directory)
+        os.execvpe("bash", ["bash", "-c", f"exec {command}"], proxy.environment | variables)
+    try:
+        seen = read_terminal(terminal, lambda seen: "╚".encode() in seen)
+        os.write(terminal, b"\x03")
+        return seen + read_terminal(terminal, lambda _: False)
+    finally:
+        os.close(terminal)
+        os.waitpid(pid, 0)
+
+
 def test_looks(served: tuple[Tree, int]) -> None:
     """Each observes for seconds, so all of them do at once."""
     proxy, _ = served
-    titles = ["One figure", "Several", "The box in a file"]
+    titles = ["One figure", "Several", "Without CPU, memory and threads", "The box in a file"]
     endless = ["JSON, an object a line, until Ctrl-C"]
     running = {title: proxy.typed(RECIPES[title]) for title in titles + endless}
     said = {title: running[title].communicate(timeout=PATIENCE) for title in titles}
-    assert said["One figure"][0] == "2\n"
+    assert said["One figure"][0] == said["Without CPU, memory and threads"][0] == "2\n"
     assert re.fullmatch(r"2,0,\d+(\.\d+)?\n", said["Several"][0])
     box = (proxy.directory / "metrics.txt").read_text()
     assert "║  Active Concurrent:  2\n" in box
@@ -164,7 +182,9 @@ def test_nothing_was_counted(tmp_path: Path, start_server: Callable[..., Server]
         for options in ("--json", "--no-color", ""):
             ended = proxy.type(f"{LOOK} --interval 0.1 {options}")
             assert ended.returncode == 0
-            assert ended.stderr.startswith("monitor_uvicorn.sh: No concurrency metrics found: no request within 0.1 s\n")
+            assert ended.stderr.startswith(
+                "monitor_uvicorn.sh: No concurrency metrics found: no request within 0.1 s\n"
+            )
             assert "scripts/load_test.sh" in ended.stderr
             assert ended.stdout.count("\n") > 1 or json.loads(ended.stdout)["total_requests"] == 0
 
@@ -199,6 +219,30 @@ def test_a_named_server_and_no_binary(served: tuple[Tree, int], tmp_path: Path) 
             assert proxy.type(f"{LOOK} {options}").returncode == 2
 
 
+def test_what_a_look_shows(served: tuple[Tree, int]) -> None:
+    look = f"{LOOK} --interval 0.05"
+    proxy, _ = served
+    assert "║  System Metrics:\n" in proxy.type(look).stdout
+    assert "System" not in proxy.type(f"{look} --no-system").stdout
+    assert "cpu_percent" not in proxy.type(f"{look} --no-system --json").stdout
+    assert json.loads(proxy.type(f"{look} --json", MONITOR_PROFILE="syscall").stdout)["profile"] == "syscall"
+    watching = first_lines(proxy, f"{look} --watch --no-system", 12 + 1 + 12)
+    assert watching[0] == watching[13]
+    assert "║  Active Concurrent:  2" in watching
+
+
+def test_colours_of_a_look(served: tuple[Tree, int]) -> None:
+    """On a terminal alone, though the script takes what it prints through a pipe."""
+    look, bold = f"{LOOK} --interval 0.05", b"\x1b[1mUvicorn Concurrency Monitor\x1b[0m"
+    for options, variables, coloured in (
+        ("", {}, True), ("--no-color", {}, False), ("--watch", {"NO_COLOR": "1"}, False), ("", {"TERM": "dumb"}, False),
+    ):  # fmt: skip
+        seen = on_a_terminal(served[0], f"{look} {options}", **{"TERM": "xterm"} | variables)
+        assert b"Uvicorn Concurrency Monitor" in seen
+        assert (bold in seen) == coloured, (options, variables)
+    assert "\x1b" not in served[0].type(look, TERM="xterm").stdout
+
+
 def test_load(tmp_path: Path) -> None:
     with Tree(tmp_path / "tree") as proxy:
         started = proxy.type("scripts/run_proxy.sh start --port 0 --monitor-interval 0.05")
@@ -211,12 +255,33 @@ def test_load(tmp_path: Path) -> None:
         failed = re.findall(r" 5xx +(\d+)", loaded.stdout) or ["0"]
         proxy.wait_for(active=0, total=60, failed=int(failed[0]))
         assert 1 <= proxy.last()["peak"] <= 20
-        bounded = proxy.type(f"{LOAD} --url http://127.0.0.1:{port} --duration 1 --concurrency 4")
+        bounded = proxy.type(f"{LOAD} --url=http://127.0.0.1:{port}/ --duration=1s --concurrency=4")
         assert bounded.returncode == 0
-        assert re.search(r"answered +\d+ in 1\.\d s", bounded.stdout)
+        assert bounded.stdout.startswith(
+            f"Load for http://127.0.0.1:{port}/: at most 4 requests at once, 1 s at most\n"
+        )
+        assert re.search(r"answered +\d+ in \d+\.\d s", bounded.stdout)
+        late = proxy.type(f"{LOAD} --url http://127.0.0.1:{port} --requests 99999 --duration 1 --concurrency 9")
+        assert late.returncode == 1
+        assert re.search(r"only \d+ of 99999 requests were answered within 1 s\n", late.stderr)
         assert proxy.type("scripts/run_proxy.sh stop").returncode == 0
         gone = proxy.type(f"{LOAD} --url http://127.0.0.1:{port} --duration 1")
         assert gone.returncode == 1
         assert f"wrk could not send to http://127.0.0.1:{port}: is the server running?" in gone.stderr
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        ended = subprocess.run([ROOT / LOAD, "--url", url, "--duration", "1"], capture_output=True, text=True)
+        assert ended.returncode == 1
+        assert f"load_test.sh: {url} did not answer\n" in ended.stderr
+
+
+def test_load_that_is_not_sent(tmp_path: Path) -> None:
     for options in ("--nonsense", "--requests", "--requests 0", "--duration soon", "--concurrency 1001", "--url host"):
-        assert subprocess.run([ROOT / LOAD, *options.split()], capture_output=True).returncode == 2
+        ended = subprocess.run([ROOT / LOAD, *options.split()], capture_output=True, text=True)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith("load_test.sh: ")
+    for name in ("bash", "dirname", "basename", "env"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    ended = subprocess.run([ROOT / LOAD], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "there is no wrk: scripts/setup.sh installs it" in ended.stderr

@@ -130,13 +130,45 @@ TEST_CASE("cli.options.all") {
 TEST_CASE("cli.options.help names every option") {
   const std::string help = printed({"--help"});
   CHECK(help == printed({"-h"}));
-  for (const char* option :
-       {"--pid N", "--pid-file FILE", "--watch", "--json", "--log FILE", "--interval S", "--count N", "--duration S",
-        "--color WHEN", "--no-color", "--raw-paths", "--profile NAME", "--verbose", "--version", "--help"}) {
+  for (const char* option : {"--pid N",
+                             "--pid-file FILE",
+                             "--all",
+                             "--watch",
+                             "--json",
+                             "--prometheus",
+                             "--csv",
+                             "--no-header",
+                             "--influx",
+                             "--log FILE",
+                             "--statsd HOST:PORT",
+                             "--dogstatsd",
+                             "--interval S",
+                             "--count N",
+                             "--duration S",
+                             "--color WHEN",
+                             "--no-color",
+                             "--raw-paths",
+                             "--no-system",
+                             "--profile NAME",
+                             "--pins DIR",
+                             "--verbose",
+                             "--version",
+                             "--help"}) {
     CAPTURE(option);
     CHECK(contains(help, option));
   }
   CHECK_FALSE(contains(help, "\n\n\n"));
+}
+
+TEST_CASE("cli.options.help says which server is meant, and what it takes") {
+  for (const std::string& help : {printed({"--help"}), printed({"serve", "--help"})}) {
+    CHECK(contains(help, "the pid in logs/proxy.pid, else the one attached, else the one found)"));
+    CHECK(contains(help, "those too that start later"));
+  }
+  // To attach: those that are attached are not looked for.
+  CHECK(contains(printed({"attach", "--help"}), "the pid in logs/proxy.pid, else the one found)"));
+  CHECK(contains(printed({"--help"}),
+                 "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; for another user's server\nCAP_DAC_READ_"));
 }
 
 TEST_CASE("cli.options.version") {
@@ -166,9 +198,9 @@ TEST_CASE("cli.options.refused") {
       {{"--log", ""}, "--log"},
       {{"--log="}, "--log needs a value"},
       {{"--pid-file", ""}, "--pid-file"},
-      {{"--count", "2"}, "--count without --watch or --log"},
-      {{"--json", "--count", "2"}, "--count without --watch or --log"},
-      {{"--duration", "2"}, "--duration without --watch or --log"},
+      {{"--count", "2"}, "--count without --watch, --log or --statsd"},
+      {{"--json", "--count", "2"}, "--count without --watch, --log or --statsd"},
+      {{"--duration", "2"}, "--duration without --watch, --log or --statsd"},
       {{"--color", "blue"}, "\"blue\""},
       {{"--color", "always", "--no-color"}, "contradict"},
       {{"--profile", "x"}, "no profile \"x\""},

@@ -51,6 +51,9 @@ TEST_CASE("output.sessions: a line for each server, and what the engine takes") 
         "  programs                                           1.0 kB\n"
         "  in all                                             7.0 kB\n");
   CHECK(render_sessions(Sessions{}) == "No server is attached.\n");
+  Sessions raw = example();
+  raw.engine->raw_paths = true;
+  CHECK(render_sessions(raw).find("monitor 1.2.3, profile socket, paths as sent\n") != std::string::npos);
 }
 
 TEST_CASE("output.sessions: JSON") {

@@ -13,7 +13,8 @@ namespace {
 constexpr const char* kDescription =
     "Shows what a running uvicorn is doing: requests in flight by endpoint, peak, totals,\n"
     "failures, queue, CPU and memory. It attaches from outside and changes nothing in the server.\n"
-    "Needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE.\n";
+    "Needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; for another user's server\n"
+    "CAP_DAC_READ_SEARCH, too.\n";
 
 constexpr const char* kFooter =
     "Examples:\n"
@@ -26,19 +27,20 @@ constexpr const char* kFooter =
     "\n"
     "Exit status: 0 done; 1 failed; 2 wrong usage; 3 no such server, or it has ended;\n"
     "4 not permitted; 5 the kernel lacks what is needed.\n"
-    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS, NO_COLOR.";
+    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS (as --pins), NO_COLOR.";
 
 constexpr const char* kAttachDescription = "count from now on, with no process of ours running";
 constexpr const char* kAttachFooter =
     "The programs and what they count are pinned in the kernel: every later monitor shows at once\n"
     "the totals and the peak since the attach. More servers can be attached later; the limits are\n"
-    "those of the first attach.";
+    "those of the first attach. It takes root, and so does each look: the directory is root's.";
 
-constexpr const char* kDetachDescription = "end that; with the last server nothing is left";
+constexpr const char* kDetachDescription = "end what attach began; with the last server nothing is left";
 constexpr const char* kServeDescription = "be scraped by Prometheus, until it is stopped";
 constexpr const char* kServeFooter =
     "/metrics has what is counted, /healthz says whether a server is observed. Whoever reaches the\n"
-    "address can read them: beyond this machine's loopback, put something before it that asks who.";
+    "address can read them: beyond this machine's loopback, put something before it that asks who.\n"
+    "It ends with the last server, with exit status 3; with --all it goes on and waits for others.";
 constexpr const char* kSessionsDescription = "list what is attached, and what it takes of the kernel";
 
 // Declares options of one command.
@@ -70,11 +72,15 @@ class Declarations {
         ->group(group_);
   }
 
-  void servers() {
-    group("Which server (default: the pid in logs/proxy.pid, else the one found)");
-    pids("the server's process; its workers are followed too.\nSeveral --pid N: several servers");
-    value("--pid-file", words_.pid_file, "FILE", "read the pid from FILE");
-    flag("--all", words_.all, "every uvicorn, gunicorn and hypercorn on the machine");
+  // For who looks at servers: one that is attached comes before those that are found, and new ones are taken in.
+  void servers_to_show() {
+    servers("Which server (default: the pid in logs/proxy.pid, else the one attached, else the one found)",
+            "every uvicorn, gunicorn and hypercorn on the machine,\nthose too that start later");
+  }
+
+  void servers_to_attach() {
+    servers("Which server (default: the pid in logs/proxy.pid, else the one found)",
+            "every uvicorn, gunicorn and hypercorn that runs now");
   }
 
   void pins() {
@@ -87,7 +93,7 @@ class Declarations {
   }
 
   void limits() {
-    group("Limits (what is past them is counted as undercount or under \"(other)\")");
+    group("Limits (a server past them is refused, endpoints count under \"(other)\", connections as undercount)");
     value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 4.4 kB each");
     value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 1.4 kB each");
     value("--max-connections", words_.max_connections, "N",
@@ -97,6 +103,13 @@ class Declarations {
   void help() { app_.set_help_flag("-h,--help", "print this")->group(group_); }
 
  private:
+  void servers(std::string title, const char* all) {
+    group(std::move(title));
+    pids("the server's process; its workers are followed too.\nSeveral --pid N: several servers");
+    value("--pid-file", words_.pid_file, "FILE", "read the pid from FILE");
+    flag("--all", words_.all, all);
+  }
+
   CLI::App& app_;
   Words& words_;
   std::string group_;
@@ -104,18 +117,18 @@ class Declarations {
 
 void declare_view(CLI::App& app, Words& words) {
   Declarations declare(app, words);
-  declare.servers();
+  declare.servers_to_show();
   declare.group("What to print (default: one box)");
   declare.flag("--watch", words.watch, "again every interval; on a terminal redrawn in place");
   declare.flag("--json", words.json, "JSON, one object a line");
   declare.flag("--prometheus", words.prometheus, "Prometheus' text format, for a textfile collector");
   declare.flag("--csv", words.csv, "CSV, a header and a line a sample");
-  declare.flag("--no-header", words.no_header, "without the header of --csv, to append to a file");
+  declare.flag("--no-header", words.no_header, "with --csv: no header, to append to a file");
   declare.flag("--influx", words.influx, "InfluxDB's line protocol");
   declare.value("--log", words.log, "FILE",
                 "append log lines every interval; - is standard output,\nSIGHUP reopens FILE");
   declare.value("--statsd", words.statsd, "HOST:PORT", "send to a StatsD server every interval, over UDP");
-  declare.flag("--dogstatsd", words.dogstatsd, "the same with DogStatsD's tags, and by endpoint");
+  declare.flag("--dogstatsd", words.dogstatsd, "with --statsd: DogStatsD's tags, and by endpoint");
   declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
   declare.flag("--no-system", words.no_system, "without CPU, memory and threads");
   declare.value("--color", words.color, "WHEN", "auto, always or never");
@@ -125,8 +138,8 @@ void declare_view(CLI::App& app, Words& words) {
       "--interval", words.interval, "S",
       "seconds between samples: 2, with --log 5, with\n--statsd 10; of one sample how long to observe, of an\n"
       "attached server not at all");
-  declare.value("--count", words.count, "N", "end after N samples");
-  declare.value("--duration", words.duration, "S", "end after S seconds");
+  declare.value("--count", words.count, "N", "end after N samples of --watch, --log or --statsd");
+  declare.value("--duration", words.duration, "S", "end after S seconds of them");
   declare.group("Other");
   declare.profile();
   declare.pins();
@@ -137,7 +150,7 @@ void declare_view(CLI::App& app, Words& words) {
 
 void declare_attach(CLI::App& app, Words& words) {
   Declarations declare(app, words);
-  declare.servers();
+  declare.servers_to_attach();
   declare.limits();
   declare.group("Other");
   declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
@@ -167,7 +180,7 @@ void declare_sessions(CLI::App& app, Words& words) {
 
 void declare_serve(CLI::App& app, Words& words) {
   Declarations declare(app, words);
-  declare.servers();
+  declare.servers_to_show();
   declare.group("Where");
   declare.value("--listen", words.listen, "HOST:PORT", "default 127.0.0.1:9464; port 0: any that is free");
   declare.group("Other");

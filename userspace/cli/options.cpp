@@ -77,9 +77,8 @@ Status check_combination(const Words& words) {
   }
   if ((words.count || words.duration) && !words.watch && !words.log && !words.statsd) {
     return usage_error(std::string(words.count ? "--count" : "--duration") +
-                           " without --watch or --log: one sample is "
-                           "printed anyway",
-                       "add --watch or --log, or set how long to observe with --interval");
+                           " without --watch, --log or --statsd: one sample is printed anyway",
+                       "add one of them, or set how long to observe with --interval");
   }
   if (words.color && words.no_color) {
     return usage_error("--color and --no-color contradict one another", "give one of them");

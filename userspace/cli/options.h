@@ -30,7 +30,7 @@ enum class ColorChoice { kAuto, kAlways, kNever };
 inline constexpr double kMinSeconds = 0.01;
 inline constexpr double kMaxSeconds = 86400.0 * 365;
 
-// Which servers are meant. None of it: the one in logs/proxy.pid, else the one found.
+// Which servers are meant. None of it: the one in logs/proxy.pid, else the only one attached, else the one found.
 struct Selection {
   std::vector<pid_t> pids;
   std::optional<std::string> pid_file;
