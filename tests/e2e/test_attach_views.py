@@ -4,6 +4,7 @@ one a command loads its own and leaves nothing."""
 
 import json
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -217,3 +218,29 @@ def test_a_hundred_snapshots(start_server: Start, engine: Engine, tmp_path: Path
     observed = [snapshot["observed_seconds"] for snapshot in snapshots]
     assert observed == sorted(observed)
     engine.wait_for(server.pid, lambda s: s["total_requests"] == 100, "all are counted")
+
+
+def test_capabilities_of_a_user_who_is_not_root(start_server: Start, engine: Engine, binary_for_all: Path) -> None:
+    """What attaching takes, given to nobody, is enough for every command: what is pinned is root's to see or his whom
+    a capability lets see it, and is not taken for missing."""
+    capabilities = "+bpf,+perfmon,+sys_ptrace,+dac_override,+dac_read_search"
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    nobody += [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", str(binary_for_all)]
+
+    def done(*arguments: object) -> str:
+        ended = subprocess.run(
+            [*nobody, *map(str, arguments)],
+            capture_output=True, text=True, timeout=PATIENCE, cwd="/", env=engine.environment,
+        )  # fmt: skip
+        assert (ended.returncode, ended.stderr) == (0, ""), (arguments, ended)
+        return ended.stdout
+
+    server = start_server()
+    done(*engine.attach_arguments(server.pid))
+    keep_alive(server.port, 20)
+    objects = engine.objects()
+    wait_until(lambda: json.loads(done("--json"))["total_requests"] == 20, "the requests since the attach")
+    assert str(server.pid) in done("sessions")
+    assert engine.objects() == objects
+    done("detach", "--all")
+    assert not engine.pins.exists()

@@ -286,6 +286,7 @@ TEST_CASE("cli.privileges.kept") {
   CHECK(needed_capabilities(all, {}) == usual);
   CHECK(needed_capabilities(all, {.writes_log = true}) == (usual | capability_bit(CAP_DAC_OVERRIDE)));
   CHECK(needed_capabilities(all, {.finds_servers = true}) == (usual | capability_bit(CAP_DAC_READ_SEARCH)));
+  CHECK(needed_capabilities(all, {.reads_pins = true}) == (usual | capability_bit(CAP_DAC_READ_SEARCH)));
   // Where CAP_BPF is missing, CAP_SYS_ADMIN stands in.
   CHECK(needed_capabilities(all & ~capability_bit(CAP_BPF), {}) == (usual | capability_bit(CAP_SYS_ADMIN)));
 }

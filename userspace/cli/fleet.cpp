@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/fleet.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -34,7 +35,7 @@ bool may_be_hidden(const ServerRequest& request, const Error& error) {
   if (request.pid) {
     return ::kill(*request.pid, 0) == 0 || errno == EPERM;
   }
-  return !request.pid_file || ::access(request.pid_file->c_str(), R_OK) == 0;
+  return !request.pid_file || ::faccessat(AT_FDCWD, request.pid_file->c_str(), R_OK, AT_EACCESS) == 0;
 }
 
 // Finds a server. To whoever may not look into other users' processes they seem to listen nowhere: then what is

@@ -41,6 +41,9 @@ class Fleet {
   // Whether all of them are counted by an attached engine: then a first look says something.
   bool is_attached() const;
 
+  // Whether looks go by way of pins that only a capability lets this process see.
+  bool reads_others_pins() const { return attached_.engine && pins_.need_capability(); }
+
   // Servers that have ended, in that order.
   const std::vector<pid_t>& ended() const { return ended_; }
 

@@ -107,7 +107,8 @@ Result<int> view(const ViewOptions& options, bool utf8) {
   if (!printer) {
     return std::move(printer).error();
   }
-  if (Status status = drop_privileges({logs, options.servers.all}); !status && options.engine.verbose) {
+  if (Status status = drop_privileges({logs, options.servers.all, fleet->reads_others_pins()});
+      !status && options.engine.verbose) {
     report(status.error(), utf8);
   }
   on_screen = appearance.screen;

@@ -110,7 +110,7 @@ Result<int> serve(const ServeOptions& options, bool utf8) {
     return std::move(begun).error();
   }
   fleet = *std::move(begun);
-  if (Status status = drop_privileges({.writes_log = false, .finds_servers = options.servers.all});
+  if (Status status = drop_privileges({false, options.servers.all, fleet->reads_others_pins()});
       !status && options.engine.verbose) {
     report(status.error(), utf8);
   }

@@ -30,6 +30,15 @@ constexpr std::array<const char*, 2> kLeftovers = {"new", "old"};
 constexpr std::chrono::seconds kLockPatience{5};
 constexpr std::chrono::milliseconds kLockPause{5};
 
+// By what this process may do, as everything else is judged; access(2) asks for its user, whatever capabilities it has.
+bool may(const std::string& path, int mode) {
+  return ::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0;
+}
+
+bool exists(const std::string& path) {
+  return may(path, F_OK);
+}
+
 bool is_bpffs(const std::string& path) {
   struct statfs status {};
   return ::statfs(path.c_str(), &status) == 0 && status.f_type == BPF_FS_MAGIC;
@@ -133,26 +142,30 @@ std::string Pins::path(const std::string& kind, const std::string& name) const {
 }
 
 bool Pins::has(const std::string& kind, const std::string& name) const {
-  return ::access(path(kind, name).c_str(), F_OK) == 0;
+  return exists(path(kind, name));
 }
 
 bool Pins::exist() const {
-  return ::access((directory_ + "/engine").c_str(), F_OK) == 0;
+  return exists(directory_ + "/engine");
 }
 
 bool Pins::has_any() const {
-  return ::access(directory_.c_str(), F_OK) == 0;
+  return exists(directory_);
 }
 
 Status Pins::check_visible() const {
-  const bool hidden = ::access(directory_.c_str(), R_OK | X_OK) != 0 && errno == EACCES;
+  const bool hidden = !may(directory_, R_OK | X_OK) && errno == EACCES;
   return hidden ? Status(pin_error(EACCES, "look for an engine at ", directory_)) : Status(Ok{});
 }
 
+bool Pins::need_capability() const {
+  struct stat status {};
+  return ::geteuid() != 0 || (::stat(directory_.c_str(), &status) == 0 && status.st_uid != 0);
+}
+
 void Pins::clear_leftovers() const {
-  const bool left = std::any_of(kLeftovers.begin(), kLeftovers.end(), [this](const char* name) {
-    return ::access((directory_ + "/" + name).c_str(), F_OK) == 0;
-  });
+  const bool left = std::any_of(kLeftovers.begin(), kLeftovers.end(),
+                                [this](const char* name) { return exists(directory_ + "/" + name); });
   if (!left && (exist() || !has_any())) {
     return;
   }

@@ -47,6 +47,9 @@ class Pins {
   // Fails with kNotPermitted for who may not look: then none of the above says anything.
   Status check_visible() const;
 
+  // Whether it takes a capability to look there: not for root where it is root's own.
+  bool need_capability() const;
+
   // Removes the directory when nothing is in it.
   void tidy() const;
 
