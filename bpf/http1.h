@@ -245,7 +245,8 @@ PURE_INLINE int http1_line(struct http1_stream *s, struct http1_window *w, bool 
 	switch (s->mode) {
 	case HTTP1_FIELD:
 		if (!empty) {
-			http1_field_line(s, w);
+			if (!http1_usual_length(s, w))
+				http1_field_line(s, w);
 			break;
 		}
 		event = HTTP1_HEAD;

@@ -38,8 +38,8 @@ struct {
 } cpu_samples SEC(".maps");
 
 /*
- * One bit for each process id (tgid, initial pid namespace): whether it is in `processes`. What every socket call of
- * the machine asks first: a load and no call. Written by who writes `processes`.
+ * One bit for each process id (tgid, initial pid namespace): whether it is in `processes`. What a receive on any socket
+ * of the machine without a record asks first: a load and no call. Written by who writes `processes`.
  */
 __u64 followed[MONITOR_MAX_PID / 64] SEC(".data.followed");
 

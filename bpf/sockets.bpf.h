@@ -40,19 +40,27 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	return c;
 }
 
+/* The record of a TCP connection, NULL if it has none. What has one is its target's, whoever has its descriptor by now.
+ * Nearly all sockets of the machine have no storage at all: they pay a load and no call. */
+static __always_inline struct conn *conn_of(struct sock *sk)
+{
+	return sk->sk_bpf_storage ? bpf_sk_storage_get(&connections, sk, 0, 0) : NULL;
+}
+
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	__u32 pid = task->tgid;
-	__u32 seq, gap;
+	__u32 seq, gap, pid;
 	struct conn *c;
 
-	if (!is_followed(pid) || (flags & MSG_ASIDE))
+	if (flags & MSG_ASIDE)
 		return 0;
-	c = bpf_sk_storage_get(&connections, sk, 0, 0);
-	if (!c && ret > 0)
-		c = conn_open(sk, pid, ret);
+	c = conn_of(sk);
+	if (!c && ret > 0) {
+		pid = bpf_get_current_task_btf()->tgid;
+		if (is_followed(pid))
+			c = conn_open(sk, pid, ret);
+	}
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	if (ret <= 0) {
@@ -64,21 +72,17 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 	gap = receive_gap(seq - c->copied_seq, ret, sk->sk_shutdown);
 	c->copied_seq = seq;
 	if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
-		received(c, sk, task, ret, gap, !(flags & MSG_TRUNC), 0);
+		received(c, sk, NULL, ret, gap, !(flags & MSG_TRUNC), 0);
 	return 0;
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct conn *c = conn_of(sk);
 	struct tcp_sock *tcp;
-	struct conn *c;
 	__u32 seq, gap;
 
-	if (!is_followed(task->tgid))
-		return 0;
-	c = bpf_sk_storage_get(&connections, sk, 0, 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	if (ret <= 0) {
@@ -90,7 +94,7 @@ int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 	seq = tcp->write_seq;
 	gap = seq - c->write_seq - ret;
 	note_unseen(c, tcp->copied_seq, sk->sk_shutdown);
-	sent(c, sk, task, ret, gap, 0);
+	sent(c, sk, NULL, ret, gap, 0);
 	send_done(c, seq);
 	return 0;
 }

@@ -121,16 +121,20 @@ static __always_inline bool pass_unseen(struct http1_stream *s, __u64 count, enu
 	return true;
 }
 
-/* Finds the bytes of this event. `sk` is the socket they passed on, NULL where the syscall's descriptor is known to be
- * its. `result` and what is returned as of user_bytes_open. */
-static __always_inline int find_bytes(struct user_bytes *u, struct sock *sk, struct task_struct *task, __u64 length,
+/* Finds the bytes of this event. `sk` is the socket they passed on; NULL where the system call is known to be of it,
+ * with these `regs`. `result` and what is returned as of user_bytes_open. */
+static __always_inline int find_bytes(struct user_bytes *u, struct sock *sk, const struct pt_regs *regs, __u64 length,
 				      struct message_cursor *cursor, __u32 result, bool sends)
 {
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (sk) {
+		struct task_struct *task = bpf_get_current_task_btf();
 
-	/* Once a call is over its result is in ax: then these are of no call at all. A ring's work runs there. */
-	if (sk && ((long)regs->ax != -ENOSYS || !fd_is_socket(task, regs->di, sk)))
-		return regs->orig_ax == SYSCALL_SPLICE ? UNDERCOUNT_GAP + 1 : UNDERCOUNT_REGISTERS + 1;
+		regs = saved_registers(u, task);
+		/* Once a call is over its result is in ax: then these are of no call at all. A ring's work runs there.
+		 */
+		if ((long)regs->ax != -ENOSYS || !fd_is_socket(task, regs->di, sk))
+			return regs->orig_ax == SYSCALL_SPLICE ? UNDERCOUNT_GAP + 1 : UNDERCOUNT_REGISTERS + 1;
+	}
 	return user_bytes_open(u, regs, length, cursor, result, sends);
 }
 
@@ -147,11 +151,11 @@ static __always_inline bool begins_request(struct user_bytes *u, __u32 length)
 }
 
 /*
- * `length` bytes were received, after `gap` that made no event. `sk`: as of find_bytes. `result`: what the call
+ * `length` bytes were received, after `gap` that made no event. `sk`, `regs`: as of find_bytes. `result`: what the call
  * returned, 0 while it is not over. The buffer is not filled by receives that drop what they take.
  */
-static __always_inline void received(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap,
-				     bool buffer_filled, __u32 result)
+static __always_inline void received(struct conn *c, struct sock *sk, const struct pt_regs *regs, __u32 length,
+				     __u32 gap, bool buffer_filled, __u32 result)
 {
 	struct walk walk = {c, NULL};
 	enum http1_event event;
@@ -167,7 +171,7 @@ static __always_inline void received(struct conn *c, struct sock *sk, struct tas
 	walk.x = bpf_map_lookup_elem(&receive_scratch, &zero);
 	if (!walk.x)
 		return;
-	unknown = find_bytes(&walk.x->source, sk, task, length, &c->receiving, result, false);
+	unknown = find_bytes(&walk.x->source, sk, regs, length, &c->receiving, result, false);
 	if (!buffer_filled)
 		unknown = UNDERCOUNT_GAP + 1;
 	if (c->flags & CONN_LOST) {
@@ -229,7 +233,7 @@ static __always_inline void nothing_passed(struct conn *c, int result)
 }
 
 /* Whether what the server sends on a lost connection is to be looked at. */
-static __always_inline bool lost_sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length,
+static __always_inline bool lost_sent(struct conn *c, struct sock *sk, const struct pt_regs *regs, __u32 length,
 				      __u32 result)
 {
 	struct message_cursor cursor = c->sending; /* c's own moves on when the bytes are looked at or passed */
@@ -241,13 +245,13 @@ static __always_inline bool lost_sent(struct conn *c, struct sock *sk, struct ta
 	x = bpf_map_lookup_elem(&send_scratch, &zero);
 	if (!x)
 		return false;
-	if (find_bytes(&x->source, sk, task, length, &cursor, result, true))
+	if (find_bytes(&x->source, sk, regs, length, &cursor, result, true))
 		return adopted_sent(c, NULL);
 	return adopted_sent(c, &x->source);
 }
 
-/* `length` bytes were sent, after `gap` that made no event. `sk` and `result` as above. */
-static __always_inline void sent(struct conn *c, struct sock *sk, struct task_struct *task, __u32 length, __u32 gap,
+/* `length` bytes were sent, after `gap` that made no event. `sk`, `regs` and `result` as above. */
+static __always_inline void sent(struct conn *c, struct sock *sk, const struct pt_regs *regs, __u32 length, __u32 gap,
 				 __u32 result)
 {
 	struct walk walk = {c, NULL};
@@ -256,7 +260,7 @@ static __always_inline void sent(struct conn *c, struct sock *sk, struct task_st
 	int unknown;
 
 	if (c->flags & (CONN_IGNORED | CONN_TUNNEL | CONN_LOST)) {
-		if (c->flags & (CONN_IGNORED | CONN_TUNNEL) || !lost_sent(c, sk, task, length, result)) {
+		if (c->flags & (CONN_IGNORED | CONN_TUNNEL) || !lost_sent(c, sk, regs, length, result)) {
 			if (!result && has_messages(c))
 				pass_message(c, length);
 			return;
@@ -282,7 +286,7 @@ static __always_inline void sent(struct conn *c, struct sock *sk, struct task_st
 	walk.x = bpf_map_lookup_elem(&send_scratch, &zero);
 	if (!walk.x)
 		return;
-	unknown = find_bytes(&walk.x->source, sk, task, length, &c->sending, result, true);
+	unknown = find_bytes(&walk.x->source, sk, regs, length, &c->sending, result, true);
 	if (unknown) {
 		if (!pass_unseen(&c->responses, length, &event))
 			conn_lose(c, unknown - 1);

@@ -13,13 +13,17 @@
 
 #include "syscalls.bpf.h"
 
-/* Reads what a hook of the profile "socket" must know. Returns the record, NULL when it is of no interest. */
-static __attribute__((noinline)) struct conn *unix_open(struct sock *sk, __u32 pid, int ret)
+/* The record for a hook of the profile "socket", NULL when the event is of no interest. */
+static __always_inline struct conn *unix_open(struct sock *sk, int ret)
 {
 	struct opening o = {};
 	struct conn *c;
+	__u32 pid;
 
-	if (sk->__sk_common.skc_family != AF_UNIX || !is_followed(pid))
+	if (sk->__sk_common.skc_family != AF_UNIX)
+		return NULL;
+	pid = bpf_get_current_task_btf()->tgid;
+	if (!is_followed(pid))
 		return NULL;
 	facts_read(&o.socket, sk);
 	c = addressed_open(&o, pid, ret > 0 ? ret : 0);
@@ -29,19 +33,18 @@ static __attribute__((noinline)) struct conn *unix_open(struct sock *sk, __u32 p
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_unix_received, struct sock *sk, int ret, int flags)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct conn *c;
 
 	if (flags & MSG_ASIDE)
 		return 0;
-	c = unix_open(sk, task->tgid, ret);
+	c = unix_open(sk, ret);
 	if (!c)
 		return 0;
 	if (ret <= 0) {
 		nothing_passed(c, ret);
 		catch_up_client(c, sk);
 	} else if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL))) {
-		received(c, sk, task, ret, 0, !(flags & MSG_TRUNC), 0);
+		received(c, sk, NULL, ret, 0, !(flags & MSG_TRUNC), 0);
 	}
 	return 0;
 }
@@ -49,8 +52,7 @@ int BPF_PROG(on_unix_received, struct sock *sk, int ret, int flags)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_unix_sent, struct sock *sk, int ret, int flags)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct conn *c = unix_open(sk, task->tgid, 0);
+	struct conn *c = unix_open(sk, 0);
 
 	if (!c)
 		return 0;
@@ -58,7 +60,7 @@ int BPF_PROG(on_unix_sent, struct sock *sk, int ret, int flags)
 		nothing_passed(c, ret);
 		catch_up_client(c, sk);
 	} else {
-		sent(c, sk, task, ret, 0, 0);
+		sent(c, sk, NULL, ret, 0, 0);
 	}
 	return 0;
 }

@@ -23,6 +23,7 @@ struct user_bytes {
 	__u64 message;	   /* next struct user_messages of a call seen whole */
 	__u64 messages_left;
 	__u64 message_left; /* bytes of the message under way that no buffer was found for yet; without messages ~0 */
+	__u64 registers_at; /* see saved_registers */
 };
 
 /* arch/x86/entry/syscalls/syscall_64.tbl */
@@ -42,6 +43,18 @@ enum {
 	SYSCALL_PREADV2 = 327,
 	SYSCALL_PWRITEV2 = 328,
 };
+
+/* The registers that the current task's system call was entered with. They lie where bpf_task_pt_regs says: as far from
+ * the start of each task's stack as of any other's, so that it is asked once and the distance is kept. */
+static __always_inline const struct pt_regs *saved_registers(struct user_bytes *u, struct task_struct *task)
+{
+	if (!u->registers_at) {
+		/* by way of memory: of a pointer the verifier lets nothing be taken away */
+		*(volatile __u64 *)&u->registers_at = (__u64)bpf_task_pt_regs(task);
+		u->registers_at = *(volatile __u64 *)&u->registers_at - (__u64)task->stack;
+	}
+	return bpf_rdonly_cast((void *)((__u64)task->stack + u->registers_at), bpf_core_type_id_kernel(struct pt_regs));
+}
 
 /* Whether descriptor `fd` of the current process is this socket. */
 static __always_inline bool fd_is_socket(struct task_struct *task, __u64 fd, struct sock *sk)

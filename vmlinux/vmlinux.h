@@ -112,6 +112,8 @@ struct sk_buff_head {
 	__u32 qlen;
 };
 
+struct bpf_local_storage;
+
 struct sock {
 	struct sock_common __sk_common;
 	struct sk_buff_head sk_receive_queue;
@@ -121,6 +123,7 @@ struct sock {
 	__u16 sk_protocol;
 	struct socket *sk_socket;
 	int sk_err;
+	struct bpf_local_storage *sk_bpf_storage;
 };
 
 /* include/linux/fs.h */
@@ -192,6 +195,7 @@ struct signal_struct {
 
 /* include/linux/sched.h */
 struct task_struct {
+	void *stack;
 	int pid;
 	int tgid;
 	struct files_struct *files;

@@ -52,6 +52,24 @@ const std::vector<ParserCase>& cases() {
   return all;
 }
 
+// What both ways through a field line make of one that lies whole in the window.
+struct BothWays {
+  explicit BothWays(const std::string& line) {
+    auto window = std::make_unique<http1_window>();
+    line.copy(window->bytes, line.size());
+    window->line_end = static_cast<__u32>(line.size());
+    short_taken = http1_usual_length(&short_way, window.get());
+    http1_field_line(&long_way, window.get());
+  }
+  bool agree() const {
+    return !short_taken || (short_way.remaining == long_way.remaining && short_way.flags == long_way.flags);
+  }
+
+  http1_stream short_way{};
+  http1_stream long_way{};
+  bool short_taken = false;
+};
+
 }  // namespace
 
 TEST_CASE("parser: there are cases") {
@@ -96,6 +114,29 @@ TEST_CASE("parser: byte by byte, and in small pieces") {
       CAPTURE(c.name);
       CAPTURE(piece);
       CHECK(run(make_input(c, piece, piece), window.fill('\n')) == c.expected);
+    }
+  }
+}
+
+TEST_CASE("parser: the short way through Content-Length gives what the long one gives") {
+  const std::string name = "Content-Length: ";
+  const std::string digits = "0123456789";
+  for (std::size_t from = 0; from < digits.size(); ++from) {
+    for (std::size_t count = 0; from + count <= digits.size(); ++count) {
+      const std::string line = name + digits.substr(from, count);
+      CAPTURE(line);
+      const BothWays usual(line);
+      CHECK(usual.short_taken == (count >= 1 && count <= 7));
+      CHECK(usual.agree());
+      bool agree = true;
+      for (std::size_t at = 0; at < line.size(); ++at) {
+        for (int byte = 0; byte < 256; ++byte) {
+          std::string changed = line;
+          changed[at] = static_cast<char>(byte);
+          agree = agree && BothWays(changed).agree();
+        }
+      }
+      CHECK(agree);
     }
   }
 }
