@@ -96,7 +96,7 @@ static __always_inline __u32 duration_bucket(__u64 ns)
 
 static __always_inline void count_duration(struct monitor_endpoint *e, __u32 status, __u64 began_ns)
 {
-	struct monitor_durations *d = durations_of(e, status + 1);
+	struct monitor_durations *d = &e->durations[durations_index(e, status + 1)];
 	__u64 took = bpf_ktime_get_ns() - began_ns;
 	__u32 bucket = duration_bucket(took);
 

@@ -47,11 +47,14 @@
 #define keep_bound(x) ((void)0)
 #endif
 
-/* Before a loop: its body is there once in the program. Copies of it would make both program and verifier slower. */
+/* Before a loop: its body is there once in the program. Copies of it would make both program and verifier slower. Or as
+ * often as it runs: where a counter would not fit the stack. */
 #ifdef __clang__
-#define ROLLED _Pragma("clang loop unroll(disable)")
+#define ROLLED	 _Pragma("clang loop unroll(disable)")
+#define UNROLLED _Pragma("clang loop unroll(full)")
 #else
 #define ROLLED
+#define UNROLLED
 #endif
 
 /* ---- eight bytes at a time ---- */
