@@ -68,6 +68,7 @@ struct spill_key {
 #define CONN_ANSWERED  64  /* of an adopted one: the response under way is followed from its first byte on */
 #define CONN_UNSEEN    128 /* the server took bytes that made no event, and no receive came since */
 #define CONN_REJECTED  256 /* the server's own parser gave up: what is still unanswered will never run */
+#define CONN_ELSEWHERE 512 /* it was given away: a process of no target read from it last, and what is sent is its */
 
 /* Which message of one recvmmsg or sendmmsg passes: each makes an event with the registers of the whole call. */
 struct message_cursor {

@@ -40,8 +40,8 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	return c;
 }
 
-/* The record of a TCP connection, NULL if it has none. What has one is its target's, whoever has its descriptor by now.
- * Nearly all sockets of the machine have no storage at all: they pay a load and no call. */
+/* The record of a TCP connection, NULL if it has none. Nearly all sockets of the machine have no storage at all: they
+ * pay a load and no call. */
 static __always_inline struct conn *conn_of(struct sock *sk)
 {
 	return sk->sk_bpf_storage ? bpf_sk_storage_get(&connections, sk, 0, 0) : NULL;
@@ -50,19 +50,26 @@ static __always_inline struct conn *conn_of(struct sock *sk)
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 {
-	__u32 seq, gap, pid;
+	struct task_struct *task;
+	__u32 seq, gap;
 	struct conn *c;
 
 	if (flags & MSG_ASIDE)
 		return 0;
 	c = conn_of(sk);
-	if (!c && ret > 0) {
-		pid = bpf_get_current_task_btf()->tgid;
-		if (is_followed(pid))
-			c = conn_open(sk, pid, ret);
+	if (!c && ret <= 0)
+		return 0;
+	task = bpf_get_current_task_btf();
+	if (!is_followed(task->tgid)) {
+		if (c)
+			c->flags |= CONN_ELSEWHERE;
+		return 0;
 	}
+	if (!c)
+		c = conn_open(sk, task->tgid, ret);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
+	c->flags &= ~CONN_ELSEWHERE;
 	if (ret <= 0) {
 		nothing_passed(c, ret);
 		catch_up_close(c, sk->__sk_common.skc_state);
@@ -72,7 +79,7 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 	gap = receive_gap(seq - c->copied_seq, ret, sk->sk_shutdown);
 	c->copied_seq = seq;
 	if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
-		received(c, sk, NULL, ret, gap, !(flags & MSG_TRUNC), 0);
+		received(c, &(struct call){.sk = sk, .task = task}, ret, gap, !(flags & MSG_TRUNC), 0);
 	return 0;
 }
 
@@ -83,7 +90,7 @@ int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 	struct tcp_sock *tcp;
 	__u32 seq, gap;
 
-	if (!c || c->role != ROLE_SERVER)
+	if (!c || c->role != ROLE_SERVER || (c->flags & CONN_ELSEWHERE))
 		return 0;
 	if (ret <= 0) {
 		nothing_passed(c, ret);
@@ -94,7 +101,7 @@ int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 	seq = tcp->write_seq;
 	gap = seq - c->write_seq - ret;
 	note_unseen(c, tcp->copied_seq, sk->sk_shutdown);
-	sent(c, sk, NULL, ret, gap, 0);
+	sent(c, &(struct call){.sk = sk}, ret, gap, 0);
 	send_done(c, seq);
 	return 0;
 }

@@ -121,18 +121,27 @@ static __always_inline bool pass_unseen(struct http1_stream *s, __u64 count, enu
 	return true;
 }
 
-/* Finds the bytes of this event. `sk` is the socket they passed on; NULL where the system call is known to be of it,
- * with these `regs`. `result` and what is returned as of user_bytes_open. */
-static __always_inline int find_bytes(struct user_bytes *u, struct sock *sk, const struct pt_regs *regs, __u64 length,
+/* The system call that an event is of. */
+struct call {
+	const struct pt_regs *regs; /* its registers where they are known to be its; else NULL, and then */
+	struct sock *sk;	    /* the socket that they have to be of */
+	struct task_struct *task;   /* the current one; NULL where it was not asked for yet */
+};
+
+/* Finds the bytes of this event. `result` and what is returned as of user_bytes_open. */
+static __always_inline int find_bytes(struct user_bytes *u, const struct call *call, __u64 length,
 				      struct message_cursor *cursor, __u32 result, bool sends)
 {
-	if (sk) {
-		struct task_struct *task = bpf_get_current_task_btf();
+	const struct pt_regs *regs = call->regs;
+	struct task_struct *task = call->task;
 
+	if (!regs) {
+		if (!task)
+			task = bpf_get_current_task_btf();
 		regs = saved_registers(u, task);
 		/* Once a call is over its result is in ax: then these are of no call at all. A ring's work runs there.
 		 */
-		if ((long)regs->ax != -ENOSYS || !fd_is_socket(task, regs->di, sk))
+		if ((long)regs->ax != -ENOSYS || !fd_is_socket(task, regs->di, call->sk))
 			return regs->orig_ax == SYSCALL_SPLICE ? UNDERCOUNT_GAP + 1 : UNDERCOUNT_REGISTERS + 1;
 	}
 	return user_bytes_open(u, regs, length, cursor, result, sends);
@@ -151,11 +160,11 @@ static __always_inline bool begins_request(struct user_bytes *u, __u32 length)
 }
 
 /*
- * `length` bytes were received, after `gap` that made no event. `sk`, `regs`: as of find_bytes. `result`: what the call
+ * `length` bytes were received, after `gap` that made no event. `result`: what the call
  * returned, 0 while it is not over. The buffer is not filled by receives that drop what they take.
  */
-static __always_inline void received(struct conn *c, struct sock *sk, const struct pt_regs *regs, __u32 length,
-				     __u32 gap, bool buffer_filled, __u32 result)
+static __always_inline void received(struct conn *c, const struct call *call, __u32 length, __u32 gap,
+				     bool buffer_filled, __u32 result)
 {
 	struct walk walk = {c, NULL};
 	enum http1_event event;
@@ -171,7 +180,7 @@ static __always_inline void received(struct conn *c, struct sock *sk, const stru
 	walk.x = bpf_map_lookup_elem(&receive_scratch, &zero);
 	if (!walk.x)
 		return;
-	unknown = find_bytes(&walk.x->source, sk, regs, length, &c->receiving, result, false);
+	unknown = find_bytes(&walk.x->source, call, length, &c->receiving, result, false);
 	if (!buffer_filled)
 		unknown = UNDERCOUNT_GAP + 1;
 	if (c->flags & CONN_LOST) {
@@ -233,8 +242,7 @@ static __always_inline void nothing_passed(struct conn *c, int result)
 }
 
 /* Whether what the server sends on a lost connection is to be looked at. */
-static __always_inline bool lost_sent(struct conn *c, struct sock *sk, const struct pt_regs *regs, __u32 length,
-				      __u32 result)
+static __always_inline bool lost_sent(struct conn *c, const struct call *call, __u32 length, __u32 result)
 {
 	struct message_cursor cursor = c->sending; /* c's own moves on when the bytes are looked at or passed */
 	struct walk_scratch *x;
@@ -245,14 +253,13 @@ static __always_inline bool lost_sent(struct conn *c, struct sock *sk, const str
 	x = bpf_map_lookup_elem(&send_scratch, &zero);
 	if (!x)
 		return false;
-	if (find_bytes(&x->source, sk, regs, length, &cursor, result, true))
+	if (find_bytes(&x->source, call, length, &cursor, result, true))
 		return adopted_sent(c, NULL);
 	return adopted_sent(c, &x->source);
 }
 
-/* `length` bytes were sent, after `gap` that made no event. `sk`, `regs` and `result` as above. */
-static __always_inline void sent(struct conn *c, struct sock *sk, const struct pt_regs *regs, __u32 length, __u32 gap,
-				 __u32 result)
+/* `length` bytes were sent, after `gap` that made no event. `result` as above. */
+static __always_inline void sent(struct conn *c, const struct call *call, __u32 length, __u32 gap, __u32 result)
 {
 	struct walk walk = {c, NULL};
 	enum http1_event event;
@@ -260,7 +267,7 @@ static __always_inline void sent(struct conn *c, struct sock *sk, const struct p
 	int unknown;
 
 	if (c->flags & (CONN_IGNORED | CONN_TUNNEL | CONN_LOST)) {
-		if (c->flags & (CONN_IGNORED | CONN_TUNNEL) || !lost_sent(c, sk, regs, length, result)) {
+		if (c->flags & (CONN_IGNORED | CONN_TUNNEL) || !lost_sent(c, call, length, result)) {
 			if (!result && has_messages(c))
 				pass_message(c, length);
 			return;
@@ -286,7 +293,7 @@ static __always_inline void sent(struct conn *c, struct sock *sk, const struct p
 	walk.x = bpf_map_lookup_elem(&send_scratch, &zero);
 	if (!walk.x)
 		return;
-	unknown = find_bytes(&walk.x->source, sk, regs, length, &c->sending, result, true);
+	unknown = find_bytes(&walk.x->source, call, length, &c->sending, result, true);
 	if (unknown) {
 		if (!pass_unseen(&c->responses, length, &event))
 			conn_lose(c, unknown - 1);

@@ -125,21 +125,24 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 		if (o.socket.tcp) {
 			gap = receive_gap(o.socket.copied_seq - c->copied_seq, length, shutdown);
 			if ((__s32)gap < 0) {
-				/* the descriptor is another socket's than it was when the call began */
-				undercount(c->target, UNDERCOUNT_GAP);
+				/* An adopted one may have been taken in while this call was under way: then its bytes
+				 * are none that are waited for. Else the descriptor is another socket's than it was
+				 * when the call began. */
+				if (!(c->flags & CONN_ADOPTED))
+					undercount(c->target, UNDERCOUNT_GAP);
 				return 0;
 			}
 			c->copied_seq = o.socket.copied_seq;
 		}
 		if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
-			received(c, NULL, regs, length, gap, !(call.flags & MSG_TRUNC), ret);
+			received(c, &(struct call){.regs = regs}, length, gap, !(call.flags & MSG_TRUNC), ret);
 		return 0;
 	}
 	if (o.socket.tcp) {
 		gap = o.socket.write_seq - c->write_seq - length;
 		note_unseen(c, o.socket.copied_seq, shutdown);
 	}
-	sent(c, NULL, regs, length, gap, ret);
+	sent(c, &(struct call){.regs = regs}, length, gap, ret);
 	if (o.socket.tcp)
 		send_done(c, o.socket.write_seq);
 	return 0;

@@ -44,7 +44,7 @@ int BPF_PROG(on_unix_received, struct sock *sk, int ret, int flags)
 		nothing_passed(c, ret);
 		catch_up_client(c, sk);
 	} else if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL))) {
-		received(c, sk, NULL, ret, 0, !(flags & MSG_TRUNC), 0);
+		received(c, &(struct call){.sk = sk}, ret, 0, !(flags & MSG_TRUNC), 0);
 	}
 	return 0;
 }
@@ -60,7 +60,7 @@ int BPF_PROG(on_unix_sent, struct sock *sk, int ret, int flags)
 		nothing_passed(c, ret);
 		catch_up_client(c, sk);
 	} else {
-		sent(c, sk, NULL, ret, 0, 0);
+		sent(c, &(struct call){.sk = sk}, ret, 0, 0);
 	}
 	return 0;
 }
