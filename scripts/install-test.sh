@@ -68,6 +68,8 @@ check_destdir() {
   local root=$scratch/root
   DESTDIR=$root install_files --prefix /opt/monitor-install-test
   DESTDIR=$root install_files --prefix /opt/monitor-install-test
+  # The service is the package's, by absolute paths, at which nothing of an install by hand may come.
+  expect 'where something is installed' "$(ls "$root")" opt
   ! uninstall || die 'an uninstall without the DESTDIR of the install says that all is well'
   DESTDIR=$root uninstall || die "$(cat "$scratch/uninstall.log")"
   [ ! -e "$root" ] || die "the uninstall left below DESTDIR: $(list "$root")"

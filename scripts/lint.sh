@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 jobs=$(nproc)
 mapfile -t sources < <(find bpf include tests userspace vmlinux -name '*.[ch]' -o -name '*.cpp' | sort)
-mapfile -t scripts < <(find scripts tests .ci -type f \( -name '*.sh' -o -path .ci/run \) | sort)
+mapfile -t scripts < <(find scripts tests .ci -type f \( -name '*.sh' -o -path .ci/run -o -path 'scripts/install/debian/p*' \) | sort)
 
 format_in_place() {
   printf '%s\0' "${sources[@]}" | xargs -0 clang-format-14 -style=file -i

@@ -1,25 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The Debian package from end to end: makes it, installs it with apt in a clean Debian 12, where there is no compiler,
-# observes a real uvicorn from in there, and removes it again. `scripts/package-test.sh [BUILD]`; build first. Needs
-# root; exits 77 with the reason where the machine cannot.
+# observes a real uvicorn from in there, by hand and with the service that it brings, and removes it again.
+# `scripts/package-test.sh [BUILD]`; build first. Needs root; exits 77 with the reason where the machine cannot.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
 . scripts/install/clean_debian.sh
+. scripts/install/service_test.sh
 
-skip() {
-  printf 'skipped: %s\n' "$1" >&2
-  exit 77
-}
-
-[ "$(id -u)" -eq 0 ] || skip 'a clean Debian is made with mount and chroot, which need root'
 [ -r /sys/kernel/btf/vmlinux ] || skip 'this kernel has no BTF (/sys/kernel/btf/vmlinux), so monitor cannot run on it'
-# All mounts are made in a name space of our own: it goes with its last process, however that ends.
-if [ "${1:-}" != --mounts-are-ours ]; then
-  unshare --mount true 2>/dev/null || skip 'this machine allows no mount name space (unshare --mount)'
-  exec unshare --mount --propagation private "$0" --mounts-are-ours "$@"
-fi
+in_own_mounts "$@"
 shift
 
 build=$(realpath "${1:-build/release}")
@@ -31,23 +22,28 @@ done
 mkdir -p build/package
 scratch=$(mktemp -d "$PWD/build/package/run.XXXXXX")
 root=$scratch/root
-children=()
+declare -A children=()  # by pid
 
 clean_up() {
   if [ "${#children[@]}" -gt 0 ]; then
-    kill "${children[@]}" 2>/dev/null || true
-    wait "${children[@]}" 2>/dev/null || true
+    kill "${!children[@]}" 2>/dev/null || true
+    wait "${!children[@]}" 2>/dev/null || true
   fi
-  # Never a recursive removal with /proc and /sys mounted below.
-  if ! mountpoint -q "$root" || umount --recursive "$root"; then
-    rm -rf --one-file-system "$scratch"
-  fi
+  remove_scratch
 }
 
 # start LOG COMMAND…: in the background; the kernel ends it if this script is killed.
 start() {
+  : >"$1"  # now, and not when the child comes to it: who looks into it is not to find an earlier one's words
   setpriv --pdeathsig KILL -- "${@:2}" >"$1" 2>&1 </dev/null &
-  children+=($!)
+  children[$!]=1
+}
+
+# stop PID: returns its exit status.
+stop() {
+  kill "$1"
+  unset "children[$1]"
+  wait "$1"
 }
 
 # wait_until WHAT COMMAND…: until it succeeds, 20 seconds at most.
@@ -64,11 +60,9 @@ wait_until() {
 }
 
 make_package() {
-  cpack --config "$build/CPackConfig.cmake" -B "$scratch/deb" >"$scratch/cpack.log" 2>&1 ||
-    die "$(cat "$scratch/cpack.log")"
-  package=$(echo "$scratch"/deb/*.deb)
+  pack "$build"
   name=$(dpkg-deb --field "$package" Package)
-  lintian --fail-on error --allow-root "$package" || die 'lintian finds errors: see above'
+  lintian --fail-on error,warning --allow-root "$package" || die 'lintian is not content: see above'
   [ "$(dpkg-deb --field "$package" Version)" = "$(dpkg-parsechangelog -l scripts/install/changelog -S Version)" ] ||
     die 'scripts/install/changelog does not begin with the version in CMakeLists.txt'
 }
@@ -95,6 +89,17 @@ find_port() {
   [ -n "$port" ]
 }
 
+# request N: so many, one after another, of the server on $port.
+request() {
+  build/venv/bin/python - "$port" "$1" <<'PYTHON'
+import http.client, sys
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+for _ in range(int(sys.argv[2])):
+    connection.request("GET", "/health")
+    assert connection.getresponse().read() == b'{"status":"ok"}'
+PYTHON
+}
+
 # The totals in the last line that monitor printed: ended, in flight, not countable.
 read_totals() {
   totals=$(tail -n 1 "$scratch/monitor.log" |
@@ -113,16 +118,10 @@ observe() {
   start "$scratch/monitor.log" "${in_root[@]}" monitor --pid "$server" --json --watch --interval 0.2
   local monitor=$!
   wait_until 'monitor in the clean Debian observes uvicorn' begun
-  build/venv/bin/python - "$port" "$requests" <<'PYTHON'
-import http.client, sys
-connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
-for _ in range(int(sys.argv[2])):
-    connection.request("GET", "/health")
-    assert connection.getresponse().read() == b'{"status":"ok"}'
-PYTHON
+  request "$requests"
   wait_until "monitor shows $requests requests" all_seen
-  kill "$monitor"
-  wait "$monitor" || die "monitor ended with status $?: $(tail -n 1 "$scratch/monitor.log")"
+  stop "$monitor" || die "monitor ended with status $?: $(tail -n 1 "$scratch/monitor.log")"
+  stop "$server" || true
   read_totals
   [ "$totals" = "$requests 0 0" ] || die "ended, in flight, undercount: $totals, but $requests were requested"
 }
@@ -135,7 +134,10 @@ list_files >"$scratch/before"
 install_in_root "$package"
 check_installed
 observe
-in_root apt-get -q -y --purge --auto-remove remove "$name" >"$scratch/remove.log" 2>&1 ||
+test_service
+booted apt-get -q -y --purge --auto-remove remove "$name" >"$scratch/remove.log" 2>&1 ||
   die "$(cat "$scratch/remove.log")"
+stop_systemd
 list_files | diff "$scratch/before" - || die 'removing the package does not leave what was there before (<): see above'
-printf '%s: installed, observed %d of %d requests, removed\n' "$(basename "$package")" "${totals%% *}" "$requests"
+check_purged
+printf '%s: installed, observed %d of %d requests, served, removed\n' "${package##*/}" "${totals%% *}" "$requests"

@@ -251,9 +251,12 @@ struct list_head {
 
 #pragma clang attribute pop
 
-/* kernel/bpf/helpers.c, since 6.2: the object as one of that type, read only, no call in the loaded program. Weak: the
- * programs of the profile for older kernels do without. */
+/* kernel/bpf/helpers.c, since 6.2: the object as one of that type, read only, no call in the loaded program. */
+#ifndef MONITOR_NO_KERNEL_FUNCTIONS
 void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __attribute__((section(".ksyms"), weak));
+#else
+#define bpf_rdonly_cast(obj, btf_id) ((void *)(obj)) /* in programs that are not loaded then */
+#endif
 
 /* include/uapi/linux/uio.h: in the program's memory, laid out by the ABI and not relocated */
 struct user_iovec {

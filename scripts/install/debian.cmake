@@ -24,4 +24,19 @@ line, CPU and memory of a uvicorn that is already serving, of gunicorn and
 hypercorn, too. It attaches eBPF programs from outside and changes nothing in
 the server.
 The program is called monitor. It needs Linux 6.1 or later with BTF, and root.")
+
+# The service for systemd, and the file for its options. In the package alone: its scripts stop the service and clean up
+# behind it when it goes, which nothing does for a build that was installed by hand.
+set(monitor_program ${CPACK_PACKAGING_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/monitor)
+set(monitor_documentation ${CPACK_PACKAGING_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR})
+set(monitor_debian_directory ${CMAKE_CURRENT_LIST_DIR}/debian)
+configure_file(${monitor_debian_directory}/uvicorn-monitor.service.in ${PROJECT_BINARY_DIR}/uvicorn-monitor.service
+  @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/uvicorn-monitor.service DESTINATION /lib/systemd/system COMPONENT package
+  EXCLUDE_FROM_ALL)
+install(FILES ${monitor_debian_directory}/uvicorn-monitor.default DESTINATION /etc/default RENAME ${monitor_package}
+  COMPONENT package EXCLUDE_FROM_ALL)
+set(monitor_control conffiles postinst prerm postrm)
+list(TRANSFORM monitor_control PREPEND ${monitor_debian_directory}/)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${monitor_control})
 include(CPack)

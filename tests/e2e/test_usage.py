@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong is said in a sentence, with the exit status that it has by definition, and leaves nothing attached."""
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from monitor import run_monitor
+from monitor import BINARY, PROFILE, run_monitor
 from server import Server
+from waiting import PATIENCE
 
 Start = Callable[..., Server]
 
@@ -103,3 +105,29 @@ def test_not_permitted_is_exit_4_and_names_the_capability(start_server: Start, b
     assert (ended.returncode, ended.stdout) == (4, "")
     assert "CAP_BPF" in ended.stderr
     assert "sudo" in ended.stderr
+
+
+# linux/capability.h
+NEEDED = {"CAP_DAC_READ_SEARCH": 2, "CAP_SYS_PTRACE": 19, "CAP_PERFMON": 38, "CAP_BPF": 39}
+
+LIBC = ctypes.CDLL(None)
+
+
+def keep_only_what_is_needed() -> None:
+    """Root has after an exec what his bounding set holds."""
+    pr_capbset_drop = 24
+    for capability in range(64):
+        if capability not in NEEDED.values():
+            LIBC.prctl(pr_capbset_drop, capability, 0, 0, 0)
+
+
+def test_the_documented_capabilities_are_enough(start_server: Start, short_directory: Path) -> None:
+    """As the service has them, to load all programs, those for Unix sockets too. It is one of core-tests.txt, since on
+    older kernels others are loaded."""
+    server = start_server(unix=short_directory / "server.sock")
+    ended = subprocess.run(
+        [BINARY, "--pid", str(server.pid), "--profile", PROFILE, "--json", "--interval", "0.05"],
+        preexec_fn=keep_only_what_is_needed, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f'"pid":{server.pid},' in ended.stdout

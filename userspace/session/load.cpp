@@ -2,6 +2,7 @@
 #include "session/load.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <monitor/abi.h>
@@ -11,6 +12,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <memory>
@@ -18,6 +20,7 @@
 
 #include "base/boot_clock.h"
 #include "engine.skel.h"
+#include "engine_old.skel.h"
 #include "session/load_error.h"
 
 namespace monitor {
@@ -75,10 +78,25 @@ Status configure(engine_bpf& bpf, const EngineOptions& options, bool by_address)
   return Ok{};
 }
 
+// The object with the programs of the profile, opened; null, and errno set, where that fails.
+Skeleton open_skeleton(bool by_address) {
+  // NOLINTNEXTLINE(cppcoreguidelines-no-malloc): engine_bpf__destroy frees it
+  Skeleton skeleton{static_cast<engine_bpf*>(std::calloc(1, sizeof(engine_bpf)))};
+  if (!skeleton || engine_bpf__create_skeleton(skeleton.get()) != 0) {
+    return nullptr;
+  }
+  if (by_address) {
+    bpf_object_skeleton& parts = *skeleton->skeleton;
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): libbpf only reads it
+    parts.data = const_cast<void*>(engine_old_bpf__elf_bytes(&parts.data_sz));
+  }
+  return bpf_object__open_skeleton(skeleton->skeleton, nullptr) == 0 ? std::move(skeleton) : nullptr;
+}
+
 // Opens and loads the programs of one profile.
 Result<Skeleton> load_profile(const EngineOptions& options, bool by_address) {
   last_words.clear();
-  Skeleton skeleton{engine_bpf__open()};
+  Skeleton skeleton = open_skeleton(by_address);
   if (!skeleton) {
     return load_error("open the BPF object", errno);
   }
@@ -91,17 +109,34 @@ Result<Skeleton> load_profile(const EngineOptions& options, bool by_address) {
   return skeleton;
 }
 
+struct FreeBtf {
+  void operator()(btf* kernel) const { btf__free(kernel); }
+};
+
+// Of the tracepoints that the profile "socket" needs, one that this kernel lacks; empty when it has them, or does not
+// tell. A load that fails would say so too, but not without CAP_SYS_ADMIN: see bpf/engine_old.bpf.c.
+std::string lacking_tracepoint() {
+  const std::unique_ptr<btf, FreeBtf> kernel{btf__load_vmlinux_btf()};
+  for (const char* name : {"sock_recv_length", "sock_send_length"}) {
+    const std::string type = std::string("btf_trace_") + name;
+    if (kernel && btf__find_by_name_kind(kernel.get(), type.c_str(), BTF_KIND_TYPEDEF) < 0) {
+      return name;
+    }
+  }
+  return {};
+}
+
 // The profile asked for; "auto" is "socket" where the kernel has its tracepoints.
 Result<Skeleton> load_skeleton(const EngineOptions& options) {
   if (options.profile != "auto" && options.profile != kSocketProfile && options.profile != kSyscallProfile) {
     return Error{ErrorCode::kUnsupported, "there is no profile \"" + options.profile + "\"",
                  "use --profile socket (Linux 6.3 and later), --profile syscall (any), or leave it out"};
   }
-  Result<Skeleton> skeleton = load_profile(options, options.profile == kSyscallProfile);
-  if (!skeleton && options.profile == "auto" && lacks_socket_tracepoints(last_words)) {
-    return load_profile(options, true);
+  const std::string lacking = options.profile == kSyscallProfile ? "" : lacking_tracepoint();
+  if (!lacking.empty() && options.profile == kSocketProfile) {
+    return explain_load_error("load the BPF programs", ESRCH, lacking, machine_state());
   }
-  return skeleton;
+  return load_profile(options, options.profile == kSyscallProfile || !lacking.empty());
 }
 
 // A descriptor that outlives the skeleton's.
@@ -238,7 +273,7 @@ Status load_unix_hooks(Objects& objects) {
   }
   last_words.clear();
   libbpf_set_print(hear_libbpf);
-  const Skeleton skeleton{engine_bpf__open()};
+  const Skeleton skeleton = open_skeleton(about.by_address != 0);
   if (!skeleton) {
     return load_error("open the BPF object", errno);
   }

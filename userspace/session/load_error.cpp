@@ -62,10 +62,6 @@ bool contains(std::string_view text, std::string_view part) {
 
 }  // namespace
 
-bool lacks_socket_tracepoints(std::string_view log) {
-  return contains(log, "sock_recv_length") || contains(log, "sock_send_length");
-}
-
 MachineState machine_state() {
   MachineState machine;
   utsname name{};

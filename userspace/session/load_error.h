@@ -20,9 +20,6 @@ struct MachineState {
 // Reads the state of this machine.
 MachineState machine_state();
 
-// Whether libbpf's words `log` say that the kernel lacks the tracepoints of the profile "socket".
-bool lacks_socket_tracepoints(std::string_view log);
-
 // The error for `operation` ("load", "attach on_received") that failed with `saved_errno`; `log` is what libbpf said.
 Error explain_load_error(std::string_view operation, int saved_errno, std::string_view log,
                          const MachineState& machine);

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs in the guest of boot-test.sh, once it has booted: switches the service on and off as an operator does, with a
+# server to observe.
+set -euo pipefail
+
+unit=uvicorn-monitor.service
+
+fail() {
+  printf 'failed: %s\n' "$1"
+  systemctl --no-pager --full status "$unit" || true
+  journalctl --no-pager --output=cat --unit="$unit" || true
+  exit 1
+}
+
+step() { printf '%3d s: %s\n' "${SECONDS}" "$1"; }
+
+# wait_until WHAT COMMAND…: an emulated machine may be slow.
+wait_until() {
+  local attempt
+  for attempt in {1..150}; do
+    if "${@:2}"; then
+      return
+    fi
+    sleep 0.2
+  done
+  fail "$1: not yet, after $attempt looks"
+}
+
+# get URL
+get() { python3 -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())' "$1" 2>/dev/null; }
+answers() { [ "$(get "$1")" = "$2" ]; }
+serves() { get http://127.0.0.1:9464/metrics >/dev/null; }
+counts() { get http://127.0.0.1:9464/metrics | grep -qxF "uvicorn_requests_total{target=\"127.0.0.1:8000\"} $1"; }
+
+is() { [ "$(systemctl show --property "$1" --value "$unit")" = "$2" ]; }
+expect() { is "$1" "$2" || fail "$1 is $(systemctl show --property "$1" --value "$unit") and not $2"; }
+
+# request N
+request() {
+  local i
+  for ((i = 0; i < $1; ++i)); do
+    answers http://127.0.0.1:8000/ ok || fail 'uvicorn does not answer'
+  done
+}
+
+uname -sr
+step 'installed, and neither started nor enabled'
+expect ActiveState inactive
+expect UnitFileState disabled
+
+systemctl start app.service
+wait_until 'uvicorn answers' answers http://127.0.0.1:8000/ ok
+step 'systemctl enable --now'
+systemctl --quiet enable --now "$unit"
+expect UnitFileState enabled
+wait_until 'it observes the server' answers http://127.0.0.1:9464/healthz ok
+request 7
+wait_until '7 requests are counted' counts 7
+
+step 'it crashes'
+systemctl kill --signal=KILL "$unit"
+wait_until 'it has been started again' is NRestarts 1
+wait_until 'it observes the server again' answers http://127.0.0.1:9464/healthz ok
+
+step 'an upgrade, and a server that was attached'
+before=$(systemctl show --property MainPID --value "$unit")
+monitor attach --pid "$(systemctl show --property MainPID --value app.service)"
+dpkg --install /root/package.deb >/dev/null
+expect ActiveState active
+! is MainPID "$before" || fail 'the upgrade did not restart it'
+wait_until 'it observes the server once more' answers http://127.0.0.1:9464/healthz ok
+request 3
+wait_until '3 requests are counted' counts 3
+
+step 'the server ends, and the service starts with what is left of it'
+systemctl stop app.service
+systemctl restart "$unit"
+wait_until 'it serves' serves
+[ ! -e /sys/fs/bpf/monitor ] || fail 'what was pinned is still there'
+
+step 'systemctl disable --now'
+systemctl --quiet disable --now "$unit"
+expect ActiveState inactive
+expect UnitFileState disabled
+expect Result success
+
+step 'purged'
+dpkg --purge uvicorn-monitor >/dev/null
+left=$(find /etc /lib/systemd/ /var/lib/systemd -name '*uvicorn-monitor*')
+[ -z "$left" ] || fail "the purge has left $left"
+step 'as it should be'
