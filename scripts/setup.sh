@@ -17,7 +17,7 @@ packages=(
   # Debian's uvicorn, one of the two that are tested, and the tests' tools
   python3-venv python3-uvicorn python3-httptools python3-uvloop python3-fastapi python3-websockets python3-jsonschema
   wrk ethtool iproute2
-  jq  # the recipes of docs/CONCURRENCY_MONITOR_DEBUG.md are tested as they are typed
+  jq curl  # the recipes of the documents are tested as they are typed
   # more servers that are tested, behind which uvicorn runs or beside it
   python3-gunicorn nginx nodejs openssl
   # what OpenMetrics is read by, strictly

@@ -114,7 +114,7 @@ struct FreeBtf {
 };
 
 // Of the tracepoints that the profile "socket" needs, one that this kernel lacks; empty when it has them, or does not
-// tell. A load that fails would say so too, but not without CAP_SYS_ADMIN: see bpf/engine_old.bpf.c.
+// tell. Asked for when a load has failed, whose own words do not tell without CAP_SYS_ADMIN: see bpf/engine_old.bpf.c.
 std::string lacking_tracepoint() {
   const std::unique_ptr<btf, FreeBtf> kernel{btf__load_vmlinux_btf()};
   for (const char* name : {"sock_recv_length", "sock_send_length"}) {
@@ -132,11 +132,18 @@ Result<Skeleton> load_skeleton(const EngineOptions& options) {
     return Error{ErrorCode::kUnsupported, "there is no profile \"" + options.profile + "\"",
                  "use --profile socket (Linux 6.3 and later), --profile syscall (any), or leave it out"};
   }
-  const std::string lacking = options.profile == kSyscallProfile ? "" : lacking_tracepoint();
-  if (!lacking.empty() && options.profile == kSocketProfile) {
+  Result<Skeleton> skeleton = load_profile(options, options.profile == kSyscallProfile);
+  if (skeleton || options.profile == kSyscallProfile) {
+    return skeleton;
+  }
+  const std::string lacking = lacking_tracepoint();
+  if (lacking.empty()) {
+    return skeleton;
+  }
+  if (options.profile == kSocketProfile) {
     return explain_load_error("load the BPF programs", ESRCH, lacking, machine_state());
   }
-  return load_profile(options, options.profile == kSyscallProfile || !lacking.empty());
+  return load_profile(options, true);
 }
 
 // A descriptor that outlives the skeleton's.
