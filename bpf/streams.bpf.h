@@ -123,8 +123,9 @@ static __always_inline bool pass_unseen(struct http1_stream *s, __u64 count, enu
 
 /* The system call that an event is of. */
 struct call {
-	const struct pt_regs *regs; /* its registers where they are known to be its; else NULL, and then */
-	struct sock *sk;	    /* the socket that they have to be of */
+	bool known;		    /* at compile time: whether it is known for certain, by */
+	const struct pt_regs *regs; /* its registers; else it is the current one if that is of */
+	struct sock *sk;	    /* this socket */
 	struct task_struct *task;   /* the current one; NULL where it was not asked for yet */
 };
 
@@ -135,7 +136,7 @@ static __always_inline int find_bytes(struct user_bytes *u, const struct call *c
 	const struct pt_regs *regs = call->regs;
 	struct task_struct *task = call->task;
 
-	if (!regs) {
+	if (!call->known) {
 		if (!task)
 			task = bpf_get_current_task_btf();
 		regs = saved_registers(u, task);

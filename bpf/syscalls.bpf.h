@@ -135,14 +135,15 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 			c->copied_seq = o.socket.copied_seq;
 		}
 		if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
-			received(c, &(struct call){.regs = regs}, length, gap, !(call.flags & MSG_TRUNC), ret);
+			received(c, &(struct call){.known = true, .regs = regs}, length, gap, !(call.flags & MSG_TRUNC),
+				 ret);
 		return 0;
 	}
 	if (o.socket.tcp) {
 		gap = o.socket.write_seq - c->write_seq - length;
 		note_unseen(c, o.socket.copied_seq, shutdown);
 	}
-	sent(c, &(struct call){.regs = regs}, length, gap, ret);
+	sent(c, &(struct call){.known = true, .regs = regs}, length, gap, ret);
 	if (o.socket.tcp)
 		send_done(c, o.socket.write_seq);
 	return 0;
