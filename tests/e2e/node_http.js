@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Node's http server and its keep-alive agent. `serve`: writes its port, and when its input ends what it answered, as
-// JSON. `ask PORT COUNT`: that many requests of each kind over a few connections.
+// Node's http server and its keep-alive agent. `serve`: writes its port, and when its input ends what it answered and
+// how many connections it had at most, as JSON. `ask PORT COUNT`: that many requests of each kind over a few connections.
 "use strict";
 const http = require("http");
 
@@ -29,10 +29,16 @@ function serve() {
     });
     (routes[path] || ((_, response) => response.writeHead(404).end()))(request, response);
   });
+  let open = 0;
+  let most = 0;
+  server.on("connection", (connection) => {
+    most = Math.max(most, ++open);
+    connection.on("close", () => --open);
+  });
   server.listen(0, "127.0.0.1", () => process.stdout.write(server.address().port + "\n"));
   process.stdin.resume();
   process.stdin.on("end", () => {
-    process.stdout.write(JSON.stringify(answered) + "\n");
+    process.stdout.write(JSON.stringify({ answered, most }) + "\n");
     process.exit(0);
   });
 }

@@ -37,12 +37,12 @@ COMMANDS: dict[str, str] = dict(re.findall(r"^([A-Z][^\n]*):\n\n```sh\n(.*?)\n``
 FILES: dict[str, str] = dict(
     re.findall(r"`([^`\n]+)`:\n\n```(?:yaml|cron)\n(.*?\n)```$", PAGE, re.MULTILINE | re.DOTALL)
 )
-# What goes on until it is stopped.
+# What goes on until it is stopped. What is typed for the service takes a machine with systemd: scripts/boot-test.sh.
 RUNNING = [
     line
     for language, block in re.findall(r"^```(\w*)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
     for line in block.splitlines()
-    if not language
+    if not language and not line.startswith(("systemctl ", "journalctl "))
 ]
 QUERIES = re.findall(r"```promql\n(.*?)\n```", PAGE, re.DOTALL)[0].splitlines()
 

@@ -29,10 +29,10 @@ class NodeServer:
         assert self._process.stdout
         self.port = int(self._process.stdout.readline())
 
-    def stop(self) -> Counter[str]:
-        """Ends it; responses by "METHOD /path 2xx"."""
-        answered, _ = self._process.communicate(timeout=PATIENCE)
-        return Counter(json.loads(answered))
+    def stop(self) -> tuple[Counter[str], int]:
+        """Ends it; responses by "METHOD /path 2xx", and how many connections it had at most."""
+        said = json.loads(self._process.communicate(timeout=PATIENCE)[0])
+        return Counter(said["answered"]), said["most"]
 
     def kill(self) -> None:
         self._process.kill()
@@ -55,8 +55,10 @@ def test_its_own_agent(attach: Attach) -> None:
         subprocess.run([*NODE, "ask", str(server.port), str(each)], check=True, timeout=PATIENCE)
         monitor.wait_for(lambda s: s["total_requests"] == each * kinds, f"{each * kinds} requests")
         last = monitor.stop()
-        assert responses_by_kind(last) == server.stop()
-    assert last["peak_connections"] == 8
+        answered, most = server.stop()
+    assert responses_by_kind(last) == answered
+    # The agent has 8 at a time and replaces some, perhaps before the server has closed the old one.
+    assert 8 <= last["peak_connections"] <= most
     assert last["active_concurrent"] == last["aborted_requests"] == 0
     assert last["undercount_by_cause"] == {}
 
@@ -71,7 +73,7 @@ def test_wrk(attach: Attach) -> None:
             assert [client.response().body for _ in range(200)] == [b"sized!"] * 200
         monitor.wait_idle()
         last = monitor.stop()
-        answered = server.stop()
+        answered, _ = server.stop()
     assert last["total_requests"] == answered.total()
     assert last["undercount_by_cause"] == {}
     assert responses_by_kind(last)["GET /sized 2xx"] == 200

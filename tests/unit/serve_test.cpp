@@ -92,10 +92,10 @@ TEST_CASE("serve.http.no_ranges_and_no_encodings") {
   }
 }
 
-// A client's end of a connection.
+// A client's end of a connection. It waits for nothing but to be connected: what is sent before that would be lost.
 class Client {
  public:
-  explicit Client(const HttpServer& server) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+  explicit Client(const HttpServer& server) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(server.address().port);
@@ -104,14 +104,14 @@ class Client {
   }
 
   void send(std::string_view bytes) const {
-    static_cast<void>(::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL));
+    static_cast<void>(::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
   }
 
   // Takes what has come.
   void receive() {
     std::array<char, 65536> piece{};
     for (ssize_t count = 1; count > 0;) {
-      count = ::recv(fd_.get(), piece.data(), piece.size(), 0);
+      count = ::recv(fd_.get(), piece.data(), piece.size(), MSG_DONTWAIT);
       ended_ = ended_ || count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN);
       received_.append(piece.data(), count > 0 ? static_cast<std::size_t>(count) : 0);
     }
