@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the monitor ends: asked to, with its server, with its reader; and that nothing of it stays in the kernel."""
 
+import fcntl
 import json
 import os
 import pty
@@ -81,6 +82,37 @@ def test_a_closed_pipe_ends_it_quietly(shared_server: Server, output: list[str])
     finally:
         process.kill()
         process.wait()
+
+
+def waits_for_its_reader(pid: int) -> bool:
+    """Whether it is in poll(2) for nothing but its output (proc_pid_syscall(5))."""
+    call = Path(f"/proc/{pid}/syscall").read_text().split()
+    return call[0] == "7" and int(call[2], 16) == 1
+
+
+@usual_flavour
+def test_a_reader_that_takes_nothing_does_not_keep_it(shared_server: Server) -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    process = subprocess.Popen(
+        [BINARY, "--pid", str(shared_server.pid), "--watch", "--json", "--interval", "0.01"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        os.close(writing)
+        wait_until(lambda: waits_for_its_reader(process.pid), "its reader has left it no room")
+        process.terminate()
+        _, said = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, said) == (
+            1,
+            "monitor: write to standard output: its reader takes nothing; stopped\n",
+        )
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
 
 
 @usual_flavour
