@@ -147,18 +147,23 @@ def test_no_monitor_anywhere(proxy: Tree) -> None:
     assert "cmake --build build/release" in started.stderr
 
 
+def cut_patience_short(proxy: Tree, *places: tuple[str, str, str]) -> None:
+    """Gives the tree scripts of its own, with another text in each of these places: file, before, after."""
+    (proxy.directory / "scripts").unlink()
+    shutil.copytree(ROOT / "scripts", proxy.directory / "scripts")
+    for name, long, short in places:
+        text = (proxy.directory / name).read_text()
+        assert text.count(long) == 1
+        (proxy.directory / name).write_text(text.replace(long, short))
+
+
 def test_monitors_that_do_not_attach_or_do_not_end(tmp_path: Path) -> None:
-    """With the patience of the scripts cut short."""
     with Tree(tmp_path / "tree") as proxy:
-        (proxy.directory / "scripts").unlink()
-        shutil.copytree(ROOT / "scripts", proxy.directory / "scripts")
-        for name, long, short in (
+        cut_patience_short(
+            proxy,
             ("scripts/proxy/launch.sh", "patience_to_attach=30 ", "patience_to_attach=1 "),
             ("scripts/run_proxy.sh", "tries < 100;", "tries < 10;"),
-        ):
-            text = (proxy.directory / name).read_text()
-            assert text.count(long) == 1
-            (proxy.directory / name).write_text(text.replace(long, short))
+        )
         deaf = proxy.directory / "deaf"
         deaf.write_text("#!/bin/sh\nexec sleep infinity\n")
         deaf.chmod(0o755)
@@ -171,3 +176,18 @@ def test_monitors_that_do_not_attach_or_do_not_end(tmp_path: Path) -> None:
         assert stopped.returncode == 0
         assert f"The monitor (pid {monitor}) of the server that has ended is still there" in stopped.stderr
         os.kill(monitor, signal.SIGKILL)
+
+
+def test_a_server_that_no_signal_ends(proxy: Tree) -> None:
+    """As one that hangs in the kernel: for the script that stops it, kill does nothing and says nothing."""
+    cut_patience_short(proxy, ("scripts/run_proxy.sh", "await_end 10 ||", "await_end 1 ||"))
+    proxy.start()
+    pid = proxy.pid()
+    stopped = proxy.type(f"{RUN} stop --timeout 1", **{"BASH_FUNC_kill%%": "() { :; }"})
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+    said = stopped.stderr.splitlines()
+    assert said[0] == f"Proxy (pid {pid}) has not ended within 1 s after SIGTERM: SIGKILL"
+    assert said[1] == f"run_proxy.sh: something of the server is still there: {pid}"
+    assert proxy.pid() == pid
+    assert f"Proxy is running (pid {pid})" in proxy.type(f"{RUN} status").stdout
+    assert proxy.type(f"{RUN} stop").stdout == f"Proxy (pid {pid}) has ended\n"
