@@ -98,10 +98,15 @@ def test_it_is_scraped_in_both_formats(start_server: Start, serve: Callable[...,
     assert {"http_server_request_duration_seconds", "uvicorn_requests", "target"} <= set(families)
     assert serving.get("/healthz") == "ok\n"
     for path in ("/", "/metrics/", "/healthz/x"):
-        with pytest.raises(urllib.error.HTTPError, match="404"):
+        with pytest.raises(urllib.error.HTTPError, match="404") as turned_down:
             serving.get(path)
+        assert turned_down.value.read() == b"there are /metrics and /healthz\n"
     with Client(serving.port) as client:
-        assert client.ask(request("/metrics", "POST", body=b"x" * 100)).status == 405
+        posted = client.ask(request("/metrics", "POST", body=b"x" * 100))
+        assert (posted.status, posted.body) == (405, b"Method Not Allowed\n")
+    for head, status in ((b"nonsense\r\n\r\n", b"400 Bad Request"), (b"x" * 9000, b"431 Request Header Fields Too Large")):
+        with Client(serving.port) as client:
+            assert client.send(head).rest().startswith(b"HTTP/1.1 " + status + b"\r\n")
 
 
 @usual_flavour
@@ -212,7 +217,10 @@ def test_where_it_cannot_listen(shared_server: Server, serve: Callable[..., Serv
     taken = f"127.0.0.1:{shared_server.port}"
     ended = run_monitor("serve", "--pid", pid, "--listen", taken)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith(f"monitor: listen on {taken}: Address already in use\n")
+    assert ended.stderr == (
+        f"monitor: listen on {taken}: Address already in use\n"
+        "  something else listens there: give another port with --listen\n"
+    )
     ended = run_monitor("serve", "--pid", pid, "--listen", "192.0.2.1:9464")
     assert ended.returncode == 1
     assert "listen on 192.0.2.1:9464: Cannot assign requested address" in ended.stderr
