@@ -2,12 +2,11 @@
 """CSV and StatsD: read and added up as those do who take them."""
 
 import csv
-import signal
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from client import Client, request
@@ -15,7 +14,7 @@ from conftest import usual_flavour
 from monitor import BINARY, run_monitor
 from server import Server
 from statsd_server import StatsdServer
-from waiting import PATIENCE, wait_until
+from waiting import PATIENCE, told_to_stop, wait_until
 
 Start = Callable[..., Server]
 
@@ -78,19 +77,12 @@ class Received:
         self.socket.close()
 
 
-@contextmanager
-def sending(server: Server, to: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+def sending(server: Server, to: str, *options: str) -> AbstractContextManager["subprocess.Popen[str]"]:
     process = subprocess.Popen(
         [BINARY, "--pid", str(server.pid), "--interval", "0.05", "--statsd", to, *options],
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    try:
-        yield process
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
-    finally:
-        process.kill()
-        process.wait()
+    return told_to_stop(process)
 
 
 def test_statsd(start_server: Start) -> None:

@@ -8,11 +8,10 @@ import math
 import os
 import re
 import shutil
-import signal
 import subprocess
 import urllib.error
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -28,7 +27,7 @@ from own_proc import OwnProc
 from server import ROOT, Server, tree
 from statsd_server import StatsdServer
 from test_serve import OPEN_METRICS, Serving
-from waiting import PATIENCE, wait_until
+from waiting import PATIENCE, told_to_stop, wait_until
 from websocket import CLOSE, WebSocket, frame
 
 PAGE = (ROOT / "docs/integrations.md").read_text()
@@ -70,20 +69,12 @@ class Shell:
             timeout=PATIENCE, env=self._environment | environment,
         )  # fmt: skip
 
-    @contextmanager
-    def running(self, command: str, under: tuple[str, ...] = ()) -> Iterator["subprocess.Popen[bytes]"]:
-        """Meanwhile; then it is told to stop, and does."""
+    def running(self, command: str, under: tuple[str, ...] = ()) -> AbstractContextManager["subprocess.Popen[bytes]"]:
         process = subprocess.Popen(
             [*under, "bash", "-c", f"exec {command}"],
             cwd=self.directory, stdin=subprocess.DEVNULL, env=self._environment,
         )  # fmt: skip
-        try:
-            yield process
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE) == 0
-        finally:
-            process.kill()
-            process.wait()
+        return told_to_stop(process)
 
     def said(self, command: str, **environment: str) -> str:
         ended = self.type(command, **environment)

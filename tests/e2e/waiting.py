@@ -2,9 +2,12 @@
 """Waiting for a condition, the only way in which these tests wait."""
 
 import os
+import signal
+import subprocess
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -20,3 +23,15 @@ def wait_until(condition: Callable[[], T], what: str, patience: float = PATIENCE
             raise AssertionError(f"waited {patience:g} s in vain: {what}")
         time.sleep(0.005)
     return answer
+
+
+@contextmanager
+def told_to_stop(process: "subprocess.Popen[Any]") -> Iterator["subprocess.Popen[Any]"]:
+    """Runs meanwhile; then it is told to stop, and does, with exit status 0."""
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()

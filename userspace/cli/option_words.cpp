@@ -33,7 +33,8 @@ constexpr const char* kAttachDescription = "count from now on, with no process o
 constexpr const char* kAttachFooter =
     "The programs and what they count are pinned in the kernel: every later monitor shows at once\n"
     "the totals and the peak since the attach. More servers can be attached later; the limits are\n"
-    "those of the first attach. It takes root, and so does each look: the directory is root's.";
+    "those of the first attach. The directory is root's: to others attach and each look take\n"
+    "CAP_DAC_OVERRIDE, too.";
 
 constexpr const char* kDetachDescription = "end what attach began; with the last server nothing is left";
 constexpr const char* kServeDescription = "be scraped by Prometheus, until it is stopped";

@@ -5,27 +5,22 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <memory>
 #include <string>
 #include <utility>
 
+#include "base/look_up.h"
 #include "output/statsd.h"
 
 namespace monitor {
 
 Result<StatsdPrinter> StatsdPrinter::open(const HostPort& server, bool tagged, std::function<void(const Error&)> warn) {
   const std::string name = to_string(server);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_DGRAM;
-  addrinfo* found = nullptr;
-  const int status = ::getaddrinfo(server.host.c_str(), std::to_string(server.port).c_str(), &hints, &found);
-  if (status != 0) {
-    return Error{ErrorCode::kFailed, "look up " + server.host + ": " + ::gai_strerror(status),
-                 "--statsd takes a name or an address, and a port"};
+  const Result<Addresses> addresses = look_up(server, SOCK_DGRAM, 0, "--statsd takes a name or an address, and a port");
+  if (!addresses) {
+    return addresses.error();
   }
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
   int saved_errno = 0;
-  for (const addrinfo* address = addresses.get(); address != nullptr; address = address->ai_next) {
+  for (const addrinfo* address = addresses->get(); address != nullptr; address = address->ai_next) {
     Fd socket{::socket(address->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     if (socket && ::connect(socket.get(), address->ai_addr, address->ai_addrlen) == 0) {
       return StatsdPrinter(std::move(socket), name, tagged, std::move(warn));

@@ -9,9 +9,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
 #include <string_view>
 #include <utility>
+
+#include "base/look_up.h"
 
 namespace monitor {
 namespace {
@@ -50,18 +51,13 @@ Error listen_error(int saved_errno, const std::string& name) {
 
 // A name may stand for several addresses; the first that can be had is it.
 Result<Bound> bind_first(const HostPort& address) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  const int status = ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
-  if (status != 0) {
-    return Error{ErrorCode::kFailed, "look up " + address.host + ": " + ::gai_strerror(status),
-                 "--listen takes an address or a name of this machine, and a port"};
+  const Result<Addresses> addresses =
+      look_up(address, SOCK_STREAM, AI_PASSIVE, "--listen takes an address or a name of this machine, and a port");
+  if (!addresses) {
+    return addresses.error();
   }
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
   int saved_errno = 0;
-  for (const addrinfo* one = addresses.get(); one != nullptr; one = one->ai_next) {
+  for (const addrinfo* one = addresses->get(); one != nullptr; one = one->ai_next) {
     Fd socket{::socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     const int on = 1;
     if (socket && ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
