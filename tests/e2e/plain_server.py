@@ -9,6 +9,7 @@ thread of its own; one other thread writes all answers. What a request asks for 
 /half-closed    closes one of two descriptors, says so, and answers over the other when a line comes in
 /close-range    closes the descriptor with close_range and without an answer
 /exec           becomes another program without an answer: this one, from its start, or `sleep` with /exec/sleep
+/give-asked     no answer: the connection is given away as below
 /give           an answer; then the connection is given away by SCM_RIGHTS to who listens at PATH
 
 With hand-over, connections are given away at once, unread, to a worker that was forked before. With take, those that
@@ -85,6 +86,9 @@ def serve(connection: socket.socket) -> None:
             os.execv(sys.executable, [sys.executable, *sys.argv])
         elif path == "/exec/sleep":
             os.execvp("sleep", ["sleep", "infinity"])
+        elif path == "/give-asked":
+            give_away(connection, sys.argv[2])
+            return
         answer(connection)
         if path == "/give":
             give_away(connection, sys.argv[2])

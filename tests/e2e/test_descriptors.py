@@ -12,7 +12,7 @@ import pytest
 from client import Address, Client, request
 from figures import endpoint_of
 from load import keep_alive
-from monitor import Monitor
+from monitor import PROFILE, Monitor
 from plain import PlainServer
 from server import listening_unix_sockets
 from waiting import wait_until
@@ -174,4 +174,29 @@ def test_what_a_stranger_reads_is_not_counted(address: Path | str, short_directo
             last = monitor.stop()
     assert ends == ["gone"]
     assert last["failed_requests"] == last["aborted_requests"] == last["active_concurrent"] == 0
+    assert last["undercount_by_cause"] == {}
+
+
+def test_what_a_stranger_answers(address: Path | str, short_directory: Path, attach: Attach) -> None:
+    """The target has read the request; another process, this one, answers it without reading. Only the hooks on TCP
+    sockets see that; else it ends, without a status, when a look finds that the target does not have the socket."""
+    seen = address == TCP and PROFILE == "socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "stranger.sock"))
+        listener.listen()
+        with PlainServer(address, str(short_directory / "stranger.sock")) as server, Client(server.address) as client:
+            monitor = attach(server.pid)
+            client.send(request("/give-asked"))
+            giver, _ = listener.accept()
+            with giver:
+                _, descriptors, _, _ = socket.recv_fds(giver, 1, 1)
+            with socket.socket(fileno=descriptors[0]) as connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                assert client.response().body == b"ok"
+                monitor.wait_for(lambda s: (s["total_requests"], s["active_concurrent"]) == (1, 0), "it has ended")
+            last = monitor.stop()
+    assert last["total_requests"] == 1
+    endpoint = endpoint_of(last, "/give-asked")
+    assert (endpoint["status"]["2xx"], endpoint["status"]["none"]) == ((1, 0) if seen else (0, 1))
+    assert endpoint["failed"] == (0 if seen else 1)
     assert last["undercount_by_cause"] == {}
