@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one error idiom of the user side: Result<T> is a value or an Error, and an Error is a sentence for a person.
+// The one error idiom of the user side: Result<T> holds a value or an Error, and TRY hands an Error on to the caller.
 #pragma once
 
+#include <cassert>
 #include <cerrno>
 #include <string>
 #include <string_view>
@@ -19,13 +20,20 @@ enum class ErrorCode {
   kUnsupported = 5,   // the kernel lacks what is needed
 };
 
-// `what` says what failed, on what and why; `hint` says what to do next (may be empty). Neither ends in a newline.
+// A sentence for a person: `what` says what failed, on what and why; `hint` says what to do next and may be empty.
+// Neither ends in a newline. An Error reports a failure and nothing else: `what` is never empty, and no caller reads
+// data out of it.
 struct Error {
-  ErrorCode code = ErrorCode::kFailed;
+  Error(ErrorCode error_code, std::string sentence, std::string advice = {})
+      : code(error_code), what(std::move(sentence)), hint(std::move(advice)) {
+    assert(!what.empty());
+  }
+
+  ErrorCode code;
   std::string what;
   std::string hint;
 
-  // Puts the operation that was under way in front: "attach sock_recv_length: …".
+  // Prefixes the operation that was under way: "attach sock_recv_length: …".
   Error within(std::string_view operation) && {
     what.insert(0, std::string(operation) + ": ");
     return std::move(*this);
@@ -35,7 +43,7 @@ struct Error {
 // "<what>: <strerror>" for an errno that the caller saved first.
 Error system_error(int saved_errno, std::string_view what, ErrorCode code = ErrorCode::kFailed);
 
-// A value or an Error. Check with `if (!result)` before `*result`.
+// A value or an Error. Check with `if (!result)` before `*result`, or unwrap with TRY.
 template <typename T>
 class [[nodiscard]] Result {
  public:
@@ -58,5 +66,28 @@ class [[nodiscard]] Result {
 // Success without a value.
 struct Ok {};
 using Status = Result<Ok>;
+
+// The value of a Result, or a return of its Error from the enclosing function:
+//
+//   const Fd fd = TRY(open_map(pins, name));
+//   TRY(check_version(pins));
+//
+// Wrap the call to add context: TRY(within("pin " + name, bpf_pin(fd))).
+#define TRY(expression) MONITOR_TRY(expression, __COUNTER__)
+#define MONITOR_TRY(expression, unique) MONITOR_TRY_AS(expression, unique)
+#define MONITOR_TRY_AS(expression, unique)    \
+  __extension__({                             \
+    auto try_##unique = (expression);         \
+    if (!try_##unique) {                      \
+      return std::move(try_##unique).error(); \
+    }                                         \
+    *std::move(try_##unique);                 \
+  })
+
+// Prefixes the Error of a failed Result with the operation that was under way.
+template <typename T>
+Result<T> within(std::string_view operation, Result<T> result) {
+  return result ? std::move(result) : Result<T>(std::move(result).error().within(operation));
+}
 
 }  // namespace monitor

@@ -20,8 +20,10 @@ std::vector<ProcessSample> member_samples(const ProcFs& proc, pid_t root, const 
   }
   samples.push_back(*first);
   for (const pid_t pid : members) {
-    Result<ProcessSample> sample = pid == root ? Error{} : proc.process(pid);
-    if (sample) {
+    if (pid == root) {
+      continue;
+    }
+    if (Result<ProcessSample> sample = proc.process(pid); sample) {
       samples.push_back(*sample);
     }
   }
