@@ -88,7 +88,7 @@ class Shell:
 
 
 IN_BASH = Shell(
-    pids='words=$(_monitor_pids)',
+    pids="words=$(_monitor_pids)",
     file='compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return',
     directory='compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$current"); return',
     anything="return",

@@ -11,16 +11,17 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-# Their assertions say as much as a test's own.
-pytest.register_assert_rewrite("figures", "client", "load", "monitor", "changes", "random_client", "server", "attached")
+# A failed assertion of the harness shows its values, as one of a test does.
+pytest.register_assert_rewrite("harness")
 
-from attached import BPFFS, Engine
-from changes import Watched
-from figures import Observation
-from load import raise_descriptor_limit
-from monitor import BINARY, Monitor
-from server import FASTEST, FLAVOURS, USUAL, ZTTP, AppServer, Flavour, Server
-from syscall_driver import SyscallServer
+from harness.attached_engine import Engine
+from harness.bpffs import BPFFS
+from harness.changes import Watched
+from harness.load import raise_descriptor_limit
+from harness.monitor import BINARY, Monitor
+from harness.observation import Observation
+from harness.server import USUAL, AppServer, Flavour, Server
+from harness.syscall_server import SyscallServer
 
 # ctest's word for "skipped, and the reason was said" (SKIP_RETURN_CODE).
 SKIPPED = 77
@@ -40,15 +41,6 @@ def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     flavour: Flavour = request.param
     with Server(tmp_path_factory.mktemp(str(flavour)), flavour, "--timeout-keep-alive", "60") as server:
         yield server
-
-
-def over(flavours: list[Flavour]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("shared_server", flavours, indirect=True, ids=str)
-
-
-every_flavour = over([*FLAVOURS, ZTTP])
-fastest_flavours = over(FASTEST)
-usual_flavour = over([USUAL])
 
 
 @pytest.fixture

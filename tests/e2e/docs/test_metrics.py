@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/metrics.md: its commands run as they stand there, beside the demo. Only ports, and how long things take, are the
+tests' own."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from harness.attached_engine import Engine
+from harness.bpffs import BPFFS
+from harness.client import Client, request
+from harness.monitor import BINARY
+from harness.proxy import CONCURRENCY, ReservedPort, Tree
+from harness.server import ROOT
+from harness.waiting import wait_until
+
+PAGE = (ROOT / "docs/metrics.md").read_text()
+SCHEMA = json.loads((ROOT / "docs/schema/snapshot.schema.json").read_text())
+# What is said before a block → the block.
+COMMANDS: dict[str, str] = dict(re.findall(r"^([A-Z][^\n]*):\n\n```sh\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL))
+# The same → what the page shows of its output.
+SHOWN: dict[str, str] = dict(
+    re.findall(r"^([A-Z][^\n]*):\n\n```sh\n[^`]*\n```\n\n```\n([^`]*)\n```$", PAGE, re.MULTILINE)
+)
+SHORTER = (
+    ("--interval 10", "--interval 0.3"),
+    ("--interval 60", "--interval 0.05"),
+    ("--interval 5", "--interval 0.1"),
+    ("--interval 1", "--interval 0.2"),
+    ("--duration 30", "--duration 1.5"),
+    ("--duration 20", "--duration 1"),
+    ("in 1 2 4", "in 2"),
+)
+
+
+def shapes(text: str) -> list[str]:
+    """Lines without their figures."""
+    return [re.sub(r"\d+(\.\d+)?", "N", line) for line in text.splitlines()]
+
+
+class Shell:
+    """Types commands where the page says, at the demo's server."""
+
+    def __init__(self, proxy: Tree, port: int) -> None:
+        self.proxy = proxy
+        self.port = port
+        self.chats = ExitStack()
+
+    def ours(self, title: str) -> str:
+        command = COMMANDS[title]
+        for long, short in SHORTER:
+            command = command.replace(long, short)
+        command = command.replace("run_proxy.sh restart", f"run_proxy.sh restart --port {self.port}")
+        return command.replace("load_test.sh", f"load_test.sh --url http://127.0.0.1:{self.port}")
+
+    def said(self, title: str) -> str:
+        ended = self.proxy.type(self.ours(title))
+        assert (ended.returncode, ended.stderr) == (0, ""), ended
+        return ended.stdout
+
+    @contextmanager
+    def going_on(self, title: str) -> Iterator[subprocess.Popen[str]]:
+        """Goes on meanwhile, and is interrupted if it has not ended by then."""
+        with self.proxy.typed(self.ours(title)) as process:
+            try:
+                yield process
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGINT)
+
+    def same_shape(self, title: str) -> str:
+        """Said, and made of the same kinds of lines as the page shows."""
+        said = self.said(title)
+        assert set(shapes(said)) == set(shapes(SHOWN[title])), said
+        return said
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """The demo with two workers, attached, of which two chats are in flight that last for a minute."""
+    with ExitStack() as stack:
+        engine = Engine(BPFFS / f"monitor-test-{os.getpid()}")
+        engine.remove()
+        stack.callback(engine.remove)
+        proxy = stack.enter_context(Tree(tmp_path_factory.mktemp("metrics") / "tree"))
+        (proxy.directory / "bin").mkdir()
+        (proxy.directory / "bin/monitor").symlink_to(BINARY)
+        proxy.environment |= {
+            "PATH": f"{proxy.directory}/bin:{os.environ['PATH']}",
+            "MONITOR_PINS": str(engine.pins),
+            "MONITOR_UPDATE_INTERVAL": "0.1",
+        }
+        port = stack.enter_context(ReservedPort()).number
+        shell = Shell(proxy, port)
+        stack.push(shell.chats)
+        started = proxy.type(f"scripts/run_proxy.sh start --port {port} --workers 2")
+        assert started.returncode == 0, started.stderr
+        assert f"attached pid {proxy.pid()}" in shell.said("First, count from now on")
+        for _ in range(2):
+            client = shell.chats.enter_context(Client(port))
+            body = b'{"stream": true, "max_tokens": 1000}'
+            head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            client.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        for target in ("/health", "/users/1", "/users/2", "/fail"):
+            with Client(port) as client:
+                client.ask(request(target))
+        wait_until(lambda: "/v1/chat/completions: 2\n" in proxy.log(), "both in flight")
+        yield shell
+
+
+def test_all_of_the_page_is_here() -> None:
+    source = Path(__file__).read_text()
+    assert PAGE.count("```sh\n") == len(COMMANDS)
+    assert PAGE.count("\n```\n") == len(COMMANDS) + 2 * len(SHOWN)
+    assert [title for title in COMMANDS if f'"{title}"' not in source] == []
+
+
+def test_every_figure_is_defined_and_judged() -> None:
+    definitions, _, rest = PAGE.partition("## Healthy figures, and others")
+    judged = re.findall(r"^\| ([^|]+?) \| [^|]+ \| [^|]+ \|$", rest.partition("## Use cases")[0], re.MULTILINE)
+    rows = {
+        "active_concurrent": "active",
+        "peak_concurrent": "peak",
+        "total_requests": "total",
+        "failed_requests": "failed",
+        "aborted_requests": "aborted",
+        "refused_requests": "refused",
+        "rejected_requests": "rejected",
+        "queue_depth": "queue depth",
+        "websockets_active": "websockets",
+        "open_connections": "connections",
+        "peak_connections": "connections",
+        "cpu_percent": "CPU",
+        "memory_mb": "memory",
+        "threads": "threads",
+        "uptime_seconds": "uptime",
+        "undercount": "undercount",
+        "workers": "workers",
+        "endpoints": "endpoints",
+    }
+    assert set(judged) >= {*rows.values(), "durations"}
+    told_otherwise = {"observed_seconds", "undercount_by_cause"}
+    about_the_target = {"profile", "schema_version", "target"}
+    assert set(SCHEMA["properties"]) == {*rows, *told_otherwise, *about_the_target}
+    assert [name for name in {*rows, *told_otherwise} if f"`{name}`" not in definitions] == []
+
+
+def test_how_many_workers(shell: Shell) -> None:
+    title = "Each by itself, over five seconds of the usual load, with its CPU, requests in flight, total and memory"
+    lines = [line.split("\t") for line in shell.same_shape(title).splitlines()]
+    assert len(lines) == 2
+    assert (sum(int(line[2]) for line in lines), sum(int(line[3]) for line in lines)) == (2, 4)
+    assert all(0 <= float(line[1]) < 100 < 10 * float(line[4]) for line in lines)
+
+
+def test_slow_at_three_in_the_morning(shell: Shell) -> None:
+    title = "Five looks, one a second; what their lines do not have; what is in flight, most first"
+    *lines, others, in_flight = shell.said(title).splitlines()
+    assert [found["total"] for found in CONCURRENCY.finditer("\n".join(lines))] == ["4"] * 5
+    assert json.loads(others) == {"open_connections": 2, "refused_requests": 0, "aborted_requests": 0, "undercount": 0}
+    assert in_flight == "2 POST /v1/chat/completions"
+    *_, others_shown, in_flight_shown = SHOWN[title].splitlines()
+    assert shapes(others) == shapes(others_shown)
+    assert re.fullmatch(r"\d+ GET /\w+", in_flight_shown)
+
+
+def test_what_documents_show_is_what_is_printed(shell: Shell) -> None:
+    """Boxes and log lines: all but which endpoints are in flight."""
+    box = shapes(shell.proxy.type("monitor").stdout)
+    assert box.count("║    • /vN/chat/completions: N") == 1
+    boxes = lines = 0
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"(?<=\n\n)```\n(.*?\n)```$", page.read_text(), re.MULTILINE | re.DOTALL):
+            if block.startswith("╔"):
+                boxes += 1
+                assert [row for row in shapes(block) if "• /" not in row] == [row for row in box if "• /" not in row]
+            elif block.startswith("[CONCURRENCY]"):
+                lines += 1
+                concurrency, endpoints, system = block.splitlines()[:3]
+                assert CONCURRENCY.fullmatch(concurrency)
+                assert re.fullmatch(r"\[ENDPOINTS\] /\S+: \d+( \| /\S+: \d+)*", endpoints)
+                assert shapes(system) == shapes(shell.proxy.log())[-1:]
+    assert (boxes, lines) == (1, 3)
+
+
+def test_a_stuck_endpoint(shell: Shell) -> None:
+    title = "In flight at both of two looks, and nothing of it has ended between them"
+    assert shell.said(title) == "2 POST /v1/chat/completions\n"
+    with Client(shell.port) as client, shell.going_on(title) as looking:
+        while looking.poll() is None:  # of these, too, some is always in flight, but they end
+            client.ask(request("/block?seconds=0.05"))
+        assert looking.stdout
+        assert looking.stdout.read() == "2 POST /v1/chat/completions\n"
+
+
+def test_the_mean_of_an_endpoint(shell: Shell) -> None:
+    said = shell.said("What an endpoint takes in the mean, the longest first").splitlines()
+    means = [(float(mean), name) for mean, _, name in (line.split(" ", 2) for line in said)]
+    assert means == sorted(means, reverse=True)
+    assert {"GET /health", "GET /users/{id}", "GET /fail"} <= {name for _, name in means}
+    [metrics] = [name for name in means if name[1] == "GET /users/{id}"]
+    assert 0 < metrics[0] < 1000
+
+
+def test_memory(shell: Shell) -> None:
+    record = shell.proxy.directory / "memory.csv"
+
+    def rows() -> list[dict[str, str]]:
+        with suppress(FileNotFoundError), record.open(newline="") as file:
+            return list(csv.DictReader(line for line in file if line.endswith("\n")))
+        return []
+
+    def requests_since_the_first_line() -> int:
+        totals = [int(row["total_requests"]) for row in rows()]
+        return totals[-1] - totals[0] if totals else -1
+
+    with shell.going_on("A record of each minute; or for good, by [cron](integrations.md#csv)"):
+        wait_until(lambda: requests_since_the_first_line() == 0, "the first line")
+        with Client(shell.port) as client:
+            for _ in range(3):
+                client.ask(request("/health"))
+        wait_until(lambda: requests_since_the_first_line() == 3, "three requests more")
+    grown = float(rows()[-1]["memory_mb"]) - float(rows()[0]["memory_mb"])
+    assert shell.said("From its first line to its last") == f"{grown:+.1f} MB, 3 requests\n"
+
+
+# Behind the others: it starts the server anew.
+def test_loads(shell: Shell) -> None:
+    shell.chats.close()
+    loaded = shell.said(
+        "Load for the demo (for another application `wrk` and a URL of it), and a record of each second"
+    )
+    sent = sum(int(number) for number in re.findall(r"^  (?:answered|cut off) +(\d+)", loaded, re.MULTILINE))
+    seconds = [line.split() for line in shell.same_shape(BY_SECOND).splitlines()]
+    assert max(int(second[1]) for second in seconds) > 10
+    # The rest came before the first look or behind the last.
+    assert 0 < sum(int(second[0]) for second in seconds) <= sent
+    compared = shell.said("The same load at one, two and four")
+    assert compared.count("Proxy is running (pid ") == compared.count("  answered ") == 1
+    assert [int(found["active"]) > 0 for found in CONCURRENCY.finditer(compared)] == [True]
+    limited = shell.said("Workers that end after ten thousand requests, and not all at once")
+    assert f"Proxy is running (pid {shell.proxy.pid()}) on 127.0.0.1:{shell.port}\n" in limited
+
+
+BY_SECOND = "Requests a second, in flight, waiting, and CPU, second by second"

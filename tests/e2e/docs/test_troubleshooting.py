@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/troubleshooting.md: the messages in it are those of the programs, and its commands run."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from harness.capabilities import TO_ATTACH
+from harness.flavours import usual_flavour
+from harness.monitor import BINARY, run_monitor
+from harness.server import ROOT, Server
+from harness.waiting import PATIENCE
+
+PAGE = (ROOT / "docs/troubleshooting.md").read_text()
+BLOCKS = re.findall(r"^```\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+# What another pid, path or reason would change; and where sentences are put together.
+VARIABLE = re.compile(r"\(…\)|…|\d[\d.]*|logs/proxy\.\w+|/proc|: |by process|CAP_\w+(?:, CAP_\w+)*")
+
+
+def everything_said() -> str:
+    """The sources' texts: a string that goes over several lines of C++ in one piece."""
+    files = [*ROOT.glob("userspace/**/*.cpp"), *ROOT.glob("scripts/**/*.sh")]
+    return re.sub(r'"\s*\n\s*"', "", "\n".join(path.read_text() for path in files))
+
+
+def test_messages_are_those_of_the_programs() -> None:
+    said = everything_said()
+    messages = [block for block in BLOCKS if not block.startswith("sudo ")]
+    assert len(messages) > 15
+    for line in "\n".join(messages).splitlines():
+        pieces = [piece.strip(" :,;()") for piece in VARIABLE.split(line)]
+        pieces = [piece for piece in pieces if len(piece) > 4]
+        assert pieces, line
+        assert [piece for piece in pieces if piece not in said] == [], line
+
+
+def test_the_capabilities_that_it_names_are_those_that_are_needed() -> None:
+    """proxy/test_users.py attaches with them."""
+    [words] = re.findall(r"^sudo setcap (\S+)=ep build/release/monitor$", PAGE, re.MULTILINE)
+    assert {word.removeprefix("cap_") for word in words.split(",")} == {
+        *(word.removeprefix("+") for word in TO_ATTACH),
+        "dac_read_search",
+    }
+
+
+@usual_flavour
+def test_commands(shared_server: Server, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/monitor").symlink_to(BINARY)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/proxy.pid").write_text(f"{shared_server.pid}\n")
+    commands = re.findall(r"`(monitor [^`]+ \| jq [^`]+)`", PAGE)
+    assert commands == ["monitor --json | jq .target", "monitor --json | jq .undercount_by_cause"]
+    said = [
+        json.loads(
+            subprocess.run(
+                ["bash", "-c", command.replace("--json", "--json --interval 0.05")],
+                cwd=tmp_path,
+                capture_output=True,
+                env=os.environ | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"},
+                timeout=PATIENCE,
+                check=True,
+            ).stdout
+        )
+        for command in commands
+    ]
+    assert said[0]["pid"] == shared_server.pid
+    assert said[0]["listen"] == [f"127.0.0.1:{shared_server.port}"]
+    assert said[1] == {}
+    assert "`monitor --pid N --verbose`" in " ".join(PAGE.split())
+    told = run_monitor("--pid", str(shared_server.pid), "--verbose", "--json", "--interval", "0.05").stderr
+    assert re.search(r"^monitor: loaded and attached in \d+ ms, profile \w+$", told, re.MULTILINE), told
+    assert f"monitor: following pid {shared_server.pid}: " in told

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other servers that run app.py: gunicorn with uvicorn's worker class, Debian's and the current ones, and hypercorn."""
+
+from pathlib import Path
+
+from harness.client import Address
+from harness.server import ROOT, AppServer
+
+DEBIAN, CURRENT = "/usr/bin/python3", str(ROOT / "build/venv/bin/python")
+# The current uvicorn has its worker class in a package of its own.
+WORKER_CLASS = {DEBIAN: "uvicorn.workers.UvicornWorker", CURRENT: "uvicorn_worker.UvicornWorker"}
+# The current gunicorn listens for commands too, below the home directory if it is not told where else.
+CONTROL = {DEBIAN: [], CURRENT: ["--no-control-socket"]}
+SOMEWHERE = "127.0.0.1:0"
+
+
+def bind_option(address: Address | str) -> list[str]:
+    return ["--bind", f"unix:{address}" if isinstance(address, Path) else str(address)]
+
+
+class Gunicorn(AppServer):
+    def __init__(
+        self,
+        directory: Path,
+        python: str,
+        *options: str,
+        workers: int = 2,
+        binds: tuple[Path | str, ...] = (SOMEWHERE,),
+    ) -> None:
+        command = [python, "-m", "gunicorn", "--worker-class", WORKER_CLASS[python], "--workers", str(workers)]
+        command += ["--keep-alive", "60", "--log-level", "warning", *CONTROL[python]]
+        for bind in binds:
+            command += bind_option(bind)
+        super().__init__(directory, "gunicorn", [*command, *options, "app:app"], workers)
+
+
+class Hypercorn(AppServer):
+    """With one worker it has a supervisor and a child all the same."""
+
+    def __init__(
+        self, directory: Path, *options: str, workers: int = 1, binds: tuple[Path | str, ...] = (SOMEWHERE,)
+    ) -> None:
+        command = [CURRENT, "-m", "hypercorn", "--workers", str(workers)]
+        command += ["--keep-alive", "60", "--log-level", "warning"]
+        for bind in binds:
+            command += bind_option(bind)
+        super().__init__(directory, "hypercorn", [*command, *options, "app:app"], workers)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A directory of this process's own on the BPF file system, for `monitor attach`."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.monitor import BINARY
+
+BPFFS = Path("/sys/fs/bpf")
+
+
+def bpffs_is_mounted() -> bool:
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    return any(mount[1] == str(BPFFS) and mount[2] == "bpf" for mount in mounts)
+
+
+@contextmanager
+def pin_directory() -> Iterator[Path]:
+    """Not made yet. What is attached there is detached at the end. Where no BPF file system is mounted, monitor mounts
+    one; it stays, since others may use it by then."""
+    directory = BPFFS / f"monitor-test-several-{os.getpid()}"
+    try:
+        yield directory
+    finally:
+        subprocess.run([BINARY, "detach", "--all", "--pins", str(directory)], check=True, capture_output=True)
+        assert not directory.exists()

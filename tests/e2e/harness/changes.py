@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a monitor counts, told as what has changed since it was asked before: a test that does one thing after another
+says behind each what it should have counted, and nothing else may have changed."""
+
+from collections import Counter
+
+from harness.monitor import Monitor, Snapshot
+from harness.observation import STATUSES
+from harness.syscall_server import SyscallServer
+
+# "GET /a 2xx", "GET /a active", "failed", "undercount gap", …
+Change = dict[str, int]
+
+
+def _figures(snapshot: Snapshot) -> Counter[str]:
+    """What a snapshot counts, by name."""
+    figures = Counter({name: snapshot[f"{name}_requests"] for name in ("failed", "aborted", "refused", "rejected")})
+    for endpoint in snapshot["endpoints"]:
+        name = f"{endpoint['method']} {endpoint['path']}".strip()
+        for status in STATUSES:
+            figures[f"{name} {status}"] += endpoint["status"][status]
+        figures[f"{name} active"] += endpoint["active"]
+        assert endpoint["completed"] == sum(endpoint["status"].values())
+    for cause, count in snapshot["undercount_by_cause"].items():
+        figures[f"undercount {cause}"] += count
+    # The totals are the sums of these, always.
+    endpoints = snapshot["endpoints"]
+    assert snapshot["total_requests"] == sum(endpoint["completed"] for endpoint in endpoints)
+    assert snapshot["active_concurrent"] == sum(endpoint["active"] for endpoint in endpoints)
+    return figures
+
+
+class Changes:
+    """What a monitor counts, each time since the time before; at first since the attach if told so."""
+
+    def __init__(self, monitor: Monitor, from_nothing: bool = False) -> None:
+        self.monitor = monitor
+        self._before: Counter[str] = Counter() if from_nothing else _figures(monitor.next())
+
+    def _change(self, snapshot: Snapshot) -> Change:
+        now = _figures(snapshot)
+        names = now.keys() | self._before.keys()
+        return {name: now[name] - self._before[name] for name in names if now[name] != self._before[name]}
+
+    def change(self) -> Change:
+        """What has changed since the call before, but for what has not."""
+        snapshot = self.monitor.next()
+        change = self._change(snapshot)
+        self._before = _figures(snapshot)
+        return change
+
+    def wait_change(self, expected: Change, what: str = "") -> None:
+        """For what comes from the client's side, after a while."""
+        snapshot = self.monitor.wait_for(lambda s: self._change(s) == expected, f"{expected} {what}")
+        self._before = _figures(snapshot)
+
+
+class Watched(Changes):
+    """A server that does what it is told, and a monitor beside it."""
+
+    def __init__(self, server: SyscallServer, monitor: Monitor) -> None:
+        super().__init__(monitor)
+        self.server = server
+        self.profile = str(monitor.next()["profile"])

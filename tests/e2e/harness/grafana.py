@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/grafana/uvicorn.json, and what Grafana makes of its queries before Prometheus gets them."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.server import ROOT
+
+FILE = ROOT / "docs/grafana/uvicorn.json"
+DASHBOARD: dict[str, Any] = json.loads(FILE.read_text())
+ROWS = [panel for panel in DASHBOARD["panels"] if panel["type"] == "row"]
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
+ALL = {name: variable["allValue"] for name, variable in VARIABLES.items() if variable["type"] == "query"}
+# Of a dashboard over the last hour, and the shortest time over which Grafana takes a rate, usual scrapes given.
+BUILT_IN = {"__rate_interval": "1m", "__interval": "15s", "__range": "1h"}
+
+
+@dataclass(frozen=True)
+class Query:
+    """`legend` names the labels that tell its series apart."""
+
+    of: str
+    expr: str
+    legend: str = ""
+
+    def sent(self, **chosen: str) -> str:
+        """With each variable replaced as Grafana does: one value as a regular expression that matches it alone, in a
+        string of PromQL. What is not chosen is `All`."""
+        values = ALL | BUILT_IN
+        values |= {name: re.escape(value).replace("\\", "\\\\") for name, value in chosen.items()}
+        return re.sub(r"\$(\w+)|\$\{(\w+)\}", lambda found: values[found[1] or found[2]], self.expr)
+
+
+def queries() -> Iterator[Query]:
+    """Those of the panels and the annotations."""
+    for panel in PANELS:
+        for target in panel["targets"]:
+            yield Query(f"{panel['title']} {target['refId']}", target["expr"], target.get("legendFormat", ""))
+    for annotation in DASHBOARD["annotations"]["list"]:
+        yield Query(annotation["name"], annotation["expr"], annotation["textFormat"])
+
+
+def values_of_a_label(name: str) -> tuple[Query, str]:
+    """The series and the label whose values a variable is chosen from."""
+    found = re.fullmatch(r"label_values\((.*), (\w+)\)", VARIABLES[name]["query"]["query"])
+    assert found
+    return Query(name, found[1]), found[2]

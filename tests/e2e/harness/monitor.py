@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the monitor beside a server and reads what it says, line by line as it comes."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.waiting import PATIENCE
+
+ROOT = Path(__file__).parents[3]
+BINARY = os.environ.get("MONITOR_BINARY", str(ROOT / "build/release/monitor"))
+
+# The kernel hooks that every monitor is to use; the tests run once under each profile.
+PROFILE = os.environ.get("MONITOR_PROFILE", "auto")
+
+Snapshot = dict[str, Any]
+
+
+def run_monitor(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs it to its end."""
+    return subprocess.run(
+        [BINARY, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, **options
+    )
+
+
+@dataclass
+class Feed:
+    """What is said of one server."""
+
+    lines: int = 0
+    newest: Snapshot | None = None
+    began: float = float("inf")  # by our clock, when its counting began: never earlier than it was
+
+    def add(self, snapshot: Snapshot) -> None:
+        self.lines += 1
+        self.newest = snapshot
+        self.began = min(self.began, time.monotonic() - snapshot["observed_seconds"])
+
+    def is_newer_than(self, moment: float) -> bool:
+        """On a busy machine lines from before it may still be on their way to us."""
+        return self.newest is not None and self.began + self.newest["observed_seconds"] >= moment
+
+
+class Monitor:
+    """`monitor --pid PID --watch --json`, counting from the moment that the constructor returns. Told to look at more
+    servers than that one, what it says of each can be asked for by `pid`. `command` is put in front of it."""
+
+    def __init__(
+        self,
+        pid: int,
+        *options: str,
+        interval: float = 0.05,
+        selection: tuple[str, ...] | None = None,
+        command: tuple[str, ...] = (),
+    ) -> None:
+        self.pid = pid
+        selected = ["--pid", str(pid)] if selection is None else selection
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")
+        self.process = subprocess.Popen(
+            [*command, BINARY, *selected, "--profile", PROFILE, "--watch", "--json", "--interval", str(interval)]
+            + list(options),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+        self._condition = threading.Condition()
+        self._feeds: defaultdict[int, Feed] = defaultdict(Feed)
+        self.printed: list[int] = []  # whose objects it printed, in that order
+        self._broken: bytes | None = None
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self.wait_for(lambda _: True, "the first line")
+        except BaseException:
+            self.kill()
+            raise
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            with self._condition:
+                try:
+                    snapshot = json.loads(line)
+                    self._feeds[snapshot["target"]["pid"]].add(snapshot)
+                    self.printed.append(snapshot["target"]["pid"])
+                except ValueError:
+                    self._broken = line
+                self._condition.notify_all()
+        with self._condition:
+            self._ended = True
+            self._condition.notify_all()
+
+    def errors(self) -> str:
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def _at_work_on(self) -> str:
+        """Where the monitor is in the kernel, for one that says nothing."""
+        told = []
+        for name in ("wchan", "syscall", "stack"):
+            with suppress(OSError):
+                told.append(f"{name}: {Path(f'/proc/{self.process.pid}/{name}').read_text().strip()}")
+        return "the monitor is at " + "; ".join(told)
+
+    def wait_for(
+        self, predicate: Callable[[Snapshot], object], what: str, patience: float = PATIENCE, pid: int | None = None
+    ) -> Snapshot:
+        """The first snapshot for which the predicate holds, of those taken after this call: not the next one, which
+        may be under way already, but from the one after on."""
+        called = time.monotonic()
+        deadline = called + patience
+        with self._condition:
+            feed = self._feeds[pid or self.pid]
+            first = feed.lines + 2 if feed.lines else 1
+            while True:
+                assert self._broken is None, f"a line that is no JSON: {self._broken!r}"
+                if (
+                    feed.newest is not None
+                    and feed.lines >= first
+                    and (first == 1 or feed.is_newer_than(called))
+                    and predicate(feed.newest)
+                ):
+                    return feed.newest
+                if self._ended:
+                    raise AssertionError(f"the monitor ended before {what}; it said: {self.errors()}")
+                if not self._condition.wait(deadline - time.monotonic()):
+                    raise AssertionError(
+                        f"waited {patience:g} s in vain: {what}; the last snapshot: {feed.newest}; {self._at_work_on()}"
+                    )
+
+    def newest(self, pid: int) -> Snapshot | None:
+        with self._condition:
+            return self._feeds[pid].newest
+
+    def next(self) -> Snapshot:
+        """A snapshot taken after this call."""
+        return self.wait_for(lambda _: True, "another line")
+
+    def wait_idle(self) -> Snapshot:
+        return self.wait_for(lambda snapshot: snapshot["active_concurrent"] == 0, "nothing is in flight")
+
+    def wait_end(self) -> tuple[int, Snapshot]:
+        """Waits until it has ended; its exit status and the last thing it said."""
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self._broken is None, f"a line that is no JSON: {self._broken!r}"
+        newest = self._feeds[self.pid].newest
+        assert newest is not None
+        return status, newest
+
+    def stop(self) -> Snapshot:
+        """Interrupts it and returns the last sample, which it takes because of that."""
+        self.process.send_signal(signal.SIGINT)
+        status, last = self.wait_end()
+        assert status == 0, f"exit {status} after SIGINT; it said: {self.errors()}"
+        return last
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(PATIENCE)
+
+    def __enter__(self) -> "Monitor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._errors.close()

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server of syscall_server.py as a test sees it: each call of `do` is one system call over there, done when it
+returns."""
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.client import Client
+from harness.server import PROGRAMS
+from harness.waiting import PATIENCE
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_encoded(each) for each in value]
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(each) for each in value]
+    return value.encode("latin-1") if isinstance(value, str) else value
+
+
+def result_of(answer: dict[str, Any]) -> Any:
+    if "errno" in answer:
+        raise OSError(answer["errno"], os.strerror(answer["errno"]))
+    return _decoded(answer["result"])
+
+
+class SyscallServer:
+    """`tcp` and `unix` are its listening descriptors."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "socket"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        self._process = subprocess.Popen(
+            [sys.executable, PROGRAMS / "syscall_server.py", self.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        self.pid = self._process.pid
+        self.broken = False  # by a test that failed: of no use to another
+        self.tcp, self.unix, self.port = self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout
+        if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+            self.broken = True
+            raise AssertionError(f"no answer for {PATIENCE:g} s: the call over there does not return")
+        line = self._process.stdout.readline()
+        assert line, f"the server ended: {self._process.wait()}"
+        return json.loads(line)
+
+    def start(self, *command: Any) -> None:
+        """Tells it what to do, and does not wait: `finish` does, which must come before anything else is told."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(_encoded(command)) + "\n")
+        self._process.stdin.flush()
+
+    def finish(self) -> Any:
+        return result_of(self._answer())
+
+    def do(self, *command: Any) -> Any:
+        """Has it do this, and returns what came of it. Bytes are bytes; raises the OSError that came over there."""
+        self.start(*command)
+        return self.finish()
+
+    @contextmanager
+    def connection(self, family: str = "tcp") -> Iterator[tuple[Client, int]]:
+        """A client, and the descriptor of its connection over there; at the end both are closed."""
+        with Client(self.port if family == "tcp" else self.path) as client:
+            fd = int(self.do("accept", self.tcp if family == "tcp" else self.unix))
+            if family == "tcp":
+                self.do("set_option", fd, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                yield client, fd
+            except BaseException:
+                self.broken = True
+                raise
+            self.do("close", fd)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def __enter__(self) -> "SyscallServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()

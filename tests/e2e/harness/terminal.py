@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a program writes to a terminal, read at the other end."""
+
+import os
+import select
+from collections.abc import Callable
+
+from harness.waiting import PATIENCE
+
+
+def read_terminal(terminal: int, until: Callable[[bytes], object]) -> bytes:
+    """Reads what the program writes to its terminal until it is enough, or the program has gone."""
+    seen = b""
+    while not until(seen):
+        ready, _, _ = select.select([terminal], [], [], PATIENCE)
+        assert ready, f"nothing more came behind {seen!r}"
+        try:
+            seen += os.read(terminal, 65536)
+        except OSError:  # EIO: the other end has been closed
+            return seen
+    return seen

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`monitor serve`: what it answers, whom it lets wait and how it ends."""
+
+import signal
+import socket
+import subprocess
+import threading
+import urllib.error
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.client import Client, request
+from harness.debian_daemons import open_metrics_families, promtool
+from harness.flavours import usual_flavour
+from harness.monitor import run_monitor
+from harness.private_proc import OwnProc
+from harness.server import Server, tree
+from harness.serving import OPEN_METRICS, Serving
+from harness.waiting import PATIENCE, wait_until
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
+    with ExitStack() as stack:
+
+        def start(*options: str, **settings: Any) -> Serving:
+            serving = Serving(tmp_path, *options, **settings)
+            stack.callback(serving.stop)
+            return serving
+
+        yield start
+
+
+def test_it_is_scraped_in_both_formats(start_server: Start, serve: Callable[..., Serving]) -> None:
+    server = start_server()
+    serving = serve("--pid", str(server.pid))
+    of = f'target="127.0.0.1:{server.port}"'
+    assert serving.metrics()[f"uvicorn_requests_total{{{of}}}"] == 0
+    with Client(server.port) as held:
+        held.send(request("/hold?gate=never"))
+        for target in ("/ok", "/users/1", "/users/2", "/fail"):
+            with Client(server.port) as client:
+                client.ask(request(target))
+        wait_until(lambda: serving.metrics()[f"uvicorn_requests_total{{{of}}}"] == 4, "four requests")
+        found = serving.metrics()
+    endpoint = f'{of},http_request_method="GET",endpoint='
+    assert found[f'http_server_active_requests{{{endpoint}"/hold"}}'] == 1
+    count = "http_server_request_duration_seconds_count"
+    assert found[f'{count}{{{endpoint}"/users/{{id}}",http_response_status_code="200"}}'] == 2
+    assert found[f'{count}{{{endpoint}"/fail",http_response_status_code="500"}}'] == 1
+    assert found[f"uvicorn_failed_requests_total{{{of}}}"] == 1
+    promtool("check", "metrics", given=serving.get("/metrics"))
+    families = open_metrics_families(serving.get("/metrics", Accept=OPEN_METRICS))
+    assert {"http_server_request_duration_seconds", "uvicorn_requests", "target"} <= set(families)
+    assert serving.get("/healthz") == "ok\n"
+    for path in ("/", "/metrics/", "/healthz/x"):
+        with pytest.raises(urllib.error.HTTPError, match="404") as turned_down:
+            serving.get(path)
+        assert turned_down.value.read() == b"there are /metrics and /healthz\n"
+    with Client(serving.port) as client:
+        posted = client.ask(request("/metrics", "POST", body=b"x" * 100))
+        assert (posted.status, posted.body) == (405, b"Method Not Allowed\n")
+    for head, status in (
+        (b"nonsense\r\n\r\n", b"400 Bad Request"),
+        (b"x" * 9000, b"431 Request Header Fields Too Large"),
+    ):
+        with Client(serving.port) as client:
+            assert client.send(head).rest().startswith(b"HTTP/1.1 " + status + b"\r\n")
+
+
+@usual_flavour
+def test_hostile_clients_keep_nobody_out(shared_server: Server, serve: Callable[..., Serving]) -> None:
+    serving = serve("--pid", str(shared_server.pid))
+    with ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(Client(serving.port))
+        slow = stack.enter_context(Client(serving.port))
+        slow.send(b"G")
+        for _ in range(20):
+            deaf = stack.enter_context(Client(serving.port))
+            deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            deaf.send(request("/metrics"))
+        assert serving.metrics()
+        stop = threading.Event()
+
+        def scrape() -> None:
+            while not stop.is_set():
+                serving.get("/metrics")
+
+        hammers = [threading.Thread(target=scrape) for _ in range(8)]
+        for hammer in hammers:
+            hammer.start()
+        try:
+            for _ in range(20):
+                assert serving.get("/healthz") == "ok\n"
+        finally:
+            stop.set()
+            for hammer in hammers:
+                hammer.join()
+    assert serving.process.poll() is None
+
+
+@usual_flavour
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_when_told_to(shared_server: Server, serve: Callable[..., Serving], number: signal.Signals) -> None:
+    serving = serve("--pid", str(shared_server.pid))
+    assert serving.metrics()
+    serving.process.send_signal(number)
+    assert serving.process.wait(PATIENCE) == 0
+
+
+def test_it_ends_with_the_last_server(start_server: Start, serve: Callable[..., Serving]) -> None:
+    first, second = start_server(), start_server()
+    serving = serve("--pid", str(first.pid), "--pid", str(second.pid))
+    info = [line for line in serving.get("/metrics").splitlines() if line.startswith("target_info")]
+    assert len(info) == 2
+    first.stop()
+    wait_until(lambda: f"(pid {first.pid}) has ended" in serving.said(), "it says so")
+    gone = f'uvicorn_threads{{target="127.0.0.1:{first.port}"}}'
+    wait_until(lambda: gone not in serving.metrics(), "its last figures are gone")
+    assert f'uvicorn_threads{{target="127.0.0.1:{second.port}"}}' in serving.metrics()
+    second.stop()
+    assert serving.process.wait(PATIENCE) == 3
+    assert f"(pid {second.pid}) has ended" in serving.said()
+
+
+def test_servers_come_and_go(tmp_path: Path, start_server: Start, serve: Callable[..., Serving]) -> None:
+    """On a machine without any, at first."""
+    proc = OwnProc(tmp_path)
+    serving = serve("--all", under=proc.command())
+    proc.show(serving.process.pid)
+    assert serving.metrics() == {}
+    with pytest.raises(urllib.error.HTTPError, match="503") as unavailable:
+        serving.get("/healthz")
+    assert unavailable.value.read() == b"no server is observed\n"
+    for _ in range(2):
+        server = start_server()
+        series = f'uvicorn_threads{{target="127.0.0.1:{server.port}"}}'
+        proc.show(*tree(server.pid))
+        wait_until(lambda series=series: series in serving.metrics(), "it is served")
+        assert serving.get("/healthz") == "ok\n"
+        server.stop()
+        wait_until(lambda: serving.metrics() == {}, "it is served no longer")
+
+
+@usual_flavour
+def test_cpu_time_never_goes_down(start_server: Start, shared_server: Server, serve: Callable[..., Serving]) -> None:
+    server = start_server(workers=2)
+    serving = serve("--pid", str(server.pid))
+    series = f'uvicorn_cpu_seconds_total{{target="127.0.0.1:{server.port}"}}'
+    before = serving.metrics()[series]
+    assert before > 0
+    with Client(server.port) as client:
+        client.ask(request("/ok"))
+    workers = server.workers()
+    subprocess.run(["kill", "-9", str(workers[0])], check=True)
+    values = [before]
+    wait_until(lambda: workers[0] not in server.workers(), "a worker is gone")
+    for _ in range(10):
+        values.append(serving.metrics()[series])
+    assert values == sorted(values)
+
+
+@usual_flavour
+def test_what_it_may_do(shared_server: Server, serve: Callable[..., Serving]) -> None:
+    serving = serve("--pid", str(shared_server.pid))
+    status = Path(f"/proc/{serving.process.pid}/status").read_text()
+    effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    cap_sys_ptrace, cap_perfmon, cap_bpf = 1 << 19, 1 << 38, 1 << 39
+    assert effective & ~(cap_sys_ptrace | cap_perfmon | cap_bpf) == 0
+
+
+@usual_flavour
+def test_where_it_cannot_listen(shared_server: Server, serve: Callable[..., Serving]) -> None:
+    pid = str(shared_server.pid)
+    taken = f"127.0.0.1:{shared_server.port}"
+    ended = run_monitor("serve", "--pid", pid, "--listen", taken)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        f"monitor: listen on {taken}: Address already in use\n"
+        "  something else listens there: give another port with --listen\n"
+    )
+    ended = run_monitor("serve", "--pid", pid, "--listen", "192.0.2.1:9464")
+    assert ended.returncode == 1
+    assert "listen on 192.0.2.1:9464: Cannot assign requested address" in ended.stderr
+    ended = run_monitor("serve", "--pid", pid, "--listen", "9464")
+    assert ended.returncode == 2
+    six = serve("--pid", pid, host="[::1]")
+    assert six.url == f"http://[::1]:{six.port}"
+    assert six.get("/healthz") == "ok\n"

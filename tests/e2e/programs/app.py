@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application under test: plain ASGI, so that the same file runs under every uvicorn. It counts what it does by
+itself (tally.py), and stops at gates that the test opens through a FIFO: `name count` lets `count` waiters through."""
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from tally import TallyWriter
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+DIRECTORY = Path(os.environ["E2E_DIRECTORY"])
+NOT_FOUND = "(not found)"
+BIG = 8 << 20
+
+
+class Gates:
+    """Named semaphores, closed at first. Opened from outside through a FIFO: it makes no socket event."""
+
+    def __init__(self, path: Path) -> None:
+        self._semaphores: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(0))
+        os.mkfifo(path)
+        self._fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self._unread = b""
+        asyncio.get_running_loop().add_reader(self._fifo, self._read)
+
+    def _read(self) -> None:
+        *lines, self._unread = (self._unread + os.read(self._fifo, 65536)).split(b"\n")
+        for line in lines:
+            name, count = line.decode().split()
+            for _ in range(int(count)):
+                self._semaphores[name].release()
+
+    async def wait(self, name: str) -> None:
+        await self._semaphores[name].acquire()
+
+
+class Request:
+    """One request: what was asked, and how to answer it while counting the answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # h11 hands over the absolute form as it is.
+        path = str(scope["path"])
+        if path.startswith("http://"):
+            path = "/" + path.removeprefix("http://").partition("/")[2].partition("?")[0]
+        self.segments = path.split("/")[1:] or [""]  # "*" and an authority have no slash
+        self.query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+        self.receive = receive
+        self._send = send
+        route = "/" + "/".join(["{id}" if segment.isdecimal() else segment for segment in self.segments])
+        if self.segments[0] == "users":
+            route = "/users/{id}"
+        self.key = f"{scope['method']} {route}" if self.segments[0] in HANDLERS else NOT_FOUND
+        self.status: int | None = None
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def body(self, body: bytes, more: bool = False) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def answer(self, status: int, body: bytes) -> None:
+        await self.start(status, [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))])
+        await self.body(body)
+
+    async def read_body(self) -> bytes:
+        body = b""
+        while True:
+            message = await self.receive()
+            body += message.get("body", b"")
+            if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                return body
+
+    def arrive(self) -> None:
+        """Tells the test that this very request is here: a byte more in the file that it named."""
+        if "arrived" in self.query:
+            with (DIRECTORY / self.query["arrived"]).open("ab") as file:
+                file.write(b".")
+
+    async def gate(self) -> None:
+        tally.add(self.key, "waiting")
+        self.arrive()
+        try:
+            await gates.wait(self.query["gate"])
+        finally:
+            tally.add(self.key, "waiting", -1)
+
+
+async def ok(request: Request) -> None:
+    await request.answer(200, b"ok")
+
+
+async def echo(request: Request) -> None:
+    await request.answer(200, await request.read_body())
+
+
+async def sink(request: Request) -> None:
+    """Says how long the body was."""
+    length, more = 0, True
+    while more:
+        message = await request.receive()
+        length += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await request.answer(200, b"%d" % length)
+
+
+async def early(request: Request) -> None:
+    """Answers before the body has been read, which keeps coming."""
+    await request.answer(200, b"early")
+
+
+async def status(request: Request) -> None:
+    code = int(request.segments[1])
+    if code in (204, 304):
+        await request.start(code, [])
+        await request.body(b"")
+    else:
+        await request.answer(code, b"status")
+
+
+async def fail(request: Request) -> None:
+    raise RuntimeError("raised on purpose")
+
+
+async def cut(request: Request) -> None:
+    """Promises more than it sends: the server has to cut the connection."""
+    await request.start(200, [(b"content-length", b"100")])
+    await request.body(b"short", more=True)
+    raise RuntimeError("raised in the middle of a response")
+
+
+async def hold(request: Request) -> None:
+    await request.gate()
+    await request.answer(200, b"held")
+
+
+async def hold_and_fail(request: Request) -> None:
+    await request.gate()
+    raise RuntimeError("raised on purpose")
+
+
+async def stream(request: Request) -> None:
+    """Chunks, each only when told."""
+    await request.start(200, [(b"content-type", b"text/event-stream")])
+    count = int(request.query["n"])
+    for index in range(count):
+        await request.gate()
+        await request.body(b"data: %d\n\n" % index, more=index < count - 1)
+
+
+async def chunked(request: Request) -> None:
+    await request.start(200, [(b"content-type", b"text/plain")])
+    for index in range(int(request.query.get("n", 3))):
+        await request.body(b"chunk %d\n" % index, more=True)
+    await request.body(b"")
+
+
+async def big(request: Request) -> None:
+    await request.answer(200, b"x" * BIG)
+
+
+async def download(request: Request) -> None:
+    """With Content-Length, a megabyte at a time; stops at a gate behind the first if told."""
+    count = int(request.query["mb"])
+    await request.start(200, [(b"content-length", b"%d" % (count << 20))])
+    for index in range(count):
+        await request.body(b"x" * (1 << 20), more=index < count - 1)
+        if not index and "gate" in request.query:
+            await request.gate()
+
+
+async def block(request: Request) -> None:
+    """Blocks the event loop until the file is there."""
+    tally.add(request.key, "waiting")
+    request.arrive()
+    while not (DIRECTORY / request.query["until"]).exists():
+        time.sleep(0.001)
+    tally.add(request.key, "waiting", -1)
+    await request.answer(200, b"unblocked")
+
+
+async def hang(request: Request) -> None:
+    """Keeps the interpreter to itself for ever, so that the process can't answer its supervisor either."""
+    import ctypes
+
+    tally.add(request.key, "waiting")
+    ctypes.PyDLL(None).pause()
+
+
+async def orphan(request: Request) -> None:
+    """Leaves a process behind whose parent has ended; it ends with this one, which has the other end of its pipe."""
+    import subprocess
+
+    read, write = os.pipe()
+    orphans.append(write)
+    shell = "exec 3<&0; cat <&3 >/dev/null & echo $!"
+    made = subprocess.run(["/bin/sh", "-c", shell], stdin=read, stdout=subprocess.PIPE, check=True)
+    os.close(read)
+    await request.answer(200, made.stdout)
+
+
+orphans: list[int] = []
+
+
+async def fetch(request: Request) -> None:
+    """Is a client itself, of the server at a port or at a path: on the event loop, where connections are kept for the
+    next time, and with blocking calls in another thread, on a connection of their own."""
+    address = request.query["to"]
+    if address not in pooled:
+        is_port = address.isdecimal()
+        pooled[address] = await (
+            asyncio.open_connection("127.0.0.1", int(address)) if is_port else asyncio.open_unix_connection(address)
+        )
+    reader, writer = pooled.pop(address)
+    writer.write(ASKED % b"keep-alive")
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    answer = await reader.readexactly(length)
+    pooled[address] = reader, writer
+    answer += await asyncio.to_thread(fetch_blocking, address)
+    await request.answer(200, answer)
+
+
+pooled: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+ASKED = b"GET /from-the-app HTTP/1.1\r\nHost: x\r\nConnection: %s\r\n\r\n"
+
+
+def fetch_blocking(address: str) -> bytes:
+    import socket
+
+    is_port = address.isdecimal()
+    with socket.socket(socket.AF_INET if is_port else socket.AF_UNIX) as connection:
+        connection.connect(("127.0.0.1", int(address)) if is_port else address)
+        connection.sendall(ASKED % b"close")
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+        return answer
+
+
+HANDLERS: dict[str, Callable[[Request], Awaitable[None]]] = {
+    "ok": ok,
+    "users": ok,
+    "raw": ok,
+    "echo": echo,
+    "early": early,
+    "status": status,
+    "fail": fail,
+    "cut": cut,
+    "hold": hold,
+    "stream": stream,
+    "chunked": chunked,
+    "big": big,
+    "block": block,
+    "hang": hang,
+    "fetch": fetch,
+    "orphan": orphan,
+    "sink": sink,
+    "download": download,
+    "hold-and-fail": hold_and_fail,
+}
+
+
+async def not_found(request: Request) -> None:
+    await request.answer(404, b"not found")
+
+
+async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
+    request = Request(scope, receive, send)
+    tally.add(request.key, "started")
+    tally.add(request.key, "running")
+    try:
+        await HANDLERS.get(request.segments[0], not_found)(request)
+    except Exception:
+        request.status = request.status or 500
+        raise
+    finally:
+        tally.add(request.key, "running", -1)
+        if request.status is not None:
+            tally.add(request.key, f"{request.status // 100}xx")
+
+
+async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Echoes until the client closes, or asks to be closed: by the text "close"; /ws/reject is turned down."""
+    key = f"GET {scope['path']}"
+    tally.add(key, "started")
+    await receive()
+    if scope["path"] == "/ws/reject":
+        tally.add(key, "4xx")
+        await send({"type": "websocket.close"})
+        return
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        if message.get("text") == "close":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        content = {name: message[name] for name in ("text", "bytes") if message.get(name) is not None}
+        await send({"type": "websocket.send", **content})
+
+
+async def serve_lifespan(receive: Receive, send: Send) -> None:
+    global gates, tally
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            gates = Gates(DIRECTORY / f"{os.getpid()}.gates")
+            tally = TallyWriter(DIRECTORY / f"{os.getpid()}.tally")
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await serve_http(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await serve_websocket(scope, receive, send)
+    else:
+        await serve_lifespan(receive, send)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every request of tests/cases, sent to real servers of every parser: the monitor's counts are the application's own, for
+each method and path; what it says was answered and rejected is what came over the wire; nothing stays in flight. Where
+a server differs, the case says by how much and why (its `servers` block), and the counts differ by just that."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+import pytest
+
+from harness.case_files import Case, Facts, read_cases
+from harness.client import Client, Response, request
+from harness.monitor import Snapshot
+from harness.observation import CLASSES, Observation
+from harness.server import Flavour, Server
+from harness.waiting import PATIENCE
+
+Observe = Callable[..., Observation]
+Figures = Counter[tuple[str, str]]
+
+PARSERS = [
+    Flavour("debian", "h11", "asyncio"),
+    Flavour("debian", "httptools", "uvloop"),
+    Flavour("current", "h11", "uvloop"),
+    Flavour("current", "httptools", "asyncio"),
+    Flavour("current", "zttp", "uvloop"),
+]
+CASES = read_cases()
+BATCH = 24
+# What is kept of method and path (include/monitor/abi.h).
+METHOD_SIZE, PATH_SIZE = 18, 112
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What became of one case: what its connection was answered, and what the application was asked on it."""
+
+    answers: list[Response]
+    asked: list[tuple[str, str]]  # method and path
+
+
+@pytest.fixture(scope="module", params=PARSERS, ids=str)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp(str(request.param))
+    # Without --no-proxy-headers the port of a client is what it says of itself.
+    options = ("--timeout-keep-alive", "60", "--no-proxy-headers")
+    with Server(directory, request.param, *options, application="case_app:app") as running:
+        yield running
+
+
+def turn(client: Client, count: int) -> None:
+    """Waits until the server's event loop has turned `count` times: what was sent before is read, and what follows
+    from that is done."""
+    for _ in range(count):
+        assert client.ask(request("/turn")).status == 200
+
+
+def asked(server: Server, since: int) -> dict[int, list[tuple[str, str]]]:
+    """What the application wrote down behind that many bytes, by the client's port."""
+    by_port: dict[int, list[tuple[str, str]]] = {}
+    with (server.directory / "asked").open() as file:
+        file.seek(since)
+        for port, method, path in map(json.loads, file):
+            by_port.setdefault(port, []).append((method, path))
+    return by_port
+
+
+def exchange(server: Server, cases: list[Case]) -> list[Exchange]:
+    """Sends each case on a connection of its own, whole, then a FIN when the server has done what it can with it. One
+    more connection is for the turns."""
+    since = (server.directory / "asked").stat().st_size
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(server.port)) for _ in cases]
+        for client, case in zip(clients, cases, strict=True):
+            with suppress(OSError):  # the server may have turned it down already
+                client.send(case.data)
+        turner = stack.enter_context(Client(server.port))
+        turns = 20 + 3 * max(len(case.methods) for case in cases)  # of pipelined requests, each takes one or two
+        turn(turner, turns)
+        for client in clients:
+            with suppress(OSError):
+                client.finish()
+        ports = [client.port for client in [*clients, turner]]
+        answers = [client.responses(*case.methods) for client, case in zip(clients, cases, strict=True)]
+    answers.append([Response(200, {}, b"ok")] * turns)
+    by_port = asked(server, since)
+    return [Exchange(answers[i], by_port.get(ports[i], [])) for i in range(len(ports))]
+
+
+def displayed(method: str, path: str) -> str:
+    """The key as the monitor shows it."""
+    kept = path[:PATH_SIZE].replace("\\", "\\\\").replace("\t", "\\x09")
+    if kept.startswith("("):
+        kept = "\\x28" + kept[1:]
+    method_cut, path_cut = ("…" if cut else "" for cut in (len(method) > METHOD_SIZE, len(path) > PATH_SIZE))
+    return f"{method[:METHOD_SIZE]}{method_cut} {kept}{path_cut}"
+
+
+def figures(snapshot: Snapshot) -> Figures:
+    found: Figures = Counter()
+    for endpoint in snapshot["endpoints"]:
+        found["completed", f"{endpoint['method']} {endpoint['path']}"] += endpoint["completed"]
+        for name in CLASSES:
+            found["answered", name] += endpoint["status"][name]
+    for cause, count in snapshot["undercount_by_cause"].items():
+        found["undercount", cause] = count
+    found["rejected", ""] = snapshot["rejected_requests"]
+    found["active", ""] = snapshot["active_concurrent"]
+    return +found
+
+
+def add_expected(found: Figures, happened: Exchange) -> None:
+    """What the monitor must say of it. The server's own 400 takes back what the application was running then: what it
+    was asked and the wire has no other answer to."""
+    answered = [response for response in happened.answers if not response.rejected]
+    rejected = len(happened.answers) - len(answered)
+    counted = happened.asked[: len(answered)] if rejected else happened.asked
+    found.update(("completed", displayed(method, path)) for method, path in counted)
+    found.update(("answered", f"{response.status // 100}xx") for response in answered)
+    found["rejected", ""] += rejected
+
+
+def add_facts(found: Figures, facts: Facts) -> None:
+    """What the cases say of this server."""
+    for (word, it), count in facts.items():
+        if word == "not run":
+            found["completed", it] += count
+        elif word == "unseen" and it == "400":
+            found["rejected", ""] -= count
+        elif word == "unseen":
+            found["completed", it] -= count
+            found["answered", "2xx"] -= count
+        elif word == "unknown":
+            found["answered", it] -= count
+        elif word == "undercount":
+            found["undercount", it] += count
+        else:
+            was, shown = it.split(" as ")
+            found["completed", was] -= count
+            found["completed", shown] += count
+
+
+def difference(here: Figures, there: Figures) -> str:
+    return ", ".join(f"{' '.join(key)} {here[key] - there[key]:+}" for key in here | there if here[key] != there[key])
+
+
+def check(server: Server, observation: Observation, cases: list[Case], before: Figures) -> list[str]:
+    """Sends the cases and adds what should come of them to `before`; a sentence for each where something else comes."""
+    after = before.copy()
+    happened = exchange(server, cases)
+    for one in happened:
+        add_expected(after, one)
+    for case in cases:
+        add_facts(after, case.facts(server.flavour))
+    complaints = []
+    try:
+        patience = PATIENCE if len(cases) > 1 else 5  # one alone is known to differ
+        observation.monitor.wait_for(lambda snapshot: figures(snapshot) == +after, "the cases' counts", patience)
+    except AssertionError:
+        now = figures(observation.monitor.wait_idle())
+        wire = [(response.status, response.body[:30]) for response in happened[0].answers]
+        complaint = f"{difference(now, after)}; on the wire {wire}, asked {happened[0].asked}"
+        complaints = [f"{cases[0].name} to {cases[-1].name}: {complaint}"]
+        after = now
+        if len(cases) > 1:
+            complaints += [complaint for case in cases for complaint in check(server, observation, [case], after)]
+    before.clear()
+    before.update(after)
+    return complaints
+
+
+def test_there_are_cases() -> None:
+    assert len(CASES) > 300
+
+
+def test_the_monitor_counts_what_the_server_counts(server: Server, observe: Observe) -> None:
+    observation = observe(server, "--raw-paths", interval=0.02)
+    before: Figures = Counter()
+    complaints = []
+    for at in range(0, len(CASES), BATCH):
+        complaints += check(server, observation, CASES[at : at + BATCH], before)
+    assert not complaints, "\n".join(complaints)
+    assert figures(observation.monitor.stop()) == +before

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which socket a server listens at does not matter, only who reads from the connections: a listener that was inherited,
+a port that is shared with another server."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from harness.client import Client, request
+from harness.load import keep_alive
+from harness.observation import Observation
+from harness.server import FASTEST, Flavour, Server
+
+Start = Callable[..., Server]
+Observe = Callable[..., Observation]
+
+
+def listener(reuse: bool = False, port: int = 0) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
+    made.bind(("127.0.0.1", port))
+    made.listen(128)
+    return made
+
+
+@pytest.mark.parametrize(("flavour", "workers"), [(FASTEST[0], 1), (FASTEST[1], 2)], ids=str)
+def test_an_inherited_listener(flavour: Flavour, workers: int, start_server: Start, observe: Observe) -> None:
+    """As systemd or a process manager passes it: `--fd`."""
+    with listener() as inherited:
+        server = start_server(flavour, workers=workers, inherited=inherited)
+        assert server.port == inherited.getsockname()[1]
+    observation = observe(server)
+    keep_alive(server.port, 400)
+    snapshot = observation.settle()
+    observation.assert_equal(snapshot)
+    assert snapshot["target"]["listen"] == [f"127.0.0.1:{server.port}"]
+
+
+def test_a_port_shared_with_another_server(start_server: Start, observe: Observe) -> None:
+    """The kernel deals the connections out over the two listening sockets (SO_REUSEPORT); each counts its own."""
+    connections = 200
+    with listener(reuse=True) as one, listener(reuse=True, port=one.getsockname()[1]) as two:
+        servers = [start_server(inherited=inherited) for inherited in (one, two)]
+    observations = [observe(server) for server in servers]
+    assert servers[0].port == servers[1].port
+    for number in range(connections):
+        with Client(servers[0].port) as client:
+            assert client.ask(request(f"/users/{number}")).status == 200
+            assert client.ask(request("/ok", "GET", "Connection: close")).status == 200
+    snapshots = [observation.settle() for observation in observations]
+    for observation, snapshot in zip(observations, snapshots, strict=True):
+        observation.assert_equal(snapshot)
+        assert snapshot["total_requests"] > 0
+    assert sum(snapshot["total_requests"] for snapshot in snapshots) == 2 * connections
