@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints the man page of monitor: `man_page.py MONITOR SECTIONS`. MONITOR is the program, whose help texts make the most
-of it; the file SECTIONS holds in roff what no help text says. It bears no date: the same program gives the same page."""
+"""Prints the man page of monitor: `man_page.py MONITOR SECTIONS`.
+
+Most of it comes from the help texts of the program MONITOR; the roff file SECTIONS adds what no help text contains. The
+page bears no date, so that the same program gives the same page."""
 
 import re
 import sys
@@ -43,10 +45,10 @@ def command_section(help_: help_text.Help) -> list[str]:
 def note_section(title: str, text: str) -> list[str]:
     """`0 done; 1 failed; …` is a list; other notes are sentences."""
     items = [re.fullmatch(r"(\d+) (.+)", item) for item in text.rstrip(".").split("; ")]
-    if all(items):
-        body = [line for item in items for line in (".TP", item[1], roff(item[2]))]
-    else:
-        body = [roff(text)]
+    statuses = [item for item in items if item]
+    body = [roff(text)]
+    if len(statuses) == len(items):
+        body = [line for item in statuses for line in (".TP", item[1], roff(item[2]))]
     return [f".SH {title.upper()}", *body]
 
 
@@ -72,7 +74,7 @@ def page(monitor: str, sections: str) -> list[str]:
     lines += others
     for title, text in whole.notes.items():
         lines += note_section(title, text)
-    return lines + [sections.rstrip()]
+    return [*lines, sections.rstrip()]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: servers of each flavour, and a monitor beside one. Everything here needs root and real BPF."""
+"""Fixtures: servers of each flavour, and a monitor that observes one. All of it needs root and a kernel with BPF."""
 
 import os
 import shutil
@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
-# A failed assertion of the harness shows its values, as one of a test does.
+# A failed assertion of the harness shows its values, as one of a test does. This comes before any import of it.
 pytest.register_assert_rewrite("harness")
 
 from harness.attached_engine import Engine
@@ -64,12 +65,12 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     with ExitStack() as stack:
         count = 0
 
-        def start(flavour: Flavour = USUAL, *options: str, **settings: object) -> Server:
+        def start(flavour: Flavour = USUAL, *options: str, **settings: Any) -> Server:
             nonlocal count
             count += 1
             directory = tmp_path / f"server-{count}"
             directory.mkdir()
-            return stack.enter_context(Server(directory, flavour, *options, **settings))  # type: ignore[arg-type]
+            return stack.enter_context(Server(directory, flavour, *options, **settings))
 
         yield start
 

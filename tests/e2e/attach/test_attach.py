@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An engine that is attached counts with no process of ours, tells what it takes, and leaves nothing when it goes."""
+"""`monitor attach`: the engine counts while no process of ours runs, reports what it costs, and leaves nothing behind."""
 
 import os
 import re
@@ -254,7 +254,7 @@ def test_workers_that_are_replaced_while_nobody_looks(start_server: Start, engin
     for kills, victim in enumerate(first, 1):
         ask(server, 20)
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda kills=kills: len(server.started_workers()) == 2 + kills, "the worker is replaced")
+        wait_until(lambda: len(server.started_workers()) == 2 + kills, "the worker is replaced")
     keep_alive(server.port, 400)
     snapshot = counted.settle()
     assert snapshot["total_requests"] == counted.tally().total() == 440

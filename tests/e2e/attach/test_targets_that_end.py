@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Targets that end while they are attached are recognised by pid and start time and cleaned up by the next command;
-and commands that meet one another."""
+"""Attached servers that end, and commands that run at the same time.
+
+The next command recognises an ended server by its pid and start time, and cleans up."""
 
 import json
 import os
@@ -274,7 +275,7 @@ def test_two_attaches_at_once(start_server: Start, engine: Engine) -> None:
     assert engine.targets() == sorted(server.pid for server in servers)
     for number, server in enumerate(servers, 1):
         keep_alive(server.port, 10 * number, 2)
-        engine.wait_for(server.pid, lambda s, n=number: s["total_requests"] == 10 * n, "all is counted")
+        engine.wait_for(server.pid, lambda s: s["total_requests"] == 10 * number, "all is counted")
     engine.assert_no_leak(before)
 
 
@@ -306,6 +307,6 @@ def test_many_servers_attached_at_once_end_at_once(engine: Engine) -> None:
         for number, server in enumerate(servers):
             keep_alive(server.address, 2 + number, 2)
         for number, server in enumerate(servers):
-            engine.wait_for(server.pid, lambda s, n=number: s["total_requests"] == 2 + n, "all is counted")
+            engine.wait_for(server.pid, lambda s: s["total_requests"] == 2 + number, "all is counted")
     assert engine.targets() == []
     engine.assert_nothing_left(objects)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every view reads an attached engine when there is one, any number of them at once, none disturbing another; without
-one a command loads its own and leaves nothing."""
+"""Every view reads an attached engine if there is one, any number of views at once.
+
+Without an attached engine a command loads its own and leaves nothing."""
 
 import json
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,10 +27,10 @@ Attach = Callable[..., Monitor]
 
 
 @pytest.fixture
-def pins(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def pins(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """The engine, for monitors that `attach` starts too."""
     monkeypatch.setenv("MONITOR_PINS", str(engine.pins))
-    yield engine
+    return engine
 
 
 def test_box_watch_json_and_log_read_the_engine(start_server: Start, engine: Engine) -> None:
@@ -41,7 +42,7 @@ def test_box_watch_json_and_log_read_the_engine(start_server: Start, engine: Eng
     box = engine.done("--pid", server.pid)
     assert "Uvicorn Concurrency Monitor" in box
     assert re.search(r"Total Requests: +50\b", box), box
-    views = {
+    views: dict[str, list[object]] = {
         "--json": ["--json"],
         "--watch --json": ["--watch", "--json", "--count", 2, "--interval", 0.05],
         "--log": ["--log", "-", "--count", 2, "--interval", 0.05],
@@ -83,7 +84,7 @@ def test_observed_seconds_peak_and_totals_are_since_the_attach(start_server: Sta
     for number in range(1, 4):
         keep_alive(server.port, 10, 1)
         before = time.monotonic()
-        snapshot = engine.wait_for(server.pid, lambda s, n=number: s["total_requests"] == 7 + 10 * n, "all are counted")
+        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 7 + 10 * number, "all are counted")
         after = time.monotonic()
         assert snapshot["peak_concurrent"] == endpoint_of(snapshot, "/hold")["peak"] == 7
         assert snapshot["peak_connections"] == 7

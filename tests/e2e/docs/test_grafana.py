@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dashboard, without Grafana: that it is whole, and says what the documents say. Its queries are sent to a real
-Prometheus in test_integrations.py."""
+"""The Grafana dashboard, without Grafana: it is complete and agrees with the documents.
+
+test_integrations.py sends its queries to a real Prometheus."""
 
 import itertools
 import json

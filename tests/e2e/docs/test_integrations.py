@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/integrations.md: its commands run as they stand there, its configuration by the programs that it is for. Only
-ports and directories are replaced by the tests' own."""
+"""docs/integrations.md: its commands run as written, and the programs that its configuration is for accept it.
+
+Only ports and directories are replaced by the tests' own."""
 
 import csv
 import json
@@ -222,11 +223,11 @@ def test_what_runs_until_it_is_stopped(shell: Shell, tmp_path: Path) -> None:
                     f"uvicorn.{name}{form}" for name in ("total_requests", "failed_requests", "active_concurrent")
                 )
                 with shell.running(command):
-                    wait_until(lambda name=active: statsd.gauges().get(name) == 1, "its first sample")
+                    wait_until(lambda: statsd.gauges().get(active) == 1, "its first sample")
                     client.ask(request("/fail"))
                     wait_until(lambda: shell.said("monitor --json | jq .active_concurrent") == "1\n", "it has ended")
                 # It took another one when it was told to stop.
-                wait_until(lambda name=total: statsd.counters()[name] == 1, "the request counts")
+                wait_until(lambda: statsd.counters()[total] == 1, "the request counts")
                 assert statsd.counters()[failed] == 1
             assert statsd.counters()["statsd.bad_lines_seen"] == 0
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/metrics.md: its commands run as they stand there, beside the demo. Only ports, and how long things take, are the
-tests' own."""
+"""docs/metrics.md: its commands run as written against the demo. Only ports and durations are the tests' own."""
 
 import csv
 import json

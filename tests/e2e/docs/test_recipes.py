@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recipes of docs/CONCURRENCY_MONITOR_DEBUG.md, run as they stand there; and the two scripts that they use."""
+"""The recipes of docs/CONCURRENCY_MONITOR_DEBUG.md run as written, with the two scripts that they use."""
 
 import csv
 import json
@@ -123,7 +123,8 @@ def interrupt_until_it_ends(process: subprocess.Popen[str]) -> None:
 def first_lines(proxy: Tree, command: str, count: int) -> list[str]:
     with proxy.typed(command) as process:
         try:
-            return [process.stdout.readline().rstrip("\n") for _ in range(count)]  # type: ignore[union-attr]
+            assert process.stdout
+            return [process.stdout.readline().rstrip("\n") for _ in range(count)]
         finally:
             interrupt(process)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/troubleshooting.md: the messages in it are those of the programs, and its commands run."""
+"""docs/troubleshooting.md: the programs print its messages, and its commands run."""
 
 import json
 import os

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stand-ins for the HTTP APIs of services that cannot be run here: they take what their reference says that those take,
-and refuse the rest."""
+"""Stand-ins for the HTTP APIs of services that cannot run here.
+
+They accept what the service's reference allows and reject everything else."""
 
 import json
 import threading

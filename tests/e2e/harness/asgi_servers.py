@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other servers that run app.py: gunicorn with uvicorn's worker class, Debian's and the current ones, and hypercorn."""
+"""Servers other than uvicorn that run app.py: gunicorn with uvicorn's worker class (Debian's and current), hypercorn."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers that are attached: the commands of one engine, pinned in a directory of the test's own, since other tests
-run beside this one; and what an attached engine says, compared with what the application counted."""
+"""The commands of one attached engine, and its figures compared with what the application counted.
+
+Each test pins its engine in a directory of its own, because other tests run at the same time."""
 
 import json
 import os

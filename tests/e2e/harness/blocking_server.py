@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs programs/blocking_server.py, and tells it to go on."""
+"""Runs programs/blocking_server.py and steps it."""
 
 import subprocess
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A directory of this process's own on the BPF file system, for `monitor attach`."""
+"""The BPF file system, and a directory on it for one test's `monitor attach`."""
 
 import os
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the requests of tests/cases (format: README.md there), and what its `servers` blocks say of single servers."""
+"""Reads the requests of tests/cases (README.md there has the format) and their `servers` blocks."""
 
 import re
 from collections import Counter

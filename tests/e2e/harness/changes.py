@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a monitor counts, told as what has changed since it was asked before: a test that does one thing after another
-says behind each what it should have counted, and nothing else may have changed."""
+"""What a monitor counted since it was last asked.
+
+A test that does one thing after another checks after each step exactly what that step added, and that nothing else
+changed."""
 
 from collections import Counter
 

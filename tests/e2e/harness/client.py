@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client that does exactly what it is told with its socket, and reads responses by RFC 9112 §6.3."""
+"""A client whose every send and close is up to the test, and which reads responses by RFC 9112 §6.3."""
 
 import re
 import socket

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a container is to the kernel: pid, network and mount namespaces of its own, here made by hand around a server.
-The server knows itself by other pids than the host does."""
+"""A server in pid, network and mount namespaces of its own: to the kernel, that is a container.
+
+Inside, the server has other pids than on the host."""
 
 from pathlib import Path
 

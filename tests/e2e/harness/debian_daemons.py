@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's monitoring systems, unpacked by scripts/setup.sh: run here on free ports, with all they write under a test's
-own directory."""
+"""Prometheus and InfluxDB from Debian, unpacked by scripts/setup.sh.
+
+They listen on free ports and write only below the test's own directory."""
 
 import os
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/grafana/uvicorn.json, and what Grafana makes of its queries before Prometheus gets them."""
+"""Reads docs/grafana/uvicorn.json and fills in its queries as Grafana would before it sends them to Prometheus."""
 
 import json
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of the kernel's BPF objects a process holds, what is pinned, and which of them are still there."""
+"""The BPF objects that exist, those that a process holds, and those that are pinned."""
 
 import json
 import re

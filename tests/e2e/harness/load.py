@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load: wrk for a bounded time, and a bounded number of requests at full speed, each answered."""
+"""Load: wrk for a limited time, or a fixed number of requests at full speed that are all answered."""
 
 import os
 import selectors
@@ -58,8 +58,8 @@ def keep_alive(address: Address, count: int, connections: int = 16, host: str = 
             events = selector.select(PATIENCE)
             assert events, f"no response for {PATIENCE:g} s with {left} of {count} requests to be sent"
             for key, _ in events:
+                assert isinstance(key.fileobj, socket.socket)
                 connection, received = key.fileobj, key.data
-                assert isinstance(connection, socket.socket)
                 piece = connection.recv(65536)
                 assert piece, "the server closed a connection"
                 received += piece

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the monitor beside a server and reads what it says, line by line as it comes."""
+"""Runs the monitor and reads its JSON line by line."""
 
 import json
 import os
@@ -65,10 +65,10 @@ class Monitor:
     ) -> None:
         self.pid = pid
         selected = ["--pid", str(pid)] if selection is None else selection
-        self._errors = tempfile.TemporaryFile("w+", errors="replace")
+        arguments = ["--profile", PROFILE, "--watch", "--json", "--interval", str(interval)]
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  (closed by __exit__)
         self.process = subprocess.Popen(
-            [*command, BINARY, *selected, "--profile", PROFILE, "--watch", "--json", "--interval", str(interval)]
-            + list(options),
+            [*command, BINARY, *selected, *arguments, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -142,6 +142,12 @@ class Monitor:
     def newest(self, pid: int) -> Snapshot | None:
         with self._condition:
             return self._feeds[pid].newest
+
+    def shown(self, pid: int) -> Snapshot:
+        """The newest snapshot of a server that has one."""
+        newest = self.newest(pid)
+        assert newest is not None
+        return newest
 
     def next(self) -> Snapshot:
         """A snapshot taken after this call."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network namespace behind a veth pair: a network that is not the host's, with a real device between them."""
+"""A network namespace connected by a veth pair, so that traffic crosses a network device."""
 
 import ctypes
 import os

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An nginx of the test's own, with all its files in one directory, never the system's: in front of a server of app.py,
-or as the server under observation."""
+"""An nginx whose files are all in one directory of the test.
+
+It runs in front of a server of app.py, or is itself the server under observation. The system's nginx stays as it is."""
 
 import socket
 import subprocess

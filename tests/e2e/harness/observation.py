@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server under observation: what the monitor says of it, compared with what the application counted itself."""
+"""A server and its monitor: compares the monitor's figures with what the application counted."""
 
 from collections import Counter
 from typing import Any
@@ -35,7 +35,7 @@ def responses_by_kind(snapshot: Snapshot) -> Counter[str]:
 def endpoint_of(snapshot: Snapshot, path: str, method: str = "GET") -> dict[str, Any]:
     found = [entry for entry in snapshot["endpoints"] if (entry["method"], entry["path"]) == (method, path)]
     assert len(found) == 1, f"{method} {path} is {len(found)} times in {snapshot['endpoints']}"
-    return found[0]
+    return dict(found[0])
 
 
 class Observation:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A /proc that shows no processes but those that it is told to: under it, `monitor --all` sees a machine on which no
-other tests run. It is the real one, of which a mount namespace shows a part."""
+"""A /proc that shows only chosen processes, so that `monitor --all` does not see the servers of other tests.
+
+It is the real /proc, of which a mount namespace shows a part."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A directory that looks like the root of the tree, in which scripts are run as somebody types them: its scripts/ and
-build/ are the tree's, its logs/ are its own."""
+"""A copy of the tree's layout in which run_proxy.sh and the other scripts run as an operator types them.
+
+scripts/ and build/ are links to the tree's; logs/ belongs to the test."""
 
 import os
 import re

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The randomized client: runs scripts (random_plan.py), many at once, checks what comes back, and keeps the books of
-what the monitor and the application must have counted then."""
+"""The randomized client: runs many scripts (random_plan.py) at once and checks every response.
+
+It keeps a record of what the monitor and the application must have counted."""
 
 import itertools
 import os

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a connection of the randomized client will do, made from a seed: a script of steps, and what must come of each
-request. A plan holds only what can be known from outside; what it leaves out is said where it is left out."""
+"""What each connection of the randomized client does, derived from a seed: its steps, and the result of each request.
+
+A plan holds only what a client can know. Where it leaves something out, it says so."""
 
 import random
 import re
@@ -72,7 +73,9 @@ class WebSocket:
 
 @dataclass(frozen=True)
 class Leave:
-    """With nothing in flight; or "keep": stays until all scripts are done. `unfinished` is sent before, no whole head."""
+    """Leaves with nothing in flight, or with "keep" stays until all scripts are done.
+
+    Before that it sends `unfinished`, which is no whole head."""
 
     going: str
     unfinished: bytes = b""

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests at random, all well-formed except those that say otherwise: every way to write a head and to delimit a body,
-with the endpoint under which the monitor must count each, and the one under which the application does."""
+"""Random requests: every way to write a head and to delimit a body.
+
+Each comes with the endpoint that the monitor must count it under, and the one that the application counts it under."""
 
 import base64
+import itertools
 import random
 import re
 import string
@@ -91,7 +93,7 @@ def cut(rng: random.Random, data: bytes) -> tuple[bytes, ...]:
     else:
         bounds = list(range(min(len(data), 400)))
     ends = sorted({0, len(data), *(bound for bound in bounds if 0 < bound < len(data))})
-    return tuple(data[start:end] for start, end in zip(ends, ends[1:], strict=False))
+    return tuple(data[start:end] for start, end in itertools.pairwise(ends))
 
 
 class RequestWriter:
@@ -123,7 +125,7 @@ class RequestWriter:
         return "".join(self.rng.choice((letter.lower(), letter.upper())) for letter in text)
 
     def field(self, name: str, value: str) -> str:
-        """A field in any of the ways to write it (RFC 9110 §5.5). A tab behind some values is too much for httptools."""
+        """A field in any of the ways to write it (RFC 9110 §5.5). httptools rejects a tab after some values."""
         before, after = self.rng.choice((" ", " ", " ", "", "\t", "  ")), self.rng.choice(("", "", "", " "))
         return f"{self.any_case(name)}:{before}{value}{after}"
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes in pieces, and ends in the middle: what tests/cases cannot say, since there each request is sent whole. On some of
-them h11, httptools and zttp disagree; what is right for each is told by the wire."""
+"""Requests that arrive in pieces or stop in the middle; tests/cases can only send each request whole.
+
+h11, httptools and zttp disagree on some of them. What each server sends back decides what is right for it."""
 
 from dataclasses import dataclass
 

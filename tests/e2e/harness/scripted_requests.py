@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests in a fixed order, each with the answer that it has to get: every way in which a request and a response can
-be delimited and cut up, for any server of app.py."""
+"""Requests in a fixed order with the responses that they must get, for any server of app.py.
+
+They cover every way to delimit and to split up a request and a response."""
 
 from harness.client import Address, Client, chunked, request
 
@@ -58,7 +59,8 @@ def drive_closing(address: Address) -> None:
         with Client(address) as client:
             assert [response.body for response in client.send(asked).responses()] == [b"ok"]
     with Client(address) as client:
-        assert [response.status for response in client.send(request("/fail")).responses()][0] == 500
+        statuses = [response.status for response in client.send(request("/fail")).responses()]
+        assert statuses[0] == 500
     with Client(address) as client:
         assert client.send(request("/cut")).rest().endswith(b"short")
 

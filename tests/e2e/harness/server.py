@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a real server with app.py, a uvicorn of some flavour above all, on a free port, until it listens; and asks it,
-past all sockets, what it counted."""
+"""Runs app.py under a real server, usually a uvicorn of some flavour, on a free port.
+
+It reads the application's own counts from files, without a socket."""
 
 import os
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -66,10 +68,8 @@ def tree(root: int) -> list[int]:
 def kill_tree(root: subprocess.Popen[bytes]) -> None:
     """Ends the process and its descendants at once. The root goes first, so that it replaces nobody."""
     for pid in tree(root.pid):
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     root.wait()
 
 

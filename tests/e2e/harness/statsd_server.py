@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""npm's StatsD server with its console backend, as scripts/setup.sh installs it: on a free port, and what it prints of
-what it was sent."""
+"""npm's StatsD server with its console backend, on a free port, and the figures that it prints."""
 
 import json
 import re

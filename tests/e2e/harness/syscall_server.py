@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server of syscall_server.py as a test sees it: each call of `do` is one system call over there, done when it
-returns."""
+"""Controls programs/syscall_server.py: each `do` makes the server do one system call and returns when it is done."""
 
 import json
 import os

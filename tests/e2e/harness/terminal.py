@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a program writes to a terminal, read at the other end."""
+"""Reads what a program writes to a terminal."""
 
 import os
 import select

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A WebSocket client on a raw socket (RFC 6455), so that a test decides on every byte and how they are cut."""
+"""A WebSocket client on a raw socket (RFC 6455): the test decides on every byte and on how they are split up."""
 
 import base64
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CSV and StatsD: read and added up as those do who take them."""
+"""CSV and StatsD, read and added up as their consumers do."""
 
 import csv
 import socket

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of monitor and of its commands that have no test where they belong: --no-system in every output, colours, what
---help prints; and the examples that it and README.md give."""
+"""Options that no other test covers: --no-system in every output, colours, --help.
+
+It also runs the examples of --help and README.md."""
 
 import csv
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus reads: its text format by its own linter, OpenMetrics by the strictest reader there is."""
+"""Prometheus' text format is checked by its own linter, and OpenMetrics by the strictest parser available."""
 
 import urllib.request
 from collections.abc import Callable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`monitor serve`: what it answers, whom it lets wait and how it ends."""
+"""`monitor serve`: its responses, slow and hostile clients, and how it ends."""
 
 import signal
 import socket
@@ -143,7 +143,7 @@ def test_servers_come_and_go(tmp_path: Path, start_server: Start, serve: Callabl
         server = start_server()
         series = f'uvicorn_threads{{target="127.0.0.1:{server.port}"}}'
         proc.show(*tree(server.pid))
-        wait_until(lambda series=series: series in serving.metrics(), "it is served")
+        wait_until(lambda: series in serving.metrics(), "it is served")
         assert serving.get("/healthz") == "ok\n"
         server.stop()
         wait_until(lambda: serving.metrics() == {}, "it is served no longer")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server in a container, observed from the host as any other; and the monitor itself in one, which it refuses."""
+"""A server in a container is observed from the host like any other. The monitor refuses to run in a container."""
 
 import json
 import os
@@ -180,7 +180,7 @@ def test_attached_it_is_counted_with_no_monitor_running(network: NetworkNamespac
         def told() -> Snapshot:
             printed = run_monitor(*options, "--json")
             assert (printed.returncode, printed.stderr) == (0, "")
-            return json.loads(printed.stdout)
+            return dict(json.loads(printed.stdout))
 
         # The last response can be here before the kernel has counted its end.
         wait_until(lambda: told()["active_concurrent"] == 0, "nothing is in flight")

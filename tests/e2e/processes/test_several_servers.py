@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One monitor for several servers: each with its own figures and nobody else's, coming and going one by one."""
+"""One monitor for several servers: each has its own figures, and each comes and goes on its own."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def watch(attach: Attach, *servers: AppServer) -> Monitor:
 
 
 def is_complete(snapshot: Snapshot, server: AppServer) -> bool:
-    return snapshot["active_concurrent"] == 0 and snapshot["total_requests"] == server.tally().total()
+    return (snapshot["active_concurrent"], snapshot["total_requests"]) == (0, server.tally().total())
 
 
 def settled(monitor: Monitor, server: AppServer) -> Snapshot:
@@ -111,7 +111,7 @@ def test_each_of_three_has_its_own_totals(
         for number, server in enumerate(servers, 1):
             assert_exact(monitor, server)
             assert server.tally().total() == 200 * number + 1 + 100
-            workers = monitor.newest(server.pid)["workers"]
+            workers = monitor.shown(server.pid)["workers"]
             assert {worker["pid"] for worker in workers} == set(server.workers())
         monitor.stop()
     pids = [server.pid for server in servers]
@@ -197,7 +197,7 @@ def test_one_ends_and_the_other_goes_on(start_server: Start, attach: Attach) -> 
     assert monitor.process.wait(PATIENCE) == 3
     status, _ = monitor.wait_end()
     assert status == 3
-    assert monitor.newest(second.pid)["total_requests"] == second.tally().total() == 52
+    assert monitor.shown(second.pid)["total_requests"] == second.tally().total() == 52
     assert monitor.printed.count(first.pid) == at_its_end
     for server in (first, second):
         assert f"the server (pid {server.pid}) has ended" in monitor.errors()
@@ -213,7 +213,7 @@ def test_both_end_at_once(start_server: Start, attach: Attach) -> None:
     status, _ = monitor.wait_end()
     assert status == 3
     for server in servers:
-        assert monitor.newest(server.pid)["total_requests"] == server.tally().total() == 11
+        assert monitor.shown(server.pid)["total_requests"] == server.tally().total() == 11
         assert f"the server (pid {server.pid}) has ended" in monitor.errors()
 
 
@@ -286,7 +286,7 @@ def test_all_finds_those_that_run_and_those_that_come(start_server: Start, attac
         first.stop()
         use(second, 5)
         settled(monitor, second)
-        assert monitor.newest(first.pid)["total_requests"] == first.tally().total() == 32
+        assert monitor.shown(first.pid)["total_requests"] == first.tally().total() == 32
         at_its_end = monitor.printed.count(first.pid)
         settled(monitor, second)
         assert monitor.printed.count(first.pid) == at_its_end
@@ -314,7 +314,7 @@ def test_all_goes_on_without_any(start_server: Start, attach: Attach, tmp_path: 
     use(second, 7)
     assert_exact(monitor, second)
     assert set(monitor.printed[printed:]) == {second.pid}
-    assert monitor.newest(first.pid)["total_requests"] == first.tally().total() == 6
+    assert monitor.shown(first.pid)["total_requests"] == first.tally().total() == 6
 
 
 def test_the_screen_says_that_none_is_left(start_server: Start, tmp_path: Path) -> None:
@@ -420,9 +420,9 @@ def test_all_with_some_attached(start_server: Start, attach: Attach, tmp_path: P
 
         # Detached, it is one more that nobody counts: from then on the own engine does.
         assert run_monitor("detach", *pids_of([attached]), "--pins", str(pins)).returncode == 0
-        wait_until(lambda: monitor.newest(attached.pid)["total_requests"] == 0, "counting begins anew")
+        wait_until(lambda: monitor.shown(attached.pid)["total_requests"] == 0, "counting begins anew")
         use(attached, 3)
-        wait_until(lambda: monitor.newest(attached.pid)["total_requests"] == 4, "what came since is counted")
+        wait_until(lambda: monitor.shown(attached.pid)["total_requests"] == 4, "what came since is counted")
         assert f"pid {attached.pid}: the server was detached" in monitor.errors()
         assert monitor.stop()["total_requests"] == 11
     assert "the server (pid" not in monitor.errors()

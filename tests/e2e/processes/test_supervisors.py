@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that uvicorn itself replaces: a worker that hangs, one that has served its share, one whose code changed.
-The totals stay those of all of them, and the newcomers are followed."""
+"""Workers that uvicorn replaces: one that hangs, one past its request limit, one whose code changed.
+
+The totals include all of them, and the new workers are followed."""
 
 import os
 import signal
@@ -112,7 +113,7 @@ def test_reload(flavour: Flavour, start_server: Start, observe: Observe, tmp_pat
             for _ in range(10):
                 assert client.ask(request("/users/1")).status == 200
         snapshot = observation.monitor.wait_for(
-            lambda s, reloads=reloads: s["total_requests"] == 10 * (reloads + 1), "ten requests more"
+            lambda s: s["total_requests"] == 10 * (reloads + 1), "ten requests more"
         )
         assert worker_pids(snapshot) == {child}
         replace_child(server, child, watched)

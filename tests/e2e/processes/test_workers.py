@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server of several processes: its totals are the sum over its workers, those included that die and are replaced."""
+"""A server of several processes: totals are the sum over all workers, including those that die and are replaced."""
 
 import os
 import signal
@@ -82,10 +82,10 @@ def test_workers_killed_under_load(start_server: Start, observe: Observe) -> Non
     with wrk_running(server.port, "/ok", connections):
         for kills in range(1, 4):
             started = observation.tally().total()
-            wait_until(lambda started=started: observation.tally().total() > started + 500, "load")
+            wait_until(lambda: observation.tally().total() > started + 500, "load")
             os.kill(server.workers()[-1], signal.SIGKILL)
             replaced = WORKERS + kills
-            wait_until(lambda replaced=replaced: len(server.started_workers()) == replaced, "the worker is replaced")
+            wait_until(lambda: len(server.started_workers()) == replaced, "the worker is replaced")
     observation.monitor.wait_idle()
     last = observation.monitor.stop()
     # A worker can die between reading a request and counting it: at most one for each connection that it held.

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The application under test: plain ASGI, so that the same file runs under every uvicorn. It counts what it does by
-itself (tally.py), and stops at gates that the test opens through a FIFO: `name count` lets `count` waiters through."""
+"""The application under test: plain ASGI, so that the same file runs under every uvicorn.
+
+It counts what it does (tally.py). A request can wait at a gate, which the test opens through a FIFO: the line
+`name count` lets `count` waiters through."""
 
 import asyncio
 import os
@@ -21,6 +23,10 @@ Headers = list[tuple[bytes, bytes]]
 DIRECTORY = Path(os.environ["E2E_DIRECTORY"])
 NOT_FOUND = "(not found)"
 BIG = 8 << 20
+
+# Each worker makes its own when it starts (serve_lifespan).
+tally: TallyWriter
+gates: "Gates"
 
 
 class Gates:
@@ -77,7 +83,7 @@ class Request:
         body = b""
         while True:
             message = await self.receive()
-            body += message.get("body", b"")
+            body += bytes(message.get("body", b""))
             if message["type"] == "http.disconnect" or not message.get("more_body", False):
                 return body
 

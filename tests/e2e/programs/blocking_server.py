@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server made by hand of threads and blocking calls, to do with its descriptors what uvicorn never does:
-`blocking_server.py ADDRESS [PATH | hand-over | take PATH]`. ADDRESS is the path of a Unix socket, or else it listens on a
-free TCP port. It writes where it listens, and what it does next when it has come to it. Each connection is read by a
-thread of its own; one other thread writes all answers. What a request asks for is said by its path:
+"""A server of threads and blocking calls that does with its descriptors what uvicorn never does.
 
-/ok             an answer
-/dup            goes on with a duplicate of the descriptor, the original closed; then an answer
-/half-closed    closes one of two descriptors, says so, and answers over the other when a line comes in
-/close-range    closes the descriptor with close_range and without an answer
-/exec           becomes another program without an answer: this one, from its start, or `sleep` with /exec/sleep
-/give-asked     no answer: the connection is given away as below
-/give           an answer; then the connection is given away by SCM_RIGHTS to who listens at PATH
+Usage: `blocking_server.py ADDRESS [PATH | hand-over | take PATH]`. ADDRESS is the path of a Unix socket; with any other
+word it listens on a free TCP port. It prints its address, and later what it is about to do. One thread reads each
+connection, and one thread writes all responses. The path of a request says what to do:
 
-With hand-over, connections are given away at once, unread, to a worker that was forked before. With take, those that
-others accepted are taken over as well, from who connects to PATH."""
+/ok             answers
+/dup            goes on with a duplicate of the descriptor and closes the original, then answers
+/half-closed    closes one of two descriptors, prints so, and answers over the other when it reads a line
+/close-range    closes the descriptor with close_range and does not answer
+/exec           becomes another program and does not answer: this one from its start, or `sleep` with /exec/sleep
+/give-asked     gives the connection away as below and does not answer
+/give           answers, then gives the connection away by SCM_RIGHTS to the process that listens at PATH
+
+With hand-over, it gives every new connection, unread, to a worker that it forked before. With take, it also takes over
+connections that other processes accepted, from any process that connects to PATH."""
 
 import os
 import queue
 import socket
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -33,10 +36,8 @@ def say(what: str) -> None:
 def write_answers() -> None:
     while True:
         connection, done = answers.get()
-        try:
+        with suppress(OSError):  # the client may be gone
             connection.sendall(ANSWER)
-        except OSError:
-            pass  # its client has gone
         done.set()
 
 
@@ -96,8 +97,8 @@ def serve(connection: socket.socket) -> None:
     connection.close()
 
 
-def start_thread(target: object, *arguments: object) -> None:
-    threading.Thread(target=target, args=arguments, daemon=True).start()  # type: ignore[arg-type]
+def start_thread(target: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=target, args=arguments, daemon=True).start()
 
 
 def work(from_parent: socket.socket) -> None:

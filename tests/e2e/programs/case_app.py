@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The application that the case files are sent to. Every path is one of its own: it writes down what it was asked and
-from which port, reads the body and answers 200. What it wrote, one line a request, is read by the test."""
+"""The application that receives the requests of the case files.
+
+It answers any path with 200 after it has read the body, and appends to a file what was asked and from which port, one
+line a request. The test reads that file."""
 
 import json
 import os
@@ -15,7 +17,11 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-# h11 hands over an absolute-form target as it came, a fragment too (RFC 9112 §3.2.2); the other parsers take them apart.
+# Each worker makes its own when it starts (serve_lifespan).
+tally: TallyWriter
+asked: int  # the file of what was asked
+
+# h11 passes on an absolute-form target as received, with its fragment (RFC 9112 §3.2.2); other parsers split it up.
 AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 

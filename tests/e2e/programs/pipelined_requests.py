@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`pipelined_requests.py PORT COUNT` asks for /ok exactly COUNT times as fast as the server answers: over a few
-connections, several requests in one piece, the next ones when all are answered."""
+"""Asks for /ok exactly COUNT times, as fast as the server answers: `pipelined_requests.py PORT COUNT`.
+
+It uses a few connections, sends several requests in one piece, and sends the next ones when all are answered."""
 
 import selectors
 import socket

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""System calls on a descriptor, each truly the one that its function is named after (x86-64): they are made by number,
-past Python and the C library, which take the liberty to use another. They raise OSError and are never repeated."""
+"""System calls on a descriptor, made by number (x86-64).
+
+Each is truly the call that its function is named after: Python and the C library may use another one. They raise
+OSError and are never repeated."""
 
 import ctypes
 import mmap

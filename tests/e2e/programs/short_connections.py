@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run inside a network namespace: `short_connections.py HOST PORT COUNT` asks COUNT times, each on a connection of its
-own that the server closes, a few at a time."""
+"""Asks COUNT times, a few at a time, each on a connection of its own: `short_connections.py HOST PORT COUNT`.
+
+The server closes each connection. The tests run it inside a network namespace."""
 
 import selectors
 import socket

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server under test that does the system calls it is told, and no other on its connections. It listens on a port of
-127.0.0.1 and at the path it is given, says both descriptors and the port in its first line, and then answers each line
-`[command, argument, …]` (JSON; bytes as Latin-1) by `{"result": …}` or `{"errno": …}` when the command is done."""
+"""A server under test that does the system calls it is told to, and no others on its connections.
+
+It listens on a port of 127.0.0.1 and at the path in its argument. Its first line holds both descriptors and the port.
+It answers each line `[command, argument, …]` (JSON; bytes as Latin-1) with `{"result": …}` or `{"errno": …}` when the
+command is done."""
 
 import inspect
 import json

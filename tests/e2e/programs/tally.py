@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the application under test counted by itself: one memory-mapped file for each of its processes, so that the
-counts survive the process (kill -9 too) and cost it next to nothing. The application writes, the test reads."""
+"""What the application under test counted: one memory-mapped file for each of its processes.
+
+The application writes and the test reads. The counts survive the process, kill -9 included, and cost it almost
+nothing."""
 
 import mmap
 import struct

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An io_uring by its three system calls, and one operation on a socket at a time through it. Who does the operation is
-said by the ring's kind: the caller, a thread of the kernel's pool, or the kernel thread that polls the queue."""
+"""One operation at a time on a socket through io_uring, by its three system calls.
+
+The kind of ring decides who does the operation: the caller, a thread of the kernel's pool, or the kernel thread that
+polls the queue."""
 
 import ctypes
 import mmap

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every request of tests/cases, sent to real servers of every parser: the monitor's counts are the application's own, for
-each method and path; what it says was answered and rejected is what came over the wire; nothing stays in flight. Where
-a server differs, the case says by how much and why (its `servers` block), and the counts differ by just that."""
+"""Every request of tests/cases, sent to real servers of every parser.
+
+The monitor's counts equal the application's for each method and path; the requests that it counts as answered and
+rejected match the bytes on the wire; nothing stays in flight. Where a server differs, the case's `servers` block says
+by how much and why, and the counts differ by exactly that."""
 
 import json
 from collections import Counter

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Totals, counts of each endpoint, failures and classes of status equal the application's own, under every uvicorn."""
+"""Totals, counts per endpoint, failures and status classes equal the application's, under every uvicorn."""
 
 from collections.abc import Callable
 

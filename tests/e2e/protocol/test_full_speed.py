@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing is lost at full speed, and nothing stays behind when clients vanish before the server has read."""
+"""At full speed no request is lost, and nothing is left when clients reset before the server has read."""
 
 import fcntl
 import struct
@@ -87,7 +87,7 @@ def test_more_endpoints_than_there_is_room_for(shared_server: Server, observe: O
 
 @usual_flavour
 def test_paths_that_were_never_answered_make_room(shared_server: Server, observe: Observe) -> None:
-    """Whether the application ran the pipelined ones can't be known from outside, so its own counts do not judge here."""
+    """A client cannot know whether the application ran the pipelined requests, so its counts are not compared here."""
     observation = observe(shared_server)
     gate = f"room-{shared_server.port}"
     waves, clients, paths = 2, 2, 800
@@ -102,11 +102,11 @@ def test_paths_that_were_never_answered_make_room(shared_server: Server, observe
             for index, client in enumerate(waiting):
                 pipelined = [request(f"/guess/{wave}{index}q{number}z") for number in range(paths)]
                 client.send(request(f"/hold?gate={gate}") + b"".join(pipelined))
-                wait_until(lambda client=client: not unacknowledged(client), "the server's kernel has it all")
+                wait_until(lambda: not unacknowledged(client), "the server's kernel has it all")
             shared_server.unblock(unblock)
             assert blocker.response().status == 200
             held = clients * (1 + paths)
-            observation.monitor.wait_for(lambda s, held=held: s["active_concurrent"] == held, "all are in flight")
+            observation.monitor.wait_for(lambda s: s["active_concurrent"] == held, "all are in flight")
             for client in waiting:
                 client.reset()
         observation.monitor.wait_for(lambda s: s["active_concurrent"] == 0, "none is in flight")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real HTTP/2 and TLS are not followed, and say so: one undercount of their own cause for each connection, and no
-request. HTTP/1.1 beside it is counted."""
+"""HTTP/2 and TLS are not followed, and the monitor reports that.
+
+Each such connection is one undercount of its own cause and no request. HTTP/1.1 beside it is counted."""
 
 import ssl
 import subprocess
@@ -28,7 +29,7 @@ class Http2Client(Client):
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
-        self._http2 = H2Connection(H2Configuration(header_encoding="utf-8"))
+        self._http2 = H2Connection(H2Configuration())
         self._http2.initiate_connection()
 
     def get(self, path: str, streams: int) -> list[bytes]:
@@ -44,7 +45,7 @@ class Http2Client(Client):
             self.send(self._http2.data_to_send())
             for event in self._http2.receive_data(self.socket.recv(65536)):
                 if isinstance(event, ResponseReceived):
-                    assert (":status", "200") in event.headers
+                    assert (b":status", b"200") in event.headers
                 elif isinstance(event, DataReceived):
                     bodies[event.stream_id] += event.data
                 elif isinstance(event, StreamEnded):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in flight, and the peak, exactly: requests held at a barrier, streams that go on, clients that leave."""
+"""Requests in flight and the peak are exact: requests held at a barrier, long streams, clients that leave."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -85,7 +85,7 @@ def test_pipelined_requests_are_in_flight_together(shared_server: Server, observ
         for left in (2, 1, 0):
             shared_server.open_gate("pipeline")
             assert client.response().body == b"held"
-            observation.monitor.wait_for(lambda s, left=left: s["active_concurrent"] == left, f"{left} left")
+            observation.monitor.wait_for(lambda s: s["active_concurrent"] == left, f"{left} left")
     snapshot = observation.settle()
     observation.assert_equal(snapshot)
     assert snapshot["peak_concurrent"] == 3

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Long messages under real servers: 100 MB up and down, ten thousand chunks of a stream, and a request in the middle of
-it all that is in flight until its last byte."""
+"""Long messages under real servers: 100 MB up and down, and streams of ten thousand chunks.
+
+A request beside them is in flight until its last byte."""
 
 from collections.abc import Callable
 

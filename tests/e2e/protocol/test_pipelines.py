@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deep pipelines whose requests stay in flight over many looks: more than a connection's record has room for."""
+"""Pipelines deeper than a connection's record, whose requests stay in flight over many snapshots."""
 
 from collections.abc import Callable
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hundreds of connections at random against each uvicorn: whatever they mix, every count is exact. The seed is new in
-each run and said when a count differs; E2E_SEED repeats it, E2E_RANDOM_CONNECTIONS makes it longer, and E2E_RANDOM_ONLY
-runs only these scripts of the plan ("17" or "100-200")."""
+"""Hundreds of random connections to each uvicorn: every count is exact, whatever they mix.
+
+Each run has a new seed, which is printed when a count differs. E2E_SEED repeats a seed, E2E_RANDOM_CONNECTIONS makes
+the run longer, and E2E_RANDOM_ONLY runs only these scripts of the plan ("17" or "100-200")."""
 
 import os
 from collections import Counter

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The monitor agrees with the wire about odd requests, under every uvicorn: what was answered counts as a request, what
-the server's own parser turned down is rejected, and nothing stays in flight."""
+"""The monitor agrees with the wire about odd requests, under every uvicorn.
+
+A request that was answered counts. One that the server's parser rejected counts as rejected. Nothing stays in
+flight."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -99,8 +101,9 @@ def test_other_protocols_are_no_requests(server: Server, observe: Observe, data:
 
 
 def test_bytes_behind_an_upgrade(server: Server, observe: Observe) -> None:
-    """httptools drops them, h11 answers them: they are an undercount, and the next request counts again. Debian's uvicorn
-    answers such an upgrade with a 400 of its own and closes."""
+    """httptools drops them and h11 answers them: they are an undercount, and the next request counts again.
+
+    Debian's uvicorn answers such an upgrade with a 400 of its own and closes."""
     observation = observe(server)
     closes = server.flavour.uvicorn == "debian"
     with Client(server.port) as client:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is not an ordinary request: turned down by the server, or past its limit; and what waits."""
+"""Requests that the server rejects, requests past its concurrency limit, and connections that wait in its queue."""
 
 from collections.abc import Callable
 from contextlib import ExitStack

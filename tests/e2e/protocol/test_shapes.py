@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests of every shape on few connections: heads of many lines, long lines, chunks by the hundred, bodies longer than
-any window, pipelines deeper than a connection's ring. Loops of the kernel's program run over all of them, and some
-kernels are known to run loops wrongly; so this is part of what scripts/kernels.sh runs on each."""
+"""Requests of every shape on a few connections.
 
+Heads of many lines, long lines, chunks by the hundred, bodies longer than any window, pipelines deeper than a
+connection's ring. The BPF program loops over all of them. Some kernels run such loops wrongly, so scripts/kernels.sh
+runs these tests on each of its kernels."""
+
+import itertools
 import random
 from collections.abc import Callable
 
@@ -57,7 +60,7 @@ def drive_pipelines(client: Client) -> int:
         for pieces in (1, 5):
             data = b"".join(asked[number % 3] for number in range(depth))
             cuts = [0, *sorted(generator.sample(range(1, len(data)), pieces - 1)), len(data)]
-            for begin, end in zip(cuts, cuts[1:], strict=False):
+            for begin, end in itertools.pairwise(cuts):
                 client.send(data[begin:end])
             assert [client.response().body for _ in range(depth)] == [expected[number % 3] for number in range(depth)]
     return 2 * sum(depths)

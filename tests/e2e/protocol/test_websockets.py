@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A WebSocket is one request, in flight from the 101 until its connection closes, whoever closes it and however, under
-every implementation that uvicorn has; and its frames are no requests."""
+"""A WebSocket is one request, in flight from the 101 until its connection closes, whichever side closes it.
+
+This holds for every implementation that uvicorn has. Frames are no requests."""
 
 import os
 import signal
@@ -69,9 +70,7 @@ def test_in_flight_until_it_closes(server: Server, observe: Observe) -> None:
             assert snapshot["websockets_active"] == 1
             assert endpoint_of(snapshot, "/ws")["websockets_active"] == 1
             end(client)
-            observation.monitor.wait_for(
-                lambda s, ended=ended: (s["active_concurrent"], s["total_requests"]) == (0, ended + 1), how
-            )
+            observation.monitor.wait_for(lambda s: (s["active_concurrent"], s["total_requests"]) == (0, ended + 1), how)
     snapshot = observation.settle()
     observation.assert_equal(snapshot, "2xx", "3xx", "4xx", "5xx")
     endpoint = endpoint_of(snapshot, "/ws")

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""run_proxy.sh: what it starts is counted from its first request on, what it ends is its own, and what goes wrong is
-said."""
+"""run_proxy.sh counts a server from its first request on, ends only what it started, and reports what goes wrong."""
 
 import os
 import re
@@ -68,7 +67,8 @@ def test_from_start_to_stop(proxy: Tree) -> None:
     assert "\n[ENDPOINTS] none\n[SYSTEM] CPU: " in running.stdout
     assert len(proxy.type(f"{RUN} logs -n 3").stdout.splitlines()) == 3
     with proxy.typed(f"{RUN} logs -f -n 1") as following:
-        assert [following.stdout.readline() != "" for _ in range(5)]  # type: ignore[union-attr]
+        assert following.stdout
+        assert all(following.stdout.readline() != "" for _ in range(5))
         os.killpg(following.pid, signal.SIGINT)
 
     stopped = proxy.type(f"{RUN} stop")
@@ -255,7 +255,8 @@ def test_workers_that_outlive_their_supervisor(proxy: Tree) -> None:
 def test_run_in_the_foreground(proxy: Tree, number: signal.Signals) -> None:
     with proxy.typed(f"exec {RUN} run {proxy.app()}") as running:
         port = 0
-        for line in running.stderr:  # type: ignore[union-attr]
+        assert running.stderr
+        for line in running.stderr:
             if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
                 port = int(found[1])
                 break

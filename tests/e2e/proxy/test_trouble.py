@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""run_proxy.sh where things are not as they should be: applications that do not load, interrupts, odd names, monitors
-that do not do as they are told."""
+"""run_proxy.sh in trouble: applications that do not load, interrupts, odd names, monitors that misbehave."""
 
 import os
 import re
@@ -44,7 +43,7 @@ def test_workers_that_die_while_starting(tmp_path: Path) -> None:
                 r"^Stopping what was started \(pid (\d+)\)\nProxy \(pid \1\) has ended$", output, re.MULTILINE
             )
             assert not (proxy.logs / "proxy.pid").exists()
-            wait_until(lambda proxy=proxy: proxy.processes() == [], "nothing is left")  # type: ignore[misc]
+            wait_until(lambda: proxy.processes() == [], "nothing is left")
 
 
 SLOW = "import time\nprint('loading', flush=True)\ntime.sleep(1000)\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scripts run by somebody who is not root: with sudo, without it, and beside root's own server."""
+"""The scripts run by a user who is not root: with sudo, without sudo, and beside root's own server."""
 
 import json
 import os

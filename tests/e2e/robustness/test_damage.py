@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong with an engine that is attached: each with a message that says what, where and what to do, no leak
-and no wrong figure; and then it is put right by the commands themselves."""
+"""What can go wrong with an attached engine.
+
+Each message says what is wrong, where, and what to do. Nothing leaks, no figure is wrong, and the commands themselves
+repair the damage."""
 
 import json
 import os

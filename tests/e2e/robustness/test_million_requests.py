@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A million requests while monitors come and are killed: the longest test of all, half a minute on two idle cores."""
+"""A million requests while monitors start and are killed: the longest test, half a minute on two idle cores."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def test_a_million_requests_through_ten_monitors_killed_and_restarted(start_serv
     try:
         for round_ in range(ROUNDS):
             due = COUNT * round_ // ROUNDS
-            wait_until(lambda due=due: counted.tally().total() >= due or load.poll() is not None, f"{due} requests")
+            wait_until(lambda: counted.tally().total() >= due or load.poll() is not None, f"{due} requests")
             for monitor in monitors:
                 assert monitor.poll() is None, end(monitor)
                 assert end(monitor)[0] == -9

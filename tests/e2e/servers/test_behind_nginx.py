@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uvicorn behind nginx, over TCP and over a Unix socket: with a connection for each request in HTTP/1.0, nginx's
-default, and with connections that it keeps."""
+"""Uvicorn behind nginx, over TCP and a Unix socket.
+
+nginx's default is a connection for each request in HTTP/1.0; it can also keep its connections."""
 
 from collections.abc import Callable
 from contextlib import ExitStack

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gunicorn with uvicorn's worker class, Debian's and the current one: the root forks the workers, replaces those that
-die or hang, and all of them at SIGHUP."""
+"""Gunicorn with uvicorn's worker class, Debian's and the current one.
+
+The root forks the workers, replaces those that die or hang, and replaces all of them at SIGHUP."""
 
 import os
 import signal

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hypercorn, which speaks HTTP/1.1 by h11 without being uvicorn, in several processes and at several sockets."""
+"""Hypercorn, which is not uvicorn and speaks HTTP/1.1 by h11, in several processes and at several sockets."""
 
 import subprocess
 from collections.abc import Callable

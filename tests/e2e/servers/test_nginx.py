@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nginx as the server under observation: it is no uvicorn, and the monitor counts as many responses as it does, by its
-access log and by its stub_status."""
+"""nginx as the server under observation.
+
+The monitor counts as many responses as nginx's access log and its stub_status."""
 
 import re
 from collections import Counter

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Node's http server as the server under observation, asked by wrk and by Node's own keep-alive agent: the monitor
-counts what the server says that it answered."""
+"""Node's HTTP server under observation, with wrk and Node's own keep-alive agent as clients.
+
+The monitor counts as many responses as the server says it sent."""
 
 import json
 import subprocess

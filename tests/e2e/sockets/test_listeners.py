@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which socket a server listens at does not matter, only who reads from the connections: a listener that was inherited,
-a port that is shared with another server."""
+"""Only the process that reads a connection matters, not the listening socket.
+
+One listener is inherited; another shares its port with another server."""
 
 import socket
 from collections.abc import Callable

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections that were open when the monitor was attached, under every uvicorn. The rule: one whose last data came
-after its last data was sent, all of it read, has a request under way, which is in flight on `(before attach)`; any
-other counts as idle until something passes on it that is no clean start of a request."""
+"""Connections that are open when the monitor attaches, under every uvicorn.
+
+If the last data received came after the last data sent, and all of it was read, a request is under way: it is in flight
+on `(before attach)`. Any other connection counts as idle until something passes on it that is not the clean start of a
+request."""
 
 import base64
 import os

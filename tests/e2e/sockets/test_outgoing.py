@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the application asks of other servers is never counted: over TCP and Unix sockets, on connections of the event
-loop and of other threads, on new ones and on ones that were open before the monitor came."""
+"""Requests that the application sends to other servers are never counted.
+
+They go over TCP and Unix sockets, from the event loop and other threads, on connections opened before and after the
+monitor attaches."""
 
 import socketserver
 import threading

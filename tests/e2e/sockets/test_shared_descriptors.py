@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A connection is its socket and not a descriptor: duplicated, closed in odd ways, reused at once, given to another
-process, read by one thread and written by another; over TCP and over a Unix socket."""
+"""A connection is its socket, not a descriptor, over TCP and Unix sockets.
+
+Descriptors are duplicated, closed in odd ways, reused at once, given to another process, or read by one thread and
+written by another."""
 
 import socket
 import threading
@@ -45,7 +47,7 @@ def test_duplicates(address: Path | str, attach: Attach) -> None:
         monitor = attach(server.pid)
         for number in range(1, 11):
             assert client.ask(request("/dup")).body == b"ok"
-            snapshot = monitor.wait_for(lambda s, number=number: s["total_requests"] == number, f"{number} requests")
+            snapshot = monitor.wait_for(lambda s: s["total_requests"] == number, f"{number} requests")
             assert (snapshot["open_connections"], snapshot["active_concurrent"]) == (1, 0)
         client.send(request("/half-closed"))
         assert server.next_word() == "one is closed"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server at a Unix socket (`--uds`) is counted as one at a port, and its connections end with whoever ends them."""
+"""A server at a Unix socket (`--uds`) is counted like one at a port, whichever side closes the connections."""
 
 import os
 import signal

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients behind a real network device: 20,000 short connections over veth with RPS."""
+"""Clients across a network device: 20,000 short connections over veth with RPS."""
 
 from collections.abc import Callable
 

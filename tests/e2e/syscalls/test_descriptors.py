@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections whose descriptor is doubled, passed on, closed in every way or given to another connection at once; and
-who reads and writes: threads, a child, a process that is killed."""
+"""Descriptors that are duplicated, passed on, closed in every way or reused at once by another connection.
+
+Threads, a child, or a process that is killed read and write them."""
 
 import os
 import signal

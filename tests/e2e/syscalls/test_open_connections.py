@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections that were open when the monitor was attached, over TCP and over a Unix socket, of a server that goes on
-with each system call that it is told. A Unix socket does not tell when something last passed, so nothing is under way
-on it until something passes."""
+"""Connections that are open when the monitor attaches, over TCP and Unix sockets, for each system call that follows.
+
+A Unix socket does not record when data last passed, so nothing counts as under way on it until data passes."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests that a server reads by each system call that can, and in each way that leaves bytes where they are or drops
-them: counted exactly, or counted as an undercount and picked up again."""
+"""Requests read by each system call that can read, including calls that leave bytes in the socket or drop them.
+
+Each is counted exactly, or counts as an undercount after which counting resumes."""
 
 import errno
 import itertools

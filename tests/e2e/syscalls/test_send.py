@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Responses that a server writes by each system call that can, whole, cut anywhere and short: each ends with its last
-byte and not before."""
+"""Responses written by each system call that can write: whole, split anywhere, or cut short.
+
+A response ends with its last byte and not before."""
 
 import errno
 import itertools
@@ -277,7 +278,7 @@ def test_zero_copy(watched: Watched) -> None:
                 assert client.take(len(answer)) == answer
             # The kernel says there which buffers are free again: no bytes.
             wait_until(lambda: notified(watched.server, fd), "a buffer is free again")
-        assert watched.change() == {name: 3 for name in COUNTED}
+        assert watched.change() == dict.fromkeys(COUNTED, 3)
 
 
 def test_writes_from_memory_that_is_not_there(watched: Watched) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server that receives or sends by io_uring, done by itself, by a thread of the kernel's pool, or by the kernel
-thread that polls the ring. Bodies are exact; a head is an undercount, once, and the next clean request counts again."""
+"""Servers that receive or send by io_uring: in the caller, a kernel pool thread, or the polling kernel thread.
+
+Bodies are exact. A head is one undercount, and the next clean request counts again."""
 
 import socket
 

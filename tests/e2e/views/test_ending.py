@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the monitor ends: asked to, with its server, with its reader; and that nothing of it stays in the kernel."""
+"""How the monitor ends: on request, with its server, or with its reader. Nothing of it stays in the kernel."""
 
 import fcntl
 import json
@@ -146,7 +146,7 @@ def test_on_a_terminal(shared_server: Server, end: str) -> None:
         seen += read_terminal(ours, lambda _: False)
         # The cursor is shown again, and a last sample stays behind on the ordinary screen.
         assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")
-        assert "Uvicorn Concurrency Monitor".encode() in seen[seen.rindex(left) :]
+        assert b"Uvicorn Concurrency Monitor" in seen[seen.rindex(left) :]
     finally:
         process.kill()
         process.wait()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong is said in a sentence, with the exit status that it has by definition, and leaves nothing attached."""
+"""Errors: each is one sentence with the documented exit status, and leaves nothing attached."""
 
 import ctypes
 import os
