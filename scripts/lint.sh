@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Format and lint of everything, changing nothing: clang-format and clang-tidy (version 14) over C and C++, shellcheck
-# over the scripts. clang-tidy takes a second or more for each file, so the test run leaves it out for the tests' own.
-#   --fix     formats in place instead of complaining
-#   --program what the test run does: clang-tidy over userspace/ only
+# Checks format and style of everything and changes nothing: clang-format and clang-tidy (version 14) for C and C++,
+# for the scripts shellcheck, for Python ruff and mypy (pyproject.toml). clang-tidy takes a second or more for each file,
+# so the test run checks only the program with it.
+#   --fix      formats in place instead of complaining
+#   --program  what the test run does: clang-tidy over userspace/ only
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -11,9 +12,19 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 jobs=$(nproc)
 mapfile -t sources < <(find bpf include tests userspace vmlinux -name '*.[ch]' -o -name '*.cpp' | sort)
 mapfile -t scripts < <(find scripts tests .ci -type f \( -name '*.sh' -o -path .ci/run -o -path 'scripts/install/debian/p*' \) | sort)
+mapfile -t python < <(find scripts tests -name '*.py' -not -path 'scripts/bench/*' | sort)
+[ -x build/venv/bin/mypy ] || die 'no build/venv with ruff and mypy: run scripts/setup.sh'
 
 format_in_place() {
   printf '%s\0' "${sources[@]}" | xargs -0 clang-format-14 -style=file -i
+  build/venv/bin/ruff check --quiet --fix "${python[@]}" || true  # what it can't fix is for the next run to report
+  build/venv/bin/ruff format --quiet "${python[@]}"
+}
+
+check_python() {
+  build/venv/bin/ruff check --quiet --output-format concise "${python[@]}" &&
+    build/venv/bin/ruff format --quiet --check "${python[@]}" &&
+    build/venv/bin/mypy --no-error-summary "${python[@]}"
 }
 
 # Prints the names of the files that are not formatted; succeeds when there are none.
@@ -48,5 +59,6 @@ esac
 
 find_unformatted || die 'these files are not formatted: run scripts/lint.sh --fix'
 shellcheck --external-sources --source-path=SCRIPTDIR/.. "${scripts[@]}"
+check_python || die 'ruff or mypy complains: see above (scripts/lint.sh --fix formats)'
 prepare_clang_tidy
 run_clang_tidy "$tidied" || die 'clang-tidy complains: see above'

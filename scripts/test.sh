@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Every test, from a fresh clone: sets up, builds release and runs ctest as root (the kernel and e2e tests load BPF
-# programs). Arguments go to ctest: `scripts/test.sh -L unit`, `scripts/test.sh -R e2e.counts`.
+# Runs every test, from a fresh clone: installs what is missing, builds release, and runs ctest as root because the kernel
+# and e2e tests load BPF programs. Arguments go to ctest, and it fails if they select no test:
+#   scripts/test.sh -L unit
+#   scripts/test.sh -R e2e.socket.protocol
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -10,4 +12,4 @@ trap hand_back_build EXIT
 ./scripts/setup.sh
 cmake --preset release --log-level=WARNING
 cmake --build build/release
-as_root ctest --test-dir build/release --output-on-failure --parallel 3 "$@"
+as_root ctest --test-dir build/release --output-on-failure --no-tests=error --parallel 3 "$@"

@@ -10,7 +10,7 @@ build/release/tests/monitor_kernel --no-colors >/tmp/kernel.log 2>&1 || failed=1
 cat /tmp/kernel.log
 
 # shellcheck disable=SC2046  # a name a line, without blanks
-build/venv/bin/python -m pytest -p no:cacheprovider -q --color=no -rs --durations=5 \
+build/venv/bin/python -m pytest -q --color=no -rs --durations=5 \
   $(grep -v '^#' scripts/kernels/core-tests.txt) >/tmp/e2e.log 2>&1 || failed=1
 cat /tmp/e2e.log
 ! grep -q '^SKIPPED' /tmp/e2e.log || failed=1

@@ -15,7 +15,8 @@ base_files() {
   {
     printf '%s\n' /bin /sbin /lib /lib64 /etc /etc/passwd /etc/group
     package_files
-    find "$PWD/build/venv" -not -path '*/site-packages/pip/*' -not -path '*/site-packages/setuptools/*'
+    find "$PWD/build/venv" -not -path '*/site-packages/pip/*' -not -path '*/site-packages/setuptools/*' \
+      -not -path '*/site-packages/mypy/*' -not -path '*/site-packages/*mypyc*' -not -path '*/venv/bin/ruff'
     parents_of "$PWD/build/venv"
   } | sed 's|^/||' | sort -u
 }
@@ -86,7 +87,7 @@ prepare_initrd() {
         parents_of "$file"
       done
       find "$PWD/build/release/monitor" "$PWD/build/release/tests/monitor_kernel" "$PWD/tests" "$PWD/docs" \
-        "$PWD/scripts" "$@" -not -path '*/__pycache__*'
+        "$PWD/scripts" "$PWD/pyproject.toml" "$@" -not -path '*/__pycache__*'
     } | sed 's|^/||' | sort -u | archive
   } >"$scratch/initrd.cpio"
 }

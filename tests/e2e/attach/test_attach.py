@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`monitor attach`: the engine counts while no process of ours runs, reports what it costs, and leaves nothing behind."""
+"""`monitor attach`: the engine counts while no process of ours runs, reports what it costs, and leaves nothing."""
 
 import os
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers other than uvicorn that run app.py: gunicorn with uvicorn's worker class (Debian's and current), hypercorn."""
+"""Servers other than uvicorn that run app.py: hypercorn, and gunicorn with uvicorn's worker class (both releases)."""
 
 from pathlib import Path
 

@@ -152,7 +152,7 @@ def test_examples(attached: Attached, tmp_path: Path) -> None:
     commands = examples()
     assert len(commands) == 15
     for command in commands:
-        if " serve" in command:  # test_serve.py
+        if " serve" in command:  # outputs/test_serve.py
             continue
         ours = command.replace("1234", str(server.pid)).replace("/var/log/", f"{tmp_path}/")
         ours = re.sub("(--watch|--log [^ ]+)", r"\1 --count 1", ours)

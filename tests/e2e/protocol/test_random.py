@@ -165,7 +165,7 @@ def test_every_count_is_exact(server: Server, observe: Observe) -> None:
     scripts = scripts_of(server)
     again = (
         f"E2E_SEED={SEED} E2E_RANDOM_CONNECTIONS={CONNECTIONS} build/venv/bin/python -m pytest -p no:cacheprovider"
-        f" tests/e2e/test_random.py -k {server.flavour}"
+        f" tests/e2e/protocol/test_random.py -k {server.flavour}"
     )
     print("again:", again)
     observation = observe(server)

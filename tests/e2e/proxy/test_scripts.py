@@ -324,7 +324,7 @@ def test_options_as_one_word_and_the_log_level(proxy: Tree) -> None:
 
 
 def test_whose_uvicorn(proxy: Tree) -> None:
-    """An active venv's before that of build/venv; the system's is started by test_proxy_users.py."""
+    """An active venv's before that of build/venv; the system's is started by test_users.py."""
     venv = proxy.directory / "venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin/python").symlink_to(DEBIAN)
