@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel tests need BPF; where it can't be had they say why and exit 77, which ctest takes for a skip.
+// The kernel tests need BPF. Without it they print why and exit 77, which ctest reports as skipped.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parser's cases in the kernel, through BPF_PROG_TEST_RUN: the same words as the case files, however the bytes
-// come.
+// The parser in the kernel, by BPF_PROG_TEST_RUN: for every case it gives the result in the case file, however the
+// bytes are split up.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <doctest/doctest.h>
@@ -41,7 +41,7 @@ class KernelParser {
 
 }  // namespace
 
-TEST_CASE("kernel: the parser says the same as natively") {
+TEST_CASE("kernel: the parser gives the result in the case files") {
   KernelParser parser;
   const std::vector<ParserCase> cases = read_parser_cases(MONITOR_SOURCE_DIR "/tests/cases");
   REQUIRE(cases.size() > 600);

@@ -9,16 +9,13 @@
 #include <memory>
 #include <string>
 
-#include "engine.skel.h"
+#include "engine_skeleton.h"
 
 namespace monitor {
 namespace {
 
 struct FreeBtf {
   void operator()(btf* b) const { btf__free(b); }
-};
-struct Destroy {
-  void operator()(engine_bpf* skeleton) const { engine_bpf__destroy(skeleton); }
 };
 
 const btf_type* resolved(const btf* b, std::uint32_t id) {
@@ -29,7 +26,7 @@ const btf_type* resolved(const btf* b, std::uint32_t id) {
   return type;
 }
 
-// The member of that name, in anonymous members too. `bits` is its width when it is a bit field.
+// The member of that name, also inside anonymous members. `bits` is its width if it is a bit field.
 const btf_type* find_member(const btf* b, const btf_type* owner, const std::string& name, std::uint32_t& bits) {
   const btf_member* members = btf_members(owner);
   for (std::uint32_t i = 0; i < btf_vlen(owner); ++i) {
@@ -89,14 +86,8 @@ void check_struct(const btf* ours, const btf_type* mine, const btf* kernel, cons
   }
 }
 
-}  // namespace
-
-TEST_CASE("kernel: vmlinux.h agrees with the running kernel") {
-  const std::unique_ptr<btf, FreeBtf> kernel{btf__load_vmlinux_btf()};
-  REQUIRE(kernel != nullptr);
-  const std::unique_ptr<engine_bpf, Destroy> skeleton{engine_bpf__open()};
-  REQUIRE(skeleton != nullptr);
-  const btf* ours = bpf_object__btf(skeleton->obj);
+void check_object(const engine_bpf& skeleton, const btf* kernel) {
+  const btf* ours = bpf_object__btf(skeleton.obj);
   REQUIRE(ours != nullptr);
   int structures = 0;
   for (std::uint32_t id = 1; id < btf__type_cnt(ours); ++id) {
@@ -105,16 +96,29 @@ TEST_CASE("kernel: vmlinux.h agrees with the running kernel") {
     if (!btf_is_struct(type) || name.empty() || btf_vlen(type) == 0) {
       continue;
     }
-    const std::int32_t found = btf__find_by_name_kind(kernel.get(), name.c_str(), BTF_KIND_STRUCT);
+    const std::int32_t found = btf__find_by_name_kind(kernel, name.c_str(), BTF_KIND_STRUCT);
     if (found < 0) {
-      continue;  // ours: a structure of abi.h or bpf/
+      continue;  // a structure of abi.h or bpf/
     }
     CAPTURE(name);
     ++structures;
-    check_struct(ours, type, kernel.get(), btf__type_by_id(kernel.get(), static_cast<std::uint32_t>(found)));
+    check_struct(ours, type, kernel, btf__type_by_id(kernel, static_cast<std::uint32_t>(found)));
   }
   // sock, sock_common, tcp_sock, task_struct, socket, file and others
   CHECK(structures >= 8);
+}
+
+}  // namespace
+
+TEST_CASE("kernel: vmlinux.h agrees with the running kernel") {
+  const std::unique_ptr<btf, FreeBtf> kernel{btf__load_vmlinux_btf()};
+  REQUIRE(kernel != nullptr);
+  for (const bool by_address : {false, true}) {
+    CAPTURE(by_address);
+    const EngineSkeleton skeleton = open_engine(by_address);
+    REQUIRE(skeleton != nullptr);
+    check_object(*skeleton, kernel.get());
+  }
 }
 
 }  // namespace monitor

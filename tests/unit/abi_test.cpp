@@ -1,33 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sizes that the BPF object was built with against those of include/monitor/abi.h. Opening the object needs no
-// privileges.
+// The maps of both BPF objects have keys and values of the sizes that include/monitor/abi.h gives them.
 #include <bpf/libbpf.h>
 #include <doctest/doctest.h>
 #include <monitor/abi.h>
 
 #include <cstddef>
-#include <memory>
 
-#include "engine.skel.h"
+#include "engine_skeleton.h"
 
 namespace monitor {
 namespace {
 
-struct Destroy {
-  void operator()(engine_bpf* skeleton) const { engine_bpf__destroy(skeleton); }
-};
-
-}  // namespace
-
-TEST_CASE("abi: keys and values of the maps") {
-  const std::unique_ptr<engine_bpf, Destroy> skeleton{engine_bpf__open()};
-  REQUIRE(skeleton != nullptr);
+void check_maps(const engine_bpf& skeleton) {
   const auto check = [](const bpf_map* map, std::size_t key, std::size_t value) {
     CAPTURE(bpf_map__name(map));
     CHECK(bpf_map__key_size(map) == key);
     CHECK(bpf_map__value_size(map) == value);
   };
-  const auto& maps = skeleton->maps;
+  const auto& maps = skeleton.maps;
   check(maps.processes, sizeof(std::uint32_t), sizeof(monitor_process));
   check(maps.workers, sizeof(std::uint32_t), sizeof(monitor_worker));
   check(maps.free_workers, 0, sizeof(std::uint32_t));
@@ -45,7 +35,18 @@ TEST_CASE("abi: keys and values of the maps") {
   CHECK(bpf_map__max_entries(maps.processes) == MONITOR_PROCESSES);
 }
 
-TEST_CASE("abi: no padding that the compiler chose") {
+}  // namespace
+
+TEST_CASE("abi: keys and values of the maps, in both BPF objects") {
+  for (const bool by_address : {false, true}) {
+    CAPTURE(by_address);
+    const EngineSkeleton skeleton = open_engine(by_address);
+    REQUIRE(skeleton != nullptr);
+    check_maps(*skeleton);
+  }
+}
+
+TEST_CASE("abi: the structures have no padding between their fields") {
   CHECK(sizeof(monitor_endpoint_key) == 2 + 1 + 1 + 1 + 1 + MONITOR_METHOD_SIZE + MONITOR_PATH_SIZE);
   CHECK(sizeof(monitor_target) == sizeof(std::uint64_t) * (6 + UNDERCOUNT_CAUSES));
   CHECK(sizeof(monitor_engine) == 4 * 4 + 8 + 32);
