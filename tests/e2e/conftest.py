@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -35,6 +36,9 @@ def pytest_configure() -> None:
     if not os.access(BINARY, os.X_OK):
         pytest.exit(f"no monitor at {BINARY}: build it, or set MONITOR_BINARY", returncode=1)
     raise_descriptor_limit(8192)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A job in the background of a script ignores SIGINT, and so would everything that the tests start.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
