@@ -124,7 +124,7 @@ def _watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Wa
 
 @pytest.fixture
 def watched(_watch: Callable[[], Watched]) -> Iterator[Watched]:
-    """The module's server of system calls under its monitor, with nothing open before the test nor behind it."""
+    """The module's server of system calls and its monitor. No connection is open before the test or after it."""
     watched = _watch()
     watched.change()
     yield watched

@@ -187,7 +187,7 @@ def test_a_second_attach_adds_a_target_to_the_engine_that_is_there(start_server:
     engine.assert_nothing_left(objects)
 
 
-def test_which_one_to_detach_must_be_said_of_several(start_server: Start, engine: Engine) -> None:
+def test_detach_needs_a_pid_if_several_are_attached(start_server: Start, engine: Engine) -> None:
     servers = [start_server() for _ in range(2)]
     engine.attach(*(server.pid for server in servers))
     unsaid = engine.run("detach")
@@ -201,7 +201,7 @@ def test_which_one_to_detach_must_be_said_of_several(start_server: Start, engine
     assert engine.targets() == sorted(server.pid for server in servers)
 
 
-def test_attaching_again_says_so_and_changes_nothing(start_server: Start, engine: Engine) -> None:
+def test_attaching_again_reports_it_and_changes_nothing(start_server: Start, engine: Engine) -> None:
     server = start_server()
     counted = attach_counted(engine, server)
     with Client(server.port) as held:
@@ -218,7 +218,7 @@ def test_attaching_again_says_so_and_changes_nothing(start_server: Start, engine
     counted.assert_equal(counted.settle())
 
 
-def test_all_of_several_are_attached_or_none(start_server: Start, engine: Engine) -> None:
+def test_either_all_of_several_servers_are_attached_or_no_server_is(start_server: Start, engine: Engine) -> None:
     server, workers = start_server(), start_server(USUAL, workers=2)
     before = all_objects()
     one_of_them = workers.workers()[0]

@@ -233,7 +233,7 @@ def test_a_watch_of_a_target_that_was_detached_shows_nothing_of_its_successor(
 def test_a_target_that_ends_during_a_watch_is_shown_with_its_last_totals(
     start_server: Start, engine: Engine, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other commands that run meanwhile leave it to those that watch; the first one behind them cleans up."""
+    """Other commands that run meanwhile leave it to those that watch; the first one after them cleans up."""
     monkeypatch.setenv("MONITOR_PINS", str(engine.pins))
     server = start_server()
     engine.attach(server.pid)
@@ -244,7 +244,7 @@ def test_a_target_that_ends_during_a_watch_is_shown_with_its_last_totals(
         server.wait_at_gate("GET /hold", 1)
         keep_alive(server.port, 500, 4)
         for monitor in monitors[1:]:
-            monitor.process.send_signal(signal.SIGSTOP)  # so that it looks behind all that follows
+            monitor.process.send_signal(signal.SIGSTOP)  # so that its next snapshot comes after all that follows
         server.stop()
         assert monitors[0].wait_end()[0] == 3
         assert engine.done("sessions", "--json")

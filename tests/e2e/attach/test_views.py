@@ -91,7 +91,7 @@ def test_observed_seconds_peak_and_totals_are_since_the_attach(start_server: Sta
         assert before - returned - 0.001 <= snapshot["observed_seconds"] <= after - called + 0.001
 
 
-def test_the_cpu_of_one_look_is_measured_against_the_look_before(start_server: Start, engine: Engine) -> None:
+def test_cpu_is_measured_since_the_previous_snapshot(start_server: Start, engine: Engine) -> None:
     server = start_server()
     engine.attach(server.pid)
     with wrk_running(server.port, "/ok"):
@@ -162,7 +162,7 @@ def test_with_no_engine_a_command_loads_its_own_and_leaves_nothing(
     engine.assert_no_leak(before)
 
 
-def test_any_number_of_views_at_once_none_disturbing_another(start_server: Start, pins: Engine, attach: Attach) -> None:
+def test_many_views_at_once_do_not_disturb_each_other(start_server: Start, pins: Engine, attach: Attach) -> None:
     viewers, one_shots, count = 10, 10, 5_000
     server = start_server(USUAL, workers=2)
     counted = attach_counted(pins, server)

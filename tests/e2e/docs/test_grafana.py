@@ -76,7 +76,7 @@ def test_every_panel_explains_itself() -> None:
 
 
 def test_overrides_and_columns_are_of_what_there_is() -> None:
-    """A name that is none is no error to Grafana: it is passed over."""
+    """Grafana ignores unknown names without an error."""
     for panel in PANELS:
         names = {target.get("legendFormat", "") for target in panel["targets"]}
         columns = {f"Value #{target['refId']}" for target in panel["targets"]}
@@ -97,7 +97,7 @@ def test_overrides_and_columns_are_of_what_there_is() -> None:
 
 
 def test_queries_are_of_the_chosen_servers_alone() -> None:
-    """Each selects by all that can be chosen; `up` has no target, and what tells of a server no endpoint."""
+    """Each selects by all that can be chosen; `up` has no target, and metrics of a server have no endpoint."""
     for query in queries():
         selected = re.findall(r"(\w+)\{([^}]*)\}", query.expr)
         assert selected, query.of

@@ -226,7 +226,7 @@ def test_what_runs_until_it_is_stopped(shell: Shell, tmp_path: Path) -> None:
                     wait_until(lambda: statsd.gauges().get(active) == 1, "its first sample")
                     client.ask(request("/fail"))
                     wait_until(lambda: shell.said("monitor --json | jq .active_concurrent") == "1\n", "it has ended")
-                # It took another one when it was told to stop.
+                # It took another sample at SIGTERM.
                 wait_until(lambda: statsd.counters()[total] == 1, "the request counts")
                 assert statsd.counters()[failed] == 1
             assert statsd.counters()["statsd.bad_lines_seen"] == 0

@@ -240,7 +240,7 @@ def test_loads(shell: Shell) -> None:
     sent = sum(int(number) for number in re.findall(r"^  (?:answered|cut off) +(\d+)", loaded, re.MULTILINE))
     seconds = [line.split() for line in shell.same_shape(BY_SECOND).splitlines()]
     assert max(int(second[1]) for second in seconds) > 10
-    # The rest came before the first look or behind the last.
+    # The rest came before the first snapshot or after the last.
     assert 0 < sum(int(second[0]) for second in seconds) <= sent
     compared = shell.said("The same load at one, two and four")
     assert compared.count("Proxy is running (pid ") == compared.count("  answered ") == 1

@@ -24,7 +24,7 @@ from harness.waiting import PATIENCE, wait_until
 LOOK = "scripts/monitor_uvicorn.sh"
 LOAD = "scripts/load_test.sh"
 
-# Title → command. A recipe is a paragraph of one line that ends in a colon, and the block behind it.
+# Title → command. A recipe is a paragraph of one line that ends in a colon, and the block after it.
 RECIPES: dict[str, str] = dict(
     re.findall(
         r"^([A-Z][^\n]*):\n\n```sh\n(.*?)\n```$",
@@ -144,7 +144,7 @@ def on_a_terminal(proxy: Tree, command: str, **variables: str) -> bytes:
         os.waitpid(pid, 0)
 
 
-def test_looks(served: tuple[Tree, int]) -> None:
+def test_recipes_for_snapshots(served: tuple[Tree, int]) -> None:
     """Each observes for seconds, so all of them do at once."""
     proxy, _ = served
     titles = ["One figure", "Several", "Without CPU, memory and threads", "The box in a file"]
@@ -164,7 +164,7 @@ def test_looks(served: tuple[Tree, int]) -> None:
     assert json.loads(objects.read_text().splitlines()[0])["active_concurrent"] == 2
 
 
-def test_a_look_that_goes_on(served: tuple[Tree, int]) -> None:
+def test_watching_without_attaching_anew(served: tuple[Tree, int]) -> None:
     proxy, _ = served
     objects = proxy.directory / "metrics.jsonl"
     objects.unlink(missing_ok=True)
@@ -221,7 +221,7 @@ def test_a_named_server_and_no_binary(served: tuple[Tree, int], tmp_path: Path) 
             assert proxy.type(f"{LOOK} {options}").returncode == 2
 
 
-def test_what_a_look_shows(served: tuple[Tree, int]) -> None:
+def test_what_monitor_uvicorn_shows(served: tuple[Tree, int]) -> None:
     look = f"{LOOK} --interval 0.05"
     proxy, _ = served
     assert "║  System Metrics:\n" in proxy.type(look).stdout
@@ -233,7 +233,7 @@ def test_what_a_look_shows(served: tuple[Tree, int]) -> None:
     assert "║  Active Concurrent:  2" in watching
 
 
-def test_colours_of_a_look(served: tuple[Tree, int]) -> None:
+def test_colours_of_monitor_uvicorn(served: tuple[Tree, int]) -> None:
     """On a terminal alone, though the script takes what it prints through a pipe."""
     look, bold = f"{LOOK} --interval 0.05", b"\x1b[1mUvicorn Concurrency Monitor\x1b[0m"
     for options, variables, coloured in (

@@ -9,7 +9,7 @@ from harness.server import ROOT, AppServer
 DEBIAN, CURRENT = "/usr/bin/python3", str(ROOT / "build/venv/bin/python")
 # The current uvicorn has its worker class in a package of its own.
 WORKER_CLASS = {DEBIAN: "uvicorn.workers.UvicornWorker", CURRENT: "uvicorn_worker.UvicornWorker"}
-# The current gunicorn listens for commands too, below the home directory if it is not told where else.
+# The current gunicorn listens for commands too, below the home directory by default.
 CONTROL = {DEBIAN: [], CURRENT: ["--no-control-socket"]}
 SOMEWHERE = "127.0.0.1:0"
 

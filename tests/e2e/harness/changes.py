@@ -33,7 +33,7 @@ def _figures(snapshot: Snapshot) -> Counter[str]:
 
 
 class Changes:
-    """What a monitor counts, each time since the time before; at first since the attach if told so."""
+    """What a monitor counted since the previous call. `from_nothing`: the first call counts from the attach."""
 
     def __init__(self, monitor: Monitor, from_nothing: bool = False) -> None:
         self.monitor = monitor
@@ -58,7 +58,7 @@ class Changes:
 
 
 class Watched(Changes):
-    """A server that does what it is told, and a monitor beside it."""
+    """A server that does the system calls it is told to, and a monitor that observes it."""
 
     def __init__(self, server: SyscallServer, monitor: Monitor) -> None:
         super().__init__(monitor)

@@ -197,8 +197,9 @@ class Client:
 
 
 def long_after(client: Client) -> Client:
-    """Waits until the kernel's clock (4 ms a tick) tells apart what was received from what comes now. The kernel keeps
-    for each direction when the last data passed, in ticks: within one tick a next request looks answered."""
+    """Waits until the kernel's clock, in ticks of 4 ms, has moved on since the last data was received.
+
+    The kernel keeps the tick of the last data for each direction. Within one tick a next request looks answered."""
 
     def milliseconds() -> int:
         """tcpi_last_data_recv of struct tcp_info: how long ago."""

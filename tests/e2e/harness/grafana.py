@@ -21,7 +21,7 @@ BUILT_IN = {"__rate_interval": "1m", "__interval": "15s", "__range": "1h"}
 
 @dataclass(frozen=True)
 class Query:
-    """`legend` names the labels that tell its series apart."""
+    """`legend` names the labels that distinguish its series."""
 
     of: str
     expr: str

@@ -27,7 +27,7 @@ def held_by(pid: int) -> Objects:
             text = entry.read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        # A link tells the program behind it too.
+        # A link's information includes its program.
         for kind, name in KINDS.items():
             for value in re.findall(rf"^{name}:\s*(\d+)$", text, re.MULTILINE):
                 found.add((kind, int(value)))
@@ -73,7 +73,7 @@ def pinned_under(directory: Path) -> Objects:
 
 
 def unaccounted_for(before: Objects) -> Objects:
-    """Links that were not there before, are held by no process and pinned nowhere: there can be none for long."""
+    """New links that no process holds and that are not pinned. They must soon disappear."""
     links = {("link", entry["id"]) for entry in _listed("link")} - before
     if links:
         links -= {one for _, one in pins()}

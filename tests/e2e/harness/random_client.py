@@ -23,7 +23,7 @@ AT_ONCE = 32
 
 @dataclass
 class Books:
-    """What must have been counted. Requests of the endpoints in `vanished` are for the application alone to tell."""
+    """What must have been counted. Only the application knows about requests of the endpoints in `vanished`."""
 
     figures: Counter[tuple[str, str]] = field(default_factory=Counter)  # ("METHOD /path", figure) of the monitor
     ran: Counter[str] = field(default_factory=Counter)  # requests that reached the application
@@ -345,7 +345,7 @@ class Run:
                 self.kept.append(connection)
 
     def open_left(self) -> None:
-        """Lets the application answer whoever has left, in vain. Only once the server knows that they have."""
+        """Lets the application answer clients that have left, once the server knows that they have."""
         for name in self.left:
             self.server.open_gate(name, 9)
         self.left.clear()

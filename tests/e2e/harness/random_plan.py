@@ -43,7 +43,7 @@ class Early:
 
 @dataclass(frozen=True)
 class Held:
-    """The application holds the request until told."""
+    """The application holds the request until its gate opens."""
 
     ask: Ask
     pieces: tuple[bytes, ...] = field(repr=False)
@@ -51,7 +51,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Streamed:
-    """Chunks, each when told. `leave_at`: leaves when the application waits before that chunk."""
+    """Chunks, each after its gate opens. `leave_at`: leaves when the application waits before that chunk."""
 
     ask: Ask
     chunks: int
@@ -83,7 +83,7 @@ class Leave:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the server's parser may turn down: the wire tells. Closes if it is taken."""
+    """A request that the server's parser may reject; its response shows that. Closes if the request is accepted."""
 
     name: str
     ask: Ask
@@ -99,7 +99,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class FinishBehind:
-    """Half-closes at once behind the request. Whether it is answered then is the server's to decide: the wire tells."""
+    """Half-closes right after the request. The server decides whether to answer; the wire shows what it decided."""
 
     ask: Ask
 
@@ -135,7 +135,7 @@ class KeepHeld:
 
 @dataclass(frozen=True)
 class Vanish:
-    """Clients that go at once behind a request, while the event loop is blocked or not. Whether the server read it
+    """Clients that leave right after a request, while the event loop is blocked or not. Whether the server read it
     before is told by the application alone, and whether it could still answer by nobody: their endpoint's requests are
     compared with the application's, without their outcomes."""
 
@@ -225,7 +225,7 @@ class ScriptWriter:
         return Exchange(tuple(asks), self.pieces(b"".join(ask.data for ask in asks)))
 
     def failed(self) -> Step:
-        """Nothing is behind it: after a 500 of its own uvicorn runs no pipelined request."""
+        """Nothing follows it: after a 500 of its own uvicorn runs no pipelined request."""
         asks = [self.requests.ordinary(small=True) for _ in range(self.rng.choice((0, 0, 3)))]
         asks.append(self.requests.failing())
         return Exchange(tuple(asks), self.pieces(b"".join(ask.data for ask in asks)))

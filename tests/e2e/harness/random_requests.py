@@ -51,7 +51,7 @@ ODD_METHODS = ("FOO", "get", "X", "a!#$%&'*+-.^_`|~", "GETT", "HEADER")
 
 @dataclass(frozen=True)
 class Ask:
-    """A request, and what must come of it. `closes`: the server closes behind the response."""
+    """A request, and what must come of it. `closes`: the server closes after the response."""
 
     method: str
     shown: str  # "METHOD /path" in the monitor
@@ -291,7 +291,7 @@ class RequestWriter:
         content = self.content(small=True) + self.rng.randbytes(self.rng.choice((1, 100, 20_000)))
         fields, body = self.framed(content)
         if expects:
-            fields += (self.any_case("Expect") + ": 100-continue",)  # httptools wants no space behind
+            fields += (self.any_case("Expect") + ": 100-continue",)  # httptools rejects a space after it
         return self.ask("/" + path, method=self.rng.choice(("POST", "PUT")), fields=fields, body=body)
 
     def held(self, path: str, more: str = "") -> Ask:

@@ -12,7 +12,7 @@ LAST = b"GET /raw HTTP/1.1\r\n" + CLOSE
 
 @dataclass(frozen=True)
 class RawCase:
-    """What one connection sends, in these pieces. `finish`: the client half-closes at once behind them. `methods`:
+    """What one connection sends, in these pieces. `finish`: the client half-closes right after them. `methods`:
     of the requests, where they are not all GET."""
 
     name: str

@@ -21,13 +21,13 @@ VALUE = re.compile(r"'([^']+)': (-?[\d.e+-]+)")
 
 
 class StatsdServer:
-    """Ready when its socket is bound. Names are as it keeps them: of tags it makes `;tag=value`, of a slash a dash, and
-    what is no letter, no digit and none of `-_.;=` it leaves out."""
+    """Ready when its socket is bound. Names are as it keeps them: tags become `;tag=value`, a slash becomes a dash, and
+    it drops every character that is not a letter, a digit or one of `-_.;=`."""
 
     def __init__(self, directory: Path, port: int = 0) -> None:
         program = ROOT / "build/npm/node_modules/statsd/bin/statsd"
         assert program.exists(), f"no {program}: run scripts/setup.sh"
-        # Ports as text: the number 0 is none to it, and it would take its usual ones.
+        # Ports as text: it takes the number 0 for a missing value and would use its default ports.
         settings = {
             "address": "127.0.0.1",
             "port": str(port),
@@ -62,7 +62,7 @@ class StatsdServer:
         return self._printed.read_text()
 
     def counters(self) -> Counter[str]:
-        """Added up over all flushes: each tells what came since the one before."""
+        """Sums over all flushes; each flush reports what came since the previous one."""
         total: Counter[str] = Counter()
         for counters, _ in FLUSH.findall(self.printed()):
             for name, value in VALUE.findall(counters):

@@ -62,7 +62,7 @@ class SyscallServer:
         return json.loads(line)
 
     def start(self, *command: Any) -> None:
-        """Tells it what to do, and does not wait: `finish` does, which must come before anything else is told."""
+        """Sends a command and does not wait for the result. Call `finish` to get it before the next command."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps(_encoded(command)) + "\n")
         self._process.stdin.flush()

@@ -16,7 +16,7 @@ PATIENCE = float(os.environ.get("MONITOR_TEST_PATIENCE", 30))
 
 
 def wait_until(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
-    """Asks again and again until the answer is true, and returns it."""
+    """Polls the condition until it is true, and returns its value."""
     deadline = time.monotonic() + patience
     while not (answer := condition()):
         if time.monotonic() > deadline:
@@ -27,7 +27,7 @@ def wait_until(condition: Callable[[], T], what: str, patience: float = PATIENCE
 
 @contextmanager
 def told_to_stop(process: "subprocess.Popen[Any]") -> Iterator["subprocess.Popen[Any]"]:
-    """Runs meanwhile; then it is told to stop, and does, with exit status 0."""
+    """Runs the process during the block, then sends SIGTERM and expects exit status 0."""
     try:
         yield process
         process.send_signal(signal.SIGTERM)

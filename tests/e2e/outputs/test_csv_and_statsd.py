@@ -78,7 +78,7 @@ def test_dogstatsd(start_server: Start) -> None:
 def test_what_the_real_statsd_makes_of_it(start_server: Start, tmp_path: Path) -> None:
     """In both forms at once, over many intervals: nothing is lost or counted twice, and no line is bad to it."""
     server = start_server()
-    # The colon of the port is none of its names' characters.
+    # Its names can't contain the colon of the port.
     tags = f";target=127.0.0.1{server.port};pid={server.pid}"
     with StatsdServer(tmp_path) as statsd, Client(server.port) as held:
         to = f"127.0.0.1:{statsd.port}"
@@ -122,7 +122,7 @@ def test_what_the_real_statsd_makes_of_it(start_server: Start, tmp_path: Path) -
     assert gauges[f"uvicorn.endpoint.active{tags};method=GET;endpoint=-hold"] == 0
 
 
-def test_statsd_without_a_server_is_said_once(start_server: Start) -> None:
+def test_a_missing_statsd_server_is_reported_once(start_server: Start) -> None:
     server = start_server()
     with Received() as received:
         port = received.port

@@ -126,7 +126,7 @@ def test_help(command: str) -> None:
         ) == [*COMMANDS]
 
 
-def test_what_verbose_says_of_an_attached_server(attached: Attached) -> None:
+def test_verbose_describes_an_attached_server(attached: Attached) -> None:
     server, engine = attached
     told = run_monitor("--pid", str(server.pid), "--verbose", "--json", env=engine.environment)
     assert told.returncode == 0

@@ -43,7 +43,7 @@ def settled(text: str) -> dict[str, float]:
 
 
 def scraped(serving: Serving, accept: str) -> tuple[str, str]:
-    """The type and the text of what is answered to whoever accepts that."""
+    """The content type and the text of the response to this Accept header."""
     asked = urllib.request.Request(serving.url + "/metrics", headers={"Accept": accept})
     with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
         return answer.headers["Content-Type"], answer.read().decode()

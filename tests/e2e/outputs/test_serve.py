@@ -108,7 +108,7 @@ def test_hostile_clients_keep_nobody_out(shared_server: Server, serve: Callable[
 
 @usual_flavour
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_when_told_to(shared_server: Server, serve: Callable[..., Serving], number: signal.Signals) -> None:
+def test_a_signal_ends_it(shared_server: Server, serve: Callable[..., Serving], number: signal.Signals) -> None:
     serving = serve("--pid", str(shared_server.pid))
     assert serving.metrics()
     serving.process.send_signal(number)

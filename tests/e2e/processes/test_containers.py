@@ -223,7 +223,7 @@ def test_under_the_proc_of_a_container_the_monitor_refuses(start: Start) -> None
     assert "--pid=host" in ended.stderr
 
 
-def test_in_a_container_it_tells_of_itself() -> None:
+def test_in_a_container_help_and_version_work() -> None:
     for option in ("--help", "--version"):
         told = subprocess.run([*ISOLATED, BINARY, option], capture_output=True, text=True, timeout=PATIENCE)
         assert (told.returncode, told.stderr) == (0, "")

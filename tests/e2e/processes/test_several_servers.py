@@ -244,7 +244,7 @@ def no_server() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_one_that_is_no_server_among_good_ones_is_exit_3(pair: list[Server]) -> None:
-    """And nothing is attached: all of them or none."""
+    """Nothing is attached either: it is all servers or no server."""
     with no_server() as process, pin_directory() as pins:
         for command in (["--json"], ["attach", "--pins", str(pins)]):
             arguments = [*pids_of(pair), "--pid", str(process.pid), "--profile", PROFILE]
@@ -317,7 +317,7 @@ def test_all_goes_on_without_any(start_server: Start, attach: Attach, tmp_path: 
     assert monitor.shown(first.pid)["total_requests"] == first.tally().total() == 6
 
 
-def test_the_screen_says_that_none_is_left(start_server: Start, tmp_path: Path) -> None:
+def test_the_screen_shows_that_no_server_is_left(start_server: Start, tmp_path: Path) -> None:
     proc = OwnProc(tmp_path)
     server = start_server()
     proc.show(server.pid)
@@ -334,7 +334,7 @@ def test_the_screen_says_that_none_is_left(start_server: Start, tmp_path: Path) 
     assert f"the server (pid {server.pid}) has ended" in left
 
 
-def test_all_where_there_is_none_is_exit_3(tmp_path: Path) -> None:
+def test_all_without_any_server_is_exit_3(tmp_path: Path) -> None:
     proc = OwnProc(tmp_path)
     ended = subprocess.run(
         [*proc.command(), BINARY, "--all", "--profile", PROFILE, "--watch", "--json"],
@@ -365,7 +365,9 @@ def all_as_nobody(
     return ended, {json.loads(line)["target"]["pid"] for line in ended.stdout.splitlines()}
 
 
-def test_all_says_whose_sockets_it_may_not_see(pair: list[Server], binary_for_all: Path, short_directory: Path) -> None:
+def test_all_names_the_servers_whose_sockets_it_may_not_see(
+    pair: list[Server], binary_for_all: Path, short_directory: Path
+) -> None:
     """With the capabilities that watching takes; to find another user's servers takes one more."""
     short_directory.chmod(0o755)
     proc = OwnProc(short_directory)

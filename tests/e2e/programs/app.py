@@ -156,7 +156,7 @@ async def hold_and_fail(request: Request) -> None:
 
 
 async def stream(request: Request) -> None:
-    """Chunks, each only when told."""
+    """Chunks, each after its gate opens."""
     await request.start(200, [(b"content-type", b"text/event-stream")])
     count = int(request.query["n"])
     for index in range(count):
@@ -176,7 +176,7 @@ async def big(request: Request) -> None:
 
 
 async def download(request: Request) -> None:
-    """With Content-Length, a megabyte at a time; stops at a gate behind the first if told."""
+    """With Content-Length, a megabyte at a time; it can wait at a gate after the first."""
     count = int(request.query["mb"])
     await request.start(200, [(b"content-length", b"%d" % (count << 20))])
     for index in range(count):
@@ -204,7 +204,7 @@ async def hang(request: Request) -> None:
 
 
 async def orphan(request: Request) -> None:
-    """Leaves a process behind whose parent has ended; it ends with this one, which has the other end of its pipe."""
+    """Leaves a process whose parent has ended. It ends with this one, which has the other end of its pipe."""
     import subprocess
 
     read, write = os.pipe()

@@ -42,7 +42,7 @@ def write_answers() -> None:
 
 
 def answer(connection: socket.socket) -> None:
-    """By the writing thread; returns when it is written."""
+    """Has the writing thread answer, and returns when the response is written."""
     done = threading.Event()
     answers.put((connection, done))
     done.wait()
@@ -56,7 +56,7 @@ def give_away(connection: socket.socket, path: str) -> None:
 
 
 def read_head(connection: socket.socket) -> str:
-    """The path of the next request, which has no body; empty when the client has gone."""
+    """The path of the next request, which has no body; empty if the client has gone."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         try:

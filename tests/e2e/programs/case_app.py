@@ -33,7 +33,7 @@ def path_of(target: bytes) -> bytes:
 
 
 def note(scope: Scope, target: bytes) -> bytes:
-    """Writes down what was asked; returns its path."""
+    """Records what was asked, and returns its path."""
     path = path_of(target)
     line = json.dumps([scope["client"][1], scope.get("method", "GET"), path.decode("latin-1")])
     os.write(asked, line.encode() + b"\n")

@@ -96,7 +96,7 @@ class Buffers:
                 memory.raw = piece
 
     def taken(self, length: int) -> bytes:
-        """What a read of so many bytes put there."""
+        """The bytes that a read of this length put there."""
         return b"".join(memory.raw for memory in self._memory if memory)[:length]
 
 
@@ -122,7 +122,7 @@ def readv(fd: int, sizes: list[int]) -> bytes:
 
 
 def preadv2(fd: int, sizes: list[int], flags: int = 0) -> bytes:
-    """At offset -1, the only one that a socket has: where it is."""
+    """At offset -1, the current position: a socket has no other."""
     buffers = Buffers(sizes)
     return buffers.taken(syscall("preadv2", fd, buffers.address, buffers.count, -1, -1, flags))
 
@@ -153,7 +153,7 @@ class Messages:
 
 
 def recvmmsg(fd: int, sizes: list[list[int]], flags: int = 0, seconds: int = -1) -> list[bytes]:
-    """With a time limit: none more is waited for behind the message that passes it."""
+    """With a time limit it waits for no more messages after the one that passes the limit."""
     messages = Messages.of(sizes)
     limit = (ctypes.c_long * 2)(seconds, 0)
     address = ctypes.addressof(limit) if seconds >= 0 else 0
@@ -229,7 +229,7 @@ def sendmsg(fd: int, pieces: list[bytes], flags: int = 0) -> int:
 
 
 def sendmmsg(fd: int, pieces: list[list[bytes]], flags: int = 0) -> list[int]:
-    """How much of each message was sent, of those that were."""
+    """How much of each message was sent, for those that were sent."""
     messages = Messages.of([list(map(len, each)) for each in pieces])
     for buffers, each in zip(messages.buffers, pieces, strict=True):
         buffers.fill(each)
@@ -262,7 +262,7 @@ def splice_out(fd: int, data: bytes) -> int:
 
 
 class Cliff:
-    """`good` bytes of memory that may be touched, and behind them a page that may not."""
+    """`good` bytes of accessible memory, followed by a page that is not accessible."""
 
     def __init__(self, good: int) -> None:
         pages = -(-good // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -61,7 +61,7 @@ def turn(client: Client, count: int) -> None:
 
 
 def asked(server: Server, since: int) -> dict[int, list[tuple[str, str]]]:
-    """What the application wrote down behind that many bytes, by the client's port."""
+    """What the application recorded after that many bytes, by the client's port."""
     by_port: dict[int, list[tuple[str, str]]] = {}
     with (server.directory / "asked").open() as file:
         file.seek(since)

@@ -125,7 +125,7 @@ def client_hello(certificate: Path) -> bytes:
     return sent.read()
 
 
-def test_a_client_hello_that_looks_like_lines(
+def test_a_client_hello_that_looks_like_text_lines(
     certificate: tuple[Path, Path], start_server: Start, observe: Observe
 ) -> None:
     """Its random bytes may hold anything: here a space and empty lines, so that what comes before is like a method."""
@@ -134,7 +134,7 @@ def test_a_client_hello_that_looks_like_lines(
     observation = observe(server)
     random = b" /x\r\n\r\nGET / HTTP/1.1\r\n\r\n......"
     hello = client_hello(made)
-    at = 5 + 4 + 2  # behind the record's header, the handshake's, and the version (RFC 8446 §4.1.2, §5.1)
+    at = 5 + 4 + 2  # after the record's header, the handshake's, and the version (RFC 8446 §4.1.2, §5.1)
     with Client(server.port) as client:
         client.send(hello[:at] + random + hello[at + len(random) :])
         assert client.take(1) == b"\x16"  # the server's own hello

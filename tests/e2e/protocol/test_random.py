@@ -189,7 +189,7 @@ def test_every_count_is_exact(server: Server, observe: Observe) -> None:
 
 
 @fastest_flavours
-def test_a_reset_right_behind_the_response(shared_server: Server, observe: Observe) -> None:
+def test_a_reset_right_after_the_response(shared_server: Server, observe: Observe) -> None:
     """The client has its response, and has gone, before the server's call that sent it has returned."""
     count = 3000
     observation = observe(shared_server)

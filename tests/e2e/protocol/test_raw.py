@@ -100,7 +100,7 @@ def test_other_protocols_are_no_requests(server: Server, observe: Observe, data:
     assert set(snapshot["undercount_by_cause"]) <= {"tls", "http2"}
 
 
-def test_bytes_behind_an_upgrade(server: Server, observe: Observe) -> None:
+def test_bytes_after_an_upgrade(server: Server, observe: Observe) -> None:
     """httptools drops them and h11 answers them: they are an undercount, and the next request counts again.
 
     Debian's uvicorn answers such an upgrade with a 400 of its own and closes."""

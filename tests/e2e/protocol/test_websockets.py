@@ -17,7 +17,7 @@ from harness.websocket import BINARY, CLOSE, TEXT, WebSocket, frame, header
 
 Observe = Callable[..., Observation]
 
-# Debian's uvicorn and its python3-websockets; the current one's implementations, behind one HTTP parser each.
+# Debian's uvicorn and its python3-websockets; the current one's implementations, with one HTTP parser each.
 IMPLEMENTATIONS = [
     ("debian", "websockets", "h11"),
     ("debian", "websockets", "httptools"),

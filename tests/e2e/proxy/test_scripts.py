@@ -417,7 +417,7 @@ def test_help(proxy: Tree, script: str) -> None:
     assert max(map(len, helped.stdout.splitlines())) <= 120
 
 
-def test_what_cannot_be_started_is_said(proxy: Tree) -> None:
+def test_reports_what_it_cannot_start(proxy: Tree) -> None:
     unfit = proxy.directory / "unfit"
     unfit.write_text('#!/bin/sh\n[ "$1" = -c ]\n')  # it has what it is asked for, and runs nothing
     unfit.chmod(0o755)

@@ -121,7 +121,7 @@ def test_logs_that_are_no_place_for_logs(proxy: Tree) -> None:
     )
 
 
-def test_monitors_that_are_none(proxy: Tree) -> None:
+def test_files_that_are_no_monitor(proxy: Tree) -> None:
     for binary, said in (
         ("/tmp", "MONITOR_BINARY names no program: /tmp"),
         ("false", "/bin/false ended and said nothing"),

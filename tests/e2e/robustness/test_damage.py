@@ -33,7 +33,7 @@ VIEWS: list[list[object]] = [["--json"], [], ["--watch", "--json", "--count", 1]
 
 
 def refuse_all(engine: Engine, pid: int, status: int, *words: str) -> None:
-    """Every command but `detach --all` ends with a message, and none with a figure."""
+    """Every command except `detach --all` fails with a message, and no command prints a figure."""
     commands = [["--pid", pid, *view] for view in VIEWS]
     commands += [["sessions"], ["sessions", "--json"], engine.attach_arguments(pid), ["detach", "--pid", pid]]
     for command in commands:

@@ -52,7 +52,7 @@ def nginx_before(server: Server, directory: Path) -> Nginx:
 
 @pytest.mark.parametrize("flavour", FASTEST, ids=str)
 def test_counts(server: Server, tmp_path: Path, observe: Observe, attach: Attach) -> None:
-    """Nginx is observed as well: what it asks of uvicorn is none of its own requests."""
+    """nginx is observed as well: its requests to uvicorn do not count as requests to nginx."""
     observation = observe(server)
     with nginx_before(server, tmp_path) as nginx:
         in_front = attach(nginx.pid)

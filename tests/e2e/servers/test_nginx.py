@@ -56,7 +56,7 @@ def requests_by_its_own_count(port: int) -> int:
 
 
 def by_kind(responses: Counter[str]) -> Counter[str]:
-    """What nginx has logged, as the monitor tells it."""
+    """What nginx has logged, by the monitor's keys."""
     counts: Counter[str] = Counter()
     for key, count in responses.items():
         counts["(not found) 4xx" if key.endswith("404") else f"{key[:-2]}xx"] += count

@@ -134,7 +134,7 @@ def asked_for_more(server: Server) -> Generator[int, Changes, None]:
 
 
 def streaming(server: Server) -> Generator[int, Changes, None]:
-    """In the middle of a chunked stream: told by its next chunk, ended by its last."""
+    """In the middle of a chunked stream: its next chunk shows it, and its last one ends it."""
     with Client(server.port) as client:
         start_stream(server, client, "stream", 4)
         changes = yield 0

@@ -60,7 +60,7 @@ def close_range(server: SyscallServer, fd: int) -> None:
 
 
 def close_by_dup3(server: SyscallServer, fd: int) -> None:
-    """Another file takes the descriptor's place."""
+    """Another file gets the descriptor's number."""
     server.do("dup3", 0, fd)
     server.do("close", fd)
 
@@ -102,7 +102,7 @@ def test_the_server_closes(watched: Watched, family: str, end: Close) -> None:
 
 @every_family
 def test_the_client_closes(watched: Watched, family: str) -> None:
-    """Half: that ends nothing. Whole: what is unanswered is aborted when the server closes too."""
+    """A half-close ends nothing. After a full close, unanswered requests are aborted once the server closes too."""
     for whole in (False, True):
         with watched.server.connection(family) as (client, fd):
             begin(watched, client, fd, "/left")
@@ -174,7 +174,7 @@ def test_the_descriptor_is_another_connections_while_a_read_waits(watched: Watch
 
 
 def test_two_doubles_in_two_threads(watched: Watched) -> None:
-    """One reads all that comes, the other writes all the responses, each with a descriptor of its own."""
+    """One reads everything, the other writes all responses, each through a descriptor of its own."""
     count = 200
     asked = request("/thread", "POST", body=b"body")
     with watched.server.connection() as (client, fd):

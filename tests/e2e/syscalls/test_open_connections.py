@@ -135,7 +135,7 @@ def test_a_last_chunk_in_two_pieces(server: SyscallServer, connection: Connectio
 
 @pytest.mark.parametrize("call", ["sendfile", "splice_out"])
 def test_a_body_from_a_file(server: SyscallServer, connection: Connection, attached: Attached, call: str) -> None:
-    """Nothing can be seen of it but that it is sent."""
+    """The monitor sees only that bytes are sent."""
     client, fd = connection
     client.send(request("/file"))
     server.do("read", fd, 1000)

@@ -40,7 +40,7 @@ def ended_of(begun: dict[str, int]) -> dict[str, int]:
 
 
 def sizes(total: int) -> list[int]:
-    """Of many small vectors, empty ones among them, which hold `total` bytes."""
+    """Many small vectors, some of them empty, that hold `total` bytes."""
     found = []
     for size in itertools.cycle((0, 1, 2, 3, 0, 5, 8, 13)):
         found.append(min(size, total))
@@ -51,7 +51,7 @@ def sizes(total: int) -> list[int]:
 
 
 def messages(total: int) -> list[list[int]]:
-    """Of the same vectors, a few in each message."""
+    """The same vectors, a few in each message."""
     vectors = iter(sizes(total))
     return list(iter(lambda: list(itertools.islice(vectors, 5)), []))
 
@@ -106,7 +106,7 @@ def test_recvmmsg_with_a_head_in_each_message(watched: Watched) -> None:
     heads = [request(path) for path in ("/one", "/two", "/three")]
     with watched.server.connection() as (client, fd):
         client.send(b"".join(heads))
-        # More messages than there is to read: the call ends behind the third.
+        # More messages than there is to read: the call ends after the third.
         asked = [[len(head)] for head in heads] + [[100]]
         assert watched.server.do("recvmmsg", fd, asked, socket.MSG_DONTWAIT) == heads
         watched.server.do("write", fd, OK * 3)
@@ -152,7 +152,7 @@ def test_recvmmsg_with_empty_messages(watched: Watched) -> None:
         assert watched.change() == {"GET /empty 2xx": 2}
 
 
-def test_recvmmsg_within_a_body_and_behind(watched: Watched) -> None:
+def test_recvmmsg_within_a_body_and_after_it(watched: Watched) -> None:
     """Messages of which nothing needs to be seen, and then one with a head."""
     asked = request("/body", "POST", body=b"x" * 100) + request("/behind")
     with watched.server.connection() as (client, fd):
@@ -165,7 +165,7 @@ def test_recvmmsg_within_a_body_and_behind(watched: Watched) -> None:
 
 
 def test_recvmmsg_with_a_time_limit(watched: Watched) -> None:
-    """It ends behind the message that passes it, here the first. That leaves no trace between the messages, so that
+    """It ends after the message that passes it, here the first. That leaves no trace between the messages, so that
     the same call again looks like the rest of this one: it is an undercount, unless it is seen when it is over."""
     with watched.server.connection() as (client, fd):
         for path in ("/one", "/two", "/six"):
@@ -254,7 +254,7 @@ def test_a_body_that_nobody_sees(watched: Watched, unseen: Unseen) -> None:
 
 @every_unseen
 def test_a_head_that_nobody_sees(watched: Watched, unseen: Unseen) -> None:
-    """A gap, once; the next clean request counts again."""
+    """One gap; the next clean request counts again."""
     head = request("/unseen")
     with watched.server.connection() as (client, fd):
         client.send(request("/seen"))
@@ -356,7 +356,7 @@ EMPTY_READS: list[tuple[object, ...]] = [
 
 @every_family
 def test_reads_of_nothing(watched: Watched, family: str) -> None:
-    """They return 0, as the end of the stream does."""
+    """They return 0, which is also how the end of the stream looks."""
     asked = request("/nothing")
 
     def read_nothing() -> None:
@@ -433,7 +433,7 @@ def test_reads_into_memory_that_is_not_there(watched: Watched) -> None:
 
 
 def test_a_long_read_of_which_a_part_fails(watched: Watched) -> None:
-    """Of what fills several buffers of the kernel those before the fault are delivered."""
+    """The data fills several kernel buffers; those before the fault are delivered."""
     length = 3_000_000
     asked = request("/fault", "POST", body=b"x" * length)
     with watched.server.connection() as (client, fd):
@@ -466,7 +466,7 @@ def test_the_error_queue_is_no_request(watched: Watched) -> None:
 
 @pytest.mark.parametrize("taken", [False, True], ids=["left", "taken"])
 def test_an_urgent_byte(watched: Watched, taken: bool) -> None:
-    """It is none of the stream's: a gap of one byte, and the stream is picked up again."""
+    """It is not part of the stream: the monitor sees a gap of one byte and resumes after it."""
     with watched.server.connection() as (client, fd):
         client.send(request("/before"))
         watched.server.do("read", fd, 1000)

@@ -137,7 +137,7 @@ def test_byte_by_byte(watched: Watched) -> None:
 
 @pytest.mark.parametrize("call", ["writev", "sendmsg", "pwritev2"])
 def test_a_thousand_vectors(watched: Watched, call: str) -> None:
-    """Of one byte each, as many as a call may have (UIO_MAXIOV) less some."""
+    """Vectors of one byte each, almost as many as a call may have (UIO_MAXIOV)."""
     whole = b"".join(ANSWERS)
     filler = b"HTTP/1.1 200 OK\r\nX-Filler: " + b"f" * (1000 - 49 - 27) + b"\r\nContent-Length: 2\r\n\r\nok"
     assert len(filler) > 950
@@ -182,7 +182,7 @@ def test_sendmmsg_with_empty_messages_and_bodies(watched: Watched) -> None:
 @every_family
 @pytest.mark.parametrize("call", ["writev", "sendmsg", "sendmmsg", "pwritev2"])
 def test_short_writes(watched: Watched, family: str, call: str) -> None:
-    """Of 2,000 responses at once as many bytes are taken as there is room; where they end is chance."""
+    """A call with 2,000 responses takes as many bytes as there is room for, and ends anywhere in them."""
     count, batch = 2000, 100
     response = b"HTTP/1.1 200 OK\r\nX: " + b"f" * 1000 + b"\r\nContent-Length: 4\r\n\r\nbody"
     with watched.server.connection(family) as (client, fd):
@@ -239,7 +239,7 @@ def test_an_interrupted_write(watched: Watched) -> None:
 
 @pytest.mark.parametrize("hold", ["MSG_MORE", "TCP_CORK"])
 def test_bytes_held_back(watched: Watched, hold: str) -> None:
-    """Handed to the kernel is what counts, not sent."""
+    """A response ends when the kernel has taken it, before it is sent."""
     with watched.server.connection() as (client, fd):
         ask(watched, client, fd, request("/held"))
         more = socket.MSG_MORE if hold == "MSG_MORE" else 0
@@ -331,7 +331,7 @@ def test_bodies_from_files(watched: Watched, call: str) -> None:
 
 @pytest.mark.parametrize("call", UNSEEN)
 def test_a_whole_response_from_a_file(watched: Watched, call: str) -> None:
-    """Its head can't be seen: an undercount, once, until the next clean request."""
+    """Its head can't be seen: one undercount, until the next clean request."""
     with watched.server.connection() as (client, fd):
         for _ in range(2):
             ask(watched, client, fd, request("/file"), request("/file"))
@@ -344,7 +344,7 @@ def test_a_whole_response_from_a_file(watched: Watched, call: str) -> None:
 
 
 def test_a_response_before_its_request_was_read(watched: Watched) -> None:
-    """The rest of the body comes afterwards, and another request right behind it."""
+    """The rest of the body comes afterwards, followed at once by another request."""
     body = request("/no") * 100
     for head, whole in (
         (request("/early", "POST", f"Content-Length: {len(body)}"), body),

@@ -48,7 +48,7 @@ def test_heads_received(watched: Watched, kind: str, first: bool) -> None:
 @every_kind
 def test_bodies_received(watched: Watched, kind: str) -> None:
     with watched.server.connection() as (client, fd):
-        # One byte alone can't be told from an urgent one, if the call that took it is not seen.
+        # If the call that took it is not seen, a single byte looks like an urgent one.
         for length in (2, 1000, 50_000):
             client.send(request("/body", "POST", f"Content-Length: {length}"))
             watched.server.do("read", fd, 1000)
@@ -93,7 +93,7 @@ def test_bodies_sent(watched: Watched, kind: str) -> None:
 
 @every_kind
 def test_nothing_but_a_ring(watched: Watched, kind: str) -> None:
-    """A connection of which nothing is ever seen: one undercount, whatever passes."""
+    """Nothing on this connection is ever seen: one undercount, whatever passes."""
     with watched.server.connection() as (client, fd):
         for _ in range(5):
             client.send(request("/unseen"))
@@ -106,7 +106,7 @@ def test_nothing_but_a_ring(watched: Watched, kind: str) -> None:
 
 @every_kind
 def test_accepted_and_closed(watched: Watched, kind: str) -> None:
-    """What lies between counts as ever; the close is the end of what is in flight."""
+    """Ordinary calls in between count as usual; the close ends what is in flight."""
     for answered in (True, False):
         with Client(watched.server.port) as client:
             fd = watched.server.do("uring_accept", kind, watched.server.tcp)

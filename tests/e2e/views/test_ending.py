@@ -144,7 +144,7 @@ def test_on_a_terminal(shared_server: Server, end: str) -> None:
         os.close(its)
         its = -1
         seen += read_terminal(ours, lambda _: False)
-        # The cursor is shown again, and a last sample stays behind on the ordinary screen.
+        # The cursor is shown again, and a last sample stays on the ordinary screen.
         assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")
         assert b"Uvicorn Concurrency Monitor" in seen[seen.rindex(left) :]
     finally:
