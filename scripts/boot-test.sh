@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The package's service where systemd is the first process: boots a clean Debian 12, with the package, on its own kernel,
-# in qemu without KVM. `scripts/boot-test.sh [KERNEL]` (6.1); build first. Takes a minute, two the first time, and needs
-# root. No other test runs it: package-test.sh has the service under systemd too, on this machine's kernel.
+# Tests the package's service with systemd as the first process: boots a clean Debian 12 with the package on its own kernel,
+# in qemu without KVM. `scripts/boot-test.sh [KERNEL]` (6.1); build first. Takes a minute, the first time two, and needs
+# root. The test suite does not run it; package-test.sh also tests the service under systemd, on this machine's kernel.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -29,8 +29,8 @@ clean_up() {
   hand_back_build
 }
 
-# The machine's system: the package, once more to be installed over itself; a uvicorn of another user; and guest.sh, which
-# is what happens when it has booted.
+# Prepares the guest's system: installs the package, keeps a copy to install over it, and adds a uvicorn of another user
+# and guest.sh, which runs after the boot.
 furnish_root() {
   install_in_root "$package" systemd-sysv python3-uvicorn
   mv "$root/tmp/${package##*/}" "$root/root/package.deb"
@@ -59,11 +59,11 @@ StandardError=file:/dev/ttyS1
 ExecStopPost=/bin/sh -c 'echo "$EXIT_STATUS" >/dev/ttyS2; systemctl poweroff --force --force'
 UNIT
   ln -s /etc/systemd/system/guest.service "$root/etc/systemd/system/multi-user.target.wants/"
-  # It waits for udev, which is not there.
+  # The unit waits for udev, which is not installed.
   ln -s /dev/null "$root/etc/systemd/system/serial-getty@ttyS0.service"
 }
 
-# The kernel unpacks an archive in the archive, and its init that into the file system which is to be /.
+# The kernel unpacks the initrd, whose init unpacks the archive in it to the file system that becomes /.
 make_initrd() {
   local top=$scratch/top
   mkdir -p "$top/dev" "$top/new"
@@ -85,7 +85,7 @@ INIT
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 exec {lock}>build/kernels/.lock
-flock "$lock"  # kernels.sh would download the same kernel
+flock "$lock"  # kernels.sh downloads the same kernels
 prepare_image "$kernel"
 flock -u "$lock"
 pack "$(realpath build/release)"

@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Fuzzes the parser (tests/fuzz) and says how far it came: `scripts/fuzz.sh [SECONDS]`, 60 if not told, shared by the
-# targets. It starts from tests/cases, the corpus in the tree and what it found before (build/fuzz/finds), anew each time.
-# The first input that fails ends it, with the command that shows the failure again.
-#   --fixed   what the test run does: a fixed number of runs from a fixed seed, without earlier finds. The same tree gives
-#             the same inputs on every machine, so that the test cannot fail by chance, and what it finds stays found.
-#             New ground is for SECONDS.
-#   --merge   takes into the corpus of the tree what the finds reach and the cases do not, in the smallest inputs.
+# Fuzzes the parser (tests/fuzz) and reports the executions: `scripts/fuzz.sh [SECONDS]`. The targets share SECONDS (60).
+# Each run starts from tests/cases, the corpus in the tree and earlier finds (build/fuzz/finds), with a new seed. It stops
+# at the first input that fails, and prints the command that reproduces the failure.
+#   --fixed   the mode of the test suite: a fixed number of runs from a fixed seed, without earlier finds. The same tree
+#             gives the same inputs on every machine, so that the test is deterministic. It does not explore; SECONDS does.
+#   --merge   adds to the corpus of the tree the smallest inputs that cover what the finds reach and the cases do not.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
 
-# Each target, its share of the time in percent, its runs when fixed, and whether its inputs are streams as the cases are.
+# Each target, its share of the time in percent, its runs with --fixed, and the kind of its inputs: a stream, like the
+# cases, or a path.
 targets=(
   'parser 45 100000 stream'
   'boundaries 45 200000 stream'
   'fold 10 100000 path'
 )
 out=build/fuzz
-stream_limit=4100  # bytes; replay.h says why
-corpus_limit=512   # of one file in the tree
+stream_limit=4100  # maximum bytes of an input: kHeader + kStream of replay.h
+corpus_limit=512   # maximum bytes of one corpus file in the tree
 
 build() {
   cmake --preset fuzz --log-level=WARNING >/dev/null
@@ -28,7 +28,7 @@ build() {
   "$out/tests/monitor_fuzz_seeds" tests/cases "$out/seeds"
 }
 
-# The folders that target $1 with inputs of kind $2 starts from.
+# starts NAME KIND: the folders that a target with this kind of inputs starts from.
 starts() {
   echo "tests/fuzz/corpus/$1"
   if [ "$2" = stream ]; then
@@ -36,12 +36,12 @@ starts() {
   fi
 }
 
-# From the statistics that libFuzzer printed to file $1: the one called $2.
+# statistic LOG NAME: one of the statistics that libFuzzer printed to LOG.
 statistic() {
   sed -n "s/^stat::$2: *//p" "$1"
 }
 
-# run NAME FINDS ARGUMENT...: one target; what it finds goes to the folder FINDS.
+# run NAME FINDS ARGUMENT...: runs one target, which writes its finds to the folder FINDS.
 run() {
   local name=$1 finds=$2 log=$out/$1.log failure
   shift 2
@@ -50,7 +50,7 @@ run() {
     -artifact_prefix="$out/failures/$name-" "$finds" "$@" >"$log" 2>&1; then
     grep -avE '^ *#[0-9]+|^(ManualDictEntry|Dictionary|INFO|NOTE|stat::)|^ +Combine' "$log" | tail -n 60 >&2
     failure=$(sed -n 's/.*Test unit written to //p' "$log")
-    die "$name fails; to see it again: $out/tests/monitor_${name}_fuzz $failure"
+    die "$name fails; to reproduce: $out/tests/monitor_${name}_fuzz $failure"
   fi
   printf '%-10s %10d executions, %7d a second\n' "$name" \
     "$(statistic "$log" number_of_executed_units)" "$(statistic "$log" average_exec_per_sec)"
@@ -65,8 +65,8 @@ fuzz_for() {
   done
 }
 
-# libFuzzer takes folders in the order of the file system, and reads its own finds again every second: neither would be
-# the same each time.
+# libFuzzer reads folders in the file system's order, and rereads its own finds every second. Both would differ from run
+# to run, so this passes a sorted list of files and turns rereading off.
 fuzz_fixed() {
   local target name runs kind folders
   rm -rf "$out/fixed"
@@ -78,8 +78,9 @@ fuzz_fixed() {
   done
 }
 
-# A merge adds to its first folder what the others reach beyond it: that begins as the cases, which are not kept. Which
-# lines ran counts, not how often: a corpus by counts would be ten times as large and say little more.
+# libFuzzer's merge adds to its first folder the inputs of the others that cover more. The first folder starts with the
+# cases, which are removed afterwards. Only which lines ran counts, not how often (-use_counters=0): otherwise the corpus
+# would be ten times as large and hardly better.
 merge() {
   local target name kind corpus merged=$out/merged
   for target in "${targets[@]}"; do
@@ -100,7 +101,7 @@ merge() {
 
 case "${1:-60}" in
   --fixed | --merge) ;;
-  *[!0-9]*) die "unknown argument '$1': seconds, --fixed or --merge" ;;
+  *[!0-9]*) die "unknown argument '$1': give seconds, --fixed or --merge" ;;
 esac
 build
 case "${1:-60}" in

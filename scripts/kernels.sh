@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Boots older kernels of Debian in qemu, which needs no KVM, and runs the kernel tests and a core of the e2e tests there:
-#   scripts/kernels.sh                        on all of them, side by side; build first (scripts/test.sh does)
+# Boots older Debian kernels in qemu, without KVM, and runs the kernel tests and a core of the e2e tests on them:
+#   scripts/kernels.sh                        on all of them, in parallel; build first (scripts/test.sh does)
 #   scripts/kernels.sh 6.1                    on one
-#   scripts/kernels.sh 6.12 --run 'COMMAND'   a shell command in the root of the tree, with what build/release holds
-#   scripts/kernels.sh 6.1 --shell            a shell there; exit or Ctrl-A X ends it
-# --file PATH, as often as wanted, takes this file or directory along to the same place.
+#   scripts/kernels.sh 6.12 --run 'COMMAND'   runs a shell command in the root of the tree, with build/release
+#   scripts/kernels.sh 6.1 --shell            opens a shell; exit or Ctrl-A X ends it
+# --file PATH copies a file or directory to the same path in the guest; repeat it for more.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
     --file) files+=("$(realpath "${2:?--file needs a path}")"); shift ;;
     --shell) mode=shell ;;
     [0-9]*.[0-9]*) versions+=("$1") ;;
-    *) die "unknown argument '$1'; see the head of this script" ;;
+    *) die "unknown argument '$1': see the comment at the top of this script" ;;
   esac
   shift
 done
@@ -47,7 +47,7 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
 exec {lock}>build/kernels/.lock
-flock "$lock"  # two at once would download the same kernel
+flock "$lock"  # two runs at once would download the same kernel
 for version in "${versions[@]}"; do
   prepare_image "$version"
 done

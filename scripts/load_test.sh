@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Mixed load for the demo server, by wrk (Debian's package) and scripts/proxy/load.lua; --help says how.
+# Sends mixed load to the demo server, with wrk (Debian's package) and scripts/proxy/load.lua; see --help.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/scripts/common.sh"
 
 usage() {
   cat <<'END'
-Sends mixed load to the demo server: chats whole and streamed, completions, users, an unknown path, now and then a
-failure or a request that blocks the event loop; and says at the end what was sent and how it was answered.
+Sends mixed load to the demo server: chats, whole and streamed, completions, users, an unknown path, and now and then a
+failure or a request that blocks the event loop. Reports at the end what it sent and how the server answered.
 
 Usage: load_test.sh [--url URL] [--duration S] [--concurrency N] [--requests N]
 
-  --url URL          (http://127.0.0.1:9999)
-  --duration S       end after S seconds at the latest: 30; with --requests 600. Requests under way are cut off then
-  --concurrency N    at most N requests at once (16)
+  --url URL          the server (http://127.0.0.1:9999)
+  --duration S       end after S seconds at the latest and cut off requests in flight (30; 600 with --requests)
+  --concurrency N    send at most N requests at once (16)
   --requests N       end after exactly N requests, all answered
 
-Exit status: 0 done; 1 the server cannot be reached, did not answer, or not all N requests in time; 2 wrong usage.
+Exit status: 0 success; 1 the server cannot be reached, or did not answer, or not all N requests in time; 2 wrong usage.
 END
 }
 
 wrong() {
-  printf '%s: %s\n  --help lists what there is\n' "$(basename "$0")" "$1" >&2
+  printf '%s: %s\n  see %s --help\n' "$(basename "$0")" "$1" "$(basename "$0")" >&2
   exit 2
 }
 
@@ -58,7 +58,7 @@ fi
 printf 'Load for %s: at most %d requests at once, %s%d s at most\n' "$url" "$concurrency" \
   "${requests:+$requests requests, }" "$duration"
 status=0
-# Its own report comes before the summary and says less. The time out is that of an answer: chats take seconds.
+# wrk's own report precedes the summary and contains less. The timeout is per answer, because chats take seconds.
 output=$(wrk --threads 1 --connections "$concurrency" --duration "${duration}s" --timeout 60s \
   --script "$root/scripts/proxy/load.lua" "$url" -- "${requests:-0}" 2>&1) || status=$?
 if [ "$status" -ne 0 ] || [[ "$output" != *$'\nSummary\n'* ]]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Shows what the server of run_proxy.sh, or another one, is doing, by monitor; --help says how.
+# Runs monitor to show what the server of run_proxy.sh, or another one, is doing; see --help.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/scripts/proxy/record.sh"
@@ -8,30 +8,30 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 usage() {
   cat <<'END'
-Shows what a running uvicorn is doing: one box, observed for two seconds.
+Observes a running uvicorn for two seconds and shows what it is doing, in one box.
 
 Usage: monitor_uvicorn.sh [--watch] [--interval N] [--json] [--pid N] [--no-color] [--no-system]
 
-  --watch         again and again, until Ctrl-C; on a terminal redrawn in place
-  --interval N    seconds between two looks; without --watch, to observe (2)
-  --json          JSON, one object a line
-  --pid N         the server (default: the pid in logs/proxy.pid, which run_proxy.sh writes)
-  --no-color      no colours; there are none in a pipe or a file anyway
-  --no-system     without CPU, memory and threads
+  --watch         keep observing until Ctrl-C; on a terminal, redraw in place
+  --interval N    seconds to observe, or with --watch between two snapshots (2)
+  --json          print JSON, one object per line
+  --pid N         the server (the pid in logs/proxy.pid, which run_proxy.sh writes)
+  --no-color      use no colours; a pipe or a file never gets any
+  --no-system     omit CPU, memory and threads
 
-Counting begins when this is started. What was counted since the server's start is in logs/proxy.log
-(run_proxy.sh status).
+Counting begins when this command starts. `run_proxy.sh status` shows the counts since the server's start, which are in
+logs/proxy.log.
 
-It needs root (sudo is used when there is one), or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH for
-another user's server.
+Needs root (uses sudo if there is one), or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH for another
+user's server.
 
-Environment:
-  PROXY_LOG_DIR                      instead of logs/ in the tree that this script is in
+Environment variables:
+  PROXY_LOG_DIR                      directory to use in place of logs/ in the tree of this script
   MONITOR_BINARY, MONITOR_PROFILE    the monitor to use, and its --profile
-  NO_COLOR                           --no-color
+  NO_COLOR                           same as --no-color
 
-Exit status: 0 done; 1 failed; 2 wrong usage; 3 no such server, or it has ended; 4 not permitted;
-5 the kernel lacks what is needed.
+Exit status: 0 success; 1 failure; 2 wrong usage; 3 no such server, or it has ended; 4 not permitted;
+5 the kernel lacks a required feature.
 END
 }
 
@@ -72,14 +72,14 @@ choose_server() {
 start_hints=('start it: scripts/run_proxy.sh start'
   'or name a server that runs: --pid N (pgrep -af uvicorn shows which do)')
 
-# A look that is caught on its way keeps the colours that it would have on the terminal.
+# The snapshot passes through this script, so tell monitor to colour it as on the terminal.
 choose_color() {
   if [ "$color" = auto ] && [ -t 1 ] && [ "${TERM:-dumb}" != dumb ]; then
     color=always
   fi
 }
 
-# Zeros are a finding, too, so they are printed; but whoever reads them should know that nothing was there to be counted.
+# Zeros are a valid result, so they are printed; this adds that there was nothing to count.
 note_when_nothing_was_counted() {
   if "$json"; then
     [[ "$1" == *'"active_concurrent":0,'*'"total_requests":0,'* ]] || return 0
@@ -113,6 +113,6 @@ if "$watch"; then
   exec "${command[@]}" --watch
 fi
 choose_color
-look=$("${command[@]}" --color "$color")
-printf '%s\n' "$look"
-note_when_nothing_was_counted "$(printf '%s\n' "$look" | sed 's/\x1b\[[0-9;]*m//g')"
+snapshot=$("${command[@]}" --color "$color")
+printf '%s\n' "$snapshot"
+note_when_nothing_was_counted "$(printf '%s\n' "$snapshot" | sed 's/\x1b\[[0-9;]*m//g')"

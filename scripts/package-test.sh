@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The Debian package from end to end: makes it, installs it with apt in a clean Debian 12, where there is no compiler,
-# observes a real uvicorn from in there, by hand and with the service that it brings, and removes it again.
-# `scripts/package-test.sh [BUILD]`; build first. Needs root; exits 77 with the reason where the machine cannot.
+# Tests the Debian package from end to end: makes it, installs it with apt in a clean Debian 12 without a compiler,
+# observes a real uvicorn from there, by hand and with the package's service, and removes it again. Build first, then run
+# `scripts/package-test.sh [BUILD]`. Needs root. Exits 77 with the reason if the machine cannot run it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -32,21 +32,21 @@ clean_up() {
   remove_scratch
 }
 
-# start LOG COMMAND…: in the background; the kernel ends it if this script is killed.
+# start LOG COMMAND…: runs a command in the background; the kernel kills it if this script is killed.
 start() {
-  : >"$1"  # now, and not when the child comes to it: who looks into it is not to find an earlier one's words
+  : >"$1"  # here, not in the child: a reader must not find the output of an earlier command
   setpriv --pdeathsig KILL -- "${@:2}" >"$1" 2>&1 </dev/null &
   children[$!]=1
 }
 
-# stop PID: returns its exit status.
+# stop PID: ends a command of start; returns its exit status.
 stop() {
   kill "$1"
   unset "children[$1]"
   wait "$1"
 }
 
-# wait_until WHAT COMMAND…: until it succeeds, 20 seconds at most.
+# wait_until WHAT COMMAND…: waits until the command succeeds, 20 seconds at most.
 wait_until() {
   local attempt
   for attempt in {1..400}; do
@@ -56,18 +56,18 @@ wait_until() {
     sleep 0.05
   done
   tail -n 20 "$scratch"/*.log >&2
-  die "$1: not within 20 seconds ($attempt looks); the ends of the logs are above"
+  die "$1: not within 20 seconds ($attempt attempts); the ends of the logs are above"
 }
 
 make_package() {
   pack "$build"
   name=$(dpkg-deb --field "$package" Package)
-  lintian --fail-on error,warning --allow-root "$package" || die 'lintian is not content: see above'
+  lintian --fail-on error,warning --allow-root "$package" || die 'lintian complains: see above'
   [ "$(dpkg-deb --field "$package" Version)" = "$(dpkg-parsechangelog -l scripts/install/changelog -S Version)" ] ||
     die 'scripts/install/changelog does not begin with the version in CMakeLists.txt'
 }
 
-# All but what apt, dpkg and ldconfig write down for themselves.
+# All files but the records that apt, dpkg and ldconfig keep for themselves.
 list_files() {
   find "$root" -xdev -path "$root/var" -prune -o -path "$root/tmp" -prune -o ! -name 'ld.so.cache*' -printf '%P\n' | sort
 }
@@ -80,8 +80,8 @@ check_installed() {
   done
   [ "$(in_root bash -s -- /usr/share/bash-completion/completions/monitor monitor --col \
     <scripts/install/complete-bash.sh)" = --color ] || die 'bash does not complete --col'
-  ! in_root sh -c 'command -v cc gcc g++ clang' || die 'this Debian has a compiler, so it is not a clean one'
-  in_root dpkg --verify "$name" || die 'files of the package are not those that it installed'
+  ! in_root sh -c 'command -v cc gcc g++ clang' || die 'this Debian has a compiler, so it is not clean'
+  in_root dpkg --verify "$name" || die "the package's installed files have changed: see above"
 }
 
 find_port() {
@@ -89,7 +89,7 @@ find_port() {
   [ -n "$port" ]
 }
 
-# request N: so many, one after another, of the server on $port.
+# request N: sends N requests, one after another, to the server on $port.
 request() {
   build/venv/bin/python - "$port" "$1" <<'PYTHON'
 import http.client, sys
@@ -100,7 +100,7 @@ for _ in range(int(sys.argv[2])):
 PYTHON
 }
 
-# The totals in the last line that monitor printed: ended, in flight, not countable.
+# Sets `totals` from monitor's last line: requests that have ended, requests in flight, undercount.
 read_totals() {
   totals=$(tail -n 1 "$scratch/monitor.log" |
     sed -n 's/.*"active_concurrent":\([0-9]*\).*"total_requests":\([0-9]*\).*"undercount":\([0-9]*\).*/\2 \1 \3/p')
@@ -108,7 +108,7 @@ read_totals() {
 begun() { read_totals && [ -n "$totals" ]; }
 all_seen() { read_totals && [ "${totals%% *}" -ge "$requests" ]; }
 
-# uvicorn runs outside, as if monitor's package were on the host; the kernel picks the port.
+# uvicorn runs outside of the clean Debian, as if the package were installed on the host. The kernel picks the port.
 observe() {
   requests=100
   start "$scratch/server.log" build/venv/bin/uvicorn --app-dir scripts/demo --port 0 --no-access-log \
@@ -123,7 +123,7 @@ observe() {
   stop "$monitor" || die "monitor ended with status $?: $(tail -n 1 "$scratch/monitor.log")"
   stop "$server" || true
   read_totals
-  [ "$totals" = "$requests 0 0" ] || die "ended, in flight, undercount: $totals, but $requests were requested"
+  [ "$totals" = "$requests 0 0" ] || die "ended, in flight, undercount: $totals, but $requests requests were sent"
 }
 
 trap clean_up EXIT
@@ -138,6 +138,6 @@ test_service
 booted apt-get -q -y --purge --auto-remove remove "$name" >"$scratch/remove.log" 2>&1 ||
   die "$(cat "$scratch/remove.log")"
 stop_systemd
-list_files | diff "$scratch/before" - || die 'removing the package does not leave what was there before (<): see above'
+list_files | diff "$scratch/before" - || die 'removing the package does not restore the files from before (<): see above'
 check_purged
 printf '%s: installed, observed %d of %d requests, served, removed\n' "${package##*/}" "${totals%% *}" "$requests"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the demo server, or any ASGI application, under uvicorn, with a monitor beside it from its first moment; --help
-# says how. The parts are in scripts/proxy: settings.sh reads the options, record.sh knows which process is ours,
-# launch.sh brings it up.
+# Runs the demo server, or any ASGI application, under uvicorn, with a monitor that counts from its first request on; see
+# --help. The parts are in scripts/proxy: settings.sh reads the options, record.sh identifies our process, launch.sh
+# starts it.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/scripts/proxy/record.sh"
@@ -12,48 +12,50 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 usage() {
   cat <<'END'
-Runs the demo server, or any ASGI application, under uvicorn, and counts what it does from its first moment on.
+Runs the demo server, or any ASGI application, under uvicorn, and counts its requests from the first one on.
 
 Usage: run_proxy.sh run|start|restart [OPTION]... [-- UVICORN-OPTION...]
        run_proxy.sh stop [--timeout S]
        run_proxy.sh status
        run_proxy.sh logs [-f] [-n N]
 
-  run       in the foreground, its output here; Ctrl-C or SIGTERM ends it
-  start     in the background, its output in logs/proxy.log; returns once it listens
-  restart   stop and start: without options as it was started last, with options with these alone
-  stop      SIGTERM, and SIGKILL to what is left of it and its workers after S seconds (30)
-  status    whether it runs, its pid, uptime and figures; exit status 0 if it runs, else 3
-  logs      the last N lines (50) of logs/proxy.log; -f goes on with what comes
+  run       run in the foreground and print the server's output; Ctrl-C or SIGTERM ends it
+  start     run in the background with the output in logs/proxy.log; returns once the server listens
+  restart   stop and start; without options it reuses those of the last start, with options it uses only these
+  stop      send SIGTERM, and after S seconds (30) SIGKILL to the server and workers that still run
+  status    show whether the server runs, its pid, uptime and figures; exit status 0 if it runs, otherwise 3
+  logs      show the last N lines (50) of logs/proxy.log; with -f, follow the file
 
-The server:
-  --app MODULE:APP        (default: the demo, scripts/demo/app.py)
-  --app-dir DIR           where MODULE is (default: the current directory)
-  --host HOST             (127.0.0.1)
-  --port N                (9999) 0: a free one
-  --workers N             (uvicorn's default, 1)
-  --python PROGRAM        whose uvicorn; else the first of: an active venv, build/venv, the system's python3
-  --log-level L           uvicorn's: critical, error, warning, info, debug, trace
-  --debug                 --log-level debug
-Its concurrency lines, every few seconds in logs/proxy.log, counted from outside by monitor:
+The server (defaults in parentheses):
+  --app MODULE:APP        the application (the demo, scripts/demo/app.py)
+  --app-dir DIR           the directory of MODULE (the current directory)
+  --host HOST             the address to listen on (127.0.0.1)
+  --port N                the port to listen on (9999); 0 picks a free one
+  --workers N             the number of workers (uvicorn's default, 1)
+  --python PROGRAM        the Python whose uvicorn to run (the first that has one: active venv, build/venv, python3)
+  --log-level L           uvicorn's log level: critical, error, warning, info, debug, trace
+  --debug                 same as --log-level debug
+The concurrency lines, which monitor counts from outside and appends to logs/proxy.log:
   --monitor-interval S    seconds between them (5)
-  --no-system             without the lines of CPU, memory and threads
+  --no-system             omit the lines with CPU, memory and threads
 
-Environment, which options override:
-  DEBUG=true                           --debug
-  ENABLE_CONCURRENCY_MONITOR=false     no concurrency lines
-  MONITOR_UPDATE_INTERVAL=5.0          --monitor-interval
-  MONITOR_NO_SYSTEM=true               --no-system
-  PROXY_LOG_DIR                        instead of logs/ in the tree that this script is in
-  PROXY_START_TIMEOUT=60               seconds that start waits for the server to listen; it is not ended then
+Environment variables; options override them:
+  DEBUG=true                           same as --debug
+  ENABLE_CONCURRENCY_MONITOR=false     write no concurrency lines
+  MONITOR_UPDATE_INTERVAL=5.0          same as --monitor-interval
+  MONITOR_NO_SYSTEM=true               same as --no-system
+  PROXY_LOG_DIR                        directory to use in place of logs/ in the tree of this script
+  PROXY_START_TIMEOUT=60               seconds that start waits for the server to listen; after that the server keeps
+                                       starting and start returns
   MONITOR_BINARY, MONITOR_PROFILE      the monitor to use, and its --profile
 
-The concurrency lines need root, or sudo without a password, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE. Without these
+The concurrency lines need root, sudo without a password, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE. Without these,
 the server starts all the same.
 END
 }
 
-# One at a time: two starts would both find nothing running. The descriptor is closed in all that is started.
+# One command at a time: two starts at once would both find nothing running. No process that we start inherits the
+# descriptor.
 lock_logs() {
   mkdir -p "$logs" || fail 1 "there is no directory $(shown "$logs")" 'PROXY_LOG_DIR names another place'
   exec {lock}<"$logs"
@@ -64,8 +66,8 @@ unlock_logs() {
   exec {lock}<&-
 }
 
-# Nothing is started beside a server that runs.
-clear_the_way() {
+# Fails if a server or parts of one still run; removes a stale PID file.
+ensure_not_running() {
   look_up_proxy
   case "$proxy" in
     running) fail 1 "Proxy is already running (pid $proxy_pid)" 'stop or restart it' ;;
@@ -82,10 +84,10 @@ clear_the_way() {
     'run_proxy.sh stop ends them'
 }
 
-# bring_up OUTPUT ERRORS: from the locked directory to a server that is uvicorn. Sets `server`.
+# bring_up OUTPUT ERRORS: starts the server and its monitor, then releases the lock. Sets `server`.
 bring_up() {
   touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written" 'PROXY_LOG_DIR names another place'
-  # Until the gate is open the process ends with us.
+  # Until the gate opens, the server process ends when this script does.
   trap '[ -z "${server:-}" ] || forget "$server"' EXIT
   remember_settings
   launch "$1" "$2"
@@ -113,7 +115,7 @@ start() {
   take_options "$@"
   settle
   lock_logs
-  clear_the_way
+  ensure_not_running
   start_in_background
 }
 
@@ -123,10 +125,10 @@ run() {
   take_options "$@"
   settle
   lock_logs
-  clear_the_way
+  ensure_not_running
   bring_up 1 2
   printf 'Proxy is pid %d\n' "$server"
-  # It is in a session of its own: what the terminal or a supervisor wants reaches it from here, once.
+  # The server has its own session, so signals from the terminal or a supervisor reach it only from here, and only once.
   trap 'interrupted=true; kill -INT "$server" 2>/dev/null || true' INT
   trap 'interrupted=true; kill -TERM "$server" 2>/dev/null || true' TERM HUP
   while :; do
@@ -140,7 +142,7 @@ run() {
   exit "$status"
 }
 
-# The monitor ends by itself when the server has, and its last lines are the server's last figures.
+# The monitor ends by itself after the server, and its last lines hold the server's last figures.
 await_last_lines() {
   local tries
   for ((tries = 0; tries < 100; ++tries)); do
@@ -150,7 +152,7 @@ await_last_lines() {
   printf 'The monitor (pid %d) of the server that has ended is still there\n' "$state_monitor" >&2
 }
 
-# await_end SECONDS: until nothing of our server is left.
+# await_end SECONDS: waits until no process of our server is left.
 await_end() {
   local deadline=$(($(now) + $1 * 1000000))
   while is_ours || [ -n "$(ours_left)" ]; do
@@ -159,7 +161,7 @@ await_end() {
   done
 }
 
-# signal_left SIGNAL [BUT]: to each of ours by its number, but to process BUT.
+# signal_left SIGNAL [EXCEPT]: signals each process of our server but EXCEPT.
 signal_left() {
   local pid
   for pid in $(ours_left); do
@@ -167,8 +169,8 @@ signal_left() {
   done
 }
 
-# A supervisor is held, so that it replaces no worker, and ends last: with it its monitor does, which is to see the
-# requests that the workers' ends cut off.
+# Stops the supervisor first, so that it replaces no worker, and kills it last: the monitor ends with it, and must still
+# see the requests that the workers' ends cut off.
 kill_ours() {
   local tries
   if is_ours; then
@@ -187,7 +189,7 @@ kill_ours() {
   signal_left KILL
 }
 
-# The server first alone: its workers are its own to end.
+# Signals only the server at first, because it ends its own workers.
 stop_ours() {
   local refused
   if is_ours; then
@@ -207,7 +209,7 @@ stop_ours() {
   printf 'Proxy (pid %d) has ended\n' "$state_pid"
 }
 
-# Needs the lock.
+# The caller holds the lock.
 stop_whatever_runs() {
   look_up_proxy
   if [ "$proxy" = running ] || [ -n "$(left_behind)" ]; then
@@ -251,7 +253,7 @@ restart() {
   settle
   lock_logs
   stop_whatever_runs 30
-  clear_the_way
+  ensure_not_running
   start_in_background
 }
 
@@ -282,7 +284,7 @@ status() {
   fi
 }
 
-# The newest lines of the monitor that counts since the start; or else a short look of a monitor of its own.
+# Shows the newest lines of the monitor that has counted since the start, or else runs another monitor for half a second.
 show_figures() {
   local kind kinds=(CONCURRENCY ENDPOINTS SYSTEM) command message
   [ "$proxy" != running ] || mapfile -t kinds < <(remembered_kinds)

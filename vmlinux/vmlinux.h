@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The kernel's types that the BPF programs read, kept by hand: only the members that are read, each type with the
- * kernel source it comes from. Offsets are relocated at load time (preserve_access_index); a kernel test compares the
- * names and kinds with the running kernel's BTF.
+ * The kernel types that the BPF programs read, maintained by hand: only the members in use, each type with the kernel
+ * header that defines it. libbpf relocates the offsets at load time (preserve_access_index). A kernel test compares names
+ * and kinds with the running kernel's BTF.
  */
 #ifndef MONITOR_VMLINUX_H
 #define MONITOR_VMLINUX_H
@@ -146,7 +146,7 @@ struct socket {
 /* include/net/inet_connection_sock.h */
 struct inet_connection_sock {
 	struct {
-		__u32 lrcvtime; /* jiffies: when data arrived last */
+		__u32 lrcvtime; /* jiffies: time of the last data received */
 	} icsk_ack;
 };
 
@@ -155,7 +155,7 @@ struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 write_seq;
-	__u32 lsndtime; /* jiffies: when data was sent last */
+	__u32 lsndtime; /* jiffies: time of the last data sent */
 	__u64 bytes_received;
 	__u64 bytes_sent;
 };
@@ -169,12 +169,12 @@ struct sockaddr_un {
 
 /* include/net/af_unix.h */
 struct unix_address {
-	int len; /* of the name with its family */
+	int len; /* bytes of the name, including sun_family */
 	struct sockaddr_un name[];
 };
 
 struct unix_sock {
-	struct unix_address *addr; /* NULL without a name; an accepted socket has its listener's */
+	struct unix_address *addr; /* NULL if unnamed; an accepted socket shares its listener's */
 	struct sock *peer;
 };
 
@@ -213,7 +213,7 @@ struct pt_regs {
 	unsigned long orig_ax;
 };
 
-/* include/linux/bpf.h, kernel/bpf/task_iter.c, net/core/bpf_sk_storage.c: what iterators are given */
+/* include/linux/bpf.h, kernel/bpf/task_iter.c, net/core/bpf_sk_storage.c: contexts of iterators */
 struct seq_file;
 struct bpf_map;
 
@@ -244,27 +244,27 @@ struct bpf_iter__bpf_map_elem {
 	void *value;
 };
 
-/* include/linux/types.h: where a kernel pointer is to be followed whose type BTF loses, as a pointer at offset 0 */
+/* include/linux/types.h; also used to follow a kernel pointer whose type BTF loses, as a pointer at offset 0 */
 struct list_head {
 	struct list_head *next;
 };
 
 #pragma clang attribute pop
 
-/* kernel/bpf/helpers.c, since 6.2: the object as one of that type, read only, no call in the loaded program. */
+/* kernel/bpf/helpers.c, since 6.2: casts to a read-only pointer of that BTF type; the verifier removes the call. */
 #ifndef MONITOR_NO_KERNEL_FUNCTIONS
 void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __attribute__((section(".ksyms"), weak));
 #else
-#define bpf_rdonly_cast(obj, btf_id) ((void *)(obj)) /* in programs that are not loaded then */
+#define bpf_rdonly_cast(obj, btf_id) ((void *)(obj)) /* only in programs that are not loaded */
 #endif
 
-/* include/uapi/linux/uio.h: in the program's memory, laid out by the ABI and not relocated */
+/* include/uapi/linux/uio.h: struct iovec in user memory. The ABI fixes the layout, so it is not relocated. */
 struct user_iovec {
 	__u64 iov_base;
 	__u64 iov_len;
 };
 
-/* include/linux/socket.h, struct user_msghdr of a 64-bit process */
+/* include/linux/socket.h: struct user_msghdr of a 64-bit process */
 struct user_message {
 	__u64 msg_name;
 	__u32 msg_namelen;
@@ -277,10 +277,10 @@ struct user_message {
 	__u32 padding_too;
 };
 
-/* include/linux/socket.h, struct mmsghdr of a 64-bit process */
+/* include/linux/socket.h: struct mmsghdr of a 64-bit process */
 struct user_messages {
 	struct user_message header;
-	__u32 length; /* bytes received or sent, written by the kernel when the message is done */
+	__u32 length; /* bytes received or sent; the kernel writes it when the message is done */
 	__u32 padding;
 };
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs in the guest of boot-test.sh, once it has booted: switches the service on and off as an operator does, with a
-# server to observe.
+# Runs in the guest of boot-test.sh after the boot: enables and disables the service as an operator does, with a server to
+# observe.
 set -euo pipefail
 
 unit=uvicorn-monitor.service
@@ -15,7 +15,7 @@ fail() {
 
 step() { printf '%3d s: %s\n' "${SECONDS}" "$1"; }
 
-# wait_until WHAT COMMAND…: an emulated machine may be slow.
+# wait_until WHAT COMMAND…: waits up to 30 seconds plus the command's own time, since an emulated machine can be slow.
 wait_until() {
   local attempt
   for attempt in {1..150}; do
@@ -24,10 +24,10 @@ wait_until() {
     fi
     sleep 0.2
   done
-  fail "$1: not yet, after $attempt looks"
+  fail "$1: not yet, after $attempt attempts"
 }
 
-# get URL
+# get URL: prints the response's body.
 get() { python3 -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())' "$1" 2>/dev/null; }
 answers() { [ "$(get "$1")" = "$2" ]; }
 serves() { get http://127.0.0.1:9464/metrics >/dev/null; }
@@ -36,7 +36,7 @@ counts() { get http://127.0.0.1:9464/metrics | grep -qxF "uvicorn_requests_total
 is() { [ "$(systemctl show --property "$1" --value "$unit")" = "$2" ]; }
 expect() { is "$1" "$2" || fail "$1 is $(systemctl show --property "$1" --value "$unit") and not $2"; }
 
-# request N
+# request N: sends N requests, one after another.
 request() {
   local i
   for ((i = 0; i < $1; ++i)); do
@@ -58,12 +58,12 @@ wait_until 'it observes the server' answers http://127.0.0.1:9464/healthz ok
 request 7
 wait_until '7 requests are counted' counts 7
 
-step 'it crashes'
+step 'the service crashes'
 systemctl kill --signal=KILL "$unit"
-wait_until 'it has been started again' is NRestarts 1
+wait_until 'systemd has restarted it' is NRestarts 1
 wait_until 'it observes the server again' answers http://127.0.0.1:9464/healthz ok
 
-step 'an upgrade, and a server that was attached'
+step 'upgrade the package, with an attached server'
 before=$(systemctl show --property MainPID --value "$unit")
 monitor attach --pid "$(systemctl show --property MainPID --value app.service)"
 dpkg --install /root/package.deb >/dev/null
@@ -73,11 +73,11 @@ wait_until 'it observes the server once more' answers http://127.0.0.1:9464/heal
 request 3
 wait_until '3 requests are counted' counts 3
 
-step 'the server ends, and the service starts with what is left of it'
+step 'end the server, and restart the service with the pins left behind'
 systemctl stop app.service
 systemctl restart "$unit"
 wait_until 'it serves' serves
-[ ! -e /sys/fs/bpf/monitor ] || fail 'what was pinned is still there'
+[ ! -e /sys/fs/bpf/monitor ] || fail 'the pins are still there'
 
 step 'systemctl disable --now'
 systemctl --quiet disable --now "$unit"
@@ -85,8 +85,8 @@ expect ActiveState inactive
 expect UnitFileState disabled
 expect Result success
 
-step 'purged'
+step 'purge the package'
 dpkg --purge uvicorn-monitor >/dev/null
 left=$(find /etc /lib/systemd/ /var/lib/systemd -name '*uvicorn-monitor*')
 [ -z "$left" ] || fail "the purge has left $left"
-step 'as it should be'
+step 'passed'

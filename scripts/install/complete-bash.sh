@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# For the tests: what bash offers, one a line, behind the words given: `bash complete-bash.sh COMPLETION monitor --col`.
-# The last word is the one that is being typed.
+# For the tests: prints bash's completions of a command line, one per line. Usage:
+# `bash complete-bash.sh COMPLETION monitor --col`; the last word is the one to complete.
 # shellcheck disable=SC1090  # the file under test
 . "$1"
 shift

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# For the tests: what zsh makes of a line when Tab is pressed behind it: `zsh -f complete.zsh DIRECTORY 'monitor --col'`.
-# DIRECTORY holds _monitor. A real zsh on a pseudo-terminal: only its line editor completes. Ctrl-X prints the line.
+# For the tests: prints a command line after zsh has completed it: `zsh -f complete.zsh DIRECTORY 'monitor --col'`.
+# DIRECTORY contains _monitor. Types the line, Tab and Ctrl-X into a zsh on a pseudo-terminal, because only zsh's line
+# editor completes. Ctrl-X prints the line.
 zmodload zsh/zpty
 zpty shell zsh -f -i
 zpty -w shell "fpath=(${(q)1} \$fpath); autoload -Uz compinit; compinit -u -D; unset zle_bracketed_paste"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints the shell completion of monitor, made from its help texts: `completions.py bash|zsh MONITOR`."""
+"""Prints a shell completion for monitor, generated from its help texts: `completions.py bash|zsh MONITOR`."""
 
 import shlex
 import sys
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import help_text
 from help_text import Entry, Help
 
-# The roots of the trees of uvicorn, gunicorn and hypercorn: processes that are called so or are run so by Python, whose
-# parent is none. A name further behind proves nothing ("sudo uvicorn", "vim uvicorn"); userspace/host/command_line.cpp
-# is as exact as can be, this is what a shell can do in a moment.
+# Prints the root pids of the uvicorn, gunicorn and hypercorn process trees: processes with that name, or that Python runs
+# under it, whose parent is not such a process. A name in a later argument proves nothing ("sudo uvicorn", "vim uvicorn").
+# userspace/host/command_line.cpp is exact; this approximation is fast enough for a shell.
 SERVERS = r"""
 _monitor_pids() {
   command grep -lsaP '^([^\0]*(python|pypy)[^\0]*\0(-[^\0]*\0)*)?([^\0]*/)?(uvicorn|gunicorn|hypercorn)(: |\0)' \
@@ -25,7 +25,7 @@ BASH = r"""# bash completion for monitor, made from its --help by scripts/instal
 @SERVERS@
 _monitor() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words
-  # --option=value is three words to bash
+  # bash splits --option=value into three words
   if [[ $current == = ]]; then
     current=
   elif [[ $previous == = && $COMP_CWORD -gt 2 ]]; then
@@ -72,7 +72,7 @@ _monitor "$@"
 
 @dataclass
 class Shell:
-    """How one shell is told what the value of an option may be."""
+    """The actions by which one shell completes the value of an option."""
 
     pids: str
     file: str
@@ -129,7 +129,7 @@ def zsh_quoted(text: str, special: str) -> str:
 
 
 def zsh_specs(option: Entry) -> list[str]:
-    """As _arguments takes them: (what it excludes)name[meaning]:what the value is:how to complete it."""
+    """Specs for zsh's _arguments: (excluded options)name[meaning]:name of the value:action that completes it."""
     meaning = zsh_quoted(option.text, "\\[]")
     once = "*" if option.repeats() else f"({' '.join(option.names())})"
     if not option.value():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The Debian package: `cpack --config build/release/CPackConfig.cmake` makes build/release/uvicorn-monitor_….deb. Needs
-# dpkg-dev (dpkg-shlibdeps finds what it depends on) and file (by which CPack knows the programs).
+# dpkg-dev, whose dpkg-shlibdeps finds the dependencies, and file, by which CPack recognises programs.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME ${monitor_package})
 set(CPACK_PACKAGE_CONTACT "The authors of monitor <monitor@example.org>" CACHE STRING "The package's maintainer")
@@ -8,7 +8,7 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "show what a running uvicorn is doing")
 set(CPACK_PACKAGE_DIRECTORY ${PROJECT_BINARY_DIR})
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_INSTALL_CMAKE_PROJECTS "${PROJECT_BINARY_DIR};monitor;main;/;${PROJECT_BINARY_DIR};monitor;package;/")
-# Whatever the umask of who builds it.
+# Independent of the builder's umask.
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ
   WORLD_EXECUTE)
 set(CPACK_STRIP_FILES ON)
@@ -19,14 +19,13 @@ set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
-set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "Requests in flight by endpoint, the peak, totals, failures, what waits in
-line, CPU and memory of a uvicorn that is already serving, of gunicorn and
-hypercorn, too. It attaches eBPF programs from outside and changes nothing in
-the server.
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "Shows requests in flight by endpoint, the peak, totals, failures, queue
+depth, CPU and memory of a running uvicorn, gunicorn or hypercorn. It attaches
+eBPF programs from outside and changes nothing in the server.
 The program is called monitor. It needs Linux 6.1 or later with BTF, and root.")
 
-# The service for systemd, and the file for its options. In the package alone: its scripts stop the service and clean up
-# behind it when it goes, which nothing does for a build that was installed by hand.
+# The systemd service and the file with its options. Only the package has them: its scripts stop the service and clean up
+# when the package is removed, and a build installed by hand has no such scripts.
 set(monitor_program ${CPACK_PACKAGING_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/monitor)
 set(monitor_documentation ${CPACK_PACKAGING_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR})
 set(monitor_debian_directory ${CMAKE_CURRENT_LIST_DIR}/debian)

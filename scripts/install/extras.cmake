@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The man page and the completions of bash and zsh, made from what the program that was just built prints as its help; and
-# the package's changelog, which Debian wants compressed, too.
+# Generates the man page and the completions for bash and zsh from the help of the program that was just built. Also
+# compresses the package's changelog, as Debian requires.
 find_package(Python3 COMPONENTS Interpreter)
 find_program(MONITOR_GZIP gzip)
 if(NOT Python3_FOUND OR NOT MONITOR_GZIP)
@@ -11,7 +11,7 @@ endif()
 set(monitor_extras_directory ${PROJECT_BINARY_DIR}/extras)
 file(MAKE_DIRECTORY ${monitor_extras_directory})
 
-# monitor_extra(OUTPUT SCRIPT ARGUMENT…): what the script prints, read again whenever it or the program changes.
+# monitor_extra(OUTPUT SCRIPT ARGUMENT…): writes the script's output to OUTPUT whenever the script or the program changes.
 function(monitor_extra output script)
   add_custom_command(OUTPUT ${monitor_extras_directory}/${output} VERBATIM
     COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/${script} ${ARGN}
@@ -23,7 +23,7 @@ endfunction()
 monitor_extra(monitor.8 man_page.py $<TARGET_FILE:monitor> ${CMAKE_CURRENT_LIST_DIR}/man_sections.roff)
 monitor_extra(monitor.bash completions.py bash $<TARGET_FILE:monitor>)
 monitor_extra(_monitor completions.py zsh $<TARGET_FILE:monitor>)
-# Without a name and a time in it (-n): the same text gives the same file.
+# -n omits name and time, so that the same text gives the same file.
 function(monitor_compressed output input)
   add_custom_command(OUTPUT ${monitor_extras_directory}/${output} VERBATIM
     COMMAND ${MONITOR_GZIP} -9 -n -c ${input} > ${monitor_extras_directory}/${output} DEPENDS ${input})

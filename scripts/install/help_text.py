@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads what `monitor --help` and `monitor COMMAND --help` print, which is the one source of the man page
-(man_page.py) and of the shell completions (completions.py)."""
+"""Parses the output of `monitor --help` and `monitor COMMAND --help`, the single source of the man page (man_page.py)
+and of the shell completions (completions.py)."""
 
 import re
 import subprocess
@@ -21,11 +21,11 @@ class Entry:
         return self.term.split(" ")[0].split(",")
 
     def value(self) -> str:
-        """The placeholder of the option's value: FILE, N; empty when it takes none."""
+        """The placeholder of the option's value, such as FILE or N; empty if it takes no value."""
         return self.term.partition(" ")[2]
 
     def words(self) -> list[str]:
-        """The words to choose the value from, where the text says "auto, always or never"; else none."""
+        """The possible values, if the text lists them as "auto, always or never"; otherwise an empty list."""
         plain = re.sub(r" \([^)]*\)", "", self.text)
         choice = re.fullmatch(r"(?:.*: )?(\w+(?:, \w+)* or \w+)", plain)
         return re.split(r", | or ", choice[1]) if choice and self.value() else []
@@ -37,17 +37,17 @@ class Entry:
 @dataclass
 class Help:
     usage: str = ""
-    description: list[str] = field(default_factory=list)  # the lines in front of the usage
+    description: list[str] = field(default_factory=list)  # the lines before the usage
     lists: dict[str, list[Entry]] = field(default_factory=dict)  # by heading
-    notes: dict[str, str] = field(default_factory=dict)  # "Exit status": what is said behind the colon
-    closing: list[str] = field(default_factory=list)  # lines behind the lists
+    notes: dict[str, str] = field(default_factory=dict)  # "Exit status": the text after the colon
+    closing: list[str] = field(default_factory=list)  # the lines after the lists
 
     def options(self) -> list[Entry]:
         return [entry for entries in self.lists.values() for entry in entries if entry.is_option()]
 
 
-# An option's value is one space behind its name, and what it means is behind that. A note's title is short, which
-# sets it apart from a sentence with a colon.
+# One space separates an option's name from its value, and its meaning follows. A note's title has one or two words, which
+# distinguishes it from a sentence with a colon.
 OPTION = re.compile(r"  (-\S+(?: \S+)?)(?: +(.*))?")
 ITEM = re.compile(r"  (\S.*?)(?: {2,}(.*))?")
 CONTINUED = re.compile(r" {6,}(\S.*)")
@@ -77,7 +77,7 @@ def parse(text: str) -> Help:
         else:
             (result.closing if result.usage else result.description).append(line)
     if not result.usage or not result.options() or not all(result.lists.values()):
-        raise SystemExit(f"this is no help text that can be read:\n{text}")
+        raise SystemExit(f"cannot parse this help text:\n{text}")
     return result
 
 

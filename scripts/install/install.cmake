@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-# What `cmake --install` puts where, the target that takes it away again, and the Debian package that cpack makes of it.
-# Included by the top CMakeLists.txt, behind the program that it installs.
+# The rules of `cmake --install`, the target that uninstalls, and the Debian package that cpack makes. The top
+# CMakeLists.txt includes it after the targets that it installs.
 option(MONITOR_EXTRAS "Make and install the man page and the shell completions (needs python3 and gzip)" ON)
 
-# The package's name, and that of its documentation (Debian's policy wants them to be one). Not "monitor": in the single
-# name space of a Debian archive that would say nothing. What is typed every day is the program, and that is `monitor`.
+# The name of the package and of its documentation directory, which Debian's policy requires to be the same. "monitor"
+# would be too general for a package in a Debian archive; the program keeps that name.
 set(monitor_package uvicorn-monitor)
 set(CMAKE_INSTALL_DOCDIR share/doc/${monitor_package} CACHE STRING "Documentation, below the prefix")
 include(GNUInstallDirs)
 
 set(monitor_man_directory ${CMAKE_INSTALL_MANDIR}/man8)
 set(monitor_bash_directory ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-# Where zsh looks below /usr/local, and where Debian's zsh looks for what packages bring.
+# zsh searches the first below /usr/local; Debian's zsh searches the second for completions from packages.
 set(monitor_zsh_directory ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 set(monitor_zsh_package_directory ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
 if(CMAKE_INSTALL_PREFIX STREQUAL /usr)
   set(monitor_zsh_directory ${monitor_zsh_package_directory})
 endif()
 
-# Three components. main: everywhere; local: by `cmake --install` alone; package: in the package alone. cpack installs by
-# component, which also keeps it from overwriting install_manifest.txt, by which the target uninstall goes.
+# Three components. main: installed everywhere; local: only by `cmake --install`; package: only in the package. cpack
+# installs by component, so it does not overwrite install_manifest.txt, which the target uninstall reads.
 set(monitor_directories ${CMAKE_INSTALL_BINDIR} ${CMAKE_INSTALL_DOCDIR}/docs/schema ${CMAKE_INSTALL_DOCDIR}/docs/grafana)
 if(MONITOR_EXTRAS)
   list(APPEND monitor_directories ${monitor_man_directory} ${monitor_bash_directory} ${monitor_zsh_directory})
@@ -32,7 +32,7 @@ install(TARGETS monitor RUNTIME COMPONENT main)
 install(FILES ${PROJECT_SOURCE_DIR}/README.md ${CMAKE_CURRENT_LIST_DIR}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR}
   COMPONENT main)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT main)
-# Debian has the text of the licence on every machine.
+# Every Debian machine already has the text of the licence.
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT local)
 
 if(MONITOR_EXTRAS)

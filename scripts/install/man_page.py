@@ -12,7 +12,7 @@ import help_text
 
 
 def roff(text: str) -> str:
-    """Text as it is: a minus is a minus, and no line begins with a request."""
+    """Escapes text for roff: keeps each minus, and prevents a line from starting with a request."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     return re.sub(r"^([.'])", r"\\&\1", escaped, flags=re.MULTILINE)
 
@@ -43,7 +43,7 @@ def command_section(help_: help_text.Help) -> list[str]:
 
 
 def note_section(title: str, text: str) -> list[str]:
-    """`0 done; 1 failed; …` is a list; other notes are sentences."""
+    """Formats a note such as `0 done; 1 failed; …` as a list, and any other note as sentences."""
     items = [re.fullmatch(r"(\d+) (.+)", item) for item in text.rstrip(".").split("; ")]
     statuses = [item for item in items if item]
     body = [roff(text)]
@@ -57,7 +57,7 @@ def page(monitor: str, sections: str) -> list[str]:
     lines = [
         '.\\" Made from monitor --help by scripts/install/man_page.py.',
         f'.TH MONITOR 8 "" "{help_text.ask(monitor, "--version").strip()}" "System Administration"',
-        *[".nh", ".ad l"],  # a path that is broken at the margin cannot be copied
+        *[".nh", ".ad l"],  # a path with a line break in it cannot be copied
         *[".SH NAME", "monitor \\- show what a running uvicorn is doing"],
         *[".SH SYNOPSIS", *synopsis(whole.usage)],
         *[".SH DESCRIPTION", *map(roff, whole.description + whole.closing), ".SH OPTIONS"],

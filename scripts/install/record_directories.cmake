@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Runs first of all in `cmake --install`: adds to the file `record` which of the `directories` that are about to be filled
-# do not exist yet, with those above them. CMake's own manifest lists files alone, so that an uninstall could not tell a
-# directory that came with us from one that was there. An earlier install's lines stay: its directories are still ours.
+# Runs first in `cmake --install`: appends to the file `record` those of the `directories` to install to, and of their
+# parents, that do not exist yet. CMake's own manifest lists only files, so an uninstall could not distinguish a directory
+# that we created from an older one. Lines of an earlier install stay, because we created those directories too.
 set(made "")
 foreach(directory IN LISTS directories)
   cmake_path(ABSOLUTE_PATH directory BASE_DIRECTORY "${CMAKE_INSTALL_PREFIX}" NORMALIZE)

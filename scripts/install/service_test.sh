@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2034,SC2154  # what is package-test.sh's
-# Sourced by package-test.sh: the package's service, as an operator has it, under Debian's own systemd in $root. The
-# machine's can only be its first process, so this one runs as the manager of a user. For root that does all the same to a
-# service: capabilities, mounts, filters of system calls. It listens where the machine's would, so that systemctl and the
+# shellcheck shell=bash disable=SC2034,SC2154  # package-test.sh defines or uses the variables
+# Sourced by package-test.sh: tests the package's service as an operator uses it, under Debian's own systemd in $root. Only
+# process 1 can be the system manager, so this systemd runs as a user manager. As root, it applies the same capabilities,
+# mounts and system call filters to a service. It listens at the system manager's socket, so that systemctl and the
 # package's scripts talk to it.
 
 unit=uvicorn-monitor.service
 defaults=etc/default/uvicorn-monitor
 
-# What follows runs as on a machine with systemd; without this it would notice that it is in a chroot.
+# Runs a command as on a machine with systemd: systemctl would otherwise notice the chroot and do nothing.
 booted() { in_root SYSTEMD_IGNORE_CHROOT=1 "$@"; }
 
-# systemctl without a systemd: the manager of a user would make the links in his home.
+# Runs systemctl without systemd, because a user manager would create the links in the user's home.
 on_disk() { in_root SYSTEMD_OFFLINE=1 systemctl "$@" "$unit"; }
 
 property() { booted systemctl show --property "$1" --value "$unit"; }
 is() { [ "$(property "$1")" = "$2" ]; }
 
-# expect_property NAME VALUE
+# expect_property NAME VALUE: fails unless the service's property has this value.
 expect_property() {
   is "$1" "$2" || die "the service's $1 is $(property "$1") and not $2: $(booted systemctl status "$unit" 2>&1)"
 }
 
-# Runs a command in a control group of its own, GROUP COMMAND…. When the command has ended, at a SIGTERM, and when we are
-# killed, it ends all in the group and removes it.
-# shellcheck disable=SC2016  # for another shell
+# GROUP COMMAND…: runs a command in a new control group. Kills all processes of the group and removes it when the command
+# ends, on SIGTERM, and when this script is killed.
+# shellcheck disable=SC2016  # another shell expands it
 group_keeper='
   set -e
   trap : TERM
@@ -37,7 +37,7 @@ group_keeper='
   cd ..
   find "./${1##*/}" -depth -type d -exec rmdir {} \;'
 
-# With a /run, a bpffs and targets that are empty: a machine's own targets would start all else that it starts.
+# Starts systemd with an empty /run, bpffs and targets, because a machine's own targets would start its other services.
 start_systemd() {
   local target
   mount -t tmpfs run "$root/run"
@@ -47,7 +47,7 @@ start_systemd() {
   for target in default basic shutdown; do
     printf '[Unit]\nDefaultDependencies=no\n' >"$root/run/targets/$target.target"
   done
-  # Its state is remembered as long as something refers to it.
+  # systemd keeps the state of a unit only while another unit refers to it.
   printf 'After=%s\n' "$unit" >>"$root/run/targets/default.target"
   # There is no journal.
   printf '[Service]\nStandardError=append:/run/service.log\n' >"$root/run/targets/$unit.d/log.conf"
@@ -66,17 +66,18 @@ stop_systemd() {
   umount "$root/sys/fs/cgroup" "$root/sys/fs/bpf" "$root/run"
 }
 
-# 25 is the 2.5 of systemd-analyze that the unit has, for being root, four capabilities, the network, other processes.
+# The unit's exposure level is 2.5 (threshold 25): it runs as root with four capabilities, and needs the network and other
+# processes.
 check_unit() {
   local complaints
-  # No man here; install-test.sh looks for the page.
+  # This Debian has no man; install-test.sh checks the page.
   complaints=$(in_root systemd-analyze verify --man=no "/lib/systemd/system/$unit" 2>&1) || true
-  [ -z "$complaints" ] || die "systemd complains of the unit: $complaints"
+  [ -z "$complaints" ] || die "systemd complains about the unit: $complaints"
   in_root systemd-analyze security --offline=true --threshold=25 "/lib/systemd/system/$unit" \
     >"$scratch/security.log" 2>&1 || die "the unit is less hardened than it was: $(cat "$scratch/security.log")"
 }
 
-# A listener that was attached and has ended since: what is pinned for it, root's own, whoever comes next removes.
+# Leaves pins of a listener that was attached and has ended. The next monitor that runs as root must remove them.
 leave_pins_behind() {
   start "$scratch/listener.log" build/venv/bin/python -c \
     'import socket; listening = socket.create_server(("127.0.0.1", 0)); print(flush=True); listening.accept()'
@@ -87,7 +88,7 @@ leave_pins_behind() {
   [ -d "$root/sys/fs/bpf/monitor/engine" ] || die 'monitor attach has pinned nothing'
 }
 
-# An address that the kernel picks, of the service that started last.
+# Sets `url` to the address of the service that started last; the kernel picked the port.
 find_url() {
   url=$(sed -n 's/^monitor: serving //p' "$scratch/service.log" | tail -n 1)
   [ -n "$url" ]
@@ -99,15 +100,15 @@ start_service() {
   wait_until 'the service serves' find_url
 }
 
-# counts N: whether by the service's metrics so many requests to the server on $port have ended.
+# counts N: whether the service's metrics say that N requests to the server on $port have ended.
 counts() {
   build/venv/bin/python -c 'import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sys.argv[1]).read())' "$url" \
     >"$scratch/metrics.log"
   grep -qxF "uvicorn_requests_total{target=\"127.0.0.1:$port\"} $1" "$scratch/metrics.log"
 }
 
-# What systemd has made of the unit: the process has four capabilities at most and a filter of system calls, and writes
-# nowhere but to bpffs.
+# Checks the sandbox that systemd sets up: the process has at most four capabilities and a system call filter,
+# and can write only to bpffs.
 check_sandbox() {
   local process
   local expected
@@ -119,22 +120,23 @@ check_sandbox() {
 /proc ro
 /sys ro
 /sys/fs/bpf rw'
-  # Of mounts one over the other the last counts.
+  # If mounts are stacked, the last one counts.
   diff <(sed -En 's|^([^ ]+ ){4}(/(proc\|sys\|sys/fs/bpf)?) (r[ow]),.*|\2 \4|p' "$process/mountinfo" |
-    tac | LC_ALL=C sort -u -k 1,1) <(printf '%s\n' "$expected") || die 'the service may write elsewhere than it should (>)'
+    tac | LC_ALL=C sort -u -k 1,1) <(printf '%s\n' "$expected") || die 'the service can write where it should not (>)'
 }
 
 check_asleep() {
   local state
   state=$(on_disk is-enabled || true)
-  [ "$state" = disabled ] || die "the service is $state, and nobody asked for it: it should be disabled"
+  [ "$state" = disabled ] || die "the service is $state after the installation: it should be disabled"
   expect_property ActiveState inactive
 }
 
-# With a server of another user, which root needs capabilities to see. It may read the build, wherever that is.
+# The server belongs to another user, so that the service needs its capabilities to see it. CAP_DAC_READ_SEARCH lets the
+# server read the build, wherever it is.
 check_service() {
   local before
-  # The change of user takes back what start asked for.
+  # The change of user resets the --pdeathsig of start, so set it again.
   start "$scratch/server.log" setpriv --pdeathsig KILL --reuid 65534 --regid 65534 --clear-groups \
     --inh-caps +dac_read_search --ambient-caps +dac_read_search -- build/venv/bin/uvicorn --app-dir scripts/demo \
     --port 0 --no-access-log --no-use-colors app:app
@@ -144,11 +146,11 @@ check_service() {
   printf 'ARGS="--listen 127.0.0.1:0"\n' >>"$root/$defaults"
   start_service
   check_sandbox
-  [ ! -e "$root/sys/fs/bpf/monitor" ] || die 'the service has not removed what was left pinned'
+  [ ! -e "$root/sys/fs/bpf/monitor" ] || die 'the service has not removed the pins that were left behind'
   request 20
   wait_until 'the service counts 20 requests' counts 20
 
-  # An upgrade: the new one reads what an operator has attached meanwhile, pinned by root.
+  # After an upgrade, the new service reads the server that the operator has attached in the meantime, pinned by root.
   in_root monitor attach --pid "$server" >"$scratch/attach.log" || die 'monitor attach failed'
   request 10
   before=$(property MainPID)
@@ -162,18 +164,18 @@ check_service() {
 
   booted systemctl stop "$unit"
   expect_property Result success
-  expect_property ExecMainCode 1  # CLD_EXITED: not by the signal
+  expect_property ExecMainCode 1  # CLD_EXITED: the signal did not kill it
   expect_property ExecMainStatus 0
   upgrade
   expect_property ActiveState inactive
 }
 
-# The package over itself; dpkg calls its scripts as for any other version.
+# Installs the package over itself; dpkg calls its scripts as for an upgrade to another version.
 upgrade() {
   booted dpkg --install "/tmp/${package##*/}" >"$scratch/upgrade.log" 2>&1 || die "$(cat "$scratch/upgrade.log")"
 }
 
-# Trying again makes no sense of a wrong command line.
+# systemd must not restart the service after a usage error, which a restart cannot cure.
 check_wrong_option() {
   printf 'ARGS=--nonsense\n' >>"$root/$defaults"
   booted systemctl start "$unit" 2>/dev/null || true
@@ -184,7 +186,7 @@ check_wrong_option() {
   sed -i '$d' "$root/$defaults"
 }
 
-# Enabled and running, the package is removed, comes back, and is purged.
+# Removes the package while its service is enabled and running, and installs it again.
 check_removal() {
   local link=$root/etc/systemd/system/multi-user.target.wants/$unit
   on_disk --quiet enable >"$scratch/enable.log" 2>&1 || die "$(cat "$scratch/enable.log")"
@@ -194,13 +196,13 @@ check_removal() {
   start_service
   booted apt-get -q -y remove "$name" >"$scratch/remove.log" 2>&1 || die "$(cat "$scratch/remove.log")"
   expect_property ActiveState inactive
-  [ -s "$root/$defaults" ] || die 'removing the package, but not its configuration, has taken the operator his options'
+  [ -s "$root/$defaults" ] || die 'removing the package without purging it has removed its options'
   upgrade
-  [ -L "$link" ] || die 'the service that was enabled is not when the package is back'
+  [ -L "$link" ] || die 'the service was enabled, but is not after the package is installed again'
   expect_property ActiveState inactive
 }
 
-# Of what dpkg's own list of files does not tell.
+# Checks for leftovers that dpkg's own list of files does not contain.
 check_purged() {
   local left
   left=$(find "$root/etc" "$root/lib/systemd/" "$root/var/lib/systemd" -name '*uvicorn-monitor*')

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Removes what the last `cmake --install` installed, by its `manifest`, and of the directories in `record` (made by
-# record_directories.cmake) those that are empty then. With DESTDIR in the environment if the install had it.
+# Removes the files that the last `cmake --install` installed, by its `manifest`, and then the empty ones among the
+# directories in `record` (see record_directories.cmake). Set DESTDIR in the environment if the install had it.
 if(NOT EXISTS "${manifest}")
-  message("Nothing is installed from this build: there is no ${manifest}")
+  message("Nothing is installed from this build: ${manifest} does not exist")
   return()
 endif()
 
@@ -11,7 +11,7 @@ file(STRINGS "${manifest}" files)
 foreach(file IN LISTS files)
   set(path "$ENV{DESTDIR}${file}")
   if(NOT EXISTS "${path}" AND NOT IS_SYMLINK "${path}")
-    message("Not there: ${path}")
+    message("Already gone: ${path}")
     continue()
   endif()
   file(REMOVE "${path}")
@@ -22,10 +22,10 @@ foreach(file IN LISTS files)
   math(EXPR removed "${removed} + 1")
 endforeach()
 if(removed EQUAL 0)
-  message(FATAL_ERROR "None of the files in ${manifest} is there. Was it installed with a DESTDIR? Then set it here, too")
+  message(FATAL_ERROR "No file in ${manifest} exists. If you installed with a DESTDIR, set it here too")
 endif()
 
-# Deepest first; rmdir refuses what is not empty, which is then somebody else's as well.
+# Deepest first. rmdir refuses a directory that is not empty: others use it too.
 set(directories "")
 if(EXISTS "${record}")
   file(STRINGS "${record}" directories)

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2154  # scratch is a directory that kernels.sh makes
-# Sourced by kernels.sh: boots one kernel in qemu without KVM, without a network and without a disk. Its serial ports
+# shellcheck shell=bash disable=SC2154  # the sourcing script makes the directory $scratch
+# Sourced by kernels.sh and boot-test.sh: boots one kernel in qemu without KVM, network or disk. The guest's serial ports
 # are the console, the command's output and the command's exit status.
 
-# How long a guest may take, whatever it runs: about five times what the tests take.
+# The timeout of a guest: about five times as long as the tests take.
 patience=15m
 
-# Pids of the guests that run: whoever interrupts the script ends them with it.
+# Pids of the running guests; the sourcing script kills them when it ends.
 guests=()
 
-# start_guest VERSION PORT [shell]: a job that ends when the guest has switched itself off. PORT is where the command's
-# output goes, in qemu's words; the console and the status go to files of $scratch/VERSION.
+# start_guest VERSION PORT [shell]: runs until the guest powers off. PORT is the destination of the command's output, as
+# qemu's -serial takes it. The console and the status go to files in $scratch/VERSION.
 start_guest() {
   local version=$1
   local port=$2
@@ -22,7 +22,7 @@ start_guest() {
     -serial "file:$scratch/$version/console" -serial "$port" -serial "file:$scratch/$version/status"
 }
 
-# The exit status of the command in a guest that has ended; says why when there is none.
+# guest_status VERSION: returns the exit status of the command in a guest that has ended, or fails with the reason.
 guest_status() {
   local directory=$scratch/$1
   if [ ! -s "$directory/status" ]; then
@@ -33,7 +33,7 @@ guest_status() {
   return "$(tr -dc 0-9 <"$directory/status")"
 }
 
-# run_tests VERSION...: the command, side by side, since a guest rarely keeps more than one core busy.
+# run_tests VERSION...: runs the command in all guests in parallel, because a guest rarely keeps more than one core busy.
 run_tests() {
   local version
   local failed=()
@@ -56,7 +56,8 @@ run_tests() {
   [ "${#failed[@]}" -eq 0 ] || die "failed on kernel ${failed[*]}: see above"
 }
 
-# run_command VERSION...: one after another, as they print it. Returns the status of the last that failed.
+# run_command VERSION...: runs the command in one guest after another and prints its output live. Returns the status of
+# the last one that failed.
 run_command() {
   local version
   local status=0

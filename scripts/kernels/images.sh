@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2154  # scratch is a directory that kernels.sh makes
-# Sourced by kernels.sh: Debian's cloud kernels, downloaded and unpacked under build/kernels/VERSION (vmlinuz, and
-# in `package` what it came from), never installed. A newer package in apt's lists replaces the one that is there.
+# shellcheck shell=bash disable=SC2154  # the sourcing script makes the directory $scratch
+# Sourced by kernels.sh and boot-test.sh: downloads Debian's cloud kernels and unpacks them under build/kernels/VERSION
+# (vmlinuz, and the name of its package in `package`), without installing them. A newer package in apt's lists replaces an
+# older one.
 
-# The meta package that always depends on the newest image of a series; both are in bookworm and bookworm-security.
+# meta_package VERSION: the meta package that depends on the newest image of a series. Images and meta packages are in
+# bookworm and bookworm-security.
 meta_package() {
   case "$1" in
     6.1) echo linux-image-cloud-amd64 ;;
@@ -11,7 +13,7 @@ meta_package() {
   esac
 }
 
-# The image as apt-get download takes it, PACKAGE=VERSION; nothing when apt does not know it.
+# newest_image VERSION: the image as PACKAGE=VERSION, for apt-get download; prints nothing if apt does not know it.
 newest_image() {
   local image
   image=$(apt-cache depends --important "$(meta_package "$1")" 2>/dev/null | sed -n 's/^ *Depends: //p')
@@ -26,7 +28,7 @@ download_image() {
   [ -n "$image" ] && (cd "$2" && apt-get -q -o APT::Sandbox::User=root download "$image" >download.log 2>&1)
 }
 
-# prepare_image VERSION: makes build/kernels/VERSION what apt's lists say it should be.
+# prepare_image VERSION: brings build/kernels/VERSION up to date with apt's lists.
 prepare_image() {
   local version=$1
   local directory=build/kernels/$version
@@ -37,7 +39,7 @@ prepare_image() {
   fi
   local fresh=$scratch/image-$version
   mkdir "$fresh"
-  # Lists that are missing or name a version which the mirror no longer has make the first attempt fail.
+  # The first attempt fails if apt's lists are missing or name a version that the mirror no longer has.
   if ! download_image "$version" "$fresh"; then
     apt_update
     download_image "$version" "$fresh" || {

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2154  # scratch is a directory that kernels.sh makes
-# Sourced by kernels.sh: the guest's file system, two uncompressed cpio archives that the kernel unpacks one over the
-# other. The base (Debian's packages, build/venv) is kept; what changes with every build is packed anew for each boot.
-# The tree lies in the guest where it lies here, since programs have its path compiled in.
+# shellcheck shell=bash disable=SC2154  # the sourcing script makes the directory $scratch
+# Sourced by kernels.sh: makes the guest's file system, two uncompressed cpio archives that the kernel unpacks one over the
+# other. The base (Debian's packages, build/venv) is cached; what changes with every build is packed for each boot. The
+# tree has the same path in the guest as here, because it is compiled into programs.
 
-# What the guest runs. Their dependencies come with them.
+# The packages in the guest; their dependencies are added.
 guest_packages=(
   bpftool busybox-static libbpf1 libfmt9 libutf8proc2 libstdc++6 wrk iproute2
   python3 python3-uvicorn python3-httptools python3-uvloop python3-websockets
 )
 
-# Names of files of the base are relative to /, a directory before what is in it.
+# The files of the base, relative to /, each directory before its content.
 base_files() {
   {
     printf '%s\n' /bin /sbin /lib /lib64 /etc /etc/passwd /etc/group
@@ -21,8 +21,8 @@ base_files() {
   } | sed 's|^/||' | sort -u
 }
 
-# Of Debian's packages, closed over their dependencies. Python's byte code is not listed by dpkg, but without it
-# everything takes twice as long. /bin, /sbin and /lib are links into /usr, and cpio must not write through them.
+# The files of the packages and their dependencies, and Python's byte code: dpkg does not list it, but without it
+# everything takes twice as long. /bin, /sbin and /lib are links into /usr, which cpio must not write through.
 package_files() {
   local closure
   mapfile -t closure < <(apt-cache depends --installed --recurse --no-recommends --no-suggests --no-conflicts \
@@ -69,8 +69,8 @@ prepare_base() {
   printf '%s\n' "$recipe" >build/kernels/base.made-from
 }
 
-# prepare_initrd COMMAND [FILE...]: $scratch/initrd.cpio, in which init runs this command in the root of the tree; the
-# files come along.
+# prepare_initrd COMMAND [FILE...]: makes $scratch/initrd.cpio, whose init runs the command in the root of the tree, and
+# adds the files.
 prepare_initrd() {
   local top=$scratch/top
   local file

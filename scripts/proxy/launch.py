@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Becomes a uvicorn, in the same process, once it is told to. Started by run_proxy.sh under uvicorn's own Python:
+"""Waits at a gate, then becomes uvicorn in the same process. run_proxy.sh starts it with uvicorn's own Python:
 
     launch.py KIND HOST PORT UVICORN-ARGUMENT...
 
-Until then it only listens at an address of its own that nobody knows, since `monitor` takes no process for a server
-that does not listen. So the monitor counts before uvicorn has begun, the server's own port opens no moment earlier than
-without it, and uvicorn runs as it always does. KIND is that of the server's sockets, tcp or unix: the monitor loads the
-hooks for what it finds.
+While it waits, it listens on an unused address of its own, because `monitor` only accepts a process that listens. So the
+monitor counts before uvicorn starts, the server's own port opens no earlier than without the monitor, and uvicorn runs
+unchanged. KIND is the kind of the server's sockets, tcp or unix: the monitor loads the hooks for the sockets it finds.
 
-Standard output is for one line of answer, `ready` or what is wrong, and ends when this listens no more; standard input
-brings `go`, or ends when whoever started this is gone. The server's standard output is descriptor 3."""
+Standard output carries one line, `ready` or what is wrong, and ends when this process has closed its own socket. Standard
+input carries `go`, or ends when the caller is gone. Descriptor 3 is the server's standard output."""
 
 import errno
 import os
@@ -21,7 +20,7 @@ SERVER_OUTPUT = 3
 
 
 def trouble_at(host: str, port: int) -> str | None:
-    """What would keep uvicorn from listening there."""
+    """The reason why uvicorn could not listen there, if there is one."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -30,7 +29,7 @@ def trouble_at(host: str, port: int) -> str | None:
         try:
             probe = socket.socket(family, kind, protocol)
         except OSError:
-            continue  # no IPv6 here: uvicorn goes without it, too
+            continue  # no IPv6 on this machine: uvicorn does without it, too
         with probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
@@ -51,8 +50,9 @@ def listen_aside(kind: str) -> socket.socket:
 
 def main() -> None:
     kind, host, port, *arguments = sys.argv[1:]
-    os.closerange(SERVER_OUTPUT + 1, 256)  # what the script has open
-    # Interrupts at the terminal reach it through the script alone. A shell has its background processes ignore them.
+    os.closerange(SERVER_OUTPUT + 1, 256)  # descriptors inherited from the script
+    # In its own session, the server gets interrupts from the terminal only through the script. The signals need a reset
+    # because a shell makes its background processes ignore them.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
@@ -67,7 +67,7 @@ def main() -> None:
     aside.close()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    os.dup2(SERVER_OUTPUT, 1)  # with it the answers end: whoever reads them knows that nothing listens here now
+    os.dup2(SERVER_OUTPUT, 1)  # closes the pipe, which shows its reader that nothing listens here now
     os.close(SERVER_OUTPUT)
     os.execv(sys.executable, [sys.executable, "-m", "uvicorn", *arguments])
 

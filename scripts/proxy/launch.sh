@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2034,SC2154  # settings.sh and record.sh have the variables
-# Sourced by run_proxy.sh: brings a server up under its monitor. The order makes the counts those since the first
-# moment, and a server that no pid file names impossible:
-#   launch             a process that is to be the server waits at a gate (launch.py)
-#   record             its pid is written down
-#   attach_monitor     it is counted from here on
-#   open_gate          it becomes uvicorn. Had this script ended before, it would have ended, too
-#   await_serving      for `start`
+# shellcheck shell=bash disable=SC2034,SC2154  # settings.sh and record.sh define the variables
+# Sourced by run_proxy.sh: starts a server under its monitor. This order makes sure that the counts begin with the first
+# request, and that a PID file names every server:
+#   launch             starts the process that will become the server; it waits at a gate (launch.py)
+#   record             writes its pid down
+#   attach_monitor     starts to count it
+#   open_gate          lets it become uvicorn; if this script ends before that, the process ends too
+#   await_serving      waits until it listens (only `start`)
 
 patience_to_attach=30  # seconds
 
@@ -14,7 +14,7 @@ has_uvicorn() {
   "$1" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("uvicorn") is None)' 2>/dev/null
 }
 
-# Sets `python`, if it is not given, to the first in this order that has a uvicorn.
+# Sets `python` to the first candidate that has uvicorn, unless --python names one.
 choose_python() {
   local candidate
   if [ -n "$python" ]; then
@@ -32,7 +32,7 @@ choose_python() {
     'scripts/setup.sh makes build/venv; --python names another Python'
 }
 
-# Who listens at $port, as far as it can be seen.
+# The process that listens on $port, if it is visible.
 owner_of_port() {
   local pid
   pid=$(ss -Hltnp "sport = :$port" 2>/dev/null | sed -n 's/.*[(,]pid=\([0-9]*\).*/\1/p' | head -n 1) || true
@@ -58,14 +58,15 @@ uvicorn_arguments() {
   printf '%s\0' "${arguments[@]}" "${uvicorn_options[@]}" "$app"
 }
 
-# launch OUTPUT ERRORS: these two descriptors are to be the server's. Sets `server`, `gate` and `answers`.
+# launch OUTPUT ERRORS: starts the process with these two descriptors as the server's output. Sets `server`, `gate` and
+# `answers`.
 launch() {
   local pipes answer='' kind=tcp arguments
   local environment
   [ -z "$unix_socket" ] || kind=unix
   state_mark=$$-$(now)
   environment=("PROXY_MARK=$state_mark")
-  # The demo lies among the sources: nothing is written there.
+  # The demo is part of the source tree, where Python must not write byte code.
   [ "$app_dir" != "$root/scripts/demo" ] || environment+=(PYTHONDONTWRITEBYTECODE=1)
   mapfile -d '' -t arguments < <(uvicorn_arguments)
   pipes=$(mktemp -d "$logs/.start.XXXXXX")
@@ -73,12 +74,12 @@ launch() {
   (cd "$directory" && exec env "${environment[@]}" "$python" -I -S "$root/scripts/proxy/launch.py" \
     "$kind" "$host" "$port" "${arguments[@]}") <"$pipes/gate" 3>&"$1" 2>&"$2" >"$pipes/answers" &
   server=$!
-  # Each opening waits for that of the other side.
+  # Opening a FIFO blocks until the other side opens it too.
   exec {gate}>"$pipes/gate" {answers}<"$pipes/answers"
   rm -r "$pipes"
   read -r answer <&"$answers" || true
   [ "$answer" != ready ] || return 0
-  wait "$server" || true  # it is at its end
+  wait "$server" || true  # it is about to end
   case "$answer" in
     in-use) port_in_use ;;
     refused*) fail 1 "port $port of $host cannot be had: ${answer#refused }" 'see --host and --port' ;;
@@ -94,20 +95,20 @@ record() {
   printf '%s\n' "$server" | replace_file "$pid_file"
 }
 
-# Takes back what `record` wrote, unless it is another server's by now. How it was started stays.
+# Removes the PID file unless it names another server by now. The state file stays: restart needs it.
 forget() {
   local content=''
   read -r content 2>/dev/null <"$pid_file" || true
   [ "$content" != "$1" ] || rm -f "$pid_file"
 }
 
-# What was appended to the log behind its first $1 bytes.
-log_behind() {
+# log_after OFFSET: what was appended to the log after its first OFFSET bytes.
+log_after() {
   tail -c "+$(($1 + 1))" "$log_file"
 }
 
-# attach_monitor PID: in a process group of its own, so that an interrupt at the terminal does not end it: it ends when
-# the server has. Fails, and says why, when the server will not be counted.
+# attach_monitor PID: starts a monitor in a process group of its own, so that an interrupt at the terminal does not end it;
+# it ends after the server. Fails, and says why, if the server will not be counted.
 attach_monitor() {
   local offset command reason deadline=$(($(now) + patience_to_attach * 1000000))
   if ! find_monitor; then
@@ -126,9 +127,9 @@ attach_monitor() {
   "${command[@]}" </dev/null >/dev/null 2>>"$log_file" {lock}>&- {gate}>&- {answers}<&- &
   set +m
   state_monitor=$! state_monitor_start=$(started_at "$!" || echo 0)
-  # Nobody else writes to the log yet: the first lines say that it counts.
+  # Nothing else writes to the log yet, so the first lines show that the monitor counts.
   while [ "$(now)" -lt "$deadline" ]; do
-    if log_behind "$offset" | grep -q '^\[CONCURRENCY\]'; then
+    if log_after "$offset" | grep -q '^\[CONCURRENCY\]'; then
       write_state
       return
     fi
@@ -141,7 +142,7 @@ attach_monitor() {
       'it goes on trying; what comes before is not counted'
   else
     state_monitor=0 state_monitor_start=0
-    reason=$(log_behind "$offset" | sed '1s/^monitor: //')
+    reason=$(log_after "$offset" | sed '1s/^monitor: //')
     not_counted "${reason:-"$monitor ended and said nothing"}"
   fi
   return 1
@@ -156,11 +157,12 @@ not_counted() {
 
 open_gate() {
   printf 'go\n' >&"$gate" || true
-  read -r _ <&"$answers" || true  # ends when launch.py listens no more
+  read -r _ <&"$answers" || true  # ends when launch.py has closed its own socket
   exec {gate}>&- {answers}<&-
 }
 
-# 0100007F:270F is 127.0.0.1:9999: each word is in the byte order of this machine. A Unix socket has its path.
+# Formats an address as /proc/net/tcp has it: 0100007F:270F is 127.0.0.1:9999, each word in this machine's byte order. The
+# path of a Unix socket stays as it is.
 address_shown() {
   local hex=${1%:*} name
   case "${#hex}:$1" in
@@ -175,14 +177,14 @@ address_shown() {
   printf '%s:%d\n' "$name" "0x${1##*:}"
 }
 
-# Where a server listens, a line each: the process, which holds what its workers share, and what is of its session.
-# Fails when that cannot be seen.
+# The addresses that a server listens on, one per line: those of its process, which holds the sockets that its workers
+# share, and of its session. Fails if they cannot be read.
 listening_at() {
   local pid inode address
   local -A own=()
   [ -r "/proc/$1/fd" ] || return 1
   while read -r inode; do
-    [ -z "$inode" ] || own[$inode]=  # it was closed while it was looked at
+    [ -z "$inode" ] || own[$inode]=  # closed during the search
   done < <(for pid in "$1" $(members "$1"); do
     find "/proc/$pid/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null
   done | tr -cd '0-9\n')
@@ -193,19 +195,19 @@ listening_at() {
   done < <(listeners "$1")
 }
 
-# All that listen in the network namespace of a process: inode and address, as the kernel writes it. There may be very
-# many lines of other sockets, and bash reads slowly. 0A is TCP_LISTEN (include/net/tcp_states.h), 00010000
-# __SO_ACCEPTCON (include/uapi/linux/net.h).
+# All listening sockets in the network namespace of a process: inode and address, as the kernel prints them. awk, because
+# the tables can be long and bash reads slowly. 0A is TCP_LISTEN (include/net/tcp_states.h), 00010000 is __SO_ACCEPTCON
+# (include/uapi/linux/net.h).
 listeners() {
   awk '$4 == "0A" { print $10, $2 }' "/proc/$1/net/tcp" 2>/dev/null || true
   awk '$4 == "0A" { print $10, $2 }' "/proc/$1/net/tcp6" 2>/dev/null || true
   awk '$4 == "00010000" { print $7, "unix:" $8 }' "/proc/$1/net/unix" 2>/dev/null || true
 }
 
-# await_serving PID OFFSET: until it listens, $start_timeout seconds at most; the log behind OFFSET is the server's. Who
-# interrupts it wants no server.
+# await_serving PID OFFSET: waits until the server listens, $start_timeout seconds at most. The log after OFFSET is the
+# server's. An interrupt stops the server.
 await_serving() {
-  local addresses looks=0 deadline=$(($(now) + start_timeout * 1000000))
+  local addresses polls=0 deadline=$(($(now) + start_timeout * 1000000))
   local -A workers_seen=()
   local none_since=''
   trap 'call_off; exit 130' INT
@@ -217,13 +219,14 @@ await_serving() {
       return
     fi
     workers_may_come_up "$1" || workers_died "$2"
-    sleep "0.$((++looks > 50 ? 5 : 1))"
+    sleep "0.$((++polls > 50 ? 5 : 1))"
   done
   printf 'Proxy is starting (pid %d): after %d s it does not listen yet. Its log says:\n' "$1" "$start_timeout"
   said_since "$2" | tail -n 10
 }
 
-# Whether the server is a supervisor whose workers are to be had again. While files are watched it waits for a change.
+# Whether the server is a supervisor that must keep its workers running. With --reload it is not: after a worker's end it
+# waits for a file to change.
 has_workers() {
   local word
   [ "${workers:-${WEB_CONCURRENCY:-1}}" -gt 1 ] 2>/dev/null || return 1
@@ -232,9 +235,9 @@ has_workers() {
   done
 }
 
-# The workers of a supervisor, a line each: whether it is there or has ended, its pid and start. What multiprocessing
-# starts is called so; its resource tracker is not, and ends last. An end that the supervisor has not taken note of is
-# a zombie.
+# The workers of a supervisor, one per line: `there` or `ended`, pid and start. --multiprocessing-fork marks the processes
+# that Python's multiprocessing starts, but not its resource tracker, which ends last. A worker that has ended is a zombie
+# until the supervisor reaps it.
 workers_of() {
   local fields entry
   for entry in /proc/[0-9]*; do
@@ -248,9 +251,10 @@ workers_of() {
   done
 }
 
-# workers_may_come_up PID, with the variables of await_serving. A supervisor outlives its workers: uvicorn replaces those
-# that die, without end, and before 0.30 it waits without end. Fails when more have ended than there are to be, one that
-# replaced another among them; or when all have, and none has come for $patience_without_workers s.
+# workers_may_come_up PID: uses the variables of await_serving. A supervisor outlives its workers: uvicorn replaces those
+# that die forever, and before 0.30 it waits forever. Fails if more workers have ended than the server should have, since
+# one of them must have been a replacement; or if all have ended and no new one has appeared for
+# $patience_without_workers s.
 patience_without_workers=3
 workers_may_come_up() {
   local state worker ended there=0 wanted=${workers:-${WEB_CONCURRENCY:-1}}
@@ -269,7 +273,7 @@ workers_may_come_up() {
     { [ -z "$none_since" ] || [ "$(now)" -lt $((none_since + patience_without_workers * 1000000)) ]; }
 }
 
-# What was started ends again, whoever holds the lock by now.
+# Stops the server that was started; waits for the lock first.
 call_off() {
   trap '' INT
   printf 'Stopping what was started (pid %d)\n' "$server"
@@ -277,9 +281,9 @@ call_off() {
   stop_ours 30
 }
 
-# said_since OFFSET: what is in the log behind it, without the concurrency lines.
+# said_since OFFSET: the log after OFFSET, without the concurrency lines.
 said_since() {
-  log_behind "$1" | grep -v '^\[\(CONCURRENCY\|ENDPOINTS\|SYSTEM\)\]' || true
+  log_after "$1" | grep -v '^\[\(CONCURRENCY\|ENDPOINTS\|SYSTEM\)\]' || true
 }
 
 workers_died() {
@@ -292,7 +296,7 @@ workers_died() {
 died_starting() {
   forget "$1"
   said_since "$2" | tail -n 20 >&2
-  if [ -z "$unix_socket" ] && log_behind "$2" | grep -qi 'address already in use'; then
+  if [ -z "$unix_socket" ] && log_after "$2" | grep -qi 'address already in use'; then
     port_in_use
   fi
   fail 1 'the server ended while it was starting' "what it said is above, and in $(shown "$log_file")"

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What load_test.sh has wrk send: the demo's endpoints (scripts/demo/app.py), each by its weight. The argument is how
--- many requests to send, 0 for as many as there is time for. One thread, so that its counts are all there is.
+-- The requests that load_test.sh makes wrk send: the demo's endpoints (scripts/demo/app.py), each by its weight. The
+-- argument is the number of requests, 0 for as many as the time allows. Runs in one thread, so that its counts are the
+-- totals.
 
 local ffi = require("ffi")
 ffi.cdef("int getpid(void); int kill(int pid, int signal);")
@@ -18,7 +19,7 @@ local KINDS = {
   { weight = 40, method = "GET", path = "/users/%d" },
   { weight = 20, method = "GET", path = "/health" },
   { weight = 4, method = "GET", path = "/nowhere" },
-  -- uvicorn closes behind this 500 without saying so: what wrk sent next on that connection would be lost.
+  -- uvicorn closes after this 500 without announcing it, so wrk's next request on the connection would be lost.
   { weight = 4, method = "GET", path = "/fail", headers = { ["Connection"] = "close" } },
   { weight = 1, method = "GET", path = "/block?seconds=0.1" },
 }
@@ -29,14 +30,14 @@ function setup(given)
   thread = given
 end
 
--- The globals below are read by done, which runs in another Lua state.
+-- done() reads the globals below; it runs in another Lua state.
 sent = {}
 classes = {}
 sent_total = 0
 answered = 0
 
 local limit
-local chances = {} -- each kind as often as its weight
+local chances = {} -- contains each kind as often as its weight
 local prefix
 
 function init(args)
@@ -50,7 +51,7 @@ function init(args)
   end
 end
 
--- wrk asks before each request how long to wait: for ever, once all are sent.
+-- wrk asks before each request how long to wait: forever, once all are sent.
 function delay()
   if limit > 0 and sent_total >= limit then
     return NEVER
@@ -63,7 +64,7 @@ function request()
   local kind = chances[math.random(#chances)]
   local path = kind.path:format(math.random(100000))
   local name = kind.method .. " " .. kind.path:gsub("%?.*", ""):gsub("%%d", "{id}")
-  if sent_total > 0 then -- wrk makes one beforehand, to see whether it is well-formed
+  if sent_total > 0 then -- wrk makes one in advance, to check that it is well-formed
     sent[name] = (sent[name] or 0) + 1
   end
   return wrk.format(kind.method, prefix .. path, kind.headers or JSON, kind.body)
@@ -74,7 +75,7 @@ function response(status)
   local class = math.floor(status / 100) .. "xx"
   classes[class] = (classes[class] or 0) + 1
   if answered == limit then
-    -- wrk sleeps until its time is over, and an interrupt is its way to end earlier.
+    -- wrk sleeps until its time is over; an interrupt ends it earlier.
     ffi.C.kill(ffi.C.getpid(), SIGINT)
   end
 end

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2034,SC2154  # root is the sourcing script's
-# Sourced by run_proxy.sh and monitor_uvicorn.sh: finds monitor, and says how this user gets the rights that it needs.
+# shellcheck shell=bash disable=SC2034,SC2154  # the sourcing script defines root
+# Sourced by run_proxy.sh and monitor_uvicorn.sh: finds monitor, and whether this user may attach it.
 
-# Sets `monitor`. The tree's own build comes before what is installed: whoever builds means what was built.
+# Sets `monitor`, or `monitor_missing` to the reason. The tree's own build takes precedence over an installed monitor.
 find_monitor() {
   if [ -n "${MONITOR_BINARY:-}" ]; then
     if ! monitor=$(type -P -- "$MONITOR_BINARY"); then
@@ -17,7 +17,7 @@ find_monitor() {
 }
 build_hint='build it: scripts/setup.sh && cmake --preset release && cmake --build build/release'
 
-# Whether monitor may attach as it is: as root, or by capabilities, this shell's or the program's own.
+# Whether monitor may attach without sudo: as root, or by capabilities of this shell or of the program file.
 may_attach() {
   local effective
   [ "$(id -u)" -ne 0 ] || return 0
@@ -26,7 +26,7 @@ may_attach() {
   (((16#$effective >> 39) & 1)) || PATH=$PATH:/usr/sbin getcap "$monitor" 2>/dev/null | grep -q cap_bpf
 }
 
-# What every monitor is started with: the kernel hooks to use, when MONITOR_PROFILE says which.
+# Options for every monitor: the profile, if MONITOR_PROFILE names one.
 monitor_options=()
 if [ -n "${MONITOR_PROFILE:-}" ]; then
   monitor_options+=(--profile "$MONITOR_PROFILE")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2034,SC2154  # variables for the scripts that source this; root is theirs
-# Sourced by run_proxy.sh and monitor_uvicorn.sh: where the server's files are, and what they say of it. proxy.pid holds
-# the pid alone, for whoever wants to read it. A pid says little, since the kernel gives it out again: proxy.state
-# holds what makes it one process (the time it was started at, the boot) and how it was started, for restart.
+# shellcheck shell=bash disable=SC2034,SC2154  # variables for the scripts that source this, which define root
+# Sourced by run_proxy.sh and monitor_uvicorn.sh: the server's files and the state of the server that they name. proxy.pid
+# holds only the pid, for anyone to read. The kernel reuses pids, so proxy.state adds what identifies the process (its
+# start and the boot), and how it was started, for restart.
 
 logs=${PROXY_LOG_DIR:-$root/logs}
 case "$logs" in
@@ -24,10 +24,10 @@ fail() {
 }
 
 usage_error() {
-  fail 2 "$1" "$(basename "$0") --help lists what there is"
+  fail 2 "$1" "see $(basename "$0") --help"
 }
 
-# How a path is best typed from here.
+# A path as one would type it in the current directory.
 shown() {
   printf '%s\n' "${1#"$PWD"/}"
 }
@@ -36,8 +36,8 @@ boot() {
   cat /proc/sys/kernel/random/boot_id
 }
 
-# Sets `fields` to those of /proc/PID/stat (proc(5)) behind the process's name, which is in parentheses and may hold
-# anything: state, parent, process group, session … Fails for a process that is gone, or a zombie.
+# Sets `fields` to the fields of /proc/PID/stat (proc(5)) after the process's name: state, parent, process group, session …
+# The name is in parentheses and can contain any byte. Fails for a process that is gone or a zombie.
 read_stat() {
   local stat=''
   { read -r -d '' stat <"/proc/$1/stat"; } 2>/dev/null || true
@@ -47,13 +47,13 @@ read_stat() {
   esac
 }
 
-# When a process was started, in ticks since the boot.
+# The start of a process, in clock ticks since boot.
 started_at() {
   local fields
   read_stat "$1" && printf '%s\n' "${fields[19]}"
 }
 
-# The processes of a session, which has the pid of the process that made it.
+# The processes of a session. Its id is the pid of the process that created it.
 members() {
   local fields entry
   for entry in /proc/[0-9]*; do
@@ -63,12 +63,12 @@ members() {
   done
 }
 
-# is_process PID START: whether it lives and is that very process.
+# is_process PID START: whether the process lives and is the one with this start.
 is_process() {
   [ -n "$2" ] && [ "$(started_at "$1")" = "$2" ]
 }
 
-# Whatever it is, harmless on a terminal.
+# The command line of a process, made safe for a terminal.
 command_of() {
   { tr '\0' ' ' <"/proc/$1/cmdline" | LC_ALL=C tr -cd '[:print:]' | cut -c 1-100; } 2>/dev/null || true
 }
@@ -77,12 +77,12 @@ called() {
   printf ' process %s (%s)' "$1" "$(command_of "$1")"
 }
 
-# For deadlines: now, in microseconds.
+# The current time in microseconds, for deadlines.
 now() {
   printf '%s\n' "${EPOCHREALTIME/[.,]/}"
 }
 
-# Fills in state_*: of the server started last. Fails when there is no record.
+# Sets state_* to the record of the server started last. Fails if there is no record.
 read_state() {
   local words
   state_pid=0 state_start=0 state_boot='' state_monitor=0 state_monitor_start=0
@@ -97,7 +97,7 @@ read_state() {
   state_words=("${words[@]:8}")
 }
 
-# Into place in one step, so that nobody reads half a file.
+# Replaces a file atomically, so that no reader sees half of it.
 replace_file() {
   cat >"$1.$$"
   mv -f "$1.$$" "$1"
@@ -112,8 +112,8 @@ is_ours() {
   [ "$state_boot" = "$(boot)" ] && is_process "$state_pid" "$state_start"
 }
 
-# The processes of the server started last that are there. Its session's number may be another's by now, so each must
-# have the mark that our server was given in its environment.
+# The live processes of the server started last. Another session may have its session id by now, so each process must
+# have our server's mark in its environment.
 ours_left() {
   local pid
   [ "$state_pid" -ne 0 ] && [ "$state_boot" = "$(boot)" ] || return 0
@@ -124,21 +124,21 @@ ours_left() {
   done
 }
 
-# Those that outlived the server itself, as workers do when their supervisor is killed.
+# The processes that outlived the server itself, as workers do when their supervisor is killed.
 left_behind() {
   is_ours || ours_left
 }
 
-# The log lines of the server started last have a monitor that lives.
+# Whether the monitor that writes the log lines of the server started last still runs.
 log_is_fed() {
   [ "$state_monitor" -ne 0 ] && [ "$state_boot" = "$(boot)" ] && is_process "$state_monitor" "$state_monitor_start"
 }
 
 # Sets `proxy` and `proxy_pid`:
 #   running   the server that run_proxy.sh started
-#   foreign   a server that the pid file names and somebody else started
-#   stale     the pid file names none; `proxy_why` says what it does name
-#   absent    no pid file
+#   foreign   the PID file names a server that run_proxy.sh did not start
+#   stale     the PID file does not name a server; `proxy_why` says what it names
+#   absent    there is no PID file
 look_up_proxy() {
   local content='' command
   proxy=absent proxy_pid='' proxy_why=''
@@ -149,7 +149,7 @@ look_up_proxy() {
   fi
   [ -e "$pid_file" ] || return 0
   proxy=stale
-  [ ! -f "$pid_file" ] || read -r -n 64 content 2>/dev/null <"$pid_file" || true  # nothing that makes us wait
+  [ ! -f "$pid_file" ] || read -r -n 64 content 2>/dev/null <"$pid_file" || true  # a FIFO would block
   if ! [[ "$content" =~ ^[1-9][0-9]{0,9}$ ]]; then
     proxy_why="$(shown "$pid_file") holds no pid"
     return
@@ -175,7 +175,7 @@ seconds_since_start() {
   printf '%s\n' $((${up%.*} - start / $(getconf CLK_TCK)))
 }
 
-# As in the log lines: 1h 23m 45s.
+# The uptime in the format of the log lines: 1h 23m 45s.
 uptime_of() {
   local seconds text=''
   seconds=$(seconds_since_start "$1") || return 1

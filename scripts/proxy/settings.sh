@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2034,SC2154  # they are used by run_proxy.sh and launch.sh; root is run_proxy.sh's
-# Sourced by run_proxy.sh: how the server is to run, from the options, the environment, or what was remembered.
+# shellcheck shell=bash disable=SC2034,SC2154  # run_proxy.sh and launch.sh use the variables; run_proxy.sh defines root
+# Sourced by run_proxy.sh: the server's settings, from the options, the environment or the last start.
 
 app='' app_dir='' host=127.0.0.1 port=9999 workers='' python='' log_level='' debug=false counted=true interval=5
 no_system=false
@@ -8,7 +8,7 @@ unix_socket='' uvicorn_options=()
 directory=$PWD
 start_timeout=${PROXY_START_TIMEOUT:-60}
 
-# truth NAME VALUE: true or false.
+# truth NAME VALUE: prints true or false.
 truth() {
   case "${2,,}" in
     true | 1 | yes | on) echo true ;;
@@ -17,7 +17,7 @@ truth() {
   esac
 }
 
-# Seconds with or without a fraction, more than none.
+# Accepts seconds with or without a fraction, but not zero.
 check_seconds() {
   if ! [[ "$2" =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)$ ]] || [[ "$2" =~ ^[0.]*$ ]]; then
     usage_error "$1: '$2' is not a number of seconds"
@@ -37,7 +37,7 @@ read_environment() {
   [ -z "${MONITOR_NO_SYSTEM:-}" ] || no_system=$(truth MONITOR_NO_SYSTEM "$MONITOR_NO_SYSTEM")
 }
 
-# What is ours to know cannot come by way of uvicorn's own options.
+# Rejects options that this script must know about; they go before the --.
 take_uvicorn_options() {
   local previous='' word
   uvicorn_options=("$@")
@@ -64,7 +64,7 @@ take_options() {
         set -- "${1%%=*}" "$value" "${@:2}" ;;
       --app | --app-dir | --host | --port | --workers | --python | --log-level | --monitor-interval)
         [ $# -gt 1 ] || usage_error "$1 needs a value" ;;
-      *) usage_error "unknown argument '$1'; uvicorn's own options go behind --" ;;
+      *) usage_error "unknown argument '$1'; uvicorn's own options go after --" ;;
     esac
     value=$2
     [ -n "$value" ] || usage_error "$1 needs a value"
@@ -89,7 +89,7 @@ settle() {
   check_seconds --monitor-interval "$interval"
   case "$log_level" in
     '' | critical | error | warning | info | debug | trace) ;;
-    *) usage_error "--log-level: '$log_level' is none of critical, error, warning, info, debug, trace" ;;
+    *) usage_error "--log-level: '$log_level' is not one of critical, error, warning, info, debug, trace" ;;
   esac
   check_whole PROXY_START_TIMEOUT "$start_timeout" 1 86400
   if [ -z "$app" ]; then
@@ -107,13 +107,13 @@ settle() {
   choose_python
 }
 
-# The settings as `take_settings` takes them, for restart.
+# Stores the settings for restart, in the order that take_settings expects.
 remember_settings() {
   state_words=("$app" "$app_dir" "$host" "$port" "$workers" "$python" "$log_level" "$debug" "$counted" "$interval"
     "$no_system" "${uvicorn_options[@]}")
 }
 
-# The kinds of log lines that the server started last has.
+# The kinds of log lines of the server started last.
 remembered_kinds() {
   printf 'CONCURRENCY\nENDPOINTS\n'
   [ "${state_words[10]:-}" = true ] || printf 'SYSTEM\n'

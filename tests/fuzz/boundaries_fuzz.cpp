@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where messages begin and end: our parser and Debian's http_parser over the same bytes, requests and responses. As far
-// as both accept the bytes they must agree on the end of every head and every message, on method and path, status,
-// whether the connection goes on, and whether an upgrade is asked for. What is left out, and why: second_opinion.cpp.
+// Compares where our parser and Debian's http_parser see messages begin and end in the same bytes, for requests and
+// responses. As long as both accept the bytes, they must agree on the end of every head and every message, on method,
+// path and status, on whether the connection persists, and on whether the request asks for an upgrade.
+// second_opinion.cpp documents what is not compared, and why.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -45,14 +46,14 @@ void put_end(const trace_event& event, __u32 offset, Message& message) {
               message.capture.begin());
 }
 
-// The trace in the words of the comparison.
+// Converts our trace to the form that is compared.
 void put_ours(const Judges& judges, Opinion& ours) {
   const Replay& replay = judges.replay;
   const bool responses = (judges.input.options & TRACE_RESPONSES) != 0;
   Message message;
   ours.count = 0;
   ours.until = judges.input.length;
-  ours.turned_down = false;
+  ours.rejected = false;
   for (__u32 i = 0; i < replay.count(); ++i) {
     const trace_event& event = replay.said.events[i];
     switch (event.event) {
@@ -72,9 +73,9 @@ void put_ours(const Judges& judges, Opinion& ours) {
         put_end(event, replay.offsets[i], ours.messages[ours.count - 1]);
         break;
       default:
-        // The line that ends here is turned down; http_parser may not have come to its end before it took it.
+        // We reject the line that ends here. http_parser can reject it too before it reaches the line's end.
         ours.until = replay.offsets[i] - 1;
-        ours.turned_down = true;
+        ours.rejected = true;
         break;
     }
   }
@@ -83,7 +84,7 @@ void put_ours(const Judges& judges, Opinion& ours) {
   }
 }
 
-// The end of something, if it lies in what both have an opinion on; else 0.
+// `offset` if it lies in the part that both parsers judge, otherwise 0.
 __u32 within(__u32 offset, __u32 limit) {
   return offset <= limit ? offset : 0;
 }
@@ -94,7 +95,7 @@ bool same_target(const Message& ours, const Message& theirs) {
           (ours.path_cut == theirs.path_cut && ours.path_length == theirs.path_length && ours.path == theirs.path));
 }
 
-// Of a complete body that the server may have written by itself: 0 bytes are kept of all others.
+// Compares captured bodies. Ours captures only those of responses that the server itself may have written (400, 503).
 bool same_capture(const Message& ours, const Message& theirs) {
   const bool kept = theirs.status == 400 || theirs.status == 503;
   return !kept || (ours.captured == theirs.captured && ours.capture == theirs.capture);
@@ -112,15 +113,15 @@ bool agree(const Message& ours, const Message& theirs, __u32 limit, bool respons
   return ours.upgrades == theirs.upgrades && same_target(ours, theirs);
 }
 
-// The last byte that the opinion tells something of.
+// The end of the last head or message in the opinion.
 __u32 reach(const Opinion& opinion) {
   const Message* const last = opinion.count != 0 ? &opinion.messages[opinion.count - 1] : nullptr;
   return last != nullptr ? std::max(last->head, last->end) : 0;
 }
 
 bool agree(const Opinion& ours, const Opinion& theirs, bool responses) {
-  // Ours is the lenient one: what the other goes on to read as HTTP it must not turn down.
-  if (ours.turned_down && ours.until < std::min(reach(theirs), theirs.until)) {
+  // Our parser is the lenient one: it must not reject what the other continues to parse as HTTP.
+  if (ours.rejected && ours.until < std::min(reach(theirs), theirs.until)) {
     return false;
   }
   const __u32 limit = std::min(ours.until, theirs.until);

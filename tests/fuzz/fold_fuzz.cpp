@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Folding identifiers in any path: against a second, plain implementation; and that a folded path stays as it is, and
-// that nothing is left or written behind the path's bytes.
+// Folds the identifiers in any path and compares with a second, plain implementation. Also checks that folding is
+// idempotent, and that all bytes after the path are zero.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -35,7 +35,7 @@ bool is_identifier(std::string_view text) {
   return digits || long_hex || is_uuid(text);
 }
 
-// What path_fold should make of it, at any length.
+// The expected result of path_fold, without a limit on its length.
 std::string plainly_folded(std::string_view path) {
   std::string folded;
   for (std::size_t begin = 0;;) {
@@ -77,11 +77,11 @@ void check(std::string_view path) {
   const std::string expected = plainly_folded(path);
   const bool cut = expected.size() > MONITOR_PATH_SIZE;
   path_fold(&key, &scratch);
-  require(path_of(key) == std::string_view(expected).substr(0, MONITOR_PATH_SIZE), "not the path expected", key);
-  require(((key.flags & ENDPOINT_PATH_CUT) != 0) == cut, "the mark of a cut path is wrong", key);
-  require(room_is_clean(key), "bytes behind the path", key);
+  require(path_of(key) == std::string_view(expected).substr(0, MONITOR_PATH_SIZE), "unexpected path", key);
+  require(((key.flags & ENDPOINT_PATH_CUT) != 0) == cut, "wrong ENDPOINT_PATH_CUT", key);
+  require(room_is_clean(key), "nonzero bytes after the path", key);
 
-  // What was cut off may have been what made the last segment no identifier.
+  // Skip this for a cut path: without its end, the last segment can become an identifier.
   if (!cut) {
     const monitor_endpoint_key once = key;
     path_fold(&key, &scratch);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes, cut anywhere: the parser must say the same as of the whole, at the same places of the stream, and read
-// nothing outside of its window. AddressSanitizer watches the latter; old bytes in the window, other ones in each run,
-// show what is read behind the window's end. Built with the preset "fuzz", run by scripts/fuzz.sh.
+// However the input is cut into receives, the parser must report the same events at the same offsets as for the whole
+// input, and must not read outside of its window. AddressSanitizer checks the latter. The window starts full of old
+// bytes, different ones in each run, so that a read past the window's end changes the events. Built with the preset
+// "fuzz", run by scripts/fuzz.sh.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -45,8 +46,8 @@ void check(const std::uint8_t* data, std::size_t size) {
   }
   replay(runs.input, runs.window, runs.whole, 0, nullptr);
   cuts.plan(runs.input.length);
-  // Bodies that may be skipped are looked at instead in half of the runs.
-  runs.input.options = static_cast<__u8>(runs.input.options | (cuts.below(2) != 0 ? TRACE_LOOK : 0));
+  // Half of the runs parse the bodies that could be skipped.
+  runs.input.options = static_cast<__u8>(runs.input.options | (cuts.below(2) != 0 ? TRACE_NO_SKIP : 0));
   replay(runs.input, runs.window, runs.cut, kOldBytes[cuts.below(kOldBytes.size())], &cuts);
   if (!same(runs.whole, runs.cut)) {
     print("whole", runs.whole, runs.input);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One run of the parser over a fuzzer's input, cut into receives. Everything lies in static memory and nothing is put
-// into words, so that a run costs no more than the parser: a fuzzer lives of runs per second.
+// Runs the parser once over a fuzzer's input, cut into receives. Allocates nothing and formats no text, so that a run
+// costs little more than the parser itself: a fuzzer depends on its runs per second.
 #pragma once
 
 #include <array>
@@ -12,20 +12,20 @@
 
 namespace monitor::fuzz {
 
-// An input is two bytes of options, two that choose the cuts, and the bytes of the stream.
+// An input consists of two bytes of options, two bytes that seed the cuts, and the bytes of the stream.
 constexpr std::size_t kHeader = 4;
-// Bytes of a stream at most: four windows. What takes more, takes no other way through the parser.
+// Maximum bytes of a stream: four windows. Longer streams do not reach other paths through the parser.
 constexpr std::size_t kStream = 4096;
 
-// What the parser said in one run.
+// The result of one run.
 struct Replay {
-  trace said;  // events, and the state behind the last byte
-  // Of each event: bytes of the stream up to the end of the line or body that made it; 0 of request lines.
+  trace said;  // events, and the state after the last byte
+  // For each event: the bytes of the stream up to the end of the line or body that caused it; 0 for request lines.
   std::array<__u32, TRACE_EVENTS> offsets;
-  std::array<__u8, TRACE_EVENTS> methods;  // of the request under way: enum http1_method
+  std::array<__u8, TRACE_EVENTS> methods;  // of the current request: enum http1_method
 
-  // Completes an event that was written down just now. How far the step went that told of a request line depends on how
-  // much was there: of that event only the key counts.
+  // Completes the event that was just recorded. The step that reports a request line goes as far as the received bytes
+  // allow, which differs with the cuts, so only the key of that event is compared.
   void note(__u32 at, const http1_window& window) {
     trace_event& event = said.events[at];
     offsets[at] = said.position - (window.end - window.pos);
@@ -41,7 +41,7 @@ struct Replay {
   [[nodiscard]] __u32 count() const { return said.count < TRACE_EVENTS ? said.count : TRACE_EVENTS; }
 };
 
-// Says where the receives end. The same seed gives the same cuts.
+// Chooses where the receives end. The same seed gives the same cuts.
 class Cuts {
  public:
   explicit Cuts(__u32 seed) : state_(seed * 2654435761U + 1) {}
@@ -54,8 +54,8 @@ class Cuts {
     return state_ % bound;
   }
 
-  // Decides for a run over `length` bytes how they come. Each receive costs as much as a line does, so that a run has
-  // some dozens at most: nearly byte by byte over one stretch, and longer ones before and behind it.
+  // Chooses the kind of cuts for a run over `length` bytes. A receive costs as much as a line, so a run has a few dozen
+  // at most: nearly byte by byte over one stretch, and longer receives before and after it.
   void plan(__u32 length) {
     kind_ = below(4);
     some_ = 2 + length / 8;
@@ -74,7 +74,8 @@ class Cuts {
  private:
   static constexpr __u32 kStretch = 32;
 
-  // Of any length, of one near a line's judged bytes (176 + 16), of one near a window's room (1,024), or all at once.
+  // Any length, close to the bytes of a line that the parser examines (176 + 16), close to the space of a window
+  // (1,024), or everything at once.
   __u32 coarse() {
     switch (kind_) {
       case 0:
@@ -94,7 +95,8 @@ class Cuts {
   __u32 stretch_ = 0;
 };
 
-// The input that the runs share, with the options and the method of its first two bytes. False: it is none.
+// Decodes the fuzzer's bytes into the input that all runs share; its first two bytes select options and method. False
+// if the size is out of range.
 inline bool take_input(const std::uint8_t* data, std::size_t size, __u8 options, trace_input& input) {
   if (size < kHeader || size - kHeader > kStream) {
     return false;
@@ -110,7 +112,7 @@ inline __u32 cuts_seed(const std::uint8_t* data) {
   return data[2] | static_cast<__u32>(data[3]) << 8;
 }
 
-// Runs the input, in one receive without `cuts`, through a window that held `old_byte` everywhere.
+// Runs the input, as one receive if `cuts` is null, through a window that is full of `old_byte`.
 inline void replay(const trace_input& input, http1_window& window, Replay& out, int old_byte, Cuts* cuts) {
   trace& said = out.said;
   trace_loop loop = {&said, &input, &window};
@@ -137,8 +139,8 @@ inline void replay(const trace_input& input, http1_window& window, Replay& out, 
     http1_close_window(&said.stream, &window);
   }
   trace_note(&said, &said.last, HTTP1_MORE, HTTP1_INTERIM);
-  // A line of no interest, which no other can continue, is known for one as soon as enough of it is there: no
-  // difference to anybody until its end.
+  // The parser recognises a field line that it can ignore as soon as it has enough of it, so the state in the middle of
+  // such a line differs with the cuts. That makes no difference to any event.
   if (said.last.mode == HTTP1_SKIP || said.last.mode == HTTP1_FIELD) {
     said.last.mode = HTTP1_FIELD;
     said.last.flags = static_cast<__u16>(said.last.flags & ~HTTP1_F_FIELD);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// http_parser's callbacks. It tells no positions, but it can be paused in a callback and says then how far it came.
+// http_parser's callbacks. They do not report positions, but a callback can pause http_parser, which then returns how
+// far it parsed.
 #include "fuzz/second_opinion.h"
 
 #include <algorithm>
@@ -66,7 +67,7 @@ int SecondOpinion::on_header_value(http_parser* parser, const char* at, std::siz
 
 int SecondOpinion::on_headers_complete(http_parser* parser) {
   SecondOpinion& self = of(parser);
-  self.told_head_ = true;
+  self.saw_head_ = true;
   self.read_lists_again();
   pause(parser);
   return self.has_no_body() ? 1 : 0;
@@ -87,21 +88,21 @@ int SecondOpinion::on_body(http_parser* parser, const char* at, std::size_t leng
 }
 
 int SecondOpinion::on_message_complete(http_parser* parser) {
-  of(parser).told_end_ = true;
+  of(parser).saw_end_ = true;
   return pause(parser);
 }
 
 int SecondOpinion::on_chunk_complete(http_parser* parser) {
-  of(parser).told_chunk_end_ = true;
+  of(parser).saw_chunk_end_ = true;
   return pause(parser);
 }
 
 int SecondOpinion::on_chunk_header(http_parser* parser) {
-  of(parser).told_chunk_ = true;
+  of(parser).saw_chunk_ = true;
   return pause(parser);
 }
 
-// RFC 9112 §6.3: a response without a body whatever its fields say. http_parser leaves it to its caller.
+// RFC 9112 §6.3: responses that have no body regardless of their fields. http_parser leaves this to its caller.
 bool SecondOpinion::has_no_body() const {
   const unsigned status = parser_.status_code;
   if (!responses()) {
@@ -119,7 +120,7 @@ bool SecondOpinion::is_tunnel() const {
   return status == 101 || (input_->method == HTTP1_CONNECT_METHOD && status >= 200 && status < 300);
 }
 
-// Says no more from a CR in [from, to) on that no LF follows.
+// Ends the opinion at the first CR in [from, to) that is not followed by LF.
 void SecondOpinion::judge_returns(__u32 from, __u32 to) {
   for (__u32 i = from; i < to; ++i) {
     if (bytes()[i] == '\r' && i + 1 < input_->length && bytes()[i + 1] != '\n') {
@@ -129,9 +130,9 @@ void SecondOpinion::judge_returns(__u32 from, __u32 to) {
   }
 }
 
-// http_parser keeps to a grammar of its own where the lists are not plain, takes Proxy-Connection (no field of HTTP)
-// and "Connection :" for Connection, which no server here acts on, and the first "chunked" for good where there are
-// several fields. It decides about the body behind this callback: it gets the lists as RFC 9110 §5.6.1 reads them.
+// http_parser parses lists that are not plain by a grammar of its own. It treats Proxy-Connection (not a field of HTTP)
+// and "Connection :" as Connection, which no tested server does. With several Transfer-Encoding fields, it goes by the
+// first "chunked". It decides about the body after this callback, so set its flags here as RFC 9110 §5.6.1 requires.
 void SecondOpinion::read_lists_again() {
   unsigned flags = parser_.flags;
   if (other_connection_ || !connection_.is_plain()) {
@@ -150,9 +151,9 @@ void SecondOpinion::read_lists_again() {
   }
 }
 
-// Whether nothing follows on the connection behind this request. RFC 9112 §9.3: "close" decides in HTTP/1.0 too, where
-// http_parser looks for "keep-alive" only; and what is newer than 1.1 persists, as for h11, where http_parser goes by
-// the second number: "HTTP/2.0" would close.
+// Whether this request is the last one on its connection. http_parser differs from RFC 9112 §9.3 twice: in HTTP/1.0 it
+// checks only for "keep-alive", although "close" decides there too; and for versions after 1.1, which persist (h11
+// agrees), it goes by the minor version, so that "HTTP/2.0" would close.
 bool SecondOpinion::closes() const {
   if ((parser_.flags & F_CONNECTION_CLOSE) != 0) {
     return true;
@@ -161,10 +162,11 @@ bool SecondOpinion::closes() const {
 }
 
 bool SecondOpinion::take_head(__u32 position) {
-  // http_parser stands before the LF that ends the head.
+  // http_parser pauses before the LF that ends the head.
   const __u32 head = position + 1;
   judge_unfinished(head);
-  // Ours reads line by line: a line that continues an element of the one before, "close" LF " x", is another element.
+  // Our parser goes line by line: if a line continues an element of the previous one, "close" LF " x", it sees two
+  // elements.
   if (connection_.has_broken_element() || codings_.has_broken_element()) {
     stop(position);
   }
@@ -180,7 +182,7 @@ bool SecondOpinion::take_head(__u32 position) {
                     : parser_.method == HTTP_CONNECT ? HTTP1_CONNECT_METHOD
                                                      : HTTP1_OTHER_METHOD;
     message_.closes = closes();
-    // authority-form (RFC 9112 §3.2.3) has none
+    // authority-form (RFC 9112 §3.2.3) has no path
     message_.path_known = message_.path_known && parser_.method != HTTP_CONNECT;
     message_.upgrades = (parser_.flags & kUpgrade) == kUpgrade;
   }
@@ -188,8 +190,8 @@ bool SecondOpinion::take_head(__u32 position) {
     stop(position);
     return false;
   }
-  // What follows is no HTTP, or nobody reads it. Whether CONNECT has a body they see differently: http_parser says no,
-  // h11 goes by the fields.
+  // What follows is not HTTP, or the server does not read it. The parsers disagree on the body of CONNECT: for
+  // http_parser there is none, h11 goes by the fields.
   const bool over = responses() ? is_tunnel() : message_.closes || parser_.method == HTTP_CONNECT;
   message_.end_known = !over;
   opinion_.messages[opinion_.count] = message_;
@@ -203,14 +205,14 @@ bool SecondOpinion::take_head(__u32 position) {
   return true;
 }
 
-// Of a head or a chunk-size line up to `position`: where an end of line is none.
+// Ends the opinion where, in a head or a chunk-size line up to `position`, the parsers disagree on ends of lines.
 void SecondOpinion::judge_unfinished(__u32 position) {
   __u32 begin = begin_;
   if (at_ == At::kBody) {
     return;
   }
-  // A CR without LF ends no line (RFC 9112 §2.2); Debian's http_parser is built without its strict checks and takes
-  // whatever follows for the LF, at some places. Those before a request it passes over, and so does ours.
+  // A CR without LF does not end a line (RFC 9112 §2.2). Debian's http_parser is built without its strict checks, and
+  // in some states it accepts any byte in place of the LF. Both parsers skip CRs before a request.
   while (at_ == At::kHead && begin < position && (bytes()[begin] == '\r' || bytes()[begin] == '\n')) {
     begin += 1;
   }
@@ -227,23 +229,23 @@ void SecondOpinion::judge_unfinished(__u32 position) {
   if (at_ != At::kChunkLine) {
     return;
   }
-  // Of a size that many zeros precede ours judges the first 176 digits and the last 15.
+  // Of a chunk size with many leading zeros, our parser examines the first 176 digits and the last 15.
   if (text.find_first_of("\r\n; ") >= HTTP1_LINE_HEAD && text.size() > HTTP1_LINE_HEAD) {
     stop(begin);
   }
-  // For http_parser any byte from 0x80 on is the digit 0: its table has 128 entries.
+  // http_parser reads any byte from 0x80 on as the digit 0: its table of digits lists only the first 128 bytes.
   const auto* const strange = std::find_if(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; });
   if (strange != text.end()) {
     stop(begin + static_cast<__u32>(strange - text.begin()));
   }
-  // A lone LF ends every line (RFC 9112 §2.2), but for http_parser not a chunk's.
+  // A lone LF ends a line (RFC 9112 §2.2), but http_parser does not accept it in a chunk-size line.
   const std::size_t lf = text.find('\n');
   if (lf != std::string_view::npos && (lf == 0 || text[lf - 1] != '\r')) {
     stop(begin + static_cast<__u32>(lf));
   }
 }
 
-// Of the lines that delimit messages ours judges no more than the first 176 bytes and the last 16.
+// Of the field lines that delimit messages, our parser examines only the first 176 bytes and the last 16.
 void SecondOpinion::judge_lines(std::string_view head, __u32 position) {
   for (std::size_t begin = 0; begin < head.size();) {
     const std::size_t end = std::min(head.find('\n', begin), head.size());
@@ -254,7 +256,7 @@ void SecondOpinion::judge_lines(std::string_view head, __u32 position) {
       stop(position + static_cast<__u32>(begin));
       return;
     }
-    // Nor does it look for the value of Upgrade in a line that continues it (obs-fold).
+    // It also ignores a value of Upgrade on a continuation line (obs-fold).
     const bool continued = end + 1 < head.size() && (head[end + 1] == ' ' || head[end + 1] == '\t');
     if (continued && starts_with(line, "upgrade:") && line.find_first_not_of(" \t\r", 8) == std::string_view::npos) {
       stop(position + static_cast<__u32>(begin));
@@ -264,8 +266,8 @@ void SecondOpinion::judge_lines(std::string_view head, __u32 position) {
   }
 }
 
-// A status line begins "HTTP/1.1 200" (RFC 9112 §4). http_parser also takes other versions, more spaces, and any number
-// of digits; ours none of them: servers do not write them.
+// A status line begins "HTTP/1.1 200" (RFC 9112 §4). http_parser also accepts other versions, more spaces, and any
+// number of digits. Our parser rejects these, because servers do not write them.
 void SecondOpinion::judge_status(std::string_view head, __u32 position) {
   constexpr std::string_view kForm = "HTTP/1.0 000";
   const auto fits = [](char c, char form) { return form == '0' ? is_digit(c) : c == form; };
@@ -276,7 +278,7 @@ void SecondOpinion::judge_status(std::string_view head, __u32 position) {
   }
 }
 
-// Of the request line that begins `head`, at `position`: what http_parser takes for a version and is none.
+// Ends the opinion where, in the request line at the start of `head`, http_parser accepts a malformed version.
 void SecondOpinion::judge_version(std::string_view head, __u32 position) {
   const std::string_view line = head.substr(0, head.find('\n'));
   const std::size_t target = line.find_first_not_of(' ', line.find(' '));
@@ -284,15 +286,15 @@ void SecondOpinion::judge_version(std::string_view head, __u32 position) {
   if (target == std::string_view::npos) {
     return;
   }
-  // "CONNECT  HTTP/1.1" has no target; http_parser takes the version for a host.
+  // "CONNECT  HTTP/1.1" has no target, and http_parser reads the version as a host.
   if (version == std::string_view::npos) {
     if (line.substr(target, 5) == "HTTP/") {
       stop(position + static_cast<__u32>(target));
     }
     return;
   }
-  // Not strict, it takes any four bytes behind an "H" for "TTP/", ends of lines too; and "SOURCE / ICE/1.0" (of
-  // Icecast) for HTTP/1.0.
+  // Without strict checks, http_parser accepts any four bytes after "H" in place of "TTP/", ends of lines too. It also
+  // reads "SOURCE / ICE/1.0" (Icecast) as HTTP/1.0.
   const bool whole = line.size() < head.size();
   const std::string_view spelled = std::string_view("HTTP/").substr(0, whole ? 5 : line.size() - version);
   if (line.substr(version, spelled.size()) != spelled) {
@@ -301,29 +303,29 @@ void SecondOpinion::judge_version(std::string_view head, __u32 position) {
 }
 
 bool SecondOpinion::take(__u32 position) {
-  if (told_head_) {
-    told_head_ = false;
+  if (saw_head_) {
+    saw_head_ = false;
     return take_head(position);
   }
-  if (told_chunk_) {
-    told_chunk_ = false;
+  if (saw_chunk_) {
+    saw_chunk_ = false;
     judge_unfinished(position);
     at_ = parser_.content_length == 0 ? At::kTrailer : At::kBody;
     begin_ = position;
   }
-  if (told_chunk_end_) {
-    told_chunk_end_ = false;
-    // of the last one at the end of the trailers, together with that of the message
+  if (saw_chunk_end_) {
+    saw_chunk_end_ = false;
+    // The last chunk completes at the end of the trailers, together with the message.
     if (at_ == At::kBody) {
       at_ = At::kChunkLine;
       begin_ = position;
     }
   }
-  if (told_end_) {
-    told_end_ = false;
+  if (saw_end_) {
+    saw_end_ = false;
     judge_unfinished(position);
     opinion_.messages[opinion_.count - 1].end = position;
-    // Behind a request to upgrade http_parser reads nothing. What becomes of the bytes there is the engine's to say.
+    // http_parser reads nothing after a request to upgrade. How those bytes count is up to the engine.
     if (parser_.upgrade != 0) {
       stop(position);
     }
@@ -355,7 +357,7 @@ const Opinion& SecondOpinion::read(const trace_input& input) {
   opinion_.until = input.length;
   at_ = At::kHead;
   begin_ = 0;
-  told_head_ = told_end_ = told_chunk_ = told_chunk_end_ = false;
+  saw_head_ = saw_end_ = saw_chunk_ = saw_chunk_end_ = false;
   http_parser_init(&parser_, responses() ? HTTP_RESPONSE : HTTP_REQUEST);
   parser_.data = this;
   while (position < input.length) {
@@ -368,7 +370,7 @@ const Opinion& SecondOpinion::read(const trace_input& input) {
         return opinion_;
       }
     } else if (error != HPE_OK) {
-      // turned down at this byte
+      // http_parser rejects this byte
       stop(static_cast<__u32>(position));
       break;
     }
@@ -380,7 +382,7 @@ const Opinion& SecondOpinion::read(const trace_input& input) {
 void put_path(std::string_view target, std::size_t judged, Message& message) {
   constexpr std::string_view kAuthority = "://";
   std::string_view path = target;
-  // http_parser takes no other scheme than one of letters
+  // http_parser accepts only letters in a scheme.
   const auto* const colon = std::find_if(path.begin(), path.end(), [](char c) { return !is_letter(c); });
   const auto scheme = static_cast<std::size_t>(colon - path.begin());
   if (scheme != 0 && path.substr(scheme, kAuthority.size()) == kAuthority) {

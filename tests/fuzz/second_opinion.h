@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Debian's http_parser (libhttp-parser-dev, the parser of Node.js up to 11 and of httptools up to 0.1) says of the
-// same bytes: an opinion on where messages begin and end that shares no line with ours. Where the two mean different
-// things on purpose the opinion ends, with the reason written at the place.
+// Parses the same bytes with Debian's http_parser (libhttp-parser-dev, the parser of Node.js up to 11 and of httptools
+// up to 0.1): an opinion on where messages begin and end that shares no code with ours. Where the two differ on
+// purpose, the opinion ends; a comment at each such place gives the reason.
 #pragma once
 
 #include <http_parser.h>
@@ -15,18 +15,18 @@
 
 namespace monitor::fuzz {
 
-// One message, as both parsers can tell of it.
+// One message, with the properties that both parsers report.
 struct Message {
   __u32 head = 0;  // bytes of the stream up to the end of its head
-  __u32 end = 0;   // up to its last byte; 0 while that is not there
+  __u32 end = 0;   // up to its last byte; 0 while it is incomplete
   bool end_known = true;
   __u16 status = 0;       // of a response
   __u8 kind = 0;          // of a request: enum http1_method
-  __u8 captured = 0;      // of the body of a 400 or 503: its bytes, HTTP1_CAPTURE + 1 if more than are kept
-  bool closes = false;    // a request: nothing follows on the connection; a response: Connection: close
+  __u8 captured = 0;      // body bytes of a 400 or 503; HTTP1_CAPTURE + 1 if there are more than `capture` holds
+  bool closes = false;    // a request: the last one on the connection; a response: Connection: close
   bool upgrades = false;  // a request asks for another protocol
   bool path_cut = false;
-  bool path_known = true;  // false: it lies behind what is judged of a line
+  bool path_known = true;  // false: it extends past the bytes of a line that our parser examines
   __u8 method_length = 0;
   __u8 path_length = 0;
   std::array<char, MONITOR_METHOD_SIZE> method{};
@@ -34,21 +34,21 @@ struct Message {
   std::array<char, HTTP1_CAPTURE> capture{};
 };
 
-// What one parser says of a stream.
+// One parser's view of a stream.
 struct Opinion {
   std::array<Message, TRACE_EVENTS> messages;
   std::size_t count = 0;
-  __u32 until = 0;           // nothing is said of what ends behind this many bytes
-  bool turned_down = false;  // what follows is no HTTP/1.x
+  __u32 until = 0;        // no opinion on anything that ends after this many bytes
+  bool rejected = false;  // what follows is not HTTP/1.x
 };
 
 class SecondOpinion {
  public:
-  // Reads the input's bytes; `responses` are to requests with `method`.
+  // Parses the input's bytes: requests, or with TRACE_RESPONSES the responses to requests with the input's method.
   const Opinion& read(const trace_input& input);
 
  private:
-  // Where in a message http_parser is; of its lines the harness must know where they begin.
+  // Where http_parser is in a message. It does not report where lines begin, so we keep track.
   enum class At { kHead, kBody, kChunkLine, kTrailer };
 
   static SecondOpinion& of(http_parser* parser) { return *static_cast<SecondOpinion*>(parser->data); }
@@ -63,7 +63,7 @@ class SecondOpinion {
   static int on_chunk_header(http_parser* parser);
   static int on_chunk_complete(http_parser* parser);
 
-  // What the last callback told of, at `position` of the stream. False: no more is said.
+  // Handles the callbacks since the last pause, at `position` of the stream. False: the opinion ends here.
   bool take(__u32 position);
   bool take_head(__u32 position);
   void judge_unfinished(__u32 position);
@@ -85,18 +85,18 @@ class SecondOpinion {
   Message message_;
   TokenList connection_;
   TokenList codings_;
-  TokenList* list_ = nullptr;      // the one that the field under way is
-  bool other_connection_ = false;  // http_parser took another field for Connection
+  TokenList* list_ = nullptr;      // that the current field belongs to
+  bool other_connection_ = false;  // http_parser treats another field as Connection
   At at_ = At::kHead;
-  __u32 begin_ = 0;  // of the head or chunk-size line under way
-  bool told_head_ = false;
-  bool told_end_ = false;
-  bool told_chunk_ = false;
-  bool told_chunk_end_ = false;
+  __u32 begin_ = 0;  // of the current head or chunk-size line
+  bool saw_head_ = false;
+  bool saw_end_ = false;
+  bool saw_chunk_ = false;
+  bool saw_chunk_end_ = false;
 };
 
-// The path that a request target means (RFC 9110 §4.2.3, §7.1), at most as long as a key holds. Of the target `judged`
-// bytes are looked at.
+// Sets the path of a request target (RFC 9110 §4.2.3, §7.1), cut to the length that a key holds. Our parser examines
+// only the first `judged` bytes of the target.
 void put_path(std::string_view target, std::size_t judged, Message& message);
 
 }  // namespace monitor::fuzz

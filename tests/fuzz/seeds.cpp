@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes the parser's cases (tests/cases) as inputs of the fuzz targets, one file each: what is known is where a fuzzer
-// should begin, and the corpus in the tree need only hold what goes beyond.
+// Writes the parser's cases (tests/cases) as inputs for the fuzz targets, one file per case. They are the fuzzer's
+// starting point, so the corpus in the tree only needs to hold inputs that go beyond them.
 #include <algorithm>
 #include <cstdio>
 #include <exception>

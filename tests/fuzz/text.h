@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Letters, digits and blanks as HTTP knows them, whatever the locale. For the fuzz targets' second opinion.
+// Letters, digits and whitespace as HTTP defines them, independent of the locale. Used by the fuzz targets' second
+// opinion.
 #pragma once
 
 #include <algorithm>
@@ -28,9 +29,9 @@ inline bool starts_with(std::string_view text, std::string_view lower) {
   return same_text(text.substr(0, lower.size()), lower);
 }
 
-// Without spaces and tabs at its ends.
 inline constexpr std::string_view kBlanks = " \t";
 
+// Removes spaces and tabs at both ends.
 inline std::string_view trimmed(std::string_view text) {
   text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
   return text.substr(0, text.find_last_not_of(kBlanks) + 1);

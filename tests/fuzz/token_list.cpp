@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lists of tokens: what RFC 9110 §5.6.1 says of them, and where http_parser reads them otherwise.
+// Parses lists of tokens by RFC 9110 §5.6.1, and detects lists that http_parser reads differently.
 #include "fuzz/token_list.h"
 
 #include <algorithm>
@@ -9,22 +9,22 @@
 namespace monitor::fuzz {
 namespace {
 
-// Calls `see` with each element of the list that is not empty.
-template <typename See>
-void for_elements(std::string_view list, const See& see) {
+// Calls `visit` with each element of the list that is not empty.
+template <typename Visit>
+void for_elements(std::string_view list, const Visit& visit) {
   for (std::size_t begin = 0; begin <= list.size();) {
     const std::size_t end = std::min(list.find(',', begin), list.size());
     const std::string_view element = trimmed(list.substr(begin, end - begin));
     if (!element.empty()) {
-      see(element);
+      visit(element);
     }
     begin = end + 1;
   }
 }
 
-// Whether `element` is the beginning of a word that http_parser looks for: it takes the comma behind for one more
-// letter, and so the next element for a part of this one. (httptools goes by it: "Clo, Close" keeps a connection
-// there.)
+// Whether `element` is a proper prefix of a word that http_parser searches for. http_parser then treats the following
+// comma as one more letter, and the next element as part of this one. (httptools inherits this: "Clo, Close" keeps the
+// connection open.)
 bool begins_word(std::string_view element) {
   constexpr std::array<std::string_view, 4> kWords = {"close", "keep-alive", "upgrade", "chunked"};
   return std::any_of(kWords.begin(), kWords.end(), [element](std::string_view word) {
@@ -62,8 +62,8 @@ void TokenList::append(std::string_view text) {
   length_ += text.size();
 }
 
-// One line of it, letters, digits and hyphens, each comma followed by an element, blanks no others than spaces, and no
-// element that only begins like one that matters.
+// Plain means: at most one line, only letters, digits, hyphens, commas and spaces, an element after each comma, and no
+// element that is a prefix of a word that matters.
 bool TokenList::is_plain() const {
   bool begun = false;
   for_elements(text(), [&](std::string_view element) { begun = begun || begins_word(element); });

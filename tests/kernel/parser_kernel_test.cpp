@@ -51,7 +51,7 @@ TEST_CASE("kernel: the parser gives the result in the case files") {
     for (const std::size_t piece : std::initializer_list<std::size_t>{1, 7, 192}) {
       CAPTURE(piece);
       CHECK(parser.run(make_input(c, piece, piece)) == c.expected);
-      CHECK(parser.run(make_input(c, piece, piece, TRACE_LOOK)) == c.expected);
+      CHECK(parser.run(make_input(c, piece, piece, TRACE_NO_SKIP)) == c.expected);
     }
     for (std::size_t at = 1; at < c.bytes.size(); at += c.bytes.size() / 50 + 1) {
       CAPTURE(at);

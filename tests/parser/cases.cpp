@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reader of case files and the words for what the parser says.
+// Parses the case files and formats the parser's events.
 #include "parser/cases.h"
 
 #include <algorithm>
@@ -20,7 +20,8 @@ constexpr std::array<const char*, 4> kDelimiters = {"interim", "no-body", "body"
   throw std::runtime_error(file + ":" + std::to_string(line) + ": " + why);
 }
 
-// One line of bytes: \r \n \t \\ \xNN, and \*N{…} for N times what is in braces. Everything else is itself.
+// One line of bytes: \r \n \t \\ \xNN, and \*N{…} for N repetitions of what is in braces. Every other character stands
+// for itself.
 std::string unescape(const std::string& text, const std::string& file, int line) {
   std::string bytes;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -70,8 +71,8 @@ std::string unescape(const std::string& text, const std::string& file, int line)
 
 enum class Part { kProse, kBytes, kEvents };
 
-// A block's first line, "```kind": what follows, and if bytes, of what. What single servers make of a case is for the
-// tests with servers.
+// Handles the first line of a block, "```kind": returns what the block holds and, for bytes, sets the case's options. A
+// block "servers" is for the end-to-end tests.
 Part begin_block(const std::string& kind, ParserCase& here, const std::string& file, int line) {
   if (kind == "events") {
     return Part::kEvents;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the case files of tests/cases, which are both specification and test, and puts what the parser said in the
-// same words. Format: tests/cases/README.md.
+// Reads the case files of tests/cases, which are both specification and test, and describes the parser's events in
+// their format. The format is defined in tests/cases/README.md.
 #pragma once
 
 #include <string>
@@ -15,13 +15,13 @@ struct ParserCase {
   __u8 options = 0;  // TRACE_RESPONSES, TRACE_FOLD
   http1_method method = HTTP1_OTHER_METHOD;
   std::string bytes;
-  std::string expected;  // one event a line
+  std::string expected;  // one event per line
 };
 
-// Every case of every file, in order. Throws std::runtime_error naming file and line where one is malformed.
+// Every case of every file, in order. Throws std::runtime_error with file and line if a case is malformed.
 std::vector<ParserCase> read_parser_cases(const std::string& directory);
 
-// The trace in the words of the case files. What was captured of a body is shown as text.
+// The trace in the format of the case files. Captured bytes of a body are shown as text.
 std::string describe(const trace& trace, bool responses);
 
 // The input for one run; `first` and `piece` as in trace_input.

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Drives the parser over one input and writes down what it says, event by event. One source for the native tests, the
- * fuzzer and the kernel (parser.bpf.c), so that what is compared differs in nothing but where it ran.
+ * Drives the parser over one input and records its events. The native tests, the fuzzer and the kernel test
+ * (parser.bpf.c) compile this same source, so that results that differ can only differ because of where they ran.
  */
 #ifndef MONITOR_TESTS_TRACE_H
 #define MONITOR_TESTS_TRACE_H
 
-/* C, whoever includes it: warnings about C++ style are not meant for it. */
+/* This is C even when C++ includes it: suppress warnings about C++ style. */
 #pragma GCC system_header
 
 #include "http1/parser.h"
 #include "http1/path_fold.h"
 
-#define TRACE_INPUT 65536 /* bytes of an input at most; a power of two */
-#define TRACE_EVENTS 128  /* events written down; the rest is counted */
+#define TRACE_INPUT 65536 /* maximum bytes of an input; a power of two */
+#define TRACE_EVENTS 128  /* maximum events recorded; further ones are only counted */
 
 /* Bits of trace_input.options. */
 #define TRACE_RESPONSES 1 /* the bytes are responses, to requests with `method` */
-#define TRACE_FOLD 2      /* identifiers in paths are folded */
-#define TRACE_LOOK 4      /* bodies are looked at too, where the parser would let them be skipped */
+#define TRACE_FOLD 2      /* fold identifiers in paths */
+#define TRACE_NO_SKIP 4   /* parse bodies even where the parser allows skipping them */
 
 struct trace_input {
   __u32 length;
@@ -43,7 +43,7 @@ struct trace_event {
 };
 
 struct trace {
-  __u32 count; /* events that happened, may be more than TRACE_EVENTS */
+  __u32 count; /* events in total, can exceed TRACE_EVENTS */
   __u32 position;
   __u32 receive_end;
   __u32 padding;
@@ -87,7 +87,7 @@ GLOBAL_FUNC int trace_put(struct trace* trace, __u32 event, __u32 delimiter) {
   return 0;
 }
 
-/* What user_bytes_fill does in the engine, over the input's bytes. */
+/* Does for the input's bytes what user_bytes_fill does in the engine. */
 PURE_INLINE enum http1_event trace_fill(struct trace_loop* loop) {
   struct trace* trace = loop->trace;
   struct http1_window* w = loop->window;
@@ -97,7 +97,7 @@ PURE_INLINE enum http1_event trace_fill(struct trace_loop* loop) {
 
   if (!count) return HTTP1_MORE;
   skip = http1_skippable(s);
-  if (skip && !(loop->input->options & TRACE_LOOK)) {
+  if (skip && !(loop->input->options & TRACE_NO_SKIP)) {
     if (count > skip) count = skip;
     trace->position += (__u32)count;
     return http1_skip(s, count);
@@ -132,7 +132,7 @@ static int trace_step(__u32 i, struct trace_loop* loop) {
     event = trace_fill(loop);
     if (event == HTTP1_MORE) return 1;
   }
-  /* The constant chooses which half of the parser is compiled in, as in the engine. */
+  /* The constant argument selects which half of the parser the compiler keeps, as in the engine. */
   if (event == HTTP1_AGAIN && responses)
     event = http1_step(&trace->stream, w, &trace->key, true);
   else if (event == HTTP1_AGAIN)
@@ -163,7 +163,7 @@ static int trace_receive(__u32 i, struct trace_loop* loop) {
   return 0;
 }
 
-/* Runs the input through the parser. `trace` must be zero; what the window holds does not matter. */
+/* Runs the parser over the input. The caller zeroes `trace`; the content of the window does not matter. */
 PURE_INLINE void trace_run(const struct trace_input* input, struct http1_window* window, struct trace* trace) {
   struct trace_loop loop = {trace, input, window};
 

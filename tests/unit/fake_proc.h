@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A /proc of our own making in a temporary directory: what is written there is all that host/ can see, so its tests
-// need no root and no server, and can show it what a real kernel shows only by bad luck.
+// A fake /proc in a temporary directory. It is all that host/ reads, so the tests need neither root nor a server and
+// can present states that a real kernel shows only in rare races.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -15,7 +15,7 @@
 
 #include "host/procfs.h"
 
-// So that a failed comparison shows the lists.
+// Makes a failed comparison print the lists.
 template <>
 struct doctest::StringMaker<std::vector<std::string>> {
   static String convert(const std::vector<std::string>& list) {
@@ -50,7 +50,7 @@ inline Entry directory(std::string name, std::vector<Entry> entries) {
   return {std::move(name) + "/", "", "", std::move(entries)};
 }
 
-// What /proc shows of one process; `tcp`, `tcp6` and `unix_sockets` are the lines of its network namespace.
+// One process of /proc. `tcp`, `tcp6` and `unix_sockets` are the lines of its network namespace's tables.
 struct Process {
   pid_t pid = 0;
   pid_t parent = 1;
@@ -100,7 +100,7 @@ inline Entry proc_entry(const Process& process) {
                          file("unix", "Num RefCount Protocol Flags Type St Inode Path\n" + process.unix_sockets)})});
 }
 
-// A directory that is gone with the object.
+// A temporary directory; the destructor removes it.
 class TempDirectory {
  public:
   explicit TempDirectory(const std::vector<Entry>& entries = {}) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which process the operator means: what is recognised as a server, and every error on the way to the one that is
-// meant.
+// Finding the server that the operator means: which command lines count as a server, and every error.
 #include "host/find_server.h"
 
 #include <doctest/doctest.h>
@@ -18,7 +17,7 @@
 namespace monitor::testing {
 namespace {
 
-// Root may read everything; so that a refusal can be tested by root as well, it steps down meanwhile.
+// Root can read everything. This drops root's effective user id for a scope, so that tests of a refusal work as root.
 class Unprivileged {
  public:
   Unprivileged() : was_root_(::geteuid() == 0) {
@@ -63,7 +62,7 @@ Error failure(const FakeProc& fake, const ServerRequest& request) {
 
 }  // namespace
 
-TEST_CASE("host.server_program: what is a server and what only mentions one") {
+TEST_CASE("host.server_program: recognises servers, not commands that only mention one") {
   struct Row {
     Strings arguments;
     const char* program;
@@ -115,7 +114,7 @@ TEST_CASE("host.server_program: what is a server and what only mentions one") {
   }
 }
 
-TEST_CASE("host.find_servers: roots that listen, one for each tree") {
+TEST_CASE("host.find_servers: one root per tree that listens") {
   Process master = server(100);
   master.parent = 90;
   master.arguments = {"gunicorn: master [app]"};
@@ -123,7 +122,7 @@ TEST_CASE("host.find_servers: roots that listen, one for each tree") {
                        {.pid = 90, .arguments = {"sudo", "gunicorn", "app"}},
                        master,
                        {.pid = 101, .parent = 100, .arguments = {"gunicorn: worker [app]"}, .sockets = {900}},
-                       // Only the child listens, and between the two is a shell.
+                       // Only the grandchild listens, with a shell in between.
                        {.pid = 200, .arguments = {"python3", "-m", "uvicorn", "a:a"}},
                        {.pid = 201, .parent = 200, .arguments = {"sh", "-c", "x"}},
                        {.pid = 202,
@@ -141,7 +140,7 @@ TEST_CASE("host.find_servers: roots that listen, one for each tree") {
   CHECK(servers[1].pid == 200);
 }
 
-TEST_CASE("host.resolve_server: --pid, a root, a worker or any program that listens") {
+TEST_CASE("host.resolve_server: --pid of a root, a worker or any program that listens") {
   Process custom = server(300, 902);
   custom.arguments = {"python3", "server.py"};
   const FakeProc fake(
@@ -155,7 +154,7 @@ TEST_CASE("host.resolve_server: --pid, a root, a worker or any program that list
   }
 }
 
-TEST_CASE("host.resolve_server: --pid of no process, of a zombie, of a thread") {
+TEST_CASE("host.resolve_server: --pid of a missing process, a zombie or a thread") {
   const FakeProc fake({server(100), {.pid = 7, .state = "Z"}},
                       {directory("55", {file("status", "Name:\tx\nTgid:\t100\n")})});
   CHECK(failure(fake, by_pid(4242)).code == ErrorCode::kNoTarget);
@@ -167,7 +166,7 @@ TEST_CASE("host.resolve_server: --pid of no process, of a zombie, of a thread") 
   CHECK(fake.proc().thread_group(56) == std::nullopt);
 }
 
-TEST_CASE("host.resolve_server: --pid of a tree that does not listen says what was looked at") {
+TEST_CASE("host.resolve_server: --pid of a tree that does not listen names the files that were read") {
   const FakeProc fake({{.pid = 123, .arguments = {"bash", "\x1b[2J\xff\\"}},
                        {.pid = 124, .parent = 123, .sockets = {5}, .tcp = tcp_line(kAnyPort, 5, "01")},
                        {.pid = 125, .parent = 124}});
@@ -181,11 +180,11 @@ TEST_CASE("host.resolve_server: --pid of a tree that does not listen says what w
   CHECK(contains(failure(fake, by_pid(125)).what, "process 125 (python3) has no listening socket"));
 }
 
-TEST_CASE("host.resolve_server: a refusal is not taken for the absence of sockets") {
+TEST_CASE("host.resolve_server: permission denied is not reported as \"does not listen\"") {
   const FakeProc fake({server(100)});
   fs::permissions(fake / "100/fd", fs::perms::none);
   {
-    const Unprivileged now;
+    const Unprivileged unprivileged;
     for (const ServerRequest& request : {by_pid(100), nothing_named()}) {
       const Error error = failure(fake, request);
       CHECK(error.code == ErrorCode::kNotPermitted);
@@ -197,7 +196,7 @@ TEST_CASE("host.resolve_server: a refusal is not taken for the absence of socket
   fs::permissions(fake / "100/fd", fs::perms::owner_all);
 }
 
-TEST_CASE("host.resolve_server: --pid-file that leads to a server") {
+TEST_CASE("host.resolve_server: --pid-file with the pid of a server") {
   const FakeProc fake({server(100)});
   for (const char* content : {"100", "100\n", "  100 \r\n\n", "0100"}) {
     CAPTURE(content);
@@ -210,7 +209,7 @@ TEST_CASE("host.resolve_server: --pid-file that leads to a server") {
   CHECK(resolve_server(fake.proc(), by_file(files / "p")));
 }
 
-TEST_CASE("host.resolve_server: --pid-file with anything else in it") {
+TEST_CASE("host.resolve_server: --pid-file with any other content") {
   struct Row {
     std::string content;
     const char* says;
@@ -245,7 +244,7 @@ TEST_CASE("host.resolve_server: --pid-file with anything else in it") {
   }
 }
 
-TEST_CASE("host.resolve_server: --pid-file that is no regular file, is missing or cannot be read") {
+TEST_CASE("host.resolve_server: --pid-file that is not a regular file, is missing or cannot be read") {
   const FakeProc fake({server(100)});
   const TempDirectory files({directory("d", {}), file("secret", "100"), link("dangling", "nothing")});
   REQUIRE(::mkfifo((files / "fifo").c_str(), 0644) == 0);
@@ -259,31 +258,31 @@ TEST_CASE("host.resolve_server: --pid-file that is no regular file, is missing o
     CHECK(error.what == "Proxy is not running (no PID file): " + (files / name) + " does not exist");
   }
   fs::permissions(files / "secret", fs::perms::none);
-  const Unprivileged now;
+  const Unprivileged unprivileged;
   CHECK(contains(failure(fake, by_file(files / "secret")).what, "cannot be read: Permission denied"));
 }
 
-TEST_CASE("host.resolve_server: the default pid file") {
+TEST_CASE("host.resolve_server: the default PID file") {
   const FakeProc fake({server(100), {.pid = 200}});
   const TempDirectory files({file("good", "100\n"), file("stale", "4242\n"), file("bad", "x")});
   const auto with = [&](const char* name) {
     return ServerRequest{.pid = {}, .pid_file = {}, .default_pid_file = files / name};
   };
   CHECK(resolve_server(fake.proc(), with("good")));
-  CHECK(resolve_server(fake.proc(), with("missing")));  // then the one server is looked for
+  CHECK(resolve_server(fake.proc(), with("missing")));  // falls back to a search
   CHECK(contains(failure(fake, with("stale")).what, "names 4242: no process 4242"));
   CHECK(contains(failure(fake, with("stale")).hint, "sudo monitor --pid 100 "));
   CHECK(contains(failure(fake, with("bad")).what, "does not hold a pid but \"x\""));
   CHECK(contains(failure(fake, with("bad")).hint, "sudo monitor --pid 100 "));
 }
 
-TEST_CASE("host.resolve_server: nothing named and one, several or no server there") {
+TEST_CASE("host.resolve_server: search that finds one, several or no servers") {
   const FakeProc one({server(100), {.pid = 200}});
   const auto found = resolve_server(one.proc(), nothing_named());
   REQUIRE(found);
   CHECK(found->pid == 100);
 
-  // The only one that is attached is meant, however many others there are.
+  // A single known server is the result, no matter how many other servers run.
   ServerRequest attached = nothing_named();
   attached.known = {200};
   const FakeProc others({server(100), server(150, 901), {.pid = 200}});
@@ -312,18 +311,18 @@ TEST_CASE("host.resolve_server: nothing named and one, several or no server ther
             none.proc().path() + " (1 by that name listens nowhere)");
 }
 
-TEST_CASE("host.shown: any byte stays on one line of ASCII") {
+TEST_CASE("host.printable: every byte becomes printable ASCII") {
   for (int byte = 0; byte < 256; ++byte) {
     CAPTURE(byte);
-    const std::string text = shown(std::string(1, static_cast<char>(byte)), 10);
+    const std::string text = printable(std::string(1, static_cast<char>(byte)), 10);
     for (const char c : text) {
       CHECK((c >= ' ' && c <= '~'));
     }
     CHECK(text.size() == (byte == '\\' ? 2U : byte >= ' ' && byte <= '~' ? 1U : 4U));
   }
-  CHECK(shown("abcdef", 6) == "abcdef");
-  CHECK(shown("abcdefg", 6) == "abcdef...");
-  CHECK(shown("abcd\x01", 6) == "abcd...");
+  CHECK(printable("abcdef", 6) == "abcdef");
+  CHECK(printable("abcdefg", 6) == "abcdef...");
+  CHECK(printable("abcd\x01", 6) == "abcd...");
 }
 
 }  // namespace monitor::testing

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processes, their figures, their tree and their listening sockets out of a /proc of our own making.
+// Reading processes, their resources, their tree and their listening sockets from a fake /proc.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -24,7 +24,7 @@ double ticks(int number) {
 
 }  // namespace
 
-TEST_CASE("host.process: figures and units") {
+TEST_CASE("host.process: fields and units") {
   const FakeProc fake({{.pid = 42, .parent = 7, .start = 5000}});
   const auto process = fake.proc().process(42);
   REQUIRE(process);
@@ -39,7 +39,7 @@ TEST_CASE("host.process: figures and units") {
   CHECK(fake.proc().executable(43).empty());
 }
 
-TEST_CASE("host.process: a name that looks like the fields behind it") {
+TEST_CASE("host.process: a process name that imitates the fields after it") {
   for (const char* comm : {"a b", "a) S 1 (b", ")", "", "((", "x) Z 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9"}) {
     CAPTURE(comm);
     const FakeProc fake({{.pid = 42, .parent = 7, .comm = comm}});
@@ -50,7 +50,7 @@ TEST_CASE("host.process: a name that looks like the fields behind it") {
   }
 }
 
-TEST_CASE("host.process: gone, ended and unreadable") {
+TEST_CASE("host.process: missing, ended and malformed") {
   const FakeProc fake({{.pid = 42, .state = "Z"}, {.pid = 43, .state = "X"}},
                       {directory("44", {}), directory("45", {file("stat", "45 (x) S 1 1")}),
                        directory("46", {file("stat", "")}), directory("47", {file("stat", "no such format")})});
@@ -70,7 +70,7 @@ TEST_CASE("host.process: gone, ended and unreadable") {
   }
 }
 
-TEST_CASE("host.tree: descendants sorted, without zombies, strangers and what vanished midway") {
+TEST_CASE("host.tree: sorted descendants, without zombies, unrelated processes and processes that vanish") {
   const FakeProc fake(
       {{.pid = 50, .parent = 1},
        {.pid = 9, .parent = 50},  // a pid can be lower than its parent's
@@ -88,7 +88,7 @@ TEST_CASE("host.tree: descendants sorted, without zombies, strangers and what va
   CHECK(ProcFs("/nonexistent").pids().empty());
 }
 
-TEST_CASE("host.tree: what an ended child used is among its parent's before and after it is waited for") {
+TEST_CASE("host.tree: a zombie's CPU time counts in its parent's reaped time") {
   const FakeProc fake({{.pid = 50}, {.pid = 51, .parent = 50, .state = "Z"}, {.pid = 52, .parent = 50}});
   const auto samples = fake.proc().tree_samples(50);
   REQUIRE(samples.size() == 2);
@@ -97,14 +97,14 @@ TEST_CASE("host.tree: what an ended child used is among its parent's before and 
   CHECK(samples[1].reaped_cpu_seconds == doctest::Approx(ticks(40)));
 }
 
-TEST_CASE("host.tree: a reading that makes a loop ends") {
+TEST_CASE("host.tree: a cycle of parents terminates") {
   const ProcessParents parents{{2, 3}, {3, 4}, {4, 2}, {5, 5}, {6, 4}};
   CHECK(process_tree(parents, 2) == std::vector<pid_t>{2, 3, 4, 6});
   CHECK(process_tree(parents, 5) == std::vector<pid_t>{5});
   CHECK(ancestors(parents, 6) == std::vector<pid_t>{4, 2, 3});
 }
 
-TEST_CASE("host.command: arguments, titles padded with zeros, kernel names") {
+TEST_CASE("host.command: arguments, titles padded with NUL bytes, kernel names") {
   const FakeProc fake({{.pid = 10, .arguments = {"python3", "", "a b", "x\ny"}},
                        {.pid = 11, .arguments = {"gunicorn: master [app]", "", "", ""}},
                        {.pid = 12, .arguments = {}, .comm = "kworker/0:1"},
@@ -117,7 +117,7 @@ TEST_CASE("host.command: arguments, titles padded with zeros, kernel names") {
   CHECK(fake.proc().command(14).empty());
 }
 
-TEST_CASE("host.listening: addresses, states and other people's sockets") {
+TEST_CASE("host.listening: addresses, states and sockets of other processes") {
   const FakeProc fake(
       {{.pid = 10,
         .sockets = {101, 102, 103, 104, 105, 106, 107, 108, 109},
@@ -135,8 +135,8 @@ TEST_CASE("host.listening: addresses, states and other people's sockets") {
   CHECK(fake.proc().listening({77}).empty());
 }
 
-TEST_CASE("host.listening: each network namespace shows its own, shared ones once") {
-  // 12 sees in its namespace a line with 10's inode, which must not count for it; 11 has no tables left to read.
+TEST_CASE("host.listening: each network namespace by its own tables, a shared one once") {
+  // The tables of 12's namespace list 10's inode, which must not count. 11 has no readable tables.
   const FakeProc fake(
       {{.pid = 10, .sockets = {1}, .tcp = tcp_line(kAnyPort, 1) + tcp_line("00000000:0002", 2), .network = "net:[1]"},
        {.pid = 12, .sockets = {2}, .tcp = tcp_line("00000000:0001", 1), .network = "net:[2]"},
@@ -148,10 +148,10 @@ TEST_CASE("host.listening: each network namespace shows its own, shared ones onc
                         directory("net", {file("tcp", tcp_line("00000000:0005", 5))})})});
   CHECK(fake.proc().listening({10, 12}) == Strings{"0.0.0.0:9999"});
   CHECK(fake.proc().listening({11, 13}) == Strings{"0.0.0.0:3"});
-  CHECK(fake.proc().listening({14, 15}) == Strings{"0.0.0.0:4", "0.0.0.0:5"});  // no ns/net to be read
+  CHECK(fake.proc().listening({14, 15}) == Strings{"0.0.0.0:4", "0.0.0.0:5"});  // no ns/net to read
 }
 
-TEST_CASE("host.listening: tables much longer than any buffer, and a line that is") {
+TEST_CASE("host.listening: a table and a line longer than the buffer") {
   constexpr int kSockets = 1500;
   Process process{.pid = 10};
   for (int i = 0; i < kSockets; ++i) {
@@ -163,11 +163,11 @@ TEST_CASE("host.listening: tables much longer than any buffer, and a line that i
   process.tcp6 = std::string(200000, 'x');
   const FakeProc fake(std::vector<Process>{process});
   const Strings found = fake.proc().listening({10});
-  CHECK(found.size() == kSockets);  // each port once: no line was torn where a buffer ended
+  CHECK(found.size() == kSockets);  // each port once: no line was split at the end of the buffer
   CHECK(std::count(found.begin(), found.end(), "0.0.0.0:" + std::to_string(kSockets - 1)) == 1);
 }
 
-TEST_CASE("host.sample_host: the tree, the clock and a pid that was reused") {
+TEST_CASE("host.sample_host: the tree, the clock and a reused pid") {
   const FakeProc fake(
       {{.pid = 50, .arguments = {"uvicorn", "app:app"}, .start = 5000},
        {.pid = 51, .parent = 50},
@@ -179,14 +179,14 @@ TEST_CASE("host.sample_host: the tree, the clock and a pid that was reused") {
   REQUIRE(sample);
   CHECK(sample->command == "uvicorn app:app");
   CHECK(sample->at_seconds >= static_cast<double>(now.tv_sec));
-  REQUIRE(sample->processes.size() == 3);  // 52 has lost its memory: it is ending
+  REQUIRE(sample->processes.size() == 3);  // 52 has no statm: it is ending
   CHECK(sample->processes[0].pid == 50);
   CHECK(sample->processes[0].memory_bytes > 0);
   CHECK(sample->processes[1].pid == 51);
   CHECK(sample->processes[2].pid == 53);
   CHECK(sample_host(fake.proc(), 50, std::nullopt));
 
-  // 53 hangs on 52, which is ending: without its root a tree is gone.
+  // 53 is a child of 52, which is ending. A tree whose root is gone is gone.
   CHECK(fake.proc().tree(52) == std::vector<pid_t>{52, 53});
   CHECK(fake.proc().tree_samples(52).empty());
 
@@ -201,18 +201,18 @@ TEST_CASE("host.sample_host: the tree, the clock and a pid that was reused") {
   CHECK(gone.error().what == "no process 99");
 }
 
-TEST_CASE("host.pid_namespace: the host's, one below it, one that /proc does not show, a kernel without any") {
+TEST_CASE("host.pid_namespace: the host's, a child, not the one of /proc, a kernel without pid namespaces") {
   const auto check = [](std::vector<Entry> entries) {
     const FakeProc fake({}, std::move(entries));
     return check_pid_namespace(fake.proc());
   };
   CHECK(check({directory("self", {directory("ns", {link("pid", "pid:[4026531836]")})})}));
   CHECK(check({directory("self", {directory("ns", {link("net", "net:[4026531833]")})})}));
-  const Status below = check({directory("self", {directory("ns", {link("pid", "pid:[4026532200]")})})});
-  REQUIRE_FALSE(below);
-  CHECK(below.error().code == ErrorCode::kUnsupported);
-  CHECK(contains(below.error().what, "pid namespace"));
-  CHECK(contains(below.error().hint, "--pid=host"));
+  const Status child = check({directory("self", {directory("ns", {link("pid", "pid:[4026532200]")})})});
+  REQUIRE_FALSE(child);
+  CHECK(child.error().code == ErrorCode::kUnsupported);
+  CHECK(contains(child.error().what, "pid namespace"));
+  CHECK(contains(child.error().hint, "--pid=host"));
   const Status elsewhere = check({link("self", "4711")});
   REQUIRE_FALSE(elsewhere);
   CHECK(elsewhere.error().code == ErrorCode::kUnsupported);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator is told when the engine could not be loaded: what is missing, by name, and the right exit status.
+// The error when the engine cannot be loaded: it names what is missing and has the right exit status.
 #include "session/load_error.h"
 
 #include <doctest/doctest.h>
@@ -29,7 +29,7 @@ TEST_CASE("load error: a missing capability is named") {
   CHECK(error.hint.find("sudo") != std::string::npos);
 }
 
-TEST_CASE("load error: what the kernel lacks is named") {
+TEST_CASE("load error: a missing kernel feature is named") {
   MachineState machine = good_machine();
   machine.kernel_release = "5.4.0";
   machine.has_btf = false;
@@ -55,13 +55,13 @@ TEST_CASE("load error: what the kernel lacks is named") {
   CHECK(error.hint.find("6.3") != std::string::npos);
 }
 
-TEST_CASE("load error: refused though nothing is missing") {
+TEST_CASE("load error: permission denied although nothing is missing") {
   const Error error = explain_load_error("load the BPF programs", EPERM, "", good_machine());
   CHECK(error.code == ErrorCode::kNotPermitted);
   CHECK(says(error, "seccomp"));
 }
 
-TEST_CASE("load error: anything else says the system's word and libbpf's") {
+TEST_CASE("load error: any other failure shows the system's and libbpf's messages") {
   const Error error = explain_load_error("attach the BPF programs", ENOMEM, "libbpf: map 'x': failed", good_machine());
   CHECK(error.code == ErrorCode::kFailed);
   CHECK(says(error, "Cannot allocate memory"));

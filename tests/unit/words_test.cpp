@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The arithmetic on eight bytes at a time, against the plain loop that it stands for.
+// The arithmetic on eight bytes at a time, compared with plain loops.
 #include <doctest/doctest.h>
 
 #include <random>
@@ -30,7 +30,7 @@ bool plain_any_digit(__u64 word) {
 
 }  // namespace
 
-TEST_CASE("words: every byte at every place is found and tested") {
+TEST_CASE("words: every byte in every position") {
   for (const __u64 background : {0ULL, ~0ULL, BYTES_80, BYTES_01, 0x2f3a2f3a2f3a2f3aULL, 0xb0b9b0b9b0b9b0b9ULL}) {
     for (__u32 place = 0; place < 8; ++place) {
       for (__u32 byte = 0; byte < 256; ++byte) {

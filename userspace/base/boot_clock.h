@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The clock that starts of processes are told by: since the machine's boot, its sleep included.
+// CLOCK_BOOTTIME: time since the machine booted, including suspend. The kernel dates process starts by the same clock.
 #pragma once
 
 #include <cmath>

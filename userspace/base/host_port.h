@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where something listens, as an operator writes it.
+// An address to listen on or connect to, as an operator writes it.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace monitor {
 
 struct HostPort {
-  std::string host;  // a name or an address, without brackets
+  std::string host;  // name or IP address; IPv6 without brackets
   std::uint16_t port = 0;
   bool operator==(const HostPort&) const = default;
 };

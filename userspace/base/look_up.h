@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The addresses behind a name.
+// Resolves a host name to socket addresses.
 #pragma once
 
 #include <netdb.h>
@@ -13,8 +13,8 @@ namespace monitor {
 
 using Addresses = std::unique_ptr<addrinfo, void (*)(addrinfo*)>;
 
-// Those of `where` for sockets of that type (SOCK_*), the first one to be tried first; `flags` as of getaddrinfo(3).
-// Fails with `hint` when the name is not known.
+// The addresses of `where` for sockets of the given type (SOCK_*), in the order in which to try them. `flags` is
+// ai_flags of getaddrinfo(3). If the name does not resolve, the Error carries `hint`.
 Result<Addresses> look_up(const HostPort& where, int type, int flags, const char* hint);
 
 }  // namespace monitor

@@ -6,7 +6,7 @@
 namespace monitor {
 
 Error system_error(int saved_errno, std::string_view what, ErrorCode code) {
-  return Error{code, std::string(what) + ": " + std::strerror(saved_errno), ""};
+  return Error{code, std::string(what) + ": " + std::strerror(saved_errno)};
 }
 
 }  // namespace monitor

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Follows the Python interpreter's own reading of its options (Python/getopt.c, SHORT_OPTS) to find what it runs.
+// Parses a Python command line as the interpreter does (Python/getopt.c, SHORT_OPTS) to find the script or module that
+// it runs.
 #include "host/command_line.h"
 
 #include <array>
@@ -13,8 +14,8 @@ std::string_view base_name(std::string_view path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-// The server that is called exactly so.
-std::string_view named(std::string_view name) {
+// Each function below returns the name of the server that it recognises, or "".
+std::string_view server_by_name(std::string_view name) {
   for (const std::string_view server : kServers) {
     if (name == server) {
       return server;
@@ -24,23 +25,23 @@ std::string_view named(std::string_view name) {
 }
 
 // A module of the server's package: "uvicorn", "gunicorn.app.wsgiapp".
-std::string_view named_module(std::string_view module) {
-  return named(module.substr(0, module.find('.')));
+std::string_view server_by_module(std::string_view module) {
+  return server_by_name(module.substr(0, module.find('.')));
 }
 
-// "/usr/bin/uvicorn", and ".../uvicorn/__main__.py", as some launchers start a package.
-std::string_view named_script(std::string_view path) {
+// "/usr/bin/uvicorn", or ".../uvicorn/__main__.py", which is how some launchers run a package.
+std::string_view server_by_script(std::string_view path) {
   constexpr std::string_view kMain = "/__main__.py";
   if (path.ends_with(kMain)) {
     path.remove_suffix(kMain.size());
   }
-  return named(base_name(path));
+  return server_by_name(base_name(path));
 }
 
-// What setproctitle leaves: "gunicorn: worker [app]".
-std::string_view named_title(std::string_view title) {
+// A title set by setproctitle: "gunicorn: worker [app]".
+std::string_view server_by_title(std::string_view title) {
   const std::size_t colon = title.find(": ");
-  return colon == std::string_view::npos ? "" : named(title.substr(0, colon));
+  return colon == std::string_view::npos ? "" : server_by_name(title.substr(0, colon));
 }
 
 bool is_python(std::string_view program) {
@@ -48,19 +49,19 @@ bool is_python(std::string_view program) {
   return name.starts_with("python") || name.starts_with("pypy");
 }
 
-// One argument of the interpreter and what it means for the ones behind.
+// One argument of the interpreter and its effect on the following arguments.
 struct PythonOption {
   enum Kind {
-    kPlain,    // nothing behind belongs to it
+    kPlain,    // complete in itself
     kValue,    // the next argument is its value
-    kModule,   // `module` runs, or when empty the next argument
-    kCommand,  // a program in the argument itself, or help: no server
+    kModule,   // runs `module`, or the module in the next argument if `module` is empty
+    kCommand,  // -c: the program is inline, so this is no server
   };
   Kind kind = kPlain;
   std::string_view module;
 };
 
-// A cluster such as -Im or -Wignore: letters up to the first that takes the rest as its value.
+// A cluster such as -Im or -Wignore: flags up to the first letter that takes the rest as its value.
 PythonOption short_options(std::string_view letters) {
   for (std::size_t i = 0; i < letters.size(); ++i) {
     const std::string_view rest = letters.substr(i + 1);
@@ -71,7 +72,7 @@ PythonOption short_options(std::string_view letters) {
         return {PythonOption::kCommand, ""};
       case 'W':
       case 'X':
-      case 'Q':  // pypy's and Python 2's
+      case 'Q':  // PyPy and Python 2 only
         return {rest.empty() ? PythonOption::kValue : PythonOption::kPlain, ""};
       default:
         break;
@@ -87,22 +88,22 @@ PythonOption python_option(std::string_view argument) {
   return argument.starts_with("--") ? PythonOption{} : short_options(argument.substr(1));
 }
 
-// The server among the script or module that `python <options> <script or -m module> …` runs.
+// The arguments are `python <options> <script or -m module> …`.
 std::string_view run_by_python(const std::vector<std::string>& arguments) {
   const auto argument = [&](std::size_t i) {
     return i < arguments.size() ? std::string_view(arguments[i]) : std::string_view();
   };
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     if (argument(i) == "--") {
-      return named_script(argument(i + 1));
+      return server_by_script(argument(i + 1));
     }
     if (!argument(i).starts_with("-") || argument(i) == "-") {
-      return named_script(argument(i));
+      return server_by_script(argument(i));
     }
     const PythonOption option = python_option(argument(i));
     switch (option.kind) {
       case PythonOption::kModule:
-        return named_module(option.module.empty() ? argument(i + 1) : option.module);
+        return server_by_module(option.module.empty() ? argument(i + 1) : option.module);
       case PythonOption::kCommand:
         return "";
       case PythonOption::kValue:
@@ -121,14 +122,14 @@ std::string_view server_program(const std::vector<std::string>& arguments) {
   if (arguments.empty()) {
     return "";
   }
-  const std::string_view title = named_title(arguments.front());
+  const std::string_view title = server_by_title(arguments.front());
   if (!title.empty()) {
     return title;
   }
-  return is_python(arguments.front()) ? run_by_python(arguments) : named(base_name(arguments.front()));
+  return is_python(arguments.front()) ? run_by_python(arguments) : server_by_name(base_name(arguments.front()));
 }
 
-std::string shown(std::string_view bytes, std::size_t limit) {
+std::string printable(std::string_view bytes, std::size_t limit) {
   constexpr std::string_view kHex = "0123456789abcdef";
   constexpr std::string_view kCut = "...";
   std::string text;

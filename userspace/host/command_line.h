@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a command line says of a process: whether it is one of the servers we know, and how to show it to a person.
-// Private to host/.
+// Recognises a server by its command line, and makes a command line safe to print. Private to host/.
 #pragma once
 
 #include <cstddef>
@@ -10,13 +9,14 @@
 
 namespace monitor {
 
-// "uvicorn", "gunicorn" or "hypercorn" when the arguments are those of that program; else empty. It must be the program
-// itself (argv[0]), the script or module that a Python interpreter runs, or a title that the server gave itself
-// ("gunicorn: master [app]"). A name further behind proves nothing: "sudo uvicorn", "vim uvicorn", "sh -c uvicorn".
+// Returns "uvicorn", "gunicorn" or "hypercorn" if the arguments start that program, otherwise "". The name must be the
+// program itself (argv[0]), the script or module that a Python interpreter runs, or a title that the server has set
+// ("gunicorn: master [app]"). A name in a later argument proves nothing: "sudo uvicorn", "vim uvicorn",
+// "sh -c uvicorn".
 std::string_view server_program(const std::vector<std::string>& arguments);
 
-// Bytes of a stranger on one line of ASCII: what is not printable becomes \xNN, a backslash \\; past `limit` characters
-// it ends in "...".
-std::string shown(std::string_view bytes, std::size_t limit);
+// Escapes untrusted bytes into one line of printable ASCII: a byte that is not printable becomes \xNN, a backslash
+// becomes \\. Text that does not fit in `limit` characters is cut and ends in "...".
+std::string printable(std::string_view bytes, std::size_t limit);
 
 }  // namespace monitor

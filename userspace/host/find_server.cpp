@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looks over all processes for servers, and turns what the operator said into one of them or into an error that says
-// what was looked at. A process is a server only if its tree listens: anything may be called uvicorn.
+// Searches all processes for servers, and resolves the operator's request to one of them or to an error that says where
+// it searched. A process is a server only if its tree listens: any program can be called uvicorn.
 #include "host/find_server.h"
 
 #include <algorithm>
+#include <climits>
 #include <utility>
 
 #include "host/command_line.h"
@@ -12,24 +13,25 @@
 namespace monitor {
 namespace {
 
-constexpr std::size_t kCommandShown = 60;
-constexpr std::size_t kListenShown = 120;
+// Limits on the text that a message shows of each.
+constexpr std::size_t kMaxCommand = 60;
+constexpr std::size_t kMaxAddresses = 120;
 
-// What a look at the whole machine found.
+// The result of a search of the whole machine.
 struct Survey {
   std::vector<Server> servers;
-  std::vector<pid_t> refused;  // called like a server, but we may not see their descriptors
-  std::size_t silent = 0;      // called like a server, but listening nowhere
-  std::size_t processes = 0;   // looked at
+  std::vector<pid_t> refused;     // have a server's name, but we are not permitted to see their descriptors
+  std::size_t not_listening = 0;  // have a server's name, but no listening socket
+  std::size_t processes = 0;      // examined in total
 };
 
 bool any_refused(const ProcFs& proc, const std::vector<pid_t>& tree) {
   return std::any_of(tree.begin(), tree.end(), [&](pid_t pid) { return proc.descriptors_refused(pid); });
 }
 
-// The processes called like a server, or known to be one, that descend from no other such process.
-std::vector<pid_t> named_roots(const ProcFs& proc, const ProcessParents& parents, const std::vector<pid_t>& known) {
-  std::vector<pid_t> named;  // sorted, as the map is
+// The processes that have a server's name or are known to be servers, without descendants of such processes.
+std::vector<pid_t> server_roots(const ProcFs& proc, const ProcessParents& parents, const std::vector<pid_t>& known) {
+  std::vector<pid_t> named;  // sorted, since the map is
   for (const auto& [pid, parent] : parents) {
     if (std::find(known.begin(), known.end(), pid) != known.end() || !server_program(proc.arguments(pid)).empty()) {
       named.push_back(pid);
@@ -46,11 +48,11 @@ std::vector<pid_t> named_roots(const ProcFs& proc, const ProcessParents& parents
   return roots;
 }
 
-Survey look_around(const ProcFs& proc, const std::vector<pid_t>& known = {}) {
+Survey survey_machine(const ProcFs& proc, const std::vector<pid_t>& known = {}) {
   const ProcessParents parents = proc.parents();
   Survey survey;
   survey.processes = parents.size();
-  for (const pid_t root : named_roots(proc, parents, known)) {
+  for (const pid_t root : server_roots(proc, parents, known)) {
     const std::vector<pid_t> tree = process_tree(parents, root);
     std::vector<std::string> listen = proc.listening(tree);
     if (!listen.empty()) {
@@ -58,7 +60,7 @@ Survey look_around(const ProcFs& proc, const std::vector<pid_t>& known = {}) {
     } else if (any_refused(proc, tree)) {
       survey.refused.push_back(root);
     } else {
-      ++survey.silent;
+      ++survey.not_listening;
     }
   }
   return survey;
@@ -68,11 +70,11 @@ std::string count_of(std::size_t number, const std::string& one, const std::stri
   return std::to_string(number) + " " + (number == 1 ? one : many);
 }
 
-std::string called(const ProcFs& proc, pid_t pid) {
-  return std::to_string(pid) + " (" + shown(proc.command(pid), kCommandShown) + ")";
+std::string pid_and_command(const ProcFs& proc, pid_t pid) {
+  return std::to_string(pid) + " (" + printable(proc.command(pid), kMaxCommand) + ")";
 }
 
-// One line for each server, each a command to copy.
+// One line per server: a command that the operator can copy.
 std::string commands_to_pick(const std::vector<Server>& servers) {
   std::string text;
   for (const Server& server : servers) {
@@ -80,14 +82,14 @@ std::string commands_to_pick(const std::vector<Server>& servers) {
     for (const std::string& address : server.listen) {
       listen += (listen.empty() ? "" : ", ") + address;
     }
-    text += "\n  sudo monitor --pid " + std::to_string(server.pid) + "    # " + shown(listen, kListenShown) + "  " +
-            shown(server.command, kCommandShown);
+    text += "\n  sudo monitor --pid " + std::to_string(server.pid) + "    # " + printable(listen, kMaxAddresses) +
+            "  " + printable(server.command, kMaxCommand);
   }
   return text;
 }
 
-// What to do next, by what is there; `otherwise` when no server is.
-std::string hint_at(const std::vector<Server>& servers, const std::string& otherwise) {
+// A hint that lists the servers, or `otherwise` if there are none.
+std::string hint_to_pick(const std::vector<Server>& servers, const std::string& otherwise) {
   if (servers.empty()) {
     return otherwise;
   }
@@ -97,8 +99,8 @@ std::string hint_at(const std::vector<Server>& servers, const std::string& other
 
 Error refused_descriptors(const ProcFs& proc, pid_t pid) {
   return Error{ErrorCode::kNotPermitted,
-               "the sockets of process " + called(proc, pid) + " cannot be seen: reading " + proc.path() + "/" +
-                   std::to_string(pid) +
+               "the sockets of process " + pid_and_command(proc, pid) + " cannot be seen: reading " + proc.path() +
+                   "/" + std::to_string(pid) +
                    "/fd is not permitted; CAP_SYS_PTRACE is needed, and CAP_DAC_READ_SEARCH for another user's process",
                "run it with sudo"};
 }
@@ -107,11 +109,11 @@ Error does_not_listen(const ProcFs& proc, pid_t pid, std::size_t descendants) {
   const std::string tree =
       descendants == 0 ? " has" : " and its " + count_of(descendants, "descendant", "descendants") + " have";
   return Error{ErrorCode::kNoTarget,
-               "process " + called(proc, pid) + tree + " no listening socket: looked at " + proc.path() + "/" +
+               "process " + pid_and_command(proc, pid) + tree + " no listening socket: looked at " + proc.path() + "/" +
                    std::to_string(pid) + "/net/tcp, tcp6 and unix",
-               hint_at(look_around(proc).servers,
-                       "give the pid of the process that serves, or of its parent; a server that is just starting "
-                       "listens only once its application is loaded")};
+               hint_to_pick(survey_machine(proc).servers,
+                            "give the pid of the process that serves, or of its parent; a server that is just starting "
+                            "listens only once its application is loaded")};
 }
 
 Result<Server> server_of(const ProcFs& proc, pid_t pid) {
@@ -119,7 +121,8 @@ Result<Server> server_of(const ProcFs& proc, pid_t pid) {
   if (!process) {
     Error error = std::move(process).error();
     if (error.code == ErrorCode::kNoTarget) {
-      error.hint = hint_at(look_around(proc).servers, "see which servers run: pgrep -af 'uvicorn|gunicorn|hypercorn'");
+      error.hint =
+          hint_to_pick(survey_machine(proc).servers, "see which servers run: pgrep -af 'uvicorn|gunicorn|hypercorn'");
     }
     return error;
   }
@@ -131,7 +134,7 @@ Result<Server> server_of(const ProcFs& proc, pid_t pid) {
       return Error{ErrorCode::kNoTarget, std::to_string(pid) + " is no process but a thread of process " + owner,
                    "sudo monitor --pid " + owner};
     }
-    return Error{ErrorCode::kNoTarget, "no process " + std::to_string(pid) + ": it has just ended", ""};
+    return Error{ErrorCode::kNoTarget, "no process " + std::to_string(pid) + ": it has just ended"};
   }
   std::vector<std::string> listen = proc.listening(tree);
   if (listen.empty()) {
@@ -141,35 +144,26 @@ Result<Server> server_of(const ProcFs& proc, pid_t pid) {
 }
 
 Result<Server> server_of_file(const ProcFs& proc, const std::string& path) {
-  const auto pid = read_pid_file(path);
-  if (!pid) {
-    return pid.error();
-  }
-  auto server = server_of(proc, *pid);
-  if (server) {
-    return server;
-  }
-  Error error = std::move(server).error();
-  return std::move(error).within("PID file " + shown(path, 4096) + " names " + std::to_string(*pid));
+  const pid_t pid = TRY(read_pid_file(path));
+  return within("PID file " + printable(path, PATH_MAX) + " names " + std::to_string(pid), server_of(proc, pid));
 }
 
-// The pid file is there by default only: when it leads nowhere, say which server does run.
+// The operator did not name this PID file, so if it leads to no server the hint lists the servers that do run.
 Result<Server> server_of_default_file(const ProcFs& proc, const std::string& path) {
   auto server = server_of_file(proc, path);
   if (server || server.error().code == ErrorCode::kNotPermitted) {
     return server;
   }
   Error error = std::move(server).error();
-  error.hint = hint_at(look_around(proc).servers, error.hint);
+  error.hint = hint_to_pick(survey_machine(proc).servers, error.hint);
   return error;
 }
 
-Result<Server> the_one_server(const ProcFs& proc, const std::string& default_pid_file,
-                              const std::vector<pid_t>& known) {
+Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_file, const std::vector<pid_t>& known) {
   if (known.size() == 1) {
-    return Server{known.front(), proc.command(known.front()), {}};  // however many others there are
+    return Server{known.front(), proc.command(known.front()), {}};  // no matter how many other servers run
   }
-  Survey survey = look_around(proc, known);
+  Survey survey = survey_machine(proc, known);
   if (survey.servers.size() == 1) {
     return std::move(survey.servers.front());
   }
@@ -181,21 +175,22 @@ Result<Server> the_one_server(const ProcFs& proc, const std::string& default_pid
   if (!survey.refused.empty()) {
     return refused_descriptors(proc, survey.refused.front());
   }
-  const std::string silent = survey.silent == 0 ? ""
-                                                : " (" + std::to_string(survey.silent) +
-                                                      (survey.silent == 1 ? " by that name listens nowhere)"
-                                                                          : " by that name listen nowhere)");
+  const std::size_t others = survey.not_listening;
+  const std::string not_listening =
+      others == 0 ? ""
+                  : " (" + std::to_string(others) +
+                        (others == 1 ? " by that name listens nowhere)" : " by that name listen nowhere)");
   return Error{ErrorCode::kNoTarget,
-               no_pid_file(default_pid_file) +
+               missing_pid_file(default_pid_file) +
                    ", and no uvicorn, gunicorn or hypercorn process that listens was found among the " +
-                   count_of(survey.processes, "process", "processes") + " of " + proc.path() + silent,
+                   count_of(survey.processes, "process", "processes") + " of " + proc.path() + not_listening,
                "start the server, or name its process: sudo monitor --pid N"};
 }
 
 }  // namespace
 
 FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known) {
-  Survey survey = look_around(proc, known);
+  Survey survey = survey_machine(proc, known);
   FoundServers found{std::move(survey.servers), {}};
   for (const pid_t pid : survey.refused) {
     found.refused.emplace_back(pid, refused_descriptors(proc, pid));
@@ -213,7 +208,7 @@ Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request) 
   if (pid_file_exists(request.default_pid_file)) {
     return server_of_default_file(proc, request.default_pid_file);
   }
-  return the_one_server(proc, request.default_pid_file, request.known);
+  return only_server(proc, request.default_pid_file, request.known);
 }
 
 }  // namespace monitor

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the server that the operator means: by pid, by pid file, or by looking for one on the machine.
+// Finds the server that the operator means: by pid, by PID file, or by searching the machine.
 #pragma once
 
 #include <optional>
@@ -22,22 +22,23 @@ struct ServerRequest {
   std::optional<pid_t> pid;             // --pid
   std::optional<std::string> pid_file;  // --pid-file
   std::string default_pid_file = "logs/proxy.pid";
-  // Servers by whatever name, when it is looked for one. When there is just one it is meant, and not looked at further.
+  // Processes that are known to be servers whatever they are called; used when neither a pid nor a PID file is given. A
+  // single one is the result without further checks.
   std::vector<pid_t> known = {};
 };
 
 struct FoundServers {
   std::vector<Server> servers;
-  // Called like a server, but whether it listens is not ours to see; and why.
+  // Processes with a server's name whose sockets we are not permitted to see, each with the reason.
   std::vector<std::pair<pid_t, Error>> refused;
 };
 
-// Roots of the uvicorn, gunicorn and hypercorn process trees on the machine that listen somewhere: by the program's
-// name, by `python -m uvicorn` and its like, or as a child of such a process. And those of `known` that listen.
+// The uvicorn, gunicorn and hypercorn servers on the machine, and those of `known`, each by the root of its process
+// tree. A process counts by its command line (server_program() in command_line.h), and only if its tree listens.
 FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known = {});
 
-// The one server meant. Fails with kNoTarget and a hint when there is none (saying what was looked at), when it does
-// not listen, or when there are several (listing the command to pick each).
+// The one server that the request means. Fails with kNoTarget and a hint if there is no server (the error says where it
+// searched), if it does not listen, or if there are several (the hint lists the command to pick each).
 Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request);
 
 }  // namespace monitor

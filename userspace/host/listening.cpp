@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which sockets processes listen on: the inodes behind /proc/PID/fd, looked up in the tables of the network namespace
-// that the process lives in (/proc/PID/net). Each namespace is read once, however many processes share it.
+// Finds the sockets that processes listen on: takes the socket inodes from /proc/PID/fd and looks them up in the tables
+// of the process's network namespace (/proc/PID/net). Reads each namespace once, no matter how many processes share it.
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@ Directory open_directory(const std::string& path) {
   return {::opendir(path.c_str()), ::closedir};
 }
 
-// The text of a link below an open directory, empty when it cannot be read. Long enough for "socket:[N]".
+// The target of a symbolic link in an open directory; empty if it cannot be read. The buffer holds "socket:[N]".
 std::string read_link(int directory, const char* name) {
   std::array<char, 64> text{};
   const ssize_t length = ::readlinkat(directory, name, text.data(), text.size());
@@ -55,8 +55,8 @@ Inodes socket_inodes(const std::string& descriptors) {
   return inodes;
 }
 
-// "0100007F:270F" → "127.0.0.1:9999"; 32 digits are IPv6. The address is printed as 32-bit words in the byte order of
-// this machine (net/ipv4/tcp_ipv4.c get_openreq4), the port as a number. Empty when it is neither.
+// "0100007F:270F" → "127.0.0.1:9999"; 32 digits are IPv6. The kernel prints the address as 32-bit words in the byte
+// order of this machine, and the port as a number (net/ipv4/tcp_ipv4.c, get_openreq4). Empty if the text is malformed.
 std::string format_address(std::string_view text) {
   constexpr std::size_t kWordDigits = 8;
   const std::size_t colon = text.find(':');
@@ -86,13 +86,13 @@ std::string format_address(std::string_view text) {
   return (ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(*port);
 }
 
-// Adds the listening sockets of net/tcp or net/tcp6 that are among `inodes`; false when the table cannot be opened.
+// Adds the listening sockets of net/tcp or net/tcp6 whose inode is in `inodes`; false if the table cannot be opened.
 bool read_tcp(const std::string& path, const Inodes& inodes, std::set<std::string>& found) {
   constexpr std::string_view kListen = "0A";  // TCP_LISTEN, include/net/tcp_states.h
   LineReader lines(path);
   while (const auto line = lines.next()) {
     std::string_view rest = *line;
-    take_word(rest);  // number of the line
+    take_word(rest);  // line number
     const std::string_view local = take_word(rest);
     take_word(rest);  // remote
     if (take_word(rest) != kListen) {
@@ -110,7 +110,7 @@ bool read_tcp(const std::string& path, const Inodes& inodes, std::set<std::strin
   return lines.opened();
 }
 
-// The same for net/unix: "address: refcount protocol flags type state inode path"; the path may hold any byte.
+// The same for net/unix: "address: refcount protocol flags type state inode path". The path can contain any byte.
 void read_unix(const std::string& path, const Inodes& inodes, std::set<std::string>& found) {
   constexpr unsigned kAccepts = 0x10000;  // __SO_ACCEPTCON, include/uapi/linux/net.h
   constexpr unsigned kStream = 1;         // SOCK_STREAM
@@ -131,7 +131,7 @@ void read_unix(const std::string& path, const Inodes& inodes, std::set<std::stri
   }
 }
 
-// Sockets and processes of one network namespace.
+// The socket inodes and the processes of one network namespace.
 struct Namespace {
   Inodes inodes;
   std::vector<pid_t> processes;
@@ -148,7 +148,7 @@ std::vector<std::string> ProcFs::listening(const std::vector<pid_t>& processes) 
     }
     std::string name = read_link(AT_FDCWD, file(pid, "ns/net").c_str());
     if (name.empty()) {
-      name = "of process " + std::to_string(pid);  // not ours to know: read it for itself
+      name = "of process " + std::to_string(pid);  // unreadable: treat it as a namespace of its own
     }
     Namespace& sharing = namespaces[name];
     sharing.inodes.merge(inodes);
@@ -157,7 +157,7 @@ std::vector<std::string> ProcFs::listening(const std::vector<pid_t>& processes) 
   std::set<std::string> found;
   for (const auto& [name, sharing] : namespaces) {
     for (const pid_t pid : sharing.processes) {
-      // The first may have ended since; any other shows the same tables.
+      // A process may have ended in the meantime; any other of the namespace has the same tables.
       if (read_tcp(file(pid, "net/tcp"), sharing.inodes, found)) {
         read_tcp(file(pid, "net/tcp6"), sharing.inodes, found);
         read_unix(file(pid, "net/unix"), sharing.inodes, found);
@@ -174,7 +174,7 @@ bool ProcFs::descriptors_refused(pid_t pid) const {
   if (!directory) {
     return refused(errno);
   }
-  // The directory opens for the process's own user; its links ask for more, say of a program that has capabilities.
+  // The process's user can open the directory, but reading its links can take more, as for a process with capabilities.
   while (const dirent* entry = ::readdir(directory.get())) {
     if (entry->d_name[0] != '.') {
       char ignored = 0;

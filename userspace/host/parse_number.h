@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A number that is the whole of a text, as the files of /proc write them. Private to host/.
+// Parses the numbers in /proc files. Private to host/.
 #pragma once
 
 #include <charconv>
@@ -9,7 +9,8 @@
 
 namespace monitor {
 
-// Nothing when the text is empty, is no number, has anything around it, or does not fit.
+// The whole text must be one number: nullopt if it is empty, is not a number, has other characters before or after the
+// number, or does not fit the type.
 template <typename Number>
 std::optional<Number> parse_number(std::string_view text, int base = 10) {
   Number number{};

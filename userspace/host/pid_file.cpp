@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pid file is written by others and may be anything by the time we read it: we run as root, so nothing but a regular
-// file is read, and what it holds is escaped before it is shown.
+// Others write the PID file, so it can be anything by the time we read it. We run as root: we read only regular files,
+// and escape their content before we show it.
 #include "host/pid_file.h"
 
 #include <fcntl.h>
@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <cstring>
 #include <string_view>
 
@@ -19,22 +20,17 @@
 namespace monitor {
 namespace {
 
-constexpr std::size_t kMostBytes = 64;
-constexpr std::size_t kContentShown = 24;  // enough to see what went wrong, too little to read other people's files by
-constexpr std::size_t kNameShown = 4096;
-
-std::string pid_file_called(const std::string& path) {
-  return "PID file " + shown(path, kNameShown);
-}
+constexpr std::size_t kMaxBytes = 64;
+constexpr std::size_t kMaxQuoted = 24;  // enough to see what is wrong, too little to leak other users' files
 
 Error bad_pid_file(const std::string& path, const std::string& why) {
-  return Error{ErrorCode::kNoTarget, pid_file_called(path) + " " + why,
+  return Error{ErrorCode::kNoTarget, "PID file " + printable(path, PATH_MAX) + " " + why,
                "the file should hold the server's pid in decimal; --pid N names the server directly"};
 }
 
 Error unreadable(const std::string& path, int error) {
   if (error == ENOENT || error == ENOTDIR) {
-    return Error{ErrorCode::kNoTarget, no_pid_file(path), "start the server, or name a running one with --pid N"};
+    return Error{ErrorCode::kNoTarget, missing_pid_file(path), "start the server, or name a running one with --pid N"};
   }
   return bad_pid_file(path, std::string("cannot be read: ") + std::strerror(error));
 }
@@ -43,8 +39,8 @@ Error not_regular(const std::string& path, mode_t mode) {
   return bad_pid_file(path, S_ISDIR(mode) ? "is a directory" : "is not a regular file");
 }
 
-// Looked at before it is opened, since opening a device can do things; and again after, since the name may have been
-// given to something else in between. O_NONBLOCK: a FIFO that slipped in there must not make us wait for its writer.
+// Checks the file type before opening, because opening a device can have side effects, and again after, because the
+// name may refer to another file by then. O_NONBLOCK: if that file is a FIFO, open must not wait for its writer.
 Result<Fd> open_regular(const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) {
@@ -63,8 +59,11 @@ Result<Fd> open_regular(const std::string& path) {
   return fd;
 }
 
-// At most `bytes.size()` bytes of the file; the errno when it cannot be read.
-int read_start(int fd, std::array<char, kMostBytes + 1>& bytes, std::size_t& size) {
+// One byte more than a valid file holds, to detect a longer one.
+using Content = std::array<char, kMaxBytes + 1>;
+
+// Reads up to bytes.size() bytes and sets `size` to their number. Returns 0, or the errno of a failed read.
+int read_start(int fd, Content& bytes, std::size_t& size) {
   while (size < bytes.size()) {
     const ssize_t got = ::read(fd, bytes.data() + size, bytes.size() - size);
     if (got < 0 && errno == EINTR) {
@@ -78,16 +77,16 @@ int read_start(int fd, std::array<char, kMostBytes + 1>& bytes, std::size_t& siz
   return 0;
 }
 
-std::string_view without_blanks(std::string_view text) {
+std::string_view trim(std::string_view text) {
   constexpr std::string_view kBlanks = " \t\r\n";
   const std::size_t begin = text.find_first_not_of(kBlanks);
   return begin == std::string_view::npos ? "" : text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
 }
 
 Result<pid_t> parse_pid(const std::string& path, std::string_view content) {
-  const std::string_view text = without_blanks(content);
-  const std::string quoted = "\"" + shown(text, kContentShown) + "\"";
-  if (content.size() > kMostBytes) {
+  const std::string_view text = trim(content);
+  const std::string quoted = "\"" + printable(text, kMaxQuoted) + "\"";
+  if (content.size() > kMaxBytes) {
     return bad_pid_file(path, "holds more than a pid: it begins " + quoted);
   }
   if (text.empty()) {
@@ -106,8 +105,8 @@ Result<pid_t> parse_pid(const std::string& path, std::string_view content) {
 
 }  // namespace
 
-std::string no_pid_file(const std::string& path) {
-  return "Proxy is not running (no PID file): " + shown(path, kNameShown) + " does not exist";
+std::string missing_pid_file(const std::string& path) {
+  return "Proxy is not running (no PID file): " + printable(path, PATH_MAX) + " does not exist";
 }
 
 bool pid_file_exists(const std::string& path) {
@@ -116,13 +115,10 @@ bool pid_file_exists(const std::string& path) {
 }
 
 Result<pid_t> read_pid_file(const std::string& path) {
-  const auto fd = open_regular(path);
-  if (!fd) {
-    return fd.error();
-  }
-  std::array<char, kMostBytes + 1> bytes{};
+  const Fd fd = TRY(open_regular(path));
+  Content bytes{};
   std::size_t size = 0;
-  if (const int error = read_start(fd->get(), bytes, size); error != 0) {
+  if (const int error = read_start(fd.get(), bytes, size); error != 0) {
     return unreadable(path, error);
   }
   return parse_pid(path, std::string_view(bytes.data(), size));

@@ -10,8 +10,9 @@
 namespace monitor {
 namespace {
 
-// PROC_PID_INIT_INO of include/linux/proc_ns.h (0xEFFFFFFC): the first pid namespace, on every machine.
-constexpr std::string_view kHost = "pid:[4026531836]";
+// The initial pid namespace has the same inode on every machine: PROC_PID_INIT_INO, 0xEFFFFFFC
+// (include/linux/proc_ns.h).
+constexpr std::string_view kHostNamespace = "pid:[4026531836]";
 
 constexpr const char* kHint =
     "run it on the host, or give its container the pids of the host:\n"
@@ -27,8 +28,8 @@ Status check_pid_namespace(const ProcFs& proc) {
   }
   std::array<char, 64> text{};
   const ssize_t length = ::readlink((self + "/ns/pid").c_str(), text.data(), text.size());
-  // A kernel without pid namespaces has no such link.
-  if (length <= 0 || std::string_view(text.data(), static_cast<std::size_t>(length)) == kHost) {
+  // A kernel built without pid namespaces has no such link.
+  if (length <= 0 || std::string_view(text.data(), static_cast<std::size_t>(length)) == kHostNamespace) {
     return Ok{};
   }
   return Error{

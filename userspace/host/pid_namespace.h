@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel side knows processes by the pids of the host. Whoever runs in a pid namespace below it, such as a
-// container's, sees other numbers for them, or other processes by these numbers.
+// The kernel side identifies processes by their pids on the host. A process in another pid namespace, such as a
+// container's, sees different pids for them, or different processes under these pids.
 #pragma once
 
 #include "base/result.h"
@@ -8,7 +8,7 @@
 
 namespace monitor {
 
-// Whether this process and its /proc see the pids of the host. Else kUnsupported.
+// Fails with kUnsupported unless this process and its /proc see the pids of the host.
 Status check_pid_namespace(const ProcFs& proc);
 
 }  // namespace monitor

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks down with a set of what was seen, so that a loop (a pid reused during the reading) ends.
+// Both functions remember the pids that they have visited, so that a cycle (from a pid reused during the pass over
+// /proc) ends.
 #include "host/process_tree.h"
 
 #include <algorithm>

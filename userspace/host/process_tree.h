@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who descends from whom, worked out from one reading of every process's parent. Such a reading is no snapshot: pids
-// come, go and are reused while it is made, so nothing here relies on it being a tree.
+// Derives ancestry from one pass over the parents of all processes. The pass is not atomic: processes start and end and
+// pids are reused during it. So nothing here relies on the parents forming a tree.
 #pragma once
 
 #include <sys/types.h>
@@ -10,13 +10,13 @@
 
 namespace monitor {
 
-// Parent of each process.
+// The parent of each process, by pid.
 using ProcessParents = std::map<pid_t, pid_t>;
 
-// The root (first) and its descendants (sorted by pid); empty when the root is not among the processes.
+// The root (first) and its descendants (sorted by pid); empty if `parents` does not contain the root.
 std::vector<pid_t> process_tree(const ProcessParents& parents, pid_t root);
 
-// From the parent upwards, as far as it is known.
+// The parent, its parent and so on, up to the first process that `parents` does not contain.
 std::vector<pid_t> ancestors(const ProcessParents& parents, pid_t pid);
 
 }  // namespace monitor

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processes, their figures and their names out of /proc. Everything here races with processes that come and go: a file
-// that cannot be opened or read any more means that its process is gone, and is not an error by itself.
+// Reads processes, their resources and their names from /proc. Everything here races with processes that start and end:
+// a file that can no longer be opened or read means that its process is gone, and is not an error by itself.
 #include "host/procfs.h"
 
 #include <dirent.h>
@@ -22,12 +22,12 @@ namespace monitor {
 namespace {
 
 struct Stat {
-  ProcessSample sample;  // memory is not in here
+  ProcessSample sample;  // without memory_bytes
   bool ended = false;    // zombie or dead
 };
 
-// proc_pid_stat(5). The name in parentheses is the process's own choice and may hold spaces and parentheses; no field
-// behind it can, so the last ')' ends it.
+// Parses proc_pid_stat(5). The process chooses the name in parentheses, which can contain spaces and parentheses. No
+// later field can, so the last ')' ends the name.
 std::optional<Stat> parse_stat(std::string_view text) {
   enum Field {
     kState = 3,
@@ -72,8 +72,8 @@ std::optional<Stat> parse_stat(std::string_view text) {
   return stat;
 }
 
-// Resident bytes: the second word of statm. Not the rss in stat, which on kernels since 6.2 leaves out what each CPU
-// has not yet added to the sum: 0 for a small process on a large machine. Since 6.17 statm adds it.
+// Resident bytes: the second word of statm. The rss in stat is no substitute: since Linux 6.2 it omits what each CPU
+// has not yet added to the sum, and is 0 for a small process on a large machine. statm includes that part since 6.17.
 std::optional<std::uint64_t> parse_resident(std::string_view text) {
   take_word(text);
   const auto pages = parse_number<std::uint64_t>(take_word(text));
@@ -83,7 +83,7 @@ std::optional<std::uint64_t> parse_resident(std::string_view text) {
   return *pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-// Every process, sorted by pid, without its memory: that is a second file, worth reading only for a few of them.
+// Every process, sorted by pid, without memory_bytes: those are in a second file per process, which few callers need.
 std::vector<Stat> scan(const ProcFs& proc) {
   std::vector<Stat> found;
   PieceReader reader;
@@ -98,7 +98,7 @@ std::vector<Stat> scan(const ProcFs& proc) {
 }
 
 Error no_process(pid_t pid, const std::string& why) {
-  return Error{ErrorCode::kNoTarget, "no process " + std::to_string(pid) + why, ""};
+  return Error{ErrorCode::kNoTarget, "no process " + std::to_string(pid) + why};
 }
 
 }  // namespace
@@ -123,7 +123,7 @@ Result<ProcessSample> ProcFs::process(pid_t pid) const {
   }
   auto stat = parse_stat(*text);
   if (!stat || stat->sample.pid != pid) {
-    return Error{ErrorCode::kFailed, "read " + path + ": not in the format of proc_pid_stat(5)", ""};
+    return Error{ErrorCode::kFailed, "read " + path + ": not in the format of proc_pid_stat(5)"};
   }
   if (stat->ended) {
     return no_process(pid, ": it has ended and only waits for its parent to take note (a zombie)");
@@ -153,10 +153,10 @@ std::vector<pid_t> ProcFs::tree(pid_t root) const {
 std::vector<ProcessSample> ProcFs::tree_samples(pid_t root) const {
   std::map<pid_t, ProcessSample> samples;
   ProcessParents parents;
-  std::map<pid_t, double> waiting;  // CPU of children that have ended, by parent
+  std::map<pid_t, double> zombie_cpu_seconds;  // by parent
   for (const auto& [sample, ended] : scan(*this)) {
     if (ended) {
-      waiting[sample.parent] += sample.cpu_seconds + sample.reaped_cpu_seconds;
+      zombie_cpu_seconds[sample.parent] += sample.cpu_seconds + sample.reaped_cpu_seconds;
       continue;
     }
     samples.emplace(sample.pid, sample);
@@ -168,7 +168,7 @@ std::vector<ProcessSample> ProcFs::tree_samples(pid_t root) const {
     const auto memory = reader.read(file(pid, "statm"));
     if (memory) {
       samples[pid].memory_bytes = parse_resident(*memory).value_or(0);
-      samples[pid].reaped_cpu_seconds += waiting[pid];
+      samples[pid].reaped_cpu_seconds += zombie_cpu_seconds[pid];
       tree.push_back(samples[pid]);
     } else if (pid == root) {
       return {};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One read(2) where the kernel makes the file in one piece, many through one buffer where it does not.
+// Reads a file with one read(2) if the kernel returns it whole, otherwise piece by piece through one buffer.
 #include "host/read_file.h"
 
 #include <fcntl.h>
@@ -58,7 +58,7 @@ std::optional<std::string_view> LineReader::next() {
   return rest.empty() ? std::nullopt : std::optional(rest);
 }
 
-// Reads more behind what is not yet handed out; false at the end of the file or when the buffer is full of one line.
+// Appends to the bytes that are not yet returned. False at the end of the file, or if one line fills the buffer.
 bool LineReader::fill() {
   if (begin_ > 0) {
     std::memmove(buffer_->data(), buffer_->data() + begin_, end_ - begin_);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One sample of a server's processes, and the check that they are still the same server's: a pid alone does not tell,
-// since the kernel gives it to another process once it is free.
+// Samples a server's processes and checks that they still belong to the same server. The pid alone does not prove it,
+// because the kernel reuses pids.
 #include <cmath>
 #include <utility>
 
@@ -11,7 +11,7 @@ namespace monitor {
 
 namespace {
 
-// The root first. What has ended is left out.
+// The root first. Omits processes that have ended; empty if the root has.
 std::vector<ProcessSample> member_samples(const ProcFs& proc, pid_t root, const std::vector<pid_t>& members) {
   std::vector<ProcessSample> samples;
   Result<ProcessSample> first = proc.process(root);
@@ -34,22 +34,19 @@ std::vector<ProcessSample> member_samples(const ProcFs& proc, pid_t root, const 
 
 Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<double> root_start_seconds,
                                const std::vector<pid_t>& members) {
-  // Starts come from whole clock ticks (10 ms), so anything less apart is one and the same.
+  // The kernel reports starts in whole clock ticks (10 ms), so a smaller difference means the same start.
   constexpr double kSameStart = 0.005;
   HostSample sample;
   sample.processes = members.empty() ? proc.tree_samples(root) : member_samples(proc, root, members);
   sample.at_seconds = seconds_since_boot();
   if (sample.processes.empty()) {
-    auto alive = proc.process(root);  // for its reason
-    return alive ? Error{ErrorCode::kNoTarget, "no process " + std::to_string(root) + ": it has just ended", ""}
-                 : std::move(alive).error();
+    TRY(proc.process(root));  // fails with the precise reason
+    return Error{ErrorCode::kNoTarget, "no process " + std::to_string(root) + ": it has just ended"};
   }
   const double start = sample.processes.front().start_seconds;
   if (root_start_seconds && std::fabs(start - *root_start_seconds) > kSameStart) {
-    return Error{ErrorCode::kNoTarget,
-                 "process " + std::to_string(root) + " has ended: pid " + std::to_string(root) +
-                     " now belongs to another process",
-                 ""};
+    return Error{ErrorCode::kNoTarget, "process " + std::to_string(root) + " has ended: pid " + std::to_string(root) +
+                                           " now belongs to another process"};
   }
   sample.command = proc.command(root);
   return sample;
