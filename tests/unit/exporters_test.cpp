@@ -88,6 +88,48 @@ TEST_CASE("output.influx.as_specified") {
         "failed=0i,aborted=0i,websockets_active=0i,duration_seconds_sum=3,duration_count=12i 1795617012345000000");
 }
 
+// Durations of every kind: of several statuses, without a status, of endpoints that are one series, and to the
+// nanosecond.
+Snapshot busy_snapshot() {
+  Snapshot snapshot = with_durations();
+  snapshot.refused = 2;
+  snapshot.uptime_seconds = 5025.2504;
+  snapshot.undercount = {{"gap", 1}, {"tls", 2}};
+  Durations without_status;
+  without_status.sum_seconds = 0.000123457;
+  without_status.buckets.back() = 1;
+  Durations other = without_status;
+  other.other = true;
+  snapshot.endpoints[1].durations = {other, without_status};
+  snapshot.endpoints.push_back(snapshot.endpoints[1]);
+  snapshot.endpoints.back().method = "BREW";
+  snapshot.endpoints.push_back(snapshot.endpoints.back());
+  snapshot.endpoints.back().method = "BOIL";
+  return snapshot;
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) {
+    text += line + "\n";
+  }
+  return text;
+}
+
+TEST_CASE("output.exporters.match_the_golden_files") {
+  Snapshot before = busy_snapshot();
+  before.total -= 6;
+  before.endpoints[1].completed -= 6;
+  Snapshot hidden = busy_snapshot();
+  hidden.system = false;
+  hidden.pid = 4243;
+  hidden.listen = {};
+  CHECK(csv_header() + render_csv({busy_snapshot(), hidden}, kNow) == test::golden("figures.csv"));
+  CHECK(render_influx({busy_snapshot(), hidden}, kNow) == test::golden("influx.txt"));
+  CHECK(joined(render_statsd({busy_snapshot(), hidden}, {before}, false)) == test::golden("statsd.txt"));
+  CHECK(joined(render_statsd({busy_snapshot(), hidden}, {before}, true)) == test::golden("dogstatsd.txt"));
+}
+
 TEST_CASE("output.influx.numbers_past_its_own") {
   Snapshot snapshot;
   snapshot.total = std::numeric_limits<std::uint64_t>::max();
