@@ -150,7 +150,7 @@ TEST_CASE("kernel: a process that is none has no sockets, and no target is made 
   const Result<unsigned> again = engine->add_target({getpid(), 1}, {getpid()});
   REQUIRE(!again);
   CHECK(again.error().what.find("followed already") != std::string::npos);
-  const Result<SocketsLook> nobody = engine->look_at_sockets(*target, {});
+  const Result<SocketsSample> nobody = engine->look_at_sockets(*target, {});
   REQUIRE(nobody);
   CHECK(nobody->listeners.empty());
   const Result<Counters> counters = engine->read(*target);
