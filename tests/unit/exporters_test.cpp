@@ -11,8 +11,7 @@
 
 #include "output/csv.h"
 #include "output/influx.h"
-#include "output/named_figures.h"
-#include "output/render.h"
+#include "output/metrics.h"
 #include "output/statsd.h"
 #include "output/text.h"
 #include "unit/example_snapshot.h"
@@ -35,19 +34,6 @@ std::vector<std::string> split(const std::string& text, char separator) {
     parts.push_back(part);
   }
   return parts;
-}
-
-TEST_CASE("output.named_figures.are_those_of_the_json_in_its_order") {
-  const auto object = nlohmann::ordered_json::parse(render_json(example_snapshot()));
-  auto member = object.items().begin();
-  for (const NamedFigure& figure : named_figures(example_snapshot())) {
-    CHECK(member.key() == figure.name);
-    CHECK(number_text(figure.value) == (member.value().is_number_float()
-                                            ? number_text(Number(member.value().get<double>()))
-                                            : number_text(Number(member.value().get<std::uint64_t>()))));
-    ++member;
-  }
-  CHECK(member.value().is_object());
 }
 
 TEST_CASE("output.csv.as_specified") {
@@ -226,7 +212,7 @@ TEST_CASE("output.statsd.gauges_and_differences") {
   CHECK(has(second, "uvicorn.total_requests:3|c"));
   CHECK(has(second, "uvicorn.failed_requests:0|c"));
   CHECK(has(second, "uvicorn.aborted_requests:0|c"));
-  CHECK(second.size() == named_figures({}).size());
+  CHECK(second.size() == figures(Snapshot{}, kStatsd).size());
   const auto tagged = render_statsd({now}, {before}, true);
   CHECK(has(tagged, "uvicorn.total_requests:3|c|#target:127.0.0.1:9999,pid:4242"));
   CHECK(has(tagged, "uvicorn.endpoint.completed:3|c|#target:127.0.0.1:9999,pid:4242,method:GET,endpoint:/health"));
