@@ -163,7 +163,7 @@ TEST_CASE("output.metrics.every_row_is_defined_in_the_documentation_and_no_other
   std::map<std::string, std::string> items = documented_items();
   for (const Metric& metric : metrics()) {
     const std::string name = documented_name(metric);
-    CHECK_MESSAGE(items[name].starts_with(metric.help), name, " is not defined as: ", metric.help);
+    CHECK_MESSAGE(items[name].starts_with(metric.help), name, " is not defined as: ", std::string(metric.help));
     items.erase(name);
   }
   const Json schema = Json::parse(test::read_source_file("docs/schema/snapshot.schema.json"));
