@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of the outputs share: the snapshot of the golden files, reading those files, and undoing the escape.
+// Shared by the tests of the outputs: the snapshot of the golden files, a reader of those files, and the inverse of
+// escape_text.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -95,7 +96,7 @@ inline Snapshot example_snapshot() {
   return snapshot;
 }
 
-// The bytes that escape_text was given.
+// Inverts escape_text.
 inline std::string unescape(std::string_view text) {
   std::string bytes;
   for (std::size_t at = 0; at < text.size(); ++at) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CSV, InfluxDB's line protocol and StatsD: the formats, and that no byte of a stranger breaks a line.
+// CSV, InfluxDB's line protocol and StatsD: the formats, and that no byte from a stranger breaks a line.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -36,7 +36,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-TEST_CASE("output.csv.as_specified") {
+TEST_CASE("output.csv.has_the_documented_columns") {
   CHECK(csv_header() ==
         "time,pid,target,active_concurrent,peak_concurrent,total_requests,failed_requests,queue_depth,cpu_percent,"
         "memory_mb,threads,uptime_seconds,observed_seconds,open_connections,peak_connections,aborted_requests,"
@@ -63,7 +63,7 @@ Snapshot with_durations() {
   return snapshot;
 }
 
-TEST_CASE("output.influx.as_specified") {
+TEST_CASE("output.influx.has_a_point_for_each_server_and_endpoint") {
   const auto lines = split(render_influx({with_durations()}, kNow), '\n');
   REQUIRE(lines.size() == 4);
   CHECK(lines[0].starts_with("uvicorn,target=127.0.0.1:9999,pid=4242 active_concurrent=4i,peak_concurrent=12i,"));
@@ -74,8 +74,8 @@ TEST_CASE("output.influx.as_specified") {
         "failed=0i,aborted=0i,websockets_active=0i,duration_seconds_sum=3,duration_count=12i 1795617012345000000");
 }
 
-// Durations of every kind: of several statuses, without a status, of endpoints that are one series, and to the
-// nanosecond.
+// Durations of every kind: without a status, of statuses that share a histogram, merged from several endpoints, and
+// exact to the nanosecond.
 Snapshot busy_snapshot() {
   Snapshot snapshot = with_durations();
   snapshot.refused = 2;
@@ -116,7 +116,7 @@ TEST_CASE("output.exporters.match_the_golden_files") {
   CHECK(joined(render_statsd({busy_snapshot(), hidden}, {before}, true)) == test::golden("dogstatsd.txt"));
 }
 
-TEST_CASE("output.influx.numbers_past_its_own") {
+TEST_CASE("output.influx.numbers_past_63_bits_saturate") {
   Snapshot snapshot;
   snapshot.total = std::numeric_limits<std::uint64_t>::max();
   CHECK(render_influx({snapshot}, kNow).find(",total_requests=9223372036854775807i,") != std::string::npos);
@@ -177,7 +177,7 @@ void check_hostile(const std::string& bytes) {
   }
 }
 
-TEST_CASE("output.exporters.hostile") {
+TEST_CASE("output.exporters.no_byte_of_a_stranger_breaks_a_line") {
   for (unsigned value = 0; value < 256; ++value) {
     check_hostile(std::string(1, static_cast<char>(value)));
     check_hostile("a" + std::string(2, static_cast<char>(value)));

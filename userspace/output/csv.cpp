@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The columns are time, pid and target, then the figures of the registry.
 #include "output/csv.h"
 
 #include <fmt/chrono.h>
