@@ -160,7 +160,7 @@ TEST_CASE("kernel: a target without processes has no sockets, and a process can 
   const Result<unsigned> again = engine->add_target({getpid(), 1}, {getpid()});
   REQUIRE(!again);
   CHECK(again.error().what.find("followed already") != std::string::npos);
-  const Result<SocketsLook> nobody = engine->look_at_sockets(*target, {});
+  const Result<SocketsSample> nobody = engine->look_at_sockets(*target, {});
   REQUIRE(nobody);
   CHECK(nobody->listeners.empty());
   const Result<Counters> counters = engine->read(*target);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of the outputs share: the snapshot of the golden files, reading those files, and undoing the escape.
+// Shared by the tests of the outputs: the snapshot of the golden files, a reader of those files, and the inverse of
+// escape_text.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -9,6 +10,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/snapshot.h"
 
@@ -33,6 +35,22 @@ inline EndpointCounters endpoint(std::string method, std::string path, std::uint
   counters.active = active;
   counters.peak = active;
   return counters;
+}
+
+// A histogram of each kind: without a status, of a status, and of the statuses that share one.
+inline std::vector<Durations> durations_by_status() {
+  Durations without;
+  without.sum_seconds = 0.00025;
+  without.buckets.front() = 3;
+  Durations ok;
+  ok.status = 200;
+  ok.sum_seconds = 120.5;
+  ok.buckets = {1, 2, 0, 0, 0, 5, 0, 0, 0, 90, 0, 0, 0, 8, 2};
+  Durations other;
+  other.other = true;
+  other.sum_seconds = 44;
+  other.buckets.back() = 4;
+  return {without, ok, other};
 }
 
 // The values that the box and the log lines are specified with.
@@ -78,7 +96,7 @@ inline Snapshot example_snapshot() {
   return snapshot;
 }
 
-// The bytes that escape_text was given.
+// Inverts escape_text.
 inline std::string unescape(std::string_view text) {
   std::string bytes;
   for (std::size_t at = 0; at < text.size(); ++at) {

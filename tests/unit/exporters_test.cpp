@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CSV, InfluxDB's line protocol and StatsD: the formats, and that no byte of a stranger breaks a line.
+// CSV, InfluxDB's line protocol and StatsD: the formats, and that no byte from a stranger breaks a line.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -11,8 +11,7 @@
 
 #include "output/csv.h"
 #include "output/influx.h"
-#include "output/named_figures.h"
-#include "output/render.h"
+#include "output/metrics.h"
 #include "output/statsd.h"
 #include "output/text.h"
 #include "unit/example_snapshot.h"
@@ -37,20 +36,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-TEST_CASE("output.named_figures.are_those_of_the_json_in_its_order") {
-  const auto object = nlohmann::ordered_json::parse(render_json(example_snapshot()));
-  auto member = object.items().begin();
-  for (const NamedFigure& figure : named_figures(example_snapshot())) {
-    CHECK(member.key() == figure.name);
-    CHECK(number_text(figure.value) == (member.value().is_number_float()
-                                            ? number_text(Number(member.value().get<double>()))
-                                            : number_text(Number(member.value().get<std::uint64_t>()))));
-    ++member;
-  }
-  CHECK(member.value().is_object());
-}
-
-TEST_CASE("output.csv.as_specified") {
+TEST_CASE("output.csv.has_the_documented_columns") {
   CHECK(csv_header() ==
         "time,pid,target,active_concurrent,peak_concurrent,total_requests,failed_requests,queue_depth,cpu_percent,"
         "memory_mb,threads,uptime_seconds,observed_seconds,open_connections,peak_connections,aborted_requests,"
@@ -77,7 +63,7 @@ Snapshot with_durations() {
   return snapshot;
 }
 
-TEST_CASE("output.influx.as_specified") {
+TEST_CASE("output.influx.has_a_point_for_each_server_and_endpoint") {
   const auto lines = split(render_influx({with_durations()}, kNow), '\n');
   REQUIRE(lines.size() == 4);
   CHECK(lines[0].starts_with("uvicorn,target=127.0.0.1:9999,pid=4242 active_concurrent=4i,peak_concurrent=12i,"));
@@ -88,7 +74,49 @@ TEST_CASE("output.influx.as_specified") {
         "failed=0i,aborted=0i,websockets_active=0i,duration_seconds_sum=3,duration_count=12i 1795617012345000000");
 }
 
-TEST_CASE("output.influx.numbers_past_its_own") {
+// Durations of every kind: without a status, of statuses that share a histogram, merged from several endpoints, and
+// exact to the nanosecond.
+Snapshot busy_snapshot() {
+  Snapshot snapshot = with_durations();
+  snapshot.refused = 2;
+  snapshot.uptime_seconds = 5025.2504;
+  snapshot.undercount = {{"gap", 1}, {"tls", 2}};
+  Durations without_status;
+  without_status.sum_seconds = 0.000123457;
+  without_status.buckets.back() = 1;
+  Durations other = without_status;
+  other.other = true;
+  snapshot.endpoints[1].durations = {other, without_status};
+  snapshot.endpoints.push_back(snapshot.endpoints[1]);
+  snapshot.endpoints.back().method = "BREW";
+  snapshot.endpoints.push_back(snapshot.endpoints.back());
+  snapshot.endpoints.back().method = "BOIL";
+  return snapshot;
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) {
+    text += line + "\n";
+  }
+  return text;
+}
+
+TEST_CASE("output.exporters.match_the_golden_files") {
+  Snapshot before = busy_snapshot();
+  before.total -= 6;
+  before.endpoints[1].completed -= 6;
+  Snapshot hidden = busy_snapshot();
+  hidden.system = false;
+  hidden.pid = 4243;
+  hidden.listen = {};
+  CHECK(csv_header() + render_csv({busy_snapshot(), hidden}, kNow) == test::golden("figures.csv"));
+  CHECK(render_influx({busy_snapshot(), hidden}, kNow) == test::golden("influx.txt"));
+  CHECK(joined(render_statsd({busy_snapshot(), hidden}, {before}, false)) == test::golden("statsd.txt"));
+  CHECK(joined(render_statsd({busy_snapshot(), hidden}, {before}, true)) == test::golden("dogstatsd.txt"));
+}
+
+TEST_CASE("output.influx.numbers_past_63_bits_saturate") {
   Snapshot snapshot;
   snapshot.total = std::numeric_limits<std::uint64_t>::max();
   CHECK(render_influx({snapshot}, kNow).find(",total_requests=9223372036854775807i,") != std::string::npos);
@@ -149,7 +177,7 @@ void check_hostile(const std::string& bytes) {
   }
 }
 
-TEST_CASE("output.exporters.hostile") {
+TEST_CASE("output.exporters.no_byte_of_a_stranger_breaks_a_line") {
   for (unsigned value = 0; value < 256; ++value) {
     check_hostile(std::string(1, static_cast<char>(value)));
     check_hostile("a" + std::string(2, static_cast<char>(value)));
@@ -184,7 +212,7 @@ TEST_CASE("output.statsd.gauges_and_differences") {
   CHECK(has(second, "uvicorn.total_requests:3|c"));
   CHECK(has(second, "uvicorn.failed_requests:0|c"));
   CHECK(has(second, "uvicorn.aborted_requests:0|c"));
-  CHECK(second.size() == named_figures({}).size());
+  CHECK(second.size() == figures(Snapshot{}, kStatsd).size());
   const auto tagged = render_statsd({now}, {before}, true);
   CHECK(has(tagged, "uvicorn.total_requests:3|c|#target:127.0.0.1:9999,pid:4242"));
   CHECK(has(tagged, "uvicorn.endpoint.completed:3|c|#target:127.0.0.1:9999,pid:4242,method:GET,endpoint:/health"));

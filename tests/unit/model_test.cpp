@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// make_snapshot: the sums, CPU over a window, the list of workers, and inputs that do not fit together, as they come
-// when a server's processes come and go between two looks.
+// make_snapshot: the sums, CPU over a window, the list of workers, and inputs that contradict each other because the
+// server's processes came and went between two samples.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -32,10 +32,10 @@ HostSample host(double at_seconds, std::vector<ProcessSample> processes) {
   return sample;
 }
 
-SocketsLook listeners(std::vector<pid_t> pids) {
-  SocketsLook look;
-  look.listeners = std::move(pids);
-  return look;
+SocketsSample listeners(std::vector<pid_t> pids) {
+  SocketsSample sockets;
+  sockets.listeners = std::move(pids);
+  return sockets;
 }
 
 std::vector<pid_t> worker_pids(const Snapshot& snapshot) {
@@ -52,7 +52,7 @@ double cpu_of(double at_seconds, double cpu_seconds) {
   return make_snapshot({}, {}, host(at_seconds, {process(1, 0, 10, cpu_seconds)}), before).cpu_percent;
 }
 
-TEST_CASE("model.total_failed_and_aborted_are_sums_over_endpoints") {
+TEST_CASE("model.total_failed_and_aborted_are_summed_over_endpoints") {
   Counters counters;
   for (const char* path : {"/b", "/a", "/c"}) {
     EndpointCounters endpoint;
@@ -90,13 +90,31 @@ TEST_CASE("model.total_failed_and_aborted_are_sums_over_endpoints") {
   CHECK(snapshot.endpoints[2].path == "/b");
 }
 
-TEST_CASE("model.cpu_seconds_are_those_of_ended_children_too") {
+TEST_CASE("model.durations_are_sorted_by_status") {
+  EndpointCounters endpoint;
+  endpoint.durations.resize(4);
+  endpoint.durations[0].other = true;
+  endpoint.durations[1].status = 404;
+  endpoint.durations[2].status = 200;
+  endpoint.durations[2].buckets = {7};
+  Counters counters;
+  counters.endpoints = {endpoint};
+  const std::vector<Durations> sorted = make_snapshot(counters, {}, {}, {}).endpoints.at(0).durations;
+  REQUIRE(sorted.size() == 4);
+  CHECK((!sorted[0].status && !sorted[0].other));
+  CHECK(sorted[1].status == 200);
+  CHECK(sorted[1].buckets.front() == 7);
+  CHECK(sorted[2].status == 404);
+  CHECK(sorted[3].other);
+}
+
+TEST_CASE("model.cpu_seconds_include_ended_children") {
   HostSample now;
   now.processes.resize(2);
   now.processes[0].cpu_seconds = 1;
   now.processes[0].reaped_cpu_seconds = 20;
   now.processes[1].cpu_seconds = 300;
-  now.processes[1].reaped_cpu_seconds = -1;  // nothing that /proc says
+  now.processes[1].reaped_cpu_seconds = -1;  // /proc never shows this
   CHECK(make_snapshot({}, {}, now, {}).cpu_seconds == 321);
 }
 
@@ -108,7 +126,7 @@ TEST_CASE("model.peak_is_never_less_than_active") {
 }
 
 TEST_CASE("model.queue_depth_is_accept_queue_and_unread") {
-  SocketsLook sockets;
+  SocketsSample sockets;
   sockets.accept_queue = 7;
   sockets.unread = 2;
   CHECK(make_snapshot({}, sockets, {}, {}).queue_depth == 9);
@@ -116,7 +134,7 @@ TEST_CASE("model.queue_depth_is_accept_queue_and_unread") {
 
 TEST_CASE("model.peak_connections_is_never_less_than_open") {
   Counters counters;
-  SocketsLook sockets;
+  SocketsSample sockets;
   counters.peak_connections = 3;
   sockets.open_connections = 8;
   CHECK(make_snapshot(counters, sockets, {}, {}).open_connections == 8);
@@ -125,8 +143,8 @@ TEST_CASE("model.peak_connections_is_never_less_than_open") {
   CHECK(make_snapshot(counters, sockets, {}, {}).peak_connections == 20);
 }
 
-TEST_CASE("model.host_is_summed_over_the_tree_and_named_by_its_root") {
-  SocketsLook sockets;
+TEST_CASE("model.host_is_summed_over_the_tree_and_named_after_its_root") {
+  SocketsSample sockets;
   sockets.listen = {"127.0.0.1:9999"};
   const Snapshot snapshot =
       make_snapshot({}, sockets, host(100, {process(7, 1, 40, 0), process(8, 7, 90, 0), process(9, 8, 95, 0)}), {});
@@ -138,7 +156,7 @@ TEST_CASE("model.host_is_summed_over_the_tree_and_named_by_its_root") {
   CHECK(snapshot.uptime_seconds == 60);
 }
 
-TEST_CASE("model.cpu.over_the_window_since_the_sample_before") {
+TEST_CASE("model.cpu.is_measured_since_the_previous_sample") {
   CHECK(cpu_of(102, 2) == doctest::Approx(50));
   CHECK(cpu_of(102, 5) == doctest::Approx(200));
   CHECK(cpu_of(100.5, 1) == 0);
@@ -149,24 +167,24 @@ TEST_CASE("model.cpu.over_the_window_since_the_sample_before") {
   CHECK(two.workers[0].cpu_percent == doctest::Approx(50));
 }
 
-TEST_CASE("model.cpu.over_the_whole_life_without_a_sample_before") {
+TEST_CASE("model.cpu.without_a_previous_sample_is_the_mean_over_the_whole_life") {
   const Snapshot snapshot = make_snapshot({}, {}, host(110, {process(1, 0, 10, 25)}), {});
   CHECK(snapshot.cpu_percent == doctest::Approx(25));
 }
 
-TEST_CASE("model.cpu.of_a_process_born_in_the_window_falls_into_it") {
+TEST_CASE("model.cpu.a_process_born_in_the_window_counts_whole") {
   const HostSample before = host(100, {process(1, 0, 10, 1)});
   const HostSample now = host(102, {process(1, 0, 10, 1), process(2, 1, 101.5, 0.4)});
   CHECK(make_snapshot({}, {}, now, before).cpu_percent == doctest::Approx(20));
 }
 
-TEST_CASE("model.cpu.of_a_process_that_joined_the_tree_is_the_mean_of_its_life") {
+TEST_CASE("model.cpu.a_process_that_joined_the_tree_counts_with_the_mean_of_its_life") {
   const HostSample before = host(100, {process(1, 0, 10, 1)});
   const HostSample now = host(102, {process(1, 0, 10, 1), process(2, 1, 62, 4)});
   CHECK(make_snapshot({}, {}, now, before).cpu_percent == doctest::Approx(10));
 }
 
-TEST_CASE("model.cpu.of_a_reused_pid_is_not_charged_to_its_predecessor") {
+TEST_CASE("model.cpu.a_reused_pid_does_not_inherit_from_its_predecessor") {
   const HostSample before = host(100, {process(1, 0, 10, 1), process(2, 1, 20, 5000)});
   const HostSample now = host(102, {process(1, 0, 10, 1), process(2, 1, 101, 1)});
   CHECK(make_snapshot({}, {}, now, before).cpu_percent == doctest::Approx(50));
@@ -175,7 +193,7 @@ TEST_CASE("model.cpu.of_a_reused_pid_is_not_charged_to_its_predecessor") {
   CHECK(make_snapshot({}, {}, busy_elder, idle_before).cpu_percent == doctest::Approx(10));
 }
 
-TEST_CASE("model.cpu.odd_clocks_give_finite_figures") {
+TEST_CASE("model.cpu.stays_finite_when_clocks_misbehave") {
   CHECK(cpu_of(100, 9) == doctest::Approx(10));  // equal times: over its life of 90 s
   CHECK(cpu_of(60, 5) == doctest::Approx(10));   // the clock went back: over its life of 50 s
   CHECK(cpu_of(102, 0.5) == 0);                  // less CPU than before
@@ -192,12 +210,12 @@ TEST_CASE("model.cpu.odd_clocks_give_finite_figures") {
   }
 }
 
-TEST_CASE("model.cpu.a_process_younger_than_a_tick_is_not_blown_up") {
+TEST_CASE("model.cpu.a_process_younger_than_a_tick_is_not_exaggerated") {
   const Snapshot snapshot = make_snapshot({}, {}, host(100, {process(1, 0, 99.9999, 0.01)}), {});
   CHECK(snapshot.cpu_percent == doctest::Approx(100));
 }
 
-TEST_CASE("model.nothing_known_is_all_zero") {
+TEST_CASE("model.without_any_input_everything_is_zero") {
   const Snapshot snapshot = make_snapshot({}, {}, {}, {});
   CHECK(snapshot.pid == 0);
   CHECK(snapshot.total == 0);
@@ -207,7 +225,7 @@ TEST_CASE("model.nothing_known_is_all_zero") {
   CHECK(make_snapshot({}, {}, {}, host(100, {process(1, 0, 10, 1)})).cpu_percent == 0);
 }
 
-TEST_CASE("model.odd_times_are_0") {
+TEST_CASE("model.impossible_times_are_zero") {
   Counters counters;
   for (const double seconds : {-1.0, kInfinity, std::nan("")}) {
     counters.observed_seconds = seconds;
@@ -227,19 +245,19 @@ TEST_CASE("model.workers.a_single_process_is_its_own_worker") {
   CHECK(snapshot.workers[0].threads == 2);
 }
 
-TEST_CASE("model.workers.a_supervisor_whose_children_listen_is_none") {
+TEST_CASE("model.workers.a_supervisor_whose_children_listen_is_not_a_worker") {
   const HostSample now =
       host(100, {process(7, 1, 10, 0), process(8, 7, 11, 0), process(9, 7, 11, 0), process(10, 7, 11, 0)});
   // 10 is a helper that holds no listener.
   CHECK(worker_pids(make_snapshot({}, listeners({7, 8, 9}), now, {})) == std::vector<pid_t>{8, 9});
 }
 
-TEST_CASE("model.workers.one_whose_children_do_not_listen_is_one") {
+TEST_CASE("model.workers.a_parent_whose_children_do_not_listen_is_a_worker") {
   const HostSample now = host(100, {process(7, 1, 10, 0), process(8, 7, 11, 0)});
   CHECK(worker_pids(make_snapshot({}, listeners({7}), now, {})) == std::vector<pid_t>{7});
 }
 
-TEST_CASE("model.workers.whoever_read_a_request_is_one") {
+TEST_CASE("model.workers.a_process_that_read_a_request_is_a_worker") {
   Counters counters;
   counters.workers[7] = {0, 0};  // the supervisor
   counters.workers[8] = {1, 0};
@@ -259,7 +277,7 @@ TEST_CASE("model.workers.whoever_read_a_request_is_one") {
   CHECK(worker_pids(make_snapshot(counters, listeners({7, 8}), now, {})) == std::vector<pid_t>{7, 8, 9});
 }
 
-TEST_CASE("model.workers.one_that_has_exited_is_listed_without_resources") {
+TEST_CASE("model.workers.an_exited_worker_is_listed_without_resources") {
   Counters counters;
   counters.workers[8] = {0, 5};
   const Snapshot snapshot = make_snapshot(counters, listeners({7, 8}), host(100, {process(7, 1, 10, 0)}), {});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What strangers write (paths, methods) and what processes are called: none of it may reach a terminal, a log or the
-// JSON as it is, be taken for something else, or be lost.
+// Strings that strangers write (paths, methods, command lines) must not reach a terminal, a log or the JSON unescaped,
+// pass for something else, or be lost.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ using Json = nlohmann::ordered_json;
 using test::endpoint;
 using test::unescape;
 
-// Every string of the snapshot that others write.
+// Sets every string of a snapshot that others write.
 Snapshot written_by_strangers(const std::string& bytes) {
   Snapshot snapshot;
   snapshot.endpoints = {endpoint("G" + bytes, "/" + bytes + "z", 1), endpoint("GET", bytes, 2)};
@@ -39,7 +39,7 @@ bool is_valid_utf8(const std::string& text) {
   }
 }
 
-// Safe to print: UTF-8 without controls, C1 ones too, but for `newlines` line ends.
+// Checks that text is safe to print: UTF-8 without controls (C0 and C1), except for `newlines` line ends.
 void check_safe(const std::string& text, std::ptrdiff_t newlines) {
   CAPTURE(text);
   CHECK(is_valid_utf8(text));
@@ -77,7 +77,7 @@ void check_outputs(const std::string& bytes) {
   check_safe(first["path"].get<std::string>(), 0);
 }
 
-TEST_CASE("output.hostile.each_byte_everywhere") {
+TEST_CASE("output.hostile.every_byte_in_every_string") {
   for (unsigned value = 0; value < 256; ++value) {
     check_outputs(std::string(1, static_cast<char>(value)));
   }
@@ -131,7 +131,7 @@ TEST_CASE("output.hostile.sequences") {
       {"private use U+E000", "\xee\x80\x80", "\\xee\\x80\\x80"},
       {"noncharacter U+FFFE", "\xef\xbf\xbe", "\\xef\\xbf\\xbe"},
       {"tag U+E0041", "\xf3\xa0\x81\x81", "\\xf3\\xa0\\x81\\x81"},
-      {"what is harmless", "é中😀\xef\xbf\xbd", "é中😀\xef\xbf\xbd"},
+      {"harmless characters", "é中😀\xef\xbf\xbd", "é中😀\xef\xbf\xbd"},
   };
   for (const Hostile& hostile : cases) {
     CAPTURE(hostile.what);
@@ -147,7 +147,7 @@ TEST_CASE("output.hostile.the_escape_is_reversible") {
     const bool same = unescape(escape_text(bytes)) == bytes && unescape(escape_text(bytes, true)) == bytes;
     REQUIRE_MESSAGE(same, pair);
   }
-  // Bytes that make characters, escapes and what is nearly one or the other.
+  // Bytes that form characters, escapes, and near misses of both.
   constexpr std::string_view kAlphabet = "\\x0a/ (\x7f\x80\x9f\xa0\xad\xae\xbf\xc2\xe2\xe4\xed\xef\xf0\xf4\xff";
   std::mt19937 random(1);
   for (int round = 0; round < 20000; ++round) {
@@ -182,7 +182,7 @@ TEST_CASE("output.hostile.no_path_forges_a_log_field") {
         "[ENDPOINTS] /x:\\x209\\x20|\\x20/y:\\x208\\x20|\\x20[SYSTEM]\\x20CPU:\\x201%: 1\n");
 }
 
-TEST_CASE("output.hostile.a_cut_method_is_told_from_one_that_ends_there") {
+TEST_CASE("output.hostile.a_cut_method_differs_from_one_that_ends_there") {
   Snapshot snapshot;
   snapshot.endpoints = {endpoint("METHOD", "/", 1), endpoint("METHOD", "/", 1)};
   snapshot.endpoints[1].method_cut = true;
@@ -191,7 +191,7 @@ TEST_CASE("output.hostile.a_cut_method_is_told_from_one_that_ends_there") {
   CHECK(object["endpoints"][1]["method"] == "METHOD…");
 }
 
-TEST_CASE("output.hostile.a_cut_path_is_told_from_one_that_ends_in_an_ellipsis") {
+TEST_CASE("output.hostile.a_cut_path_differs_from_one_that_ends_in_an_ellipsis") {
   CHECK(display_path("/a", true) == "/a…");
   CHECK(display_path("/a…", false) == "/a\\xe2\\x80\\xa6");
   CHECK(display_path("/a…/b", false) == "/a…/b");

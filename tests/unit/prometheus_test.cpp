@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prometheus' text and OpenMetrics: the names and numbers, what makes one series of several endpoints, and that no byte
-// of a stranger breaks a line.
+// Prometheus' text and OpenMetrics: names and numbers, which endpoints become one series, and that no byte from a
+// stranger breaks a line.
 #include "output/prometheus.h"
 
 #include <doctest/doctest.h>
@@ -32,7 +32,7 @@ struct Sample {
   std::string value;
 };
 
-// One line read by the rules of the format, strictly.
+// Parses a line strictly by the rules of the format.
 Sample parse_sample(const std::string& line) {
   CAPTURE(line);
   Sample sample;
@@ -98,17 +98,17 @@ Snapshot with_durations() {
   return snapshot;
 }
 
-TEST_CASE("output.prometheus.as_specified") {
+TEST_CASE("output.prometheus.matches_the_golden_files") {
   CHECK(render({with_durations()}) == test::golden("prometheus.txt"));
   CHECK(render({with_durations()}, Exposition::kOpenMetrics) == test::golden("openmetrics.txt"));
 }
 
-TEST_CASE("output.prometheus.without_servers_it_is_a_document_all_the_same") {
+TEST_CASE("output.prometheus.without_servers_it_is_still_a_document") {
   CHECK(samples_of(render({})).empty());
   CHECK(render({}, Exposition::kOpenMetrics).ends_with("\n# EOF\n"));
 }
 
-TEST_CASE("output.prometheus.methods_that_are_not_known_are_one_series") {
+TEST_CASE("output.prometheus.unknown_methods_are_one_series") {
   Snapshot snapshot;
   snapshot.endpoints = {endpoint("BREW", "/a", 1), endpoint("GET\n", "/a", 2), endpoint("get", "/a", 4),
                         endpoint("GET", "/a", 8), endpoint("", "(other)", 16)};
@@ -156,7 +156,7 @@ TEST_CASE("output.prometheus.targets") {
   CHECK(info[1].labels.at("version") == "1.2.3");
 }
 
-// Each series once, each family in one piece, whatever strangers wrote.
+// Each series appears once and each family in one piece, whatever strangers wrote.
 void check_hostile(const std::string& bytes) {
   CAPTURE(escape_text(bytes));
   Snapshot snapshot;
@@ -178,7 +178,7 @@ void check_hostile(const std::string& bytes) {
   }
 }
 
-TEST_CASE("output.prometheus.hostile") {
+TEST_CASE("output.prometheus.no_byte_of_a_stranger_breaks_a_line") {
   for (unsigned value = 0; value < 256; ++value) {
     check_hostile(std::string(1, static_cast<char>(value)));
   }
@@ -195,7 +195,7 @@ TEST_CASE("output.prometheus.hostile") {
   }
 }
 
-TEST_CASE("output.prometheus.figures_that_no_definition_allows") {
+TEST_CASE("output.prometheus.impossible_values_are_shown_as_0") {
   Snapshot snapshot;
   snapshot.cpu_seconds = std::numeric_limits<double>::quiet_NaN();
   snapshot.uptime_seconds = -1;

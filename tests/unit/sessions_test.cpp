@@ -20,7 +20,7 @@ Sessions example() {
   return sessions;
 }
 
-// The local time zone, put back at the end.
+// Sets the local time zone to UTC, and restores it at the end.
 class Utc {
  public:
   Utc() { set("UTC"); }
@@ -39,7 +39,7 @@ class Utc {
 
 }  // namespace
 
-TEST_CASE("output.sessions: a line for each server, and what the engine takes") {
+TEST_CASE("output.sessions: a line for each server, and the memory of the engine") {
   const Utc utc;
   CHECK(render_sessions(example()) ==
         "pid 42  since 2025-11-25 14:13:20 (1h 2m 3s)  2 processes  uvicorn app:app\n"

@@ -69,7 +69,7 @@ Error not_listening(pid_t pid, std::size_t processes, const std::vector<std::str
 
 Status check_listens(Engine& engine, unsigned target, const ProcFs& proc, const Root& root) {
   const std::vector<pid_t> processes = proc.tree(root.identity.pid);
-  Result<SocketsLook> look = engine.look_at_sockets(target, processes);
+  Result<SocketsSample> look = engine.look_at_sockets(target, processes);
   if (!look) {
     return std::move(look).error();
   }

@@ -87,7 +87,7 @@ Result<HostSample> Observation::sample() {
   return after_the_end(latest_);
 }
 
-Result<SocketsLook> Observation::sockets() {
+Result<SocketsSample> Observation::sockets() {
   Result<std::vector<pid_t>> processes = engine_->processes(target_);
   if (!processes) {
     return std::move(processes).error();
@@ -96,7 +96,7 @@ Result<SocketsLook> Observation::sockets() {
   if (processes->empty() && !ended_) {
     *processes = ProcFs().tree(root_.identity.pid);
   }
-  Result<SocketsLook> look = engine_->look_at_sockets(target_, *processes);
+  Result<SocketsSample> look = engine_->look_at_sockets(target_, *processes);
   if (!look) {
     return look;
   }
@@ -109,13 +109,13 @@ Result<SocketsLook> Observation::sockets() {
 
 // Behind the sockets: a request that begins in between is then not one more that waits. The first look at an attached
 // server may be the only one, so what it doubts is settled at once.
-Result<Counters> Observation::count(SocketsLook& seen) {
+Result<Counters> Observation::count(SocketsSample& seen) {
   Result<Counters> counters = engine_->read(target_);
   if (!counters || looked_ || !engine_->is_pinned() || !engine_->has_doubts(target_)) {
     return counters;
   }
   std::this_thread::sleep_for(kSettle);
-  Result<SocketsLook> again = sockets();
+  Result<SocketsSample> again = sockets();
   if (!again) {
     return std::move(again).error();
   }
@@ -140,7 +140,7 @@ Result<Snapshot> Observation::look(bool system) {
   if (!host) {
     return std::move(host).error();
   }
-  Result<SocketsLook> seen = sockets();
+  Result<SocketsSample> seen = sockets();
   if (!seen) {
     return std::move(seen).error();
   }

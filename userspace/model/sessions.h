@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is known of an attached engine, as plain data: what `monitor sessions` tells.
+// What `monitor sessions` reports about an attached engine, as plain data.
 #pragma once
 
 #include <sys/types.h>
@@ -12,17 +12,17 @@
 namespace monitor {
 
 struct EngineInfo {
-  std::string version;  // of the program that loaded it
+  std::string version;  // of the `monitor` that loaded it
   std::string profile;  // "socket" or "syscall"
   bool raw_paths = false;
   std::uint64_t loaded_ns = 0;  // since boot
 };
 
-// How full a map is, and the memory that it takes in the kernel.
+// How full a map is, and how much kernel memory it takes.
 struct MapUsage {
   std::string name;
-  std::optional<std::uint64_t> entries;  // none where that means nothing
-  std::uint64_t capacity = 0;            // 0: bounded by nothing but memory
+  std::optional<std::uint64_t> entries;  // nullopt if entries have no meaning for this map
+  std::uint64_t capacity = 0;            // 0: bounded by memory only
   std::uint64_t bytes = 0;
 };
 
@@ -35,8 +35,8 @@ struct AttachedServer {
 };
 
 struct Sessions {
-  std::optional<EngineInfo> engine;  // none: nothing is attached
-  std::string directory;             // of the pins
+  std::optional<EngineInfo> engine;  // nullopt: nothing is attached
+  std::string directory;             // that holds the pins
   std::vector<AttachedServer> servers;
   std::vector<MapUsage> maps;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Derives one Snapshot from what the kernel counted, what its list of sockets said and what /proc said: sums, the rate
-// of CPU, the list of workers. Pure: nothing here reads a clock or a file.
+// Derives one Snapshot from what the kernel counted, its list of sockets and what /proc showed. Pure: nothing here
+// reads a clock or a file.
 #include "model/snapshot.h"
 
 #include <algorithm>
@@ -11,14 +11,15 @@
 namespace monitor {
 namespace {
 
-// /proc gives starts and CPU in ticks of 10 ms: a younger process would seem to use many times its share.
+// /proc has start times and CPU in ticks of 10 ms. A process younger than a tick would seem to use many times its
+// share.
 constexpr double kTickSeconds = 0.01;
 
 double at_least_zero(double value) {
   return std::isfinite(value) && value > 0 ? value : 0;
 }
 
-// What /proc said of a process, addressed by what identifies it for good: a pid alone can be another process's by now.
+// What /proc showed earlier. The key is pid and start time, because the kernel reuses pids.
 class EarlierSample {
  public:
   explicit EarlierSample(const std::optional<HostSample>& sample) {
@@ -31,13 +32,13 @@ class EarlierSample {
     }
   }
 
-  // The CPU that the process had used by then; nothing for one that was not there.
+  // The CPU that the process had used by then; nullopt if it was not there.
   std::optional<double> cpu_seconds(const ProcessSample& process) const {
     const auto found = cpu_seconds_.find({process.pid, process.start_seconds});
     return found == cpu_seconds_.end() ? std::nullopt : std::optional<double>(found->second);
   }
 
-  // The time from this sample to `now`; 0 when there is none, or when it is no earlier.
+  // The time from this sample to `now`; 0 if there is no sample or it is not earlier.
   double window(const HostSample& now) const { return at_seconds_ ? at_least_zero(now.at_seconds - *at_seconds_) : 0; }
 
  private:
@@ -45,9 +46,9 @@ class EarlierSample {
   std::map<std::pair<pid_t, double>, double> cpu_seconds_;
 };
 
-// A process that the earlier sample does not know was born since: all its CPU falls into the window, which is then
-// longer than its life. Should it be older (it joined the tree), the mean over its life is the best that is known, and
-// that is also the answer when there is no earlier sample.
+// A process that is missing in the earlier sample was usually born since then: all its CPU falls into the window, which
+// is longer than its life. If it is older than the window, it joined the tree, and only the mean over its life is
+// known. The same holds if there is no earlier sample.
 double cpu_percent(const ProcessSample& process, const EarlierSample& before, const HostSample& now) {
   const double window = before.window(now);
   const std::optional<double> earlier = before.cpu_seconds(process);
@@ -58,9 +59,9 @@ double cpu_percent(const ProcessSample& process, const EarlierSample& before, co
   return at_least_zero(100 * process.cpu_seconds / std::max({life, window, kTickSeconds}));
 }
 
-// Processes that accept: they hold a listening socket and none of their children does. A supervisor holds the socket
-// too, for its workers to inherit.
-std::vector<pid_t> accepting(const HostSample& host, const SocketsLook& sockets) {
+// The processes that accept: they hold a listening socket, and no child of theirs does. A supervisor holds the socket
+// only for its workers to inherit.
+std::vector<pid_t> accepting(const HostSample& host, const SocketsSample& sockets) {
   const auto listens = [&](pid_t pid) {
     return std::find(sockets.listeners.begin(), sockets.listeners.end(), pid) != sockets.listeners.end();
   };
@@ -76,9 +77,9 @@ std::vector<pid_t> accepting(const HostSample& host, const SocketsLook& sockets)
   return pids;
 }
 
-// A worker that /proc did not show (it was forked, or ended, between the two looks) has its requests listed all the
-// same: they are in the totals. Its CPU, memory and threads are 0 until the next look.
-std::vector<WorkerSnapshot> list_workers(const Counters& counters, const SocketsLook& sockets, const HostSample& now,
+// A worker that was forked or that ended between the two samples is missing in /proc. Its requests are in the totals,
+// so it is listed; its CPU, memory and threads are 0 until the next snapshot.
+std::vector<WorkerSnapshot> list_workers(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
                                          const EarlierSample& before) {
   std::map<pid_t, WorkerSnapshot> workers;
   for (const pid_t pid : accepting(now, sockets)) {
@@ -111,7 +112,7 @@ std::vector<WorkerSnapshot> list_workers(const Counters& counters, const Sockets
 
 void add_requests(const Counters& counters, Snapshot& snapshot) {
   snapshot.active = counters.active;
-  // The words are read one after another: what is in flight now was, if more, the most as well.
+  // The kernel's words are read one after another, so `active` can be newer than `peak` and exceed it.
   snapshot.peak = std::max(counters.peak, counters.active);
   snapshot.refused = counters.refused;
   snapshot.rejected = counters.rejected;
@@ -122,7 +123,10 @@ void add_requests(const Counters& counters, Snapshot& snapshot) {
               return std::tie(left.method, left.method_cut, left.path, left.path_cut) <
                      std::tie(right.method, right.method_cut, right.path, right.path_cut);
             });
-  for (const EndpointCounters& endpoint : snapshot.endpoints) {
+  for (EndpointCounters& endpoint : snapshot.endpoints) {
+    std::sort(endpoint.durations.begin(), endpoint.durations.end(), [](const Durations& left, const Durations& right) {
+      return std::tie(left.other, left.status) < std::tie(right.other, right.status);
+    });
     snapshot.total += endpoint.completed;
     snapshot.failed += endpoint.failed;
     snapshot.aborted += endpoint.aborted;
@@ -147,14 +151,14 @@ void add_host(const HostSample& now, const EarlierSample& before, Snapshot& snap
 
 }  // namespace
 
-Snapshot make_snapshot(const Counters& counters, const SocketsLook& sockets, const HostSample& now,
+Snapshot make_snapshot(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
                        const std::optional<HostSample>& before) {
   const EarlierSample earlier(before);
   Snapshot snapshot;
   add_requests(counters, snapshot);
   snapshot.queue_depth = sockets.accept_queue + sockets.unread;
   snapshot.open_connections = sockets.open_connections;
-  // Events can miss a connection that sent nothing yet; this look sees it.
+  // Events can miss a connection that has sent nothing yet; the list of sockets contains it.
   snapshot.peak_connections = std::max(counters.peak_connections, sockets.open_connections);
   snapshot.listen = sockets.listen;
   snapshot.observed_seconds = at_least_zero(counters.observed_seconds);

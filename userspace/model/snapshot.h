@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one thing that outputs are made from: everything known of one server at one moment, as plain data, and the pure
-// functions that derive it from what the kernel counted and what /proc said.
+// A Snapshot is all that is known about one server at one moment, as plain data; every output is made from it. A pure
+// function derives it from what the kernel counted, its list of sockets and what /proc showed.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +37,9 @@ struct Snapshot {
   std::uint64_t peak_connections = 0;
   std::map<std::string, std::uint64_t> undercount;  // by cause
 
-  bool system = true;      // else CPU, memory and threads, here and of the workers, are not to be shown
-  double cpu_percent = 0;  // 100 is one core busy; over the time since the sample before
-  double cpu_seconds = 0;  // since the server's start, what ended processes of it used too
+  bool system = true;      // false: outputs hide CPU, memory and threads, here and in workers (--no-system)
+  double cpu_percent = 0;  // 100 is one busy core; over the time since the previous sample
+  double cpu_seconds = 0;  // since the server's start, including its ended processes
   std::uint64_t memory_bytes = 0;
   unsigned threads = 0;
   double uptime_seconds = 0;    // since the server's start
@@ -50,14 +50,14 @@ struct Snapshot {
   std::string command;
   std::vector<std::string> listen;
 
-  std::vector<EndpointCounters> endpoints;  // by method and path
-  std::vector<WorkerSnapshot> workers;      // by pid
+  std::vector<EndpointCounters> endpoints;  // sorted by method and path, each one's durations by status
+  std::vector<WorkerSnapshot> workers;      // sorted by pid
 };
 
-// Sums, rates and the list of workers. `before` is the earlier sample that CPU is measured against; without one it is
-// measured over the whole life of the processes. A worker is a process that holds a listening socket and has no child
-// that does (a supervisor holds it too), or that has read a request.
-Snapshot make_snapshot(const Counters& counters, const SocketsLook& sockets, const HostSample& now,
+// Computes sums, rates and the list of workers. CPU is measured since `before`, or over the whole life of each process
+// if there is no earlier sample. A worker is a process that has read a request, or that holds a listening socket and
+// has no child that holds one: a supervisor holds the socket too.
+Snapshot make_snapshot(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
                        const std::optional<HostSample>& before);
 
 }  // namespace monitor

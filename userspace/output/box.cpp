@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The box: 58 columns between its corners, with no border to the right of text. Text wider than that is shortened where
-// one can see it; colours are added last, so that without them the bytes are the same.
+// The box: 58 columns between its corners, with no border to the right of text. Wider text is shortened visibly.
+// Colours are added last, so the other bytes are the same without them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,7 +23,7 @@ constexpr std::string_view kBold = "1";
 constexpr std::string_view kRed = "31";
 constexpr std::string_view kYellow = "33";
 
-// What the box is drawn with.
+// The characters that draw the box.
 struct Art {
   std::string_view horizontal;
   std::string_view vertical;
@@ -46,7 +46,7 @@ class Box {
   void middle() { rule(art_.middle_left, art_.middle_right); }
   void bottom() { rule(art_.bottom_left, art_.bottom_right); }
 
-  // `text` is escaped already and holds no newline.
+  // `text` is already escaped and has no newline.
   void line(std::string_view text, std::string_view sgr = kPlain) {
     const std::string fitting = shorten(text, kColumns - 1, 0, art_.ellipsis);
     if (style_.color && !sgr.empty()) {
@@ -102,7 +102,7 @@ void add_requests(const Snapshot& snapshot, bool ascii_only, Box& box) {
   }
 }
 
-// A path that is too long loses its middle: paths of one service differ at either end.
+// Shortens a long path in its middle, because paths of one service differ at either end.
 void add_endpoint(const ActivePath& entry, Box& box) {
   const std::string before = fmt::format("    {} ", box.art().bullet);
   const std::string after = fmt::format(": {}", entry.active);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decodes UTF-8 and measures text by the tables of utf8proc: wcwidth answers for the process's locale, which may be C,
-// and then knows nothing.
+// Decodes UTF-8 and measures text with the tables of utf8proc. wcwidth depends on the process's locale, and in the
+// locale C it knows ASCII only.
 #include "output/columns.h"
 
 #include <utf8proc.h>
@@ -13,7 +13,7 @@ namespace {
 
 bool never_shown(utf8proc_int32_t code_point) {
   switch (utf8proc_category(code_point)) {
-    case UTF8PROC_CATEGORY_CN:  // what Unicode has not assigned; the noncharacters too
+    case UTF8PROC_CATEGORY_CN:  // unassigned, including noncharacters
     case UTF8PROC_CATEGORY_CC:
     case UTF8PROC_CATEGORY_CF:
     case UTF8PROC_CATEGORY_CS:
@@ -29,13 +29,13 @@ bool never_shown(utf8proc_int32_t code_point) {
     default:
       break;
   }
-  // Letters that draw nothing, as the Hangul fillers, and the jamo that join the syllable before them.
+  // Letters that draw nothing, such as the Hangul fillers, and the jamo that join the syllable before them.
   const utf8proc_property_t& property = *utf8proc_get_property(code_point);
   return property.ignorable != 0 || property.boundclass == UTF8PROC_BOUNDCLASS_V ||
          property.boundclass == UTF8PROC_BOUNDCLASS_T;
 }
 
-// The smallest piece of escaped text that may not be cut: "\\", "\xNN" or a character.
+// A piece of escaped text that must not be cut: "\\", "\xNN" or a character.
 struct Piece {
   std::size_t length = 0;
   std::size_t columns = 0;

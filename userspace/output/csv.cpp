@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+// The columns are time, pid and target, then the figures of the registry.
 #include "output/csv.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include <string_view>
-
-#include "output/named_figures.h"
+#include "output/metrics.h"
 #include "output/series.h"
 
 namespace monitor {
 namespace {
 
-// RFC 4180 §2: quoted where a comma or a quote demands it. A name has no newlines: it was escaped.
+// RFC 4180 §2: quoted if it holds a comma or a quote. It holds no newline, because target_names() escapes.
 std::string field(const std::string& value) {
   if (value.find_first_of(",\"") == std::string::npos) {
     return value;
@@ -36,8 +35,8 @@ std::string time_text(std::chrono::system_clock::time_point now) {
 
 std::string csv_header() {
   std::string header = "time,pid,target";
-  for (const NamedFigure& figure : named_figures({})) {
-    header += std::string(",") + figure.name;
+  for (const Figure& column : figures(Snapshot{}, kCsv)) {
+    header += "," + column.name;
   }
   return header + "\n";
 }
@@ -47,11 +46,12 @@ std::string render_csv(const std::vector<Snapshot>& snapshots, std::chrono::syst
   std::string lines;
   for (std::size_t i = 0; i < snapshots.size(); ++i) {
     lines += fmt::format("{},{},{}", time_text(now), snapshots[i].pid, field(names[i]));
-    const std::vector<NamedFigure> figures = named_figures(snapshots[i]);
-    auto figure = figures.begin();
-    for (const NamedFigure& column : named_figures({})) {
+    // Figures that --no-system hides have no value here, and their columns stay empty.
+    const std::vector<Figure> shown = figures(snapshots[i], kCsv);
+    auto figure = shown.begin();
+    for (const Figure& column : figures(Snapshot{}, kCsv)) {
       lines += ",";
-      if (figure != figures.end() && std::string_view(figure->name) == column.name) {
+      if (figure != shown.end() && figure->name == column.name) {
         lines += number_text(figure->value);
         ++figure;
       }

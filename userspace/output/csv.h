@@ -10,10 +10,10 @@
 
 namespace monitor {
 
-// "time,pid,target,…": names that every later version keeps, new ones at the end.
+// "time,pid,target,…". Later versions keep these columns and add new ones at the end.
 std::string csv_header();
 
-// A line for each server; what is not to be shown is empty there. `now` is when they were looked at.
+// A line for each server; hidden figures are empty. `now` is the time of the snapshots.
 std::string render_csv(const std::vector<Snapshot>& snapshots, std::chrono::system_clock::time_point now);
 
 }  // namespace monitor

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums the requests in flight by the path that a person sees, and gives special endpoints their names unforgeably.
+// Sums the requests in flight by displayed path, and escapes paths that could pass for a special endpoint.
 #include "output/endpoints.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the box and the log say of endpoints: paths with requests in flight, most first.
+// What the box and the log show of endpoints: paths with requests in flight, most first.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace monitor {
 
-// An endpoint's path, safe to show. What display_path makes, and more: a stranger's path can hold no blank and cannot
-// begin with a parenthesis, so that none can forge "(other)" or a second field of a log line.
+// An endpoint's path, safe to show. Beyond display_path, it escapes blanks and a parenthesis at the start of a
+// stranger's path, so that no path can forge "(other)" or a second field of a log line.
 std::string endpoint_path(const EndpointCounters& endpoint, bool ascii_only = false);
 
 struct ActivePath {
@@ -19,7 +19,7 @@ struct ActivePath {
   std::uint64_t active = 0;
 };
 
-// Summed over methods; those with nothing in flight left out; most in flight first, then by path.
+// Paths with requests in flight, summed over methods: most in flight first, then by path.
 std::vector<ActivePath> active_paths(const Snapshot& snapshot, bool ascii_only = false);
 
 }  // namespace monitor

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The figures that every output derives from a Snapshot in the same way.
+// Conversions and rounding that every output shares.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,8 @@ inline double megabytes(std::uint64_t bytes) {
   return static_cast<double>(bytes) / (1024.0 * 1024.0);
 }
 
-// What no definition allows (negative, not a number) is shown as 0 and never as "nan" or "-0.0". The cap keeps what is
-// computed from it finite; no machine reaches it.
+// A value that no definition allows (negative, not a number) is shown as 0, never as "nan" or "-0.0". The cap keeps
+// results finite; no machine reaches it.
 inline double presentable(double value) {
   return std::isfinite(value) && value > 0 ? std::min(value, 1e15) : 0.0;
 }
@@ -27,7 +27,12 @@ inline double rounded(double value) {
   return std::round(presentable(value) * 1000) / 1000;
 }
 
-// Ends at the greatest number: a sum that wrapped could say that nothing was missed.
+// Six decimals, for sums of seconds: many requests take less than a millisecond.
+inline double microseconds(double seconds) {
+  return std::round(presentable(seconds) * 1e6) / 1e6;
+}
+
+// Saturates: a sum that wraps to 0 would claim that the figures are complete.
 inline std::uint64_t undercount_sum(const Snapshot& snapshot) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t sum = 0;

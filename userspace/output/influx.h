@@ -10,8 +10,8 @@
 
 namespace monitor {
 
-// A point "uvicorn" for each server and a point "uvicorn_endpoint" for each of its endpoints, one a line. `now` is when
-// they were looked at.
+// Writes a point "uvicorn" for each server and a point "uvicorn_endpoint" for each of its endpoints, one per line.
+// `now` is the time of the snapshots.
 std::string render_influx(const std::vector<Snapshot>& snapshots, std::chrono::system_clock::time_point now);
 
 }  // namespace monitor

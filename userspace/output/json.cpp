@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The JSON object of docs/schema/snapshot.schema.json; change both together. The order of the keys is part of the
-// format. JSON knows no bytes, so strings of strangers are escaped as everywhere else: valid UTF-8, and reversible.
+// format. JSON has no bytes, so text.h escapes strings that others wrote: the result is valid UTF-8 and reversible.
+#include <array>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "output/endpoints.h"
 #include "output/figures.h"
-#include "output/named_figures.h"
+#include "output/metrics.h"
 #include "output/render.h"
 #include "output/text.h"
 
@@ -14,16 +17,73 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 
-Json undercount_by_cause(const Snapshot& snapshot) {
+// A metric's value in JSON, for each type that the registry reads.
+Json to_json(const Number& number) {
+  return std::visit([](const auto& value) { return Json(value); }, rounded(number));
+}
+
+// The causes that occurred.
+Json to_json(const std::map<std::string, std::uint64_t>& counts) {
   Json causes = Json::object();
-  for (const auto& [cause, count] : snapshot.undercount) {
+  for (const auto& [cause, count] : counts) {
     if (count > 0) {
       causes[escape_text(cause)] = count;
     }
   }
   return causes;
+}
+
+Json to_json(const std::array<std::uint64_t, 6>& classes) {
+  return {{"1xx", classes[1]}, {"2xx", classes[2]}, {"3xx", classes[3]},
+          {"4xx", classes[4]}, {"5xx", classes[5]}, {"none", classes[0]}};
+}
+
+// "200"; "other" for the statuses that share a histogram; "none" for requests without a status.
+std::string status_name(const Durations& durations) {
+  if (durations.other) {
+    return "other";
+  }
+  return durations.status ? std::to_string(*durations.status) : "none";
+}
+
+// Thousands of endpoints have many buckets, so they are built in place: an initializer list copies each value.
+// Counts are cumulative, as in Prometheus. The bucket past the last bound is left out: `count` is its count.
+Json to_json(const std::vector<Durations>& histograms) {
+  Json list = Json::array();
+  for (const Durations& histogram : histograms) {
+    Json buckets = Json::array();
+    std::uint64_t count = 0;
+    for (std::size_t i = 0; i < kDurationBounds.size(); ++i) {
+      count += histogram.buckets.at(i);
+      Json& bucket = buckets.emplace_back(Json::object());
+      bucket["le"] = kDurationBounds.at(i);
+      bucket["count"] = count;
+    }
+    list.push_back({{"status", status_name(histogram)},
+                    {"count", count + histogram.buckets.back()},
+                    {"sum_seconds", microseconds(histogram.sum_seconds)},
+                    {"buckets", std::move(buckets)}});
+  }
+  return list;
+}
+
+// Adds the metrics of a server, an endpoint or a worker, in the order of the registry.
+template <typename Subject>
+void add_metrics(const Subject& subject, bool system, Json& object) {
+  for (const Metric& metric : metrics()) {
+    if ((metric.outputs & kJson) == 0 || (metric.system && !system)) {
+      continue;
+    }
+    std::visit(
+        [&](const auto& read) {
+          if constexpr (std::is_invocable_v<decltype(read), const Subject&>) {
+            object[json_key(metric)] = to_json(read(subject));
+          }
+        },
+        metric.read);
+  }
 }
 
 Json target(const Snapshot& snapshot) {
@@ -34,23 +94,12 @@ Json target(const Snapshot& snapshot) {
   return {{"pid", snapshot.pid}, {"command", escape_text(snapshot.command)}, {"listen", std::move(listen)}};
 }
 
-Json status_classes(const EndpointCounters& endpoint) {
-  return {{"1xx", endpoint.status[1]}, {"2xx", endpoint.status[2]}, {"3xx", endpoint.status[3]},
-          {"4xx", endpoint.status[4]}, {"5xx", endpoint.status[5]}, {"none", endpoint.status[0]}};
-}
-
 Json endpoints(const Snapshot& snapshot) {
   Json list = Json::array();
   for (const EndpointCounters& endpoint : snapshot.endpoints) {
-    list.push_back({{"method", display_path(endpoint.method, endpoint.method_cut)},
-                    {"path", endpoint_path(endpoint)},
-                    {"active", endpoint.active},
-                    {"peak", endpoint.peak},
-                    {"completed", endpoint.completed},
-                    {"failed", endpoint.failed},
-                    {"aborted", endpoint.aborted},
-                    {"websockets_active", endpoint.websockets},
-                    {"status", status_classes(endpoint)}});
+    Json object = {{"method", display_path(endpoint.method, endpoint.method_cut)}, {"path", endpoint_path(endpoint)}};
+    add_metrics(endpoint, snapshot.system, object);
+    list.push_back(std::move(object));
   }
   return list;
 }
@@ -58,12 +107,8 @@ Json endpoints(const Snapshot& snapshot) {
 Json workers(const Snapshot& snapshot) {
   Json list = Json::array();
   for (const WorkerSnapshot& worker : snapshot.workers) {
-    Json object = {{"pid", worker.pid}, {"active", worker.active}, {"total", worker.total}};
-    if (snapshot.system) {
-      object["cpu_percent"] = rounded(worker.cpu_percent);
-      object["memory_mb"] = rounded(megabytes(worker.memory_bytes));
-      object["threads"] = worker.threads;
-    }
+    Json object = {{"pid", worker.pid}};
+    add_metrics(worker, snapshot.system, object);
     list.push_back(std::move(object));
   }
   return list;
@@ -73,10 +118,7 @@ Json workers(const Snapshot& snapshot) {
 
 std::string render_json(const Snapshot& snapshot) {
   Json object = Json::object();
-  for (const NamedFigure& figure : named_figures(snapshot)) {
-    std::visit([&](const auto& value) { object[figure.name] = value; }, figure.value);
-  }
-  object["undercount_by_cause"] = undercount_by_cause(snapshot);
+  add_metrics(snapshot, snapshot.system, object);
   object["profile"] = escape_text(snapshot.profile);
   object["schema_version"] = kSchemaVersion;
   object["target"] = target(snapshot);

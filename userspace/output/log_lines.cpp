@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three log lines. Their format is fixed, since existing grep and awk pipelines read it: the tag starts the line,
-// and fields are separated by " | ". With nothing in flight the second line is "[ENDPOINTS] none".
+// The three log lines. Their format is fixed, because grep and awk pipelines read it: a tag starts the line, and " | "
+// separates the fields. If nothing is in flight, the second line is "[ENDPOINTS] none".
 #include <fmt/format.h>
 
 #include "output/endpoints.h"

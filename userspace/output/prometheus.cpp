@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names and buckets are those of OpenTelemetry's conventions for HTTP servers as Prometheus maps them, and under
-// uvicorn_ what they have no name for.
+// Names and buckets are those of OpenTelemetry's conventions for HTTP servers, as Prometheus maps them. Metrics that
+// the conventions do not name begin with uvicorn_.
 #include "output/prometheus.h"
 
 #include <fmt/format.h>
@@ -8,12 +8,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <functional>
 #include <iterator>
 #include <system_error>
 #include <utility>
 
 #include "output/figures.h"
+#include "output/metrics.h"
 #include "output/series.h"
 #include "output/text.h"
 
@@ -41,30 +41,30 @@ std::string bound_text(double bound) {
   return std::floor(bound) == bound ? fmt::format("{:.1f}", bound) : fmt::format("{}", bound);
 }
 
-// Microseconds: more would be noise.
-std::string seconds_text(double seconds) {
-  return fmt::format("{}", std::round(presentable(seconds) * 1e6) / 1e6);
+// A double has six decimals: every one is a time in seconds, and less than a microsecond is noise.
+std::string value_text(const Number& number) {
+  const auto* const value = std::get_if<double>(&number);
+  return number_text(value != nullptr ? Number(microseconds(*value)) : number);
 }
 
-// One document in the making.
+// A document that is being written.
 class Document {
  public:
   explicit Document(Exposition exposition) : open_metrics_(exposition == Exposition::kOpenMetrics) {}
 
-  // Begins a family; its samples follow it. `name` of a counter has its "_total".
-  void family(std::string_view name, std::string_view type, std::string_view help) {
+  // Begins a family; its samples follow. `name` ends in "_total" for a counter and in "_info" for an info: OpenMetrics
+  // names the family without it. Prometheus' format has no type info.
+  void family(std::string_view name, Kind kind, std::string_view help) {
     name_ = name;
-    std::string_view of_family = name;
-    if (open_metrics_ && type == "counter") {
-      of_family.remove_suffix(std::string_view("_total").size());
+    std::string_view family = name;
+    if (open_metrics_ && kind == Kind::kCounter) {
+      family.remove_suffix(std::string_view("_total").size());
     }
-    if (open_metrics_ && type == "info") {
-      of_family.remove_suffix(std::string_view("_info").size());
+    if (open_metrics_ && kind == Kind::kInfo) {
+      family.remove_suffix(std::string_view("_info").size());
     }
-    if (!open_metrics_ && type == "info") {
-      type = "gauge";
-    }
-    fmt::format_to(std::back_inserter(text_), "# HELP {0} {2}\n# TYPE {0} {1}\n", of_family, type, help);
+    const char* const type = kind_name(!open_metrics_ && kind == Kind::kInfo ? Kind::kGauge : kind);
+    fmt::format_to(std::back_inserter(text_), "# HELP {0} {2}\n# TYPE {0} {1}\n", family, type, help);
   }
 
   // `labels` as they stand between the braces, `value` as a number is written.
@@ -91,69 +91,9 @@ struct Target {
   std::vector<EndpointSeries> endpoints;
 };
 
-struct Figure {
-  const char* name;
-  const char* type;
-  const char* help;
-  std::function<std::string(const Snapshot&)> value;
-  bool of_system = false;  // CPU and its like
-};
-
-template <typename Number>
-std::function<std::string(const Snapshot&)> whole(Number Snapshot::*figure) {
-  return [figure](const Snapshot& snapshot) { return std::to_string(snapshot.*figure); };
-}
-
-std::function<std::string(const Snapshot&)> seconds(double Snapshot::*figure) {
-  return [figure](const Snapshot& snapshot) { return seconds_text(snapshot.*figure); };
-}
-
-// What a server has one of.
-std::vector<Figure> figures() {
-  return {
-      {"uvicorn_active_requests_peak", "gauge",
-       "The most requests that were ever in flight at once, since counting began.", whole(&Snapshot::peak)},
-      {"uvicorn_requests_total", "counter", "Requests that ended, however they ended.", whole(&Snapshot::total)},
-      {"uvicorn_failed_requests_total", "counter",
-       "Requests that ended with a status of 500 or more or were cut off by the server.", whole(&Snapshot::failed)},
-      {"uvicorn_aborted_requests_total", "counter", "Requests whose client went away first.",
-       whole(&Snapshot::aborted)},
-      {"uvicorn_refused_requests_total", "counter", "Requests refused by the server's own limit of concurrency.",
-       whole(&Snapshot::refused)},
-      {"uvicorn_rejected_requests_total", "counter",
-       "Malformed requests, answered by the server's parser; in no other count.", whole(&Snapshot::rejected)},
-      {"uvicorn_queue_depth", "gauge", "What waits now: connections to be accepted or with unread bytes.",
-       whole(&Snapshot::queue_depth)},
-      {"uvicorn_open_connections", "gauge", "Connections accepted and not closed, idle ones too.",
-       whole(&Snapshot::open_connections)},
-      {"uvicorn_open_connections_peak", "gauge", "The most connections that were open at once, since counting began.",
-       whole(&Snapshot::peak_connections)},
-      {"uvicorn_active_websockets", "gauge", "Requests in flight that were upgraded to a WebSocket.",
-       whole(&Snapshot::websockets)},
-      {"uvicorn_cpu_seconds_total", "counter", "CPU time of the server's processes, ended ones too.",
-       seconds(&Snapshot::cpu_seconds), true},
-      {"uvicorn_memory_bytes", "gauge", "Resident memory of the server's processes.", whole(&Snapshot::memory_bytes),
-       true},
-      {"uvicorn_threads", "gauge", "Threads of the server's processes.", whole(&Snapshot::threads), true},
-      {"uvicorn_uptime_seconds", "gauge", "Time since the server's first process was started.",
-       seconds(&Snapshot::uptime_seconds)},
-      {"uvicorn_observed_seconds", "gauge", "Time since counting began, which is what the totals and peaks cover.",
-       seconds(&Snapshot::observed_seconds)},
-  };
-}
-
 std::string endpoint_labels(const Target& target, const EndpointSeries& series) {
   return fmt::format("{},http_request_method={},endpoint={}", target.labels, quoted_value(series.method),
                      quoted_value(series.endpoint));
-}
-
-void add_active(const std::vector<Target>& targets, Document& document) {
-  document.family("http_server_active_requests", "gauge", "Requests in flight now.");
-  for (const Target& target : targets) {
-    for (const EndpointSeries& series : target.endpoints) {
-      document.sample("", endpoint_labels(target, series), std::to_string(series.active));
-    }
-  }
 }
 
 void add_histogram(const std::string& labels, const Durations& durations, Document& document) {
@@ -163,43 +103,68 @@ void add_histogram(const std::string& labels, const Durations& durations, Docume
     const std::string bound = i < kDurationBounds.size() ? bound_text(kDurationBounds.at(i)) : "+Inf";
     document.sample("_bucket", fmt::format("{},le=\"{}\"", labels, bound), std::to_string(count));
   }
-  document.sample("_sum", labels, seconds_text(durations.sum_seconds));
+  document.sample("_sum", labels, value_text(durations.sum_seconds));
   document.sample("_count", labels, std::to_string(count));
 }
 
-void add_durations(const std::vector<Target>& targets, Document& document) {
-  document.family("http_server_request_duration_seconds", "histogram",
-                  "Time from the last byte of a request's head to the end of its response.");
-  for (const Target& target : targets) {
-    for (const EndpointSeries& series : target.endpoints) {
-      for (const auto& [status, durations] : series.durations) {
-        add_histogram(endpoint_labels(target, series) + ",http_response_status_code=" + quoted_value(status), durations,
-                      document);
+// Writes the samples of one target, in the way that fits what the metric's row reads.
+class TargetSamples {
+ public:
+  TargetSamples(const Target& target, std::string_view version, Document& document)
+      : target_(target), version_(version), document_(document) {}
+
+  void operator()(Read<Snapshot> read) const {
+    document_.sample("", target_.labels, value_text(read(target_.snapshot)));
+  }
+
+  void operator()(Read<EndpointCounters> read) const {
+    for (const EndpointSeries& series : target_.endpoints) {
+      document_.sample("", endpoint_labels(target_, series), value_text(read(series.counters)));
+    }
+  }
+
+  void operator()(ReadDurations read) const {
+    for (const EndpointSeries& series : target_.endpoints) {
+      for (const Durations& durations : read(series.counters)) {
+        const std::string status = quoted_value(status_label(durations));
+        add_histogram(endpoint_labels(target_, series) + ",http_response_status_code=" + status, durations, document_);
       }
     }
   }
-}
 
-void add_undercount(const std::vector<Target>& targets, Document& document) {
-  document.family("uvicorn_undercount_total", "counter",
-                  "Connections or events that could not be counted; at 0 the other figures are complete.");
-  for (const Target& target : targets) {
-    for (const auto& [cause, count] : target.snapshot.undercount) {
-      document.sample("", target.labels + ",cause=" + quoted_value(escape_text(cause)), std::to_string(count));
+  void operator()(ReadCauses read) const {
+    for (const auto& [cause, count] : read(target_.snapshot)) {
+      document_.sample("", target_.labels + ",cause=" + quoted_value(escape_text(cause)), std::to_string(count));
     }
   }
-}
 
-void add_info(const std::vector<Target>& targets, std::string_view version, Document& document) {
-  document.family("target_info", "info", "The servers that are observed.");
-  for (const Target& target : targets) {
-    const Snapshot& snapshot = target.snapshot;
-    document.sample("",
-                    fmt::format("{},pid=\"{}\",command={},profile={},version={}", target.labels, snapshot.pid,
-                                quoted_value(escape_text(snapshot.command)),
-                                quoted_value(escape_text(snapshot.profile)), quoted_value(version)),
-                    "1");
+  void operator()(std::monostate /*unused*/) const {
+    const Snapshot& snapshot = target_.snapshot;
+    document_.sample("",
+                     fmt::format("{},pid=\"{}\",command={},profile={},version={}", target_.labels, snapshot.pid,
+                                 quoted_value(escape_text(snapshot.command)),
+                                 quoted_value(escape_text(snapshot.profile)), quoted_value(version_)),
+                     "1");
   }
+
+  // Only the JSON has these.
+  void operator()(Read<WorkerSnapshot> /*unused*/) const {}
+  void operator()(ReadClasses /*unused*/) const {}
+
+ private:
+  const Target& target_;
+  std::string_view version_;
+  Document& document_;
+};
+
+// The rows that Prometheus has, by topic.
+std::vector<Metric> families() {
+  std::vector<Metric> list;
+  std::copy_if(metrics().begin(), metrics().end(), std::back_inserter(list),
+               [](const Metric& metric) { return metric.prometheus != nullptr; });
+  std::stable_sort(list.begin(), list.end(),
+                   [](const Metric& left, const Metric& right) { return left.topic < right.topic; });
+  return list;
 }
 
 struct MediaRange {
@@ -269,18 +234,14 @@ std::string render_prometheus(const std::vector<Snapshot>& snapshots, Exposition
     targets.push_back({snapshots[i], "target=" + quoted_value(names[i]), endpoint_series(snapshots[i])});
   }
   Document document(exposition);
-  add_active(targets, document);
-  add_durations(targets, document);
-  for (const Figure& figure : figures()) {
-    document.family(figure.name, figure.type, figure.help);
+  for (const Metric& metric : families()) {
+    document.family(metric.prometheus, metric.kind, metric.help);
     for (const Target& target : targets) {
-      if (!figure.of_system || target.snapshot.system) {
-        document.sample("", target.labels, figure.value(target.snapshot));
+      if (target.snapshot.system || !metric.system) {
+        std::visit(TargetSamples(target, version, document), metric.read);
       }
     }
   }
-  add_undercount(targets, document);
-  add_info(targets, version, document);
   return std::move(document).finish();
 }
 

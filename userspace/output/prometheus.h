@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Snapshots → what Prometheus scrapes, pure. docs/integrations.md lists the metrics.
+// Snapshots → the document that Prometheus scrapes, pure. docs/metrics.md lists the metrics.
 #pragma once
 
 #include <string>
@@ -15,13 +15,13 @@ enum class Exposition {
   kOpenMetrics,  // application/openmetrics-text; version=1.0.0
 };
 
-// Which one a client prefers by its field Accept (RFC 9110 §12.5.1): OpenMetrics only when it is named.
+// The format that a client prefers by its Accept field (RFC 9110 §12.5.1): OpenMetrics only if the field names it.
 Exposition choose_exposition(std::string_view accept);
 
-// The Content-Type of each.
+// The Content-Type of a format.
 const char* content_type(Exposition exposition);
 
-// One document of all servers. `version` is this program's. Always valid UTF-8.
+// One document for all servers, always valid UTF-8. `version` is this program's.
 std::string render_prometheus(const std::vector<Snapshot>& snapshots, Exposition exposition, std::string_view version);
 
 }  // namespace monitor

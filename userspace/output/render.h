@@ -17,11 +17,12 @@ struct BoxStyle {
 // The box, 58 columns, every line ending in a newline.
 std::string render_box(const Snapshot& snapshot, const BoxStyle& style);
 
-// The boxes of several servers, one below another with an empty line between, each under a line that says whose it is.
-// Of one server its box alone, of none nothing.
+// The boxes of several servers, one below another and separated by empty lines, each under a line that identifies the
+// server. For one server, its box alone; for no servers, an empty string.
 std::string render_boxes(const std::vector<Snapshot>& snapshots, const BoxStyle& style);
 
-// The three log lines in their order, each ending in a newline; the caller writes each with one write.
+// The three log lines in their order, each ending in a newline; without the third if CPU, memory and threads are
+// hidden. The caller writes each with one write.
 std::vector<std::string> render_log_lines(const Snapshot& snapshot);
 
 // One JSON object on one line without a newline; docs/schema/snapshot.schema.json describes it. Always valid UTF-8.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// Names servers, and merges the endpoints that have the same labels.
 #include "output/series.h"
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -15,20 +17,13 @@ namespace {
 
 constexpr const char* kOther = "_OTHER";
 
-// https://opentelemetry.io/docs/specs/semconv/http/http-spans/: methods of RFC 9110, PATCH (RFC 5789) and QUERY. What
-// else a client makes up must not make series.
+// https://opentelemetry.io/docs/specs/semconv/http/http-spans/: methods of RFC 9110, PATCH (RFC 5789) and QUERY. A
+// method that a client makes up must not create a series.
 std::string known_method(const EndpointCounters& endpoint) {
   constexpr std::array<std::string_view, 10> kKnown = {"CONNECT", "DELETE", "GET",   "HEAD", "OPTIONS",
                                                        "PATCH",   "POST",   "QUERY", "PUT",  "TRACE"};
   const bool known = !endpoint.method_cut && std::find(kKnown.begin(), kKnown.end(), endpoint.method) != kKnown.end();
   return known ? endpoint.method : kOther;
-}
-
-std::string status_label(const Durations& durations) {
-  if (durations.other) {
-    return kOther;
-  }
-  return durations.status ? std::to_string(*durations.status) : "";
 }
 
 void add(const Durations& more, Durations& sum) {
@@ -38,7 +33,39 @@ void add(const Durations& more, Durations& sum) {
   }
 }
 
+void add_durations(const std::vector<Durations>& more, std::vector<Durations>& sums) {
+  for (const Durations& durations : more) {
+    const std::string label = status_label(durations);
+    const auto found =
+        std::find_if(sums.begin(), sums.end(), [&](const Durations& sum) { return status_label(sum) == label; });
+    if (found == sums.end()) {
+      sums.push_back(durations);
+    } else {
+      add(durations, *found);
+    }
+  }
+}
+
+void add(const EndpointCounters& more, EndpointCounters& sum) {
+  sum.active += more.active;
+  sum.completed += more.completed;
+  sum.failed += more.failed;
+  sum.aborted += more.aborted;
+  sum.websockets += more.websockets;
+  for (std::size_t i = 0; i < sum.status.size(); ++i) {
+    sum.status.at(i) += more.status.at(i);
+  }
+  add_durations(more.durations, sum.durations);
+}
+
 }  // namespace
+
+std::string status_label(const Durations& durations) {
+  if (durations.other) {
+    return kOther;
+  }
+  return durations.status ? std::to_string(*durations.status) : "";
+}
 
 std::vector<std::string> target_names(const std::vector<Snapshot>& snapshots) {
   std::vector<std::string> names;
@@ -62,18 +89,13 @@ std::vector<EndpointSeries> endpoint_series(const Snapshot& snapshot) {
     std::pair<std::string, std::string> key{known_method(endpoint), endpoint_path(endpoint)};
     EndpointSeries& sum = series[key];
     std::tie(sum.method, sum.endpoint) = std::move(key);
-    sum.active += endpoint.active;
-    sum.completed += endpoint.completed;
-    sum.failed += endpoint.failed;
-    sum.aborted += endpoint.aborted;
-    sum.websockets += endpoint.websockets;
-    for (const Durations& durations : endpoint.durations) {
-      add(durations, sum.durations[status_label(durations)]);
-    }
+    add(endpoint, sum.counters);
   }
   std::vector<EndpointSeries> list;
   list.reserve(series.size());
   for (auto& [key, sum] : series) {
+    std::sort(sum.counters.durations.begin(), sum.counters.durations.end(),
+              [](const Durations& left, const Durations& right) { return status_label(left) < status_label(right); });
     list.push_back(std::move(sum));
   }
   return list;

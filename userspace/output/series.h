@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What monitoring systems call the things that a Snapshot holds: the name of a server, the endpoints by the labels of
-// OpenTelemetry's conventions. Shared by every output that feeds one.
+// How monitoring systems identify what a Snapshot holds: the name of a server, and its endpoints by the labels of
+// OpenTelemetry's conventions. Every output for a monitoring system shares this.
 #pragma once
 
-#include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -12,22 +10,21 @@
 
 namespace monitor {
 
-// A name for each: the first address that it listens on ("127.0.0.1:9999", "unix:/run/a.sock"), "#<pid>" behind it
-// where two would have the same; "pid:<pid>" for one that listens nowhere. Escaped as everywhere.
+// A name for each server: the first address that it listens on ("127.0.0.1:9999", "unix:/run/a.sock"), followed by
+// "#<pid>" if two servers would have the same name; "pid:<pid>" for a server that does not listen. Escaped by text.h.
 std::vector<std::string> target_names(const std::vector<Snapshot>& snapshots);
 
 struct EndpointSeries {
-  std::string method;    // one of the methods that the conventions know, else "_OTHER"
-  std::string endpoint;  // the path as the JSON shows it
-  std::uint64_t active = 0;
-  std::uint64_t completed = 0;
-  std::uint64_t failed = 0;
-  std::uint64_t aborted = 0;
-  std::uint64_t websockets = 0;
-  std::map<std::string, Durations> durations;  // by status: "200", "_OTHER", "" for those that ended without one
+  std::string method;         // a method that the conventions know, or "_OTHER"
+  std::string endpoint;       // the path as the JSON shows it
+  EndpointCounters counters;  // sums, without a name, and without a peak because peaks do not add up
 };
 
-// Sorted by method and endpoint; those that have both in common are one.
+// Sorted by method and endpoint. Endpoints with the same labels are one series; its durations are sorted by the label
+// of their status, one for each.
 std::vector<EndpointSeries> endpoint_series(const Snapshot& snapshot);
+
+// The label of a status: "200", "_OTHER" for the statuses that share a histogram, "" for requests without a status.
+std::string status_label(const Durations& durations);
 
 }  // namespace monitor

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The two forms of `monitor sessions`: text and JSON.
 #include "output/sessions.h"
 
 #include <fmt/chrono.h>

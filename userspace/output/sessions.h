@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `monitor sessions` prints. Pure; bytes of strangers are escaped.
+// What `monitor sessions` prints, pure. Strings that others wrote are escaped.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace monitor {
 
-// Lines for a person.
+// Text for people.
 std::string render_sessions(const Sessions& sessions);
 
 // One JSON object, without a newline.

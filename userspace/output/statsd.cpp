@@ -11,13 +11,13 @@
 #include <string_view>
 #include <utility>
 
-#include "output/named_figures.h"
+#include "output/metrics.h"
 #include "output/series.h"
 
 namespace monitor {
 namespace {
 
-// The value of a tag: what would end it is written as the escape of text.h writes a byte.
+// The value of a tag. Bytes that would end it are escaped as text.h escapes bytes.
 std::string tag_value(std::string_view value) {
   std::string text;
   for (const char byte : value) {
@@ -34,49 +34,49 @@ std::string line(std::string_view name, const std::string& value, char type, con
   return fmt::format("uvicorn.{}:{}|{}{}", name, value, type, tags);
 }
 
-// A counter that went down was read while an endpoint was taken off the table: nothing is known to have happened.
+// 0 for a counter that fell: it was read while the kernel took an endpoint out of the table.
 std::uint64_t growth(std::uint64_t now, std::uint64_t before) {
   return now > before ? now - before : 0;
 }
 
-void add_figures(const Snapshot& now, const Snapshot* before, const std::string& tags,
-                 std::vector<std::string>& lines) {
-  const std::vector<NamedFigure> earlier = before != nullptr ? named_figures(*before) : std::vector<NamedFigure>();
-  const std::vector<NamedFigure> figures = named_figures(now);
-  for (std::size_t i = 0; i < figures.size(); ++i) {
-    if (!figures[i].counts) {
-      lines.push_back(line(figures[i].name, number_text(figures[i].value), 'g', tags));
-    } else if (!earlier.empty()) {
-      const std::uint64_t grown =
-          growth(std::get<std::uint64_t>(figures[i].value), std::get<std::uint64_t>(earlier[i].value));
-      lines.push_back(line(figures[i].name, std::to_string(grown), 'c', tags));
+// What a counter of `now` grew by since `before`, which has the same figures in the same order.
+std::uint64_t growth(const std::vector<Figure>& now, const std::vector<Figure>& before, std::size_t index) {
+  return growth(std::get<std::uint64_t>(now[index].value), std::get<std::uint64_t>(before[index].value));
+}
+
+void add_server(const Snapshot& now, const Snapshot* before, const std::string& tags, std::vector<std::string>& lines) {
+  const std::vector<Figure> earlier = before != nullptr ? figures(*before, kStatsd) : std::vector<Figure>();
+  const std::vector<Figure> list = figures(now, kStatsd);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (list[i].kind == Kind::kGauge) {
+      lines.push_back(line(list[i].name, number_text(list[i].value), 'g', tags));
+    } else if (before != nullptr) {
+      lines.push_back(line(list[i].name, std::to_string(growth(list, earlier, i)), 'c', tags));
     }
   }
 }
 
 using EndpointKey = std::pair<std::string, std::string>;
 
+// A counter of an endpoint that did not grow is left out: most endpoints are idle, and there can be thousands.
 void add_endpoints(const Snapshot& now, const Snapshot* before, const std::string& tags,
                    std::vector<std::string>& lines) {
-  std::map<EndpointKey, EndpointSeries> earlier;
+  std::map<EndpointKey, EndpointCounters> earlier;
   if (before != nullptr) {
     for (EndpointSeries& series : endpoint_series(*before)) {
-      EndpointKey key{series.method, series.endpoint};
-      earlier.emplace(std::move(key), std::move(series));
+      earlier.emplace(EndpointKey{series.method, series.endpoint}, std::move(series.counters));
     }
   }
   for (const EndpointSeries& series : endpoint_series(now)) {
     const std::string all =
         fmt::format("{},method:{},endpoint:{}", tags, tag_value(series.method), tag_value(series.endpoint));
-    lines.push_back(line("endpoint.active", std::to_string(series.active), 'g', all));
-    if (before == nullptr) {
-      continue;
-    }
-    const EndpointSeries& was = earlier[{series.method, series.endpoint}];
-    for (const auto& [name, grown] : {std::pair{"endpoint.completed", growth(series.completed, was.completed)},
-                                      {"endpoint.failed", growth(series.failed, was.failed)},
-                                      {"endpoint.aborted", growth(series.aborted, was.aborted)}}) {
-      if (grown > 0) {
+    const std::vector<Figure> was = figures(earlier[{series.method, series.endpoint}], kStatsd);
+    const std::vector<Figure> list = figures(series.counters, kStatsd);
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      const std::string name = "endpoint." + list[i].name;
+      if (list[i].kind == Kind::kGauge) {
+        lines.push_back(line(name, number_text(list[i].value), 'g', all));
+      } else if (const std::uint64_t grown = growth(list, was, i); before != nullptr && grown > 0) {
         lines.push_back(line(name, std::to_string(grown), 'c', all));
       }
     }
@@ -95,7 +95,7 @@ std::vector<std::string> render_statsd(const std::vector<Snapshot>& now, const s
     const Snapshot* const earlier = found == before.end() ? nullptr : &*found;
     const std::string tags =
         tagged ? fmt::format("|#target:{},pid:{}", tag_value(names[i]), now[i].pid) : std::string();
-    add_figures(now[i], earlier, tags, lines);
+    add_server(now[i], earlier, tags, lines);
     if (tagged) {
       add_endpoints(now[i], earlier, tags, lines);
     }

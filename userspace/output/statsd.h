@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Snapshots → what a StatsD server is sent, pure.
+// Snapshots → the lines and datagrams for a StatsD server, pure.
 #pragma once
 
 #include <cstddef>
@@ -10,16 +10,17 @@
 
 namespace monitor {
 
-// What fits into any path's datagram: an Ethernet frame's 1,500 bytes less the headers, with room for a tunnel's.
+// A size that is not fragmented on usual paths: 1,500 bytes of an Ethernet frame less the headers, with room for those
+// of a tunnel.
 inline constexpr std::size_t kMostDatagram = 1400;
 
-// One metric a line, without newline: gauges for what is now; for what is counted, by how much it grew since `before`
-// (nothing of a server that is not in there). `tagged` adds DogStatsD's tags, and with them figures by endpoint: a name
-// of plain StatsD has no room for what strangers wrote.
+// One metric per line, without a newline. A gauge has its value; a counter has what it grew by since `before`, and is
+// left out for a server that is not in `before`. `tagged` adds DogStatsD's tags, and with them figures by endpoint:
+// without tags a path would have to be part of the metric's name.
 std::vector<std::string> render_statsd(const std::vector<Snapshot>& now, const std::vector<Snapshot>& before,
                                        bool tagged);
 
-// The lines in their order, as many in each datagram as fit.
+// Packs the lines, in their order, into datagrams of at most `most` bytes. A longer line gets a datagram of its own.
 std::vector<std::string> pack_datagrams(const std::vector<std::string>& lines, std::size_t most = kMostDatagram);
 
 }  // namespace monitor

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Escapes what strangers wrote and formats times. The escape is reversible: no two byte strings look the same.
+// Escapes strings that others wrote and formats times. The escape is reversible: different bytes never look the same.
 #include "output/text.h"
 
 #include <fmt/format.h>
@@ -42,7 +42,7 @@ std::string escape_text(std::string_view bytes, bool ascii_only) {
 }
 
 std::string format_uptime(double seconds) {
-  // Not a number compares false too. The cap keeps the conversion below defined; it is 31 million years.
+  // The comparison is false for NaN too. The cap of 31 million years keeps the conversion below defined.
   const double known = seconds > 0 ? std::min(seconds, 1e15) : 0;
   const auto whole = static_cast<std::uint64_t>(known);
   const std::uint64_t days = whole / 86400;
@@ -66,7 +66,7 @@ std::string display_path(std::string_view path, bool cut, bool ascii_only) {
   if (cut) {
     return escape_text(path, ascii_only).append(ellipsis);
   }
-  // A path that itself ends in an ellipsis must not pass for one that was cut.
+  // A path that itself ends in an ellipsis must not look like a cut path.
   const std::string_view own_ellipsis = path.ends_with(ellipsis) ? ellipsis : "";
   std::string text = escape_text(path.substr(0, path.size() - own_ellipsis.size()), ascii_only);
   append_hex(own_ellipsis, text);

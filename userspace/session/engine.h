@@ -92,7 +92,7 @@ class Engine {
   Result<Counters> read(unsigned target);
 
   // Walks the kernel's list of the sockets that `processes` hold now. Fails as `read` does.
-  Result<SocketsLook> look_at_sockets(unsigned target, const std::vector<pid_t>& processes);
+  Result<SocketsSample> look_at_sockets(unsigned target, const std::vector<pid_t>& processes);
 
   // Whether the look before left doubts that a second one, a moment later, settles: events that were lost.
   bool has_doubts(unsigned target) const;

@@ -241,7 +241,7 @@ Status Engine::add_processes(unsigned target, const std::vector<pid_t>& processe
   if (added.empty()) {
     return Ok{};
   }
-  Result<SocketsLook> look = look_at_sockets(target, processes);
+  Result<SocketsSample> look = look_at_sockets(target, processes);
   if (!look) {
     return std::move(look).error();
   }

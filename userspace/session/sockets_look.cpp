@@ -97,7 +97,7 @@ Status list_sockets(const Objects& objects, pid_t pid, std::vector<ListedSocket>
 }
 
 // What listens, each socket once however many processes hold it.
-void add_listeners(const std::vector<ListedSocket>& sockets, SocketsLook& look) {
+void add_listeners(const std::vector<ListedSocket>& sockets, SocketsSample& look) {
   std::set<SocketIdentity> seen;
   for (const ListedSocket& socket : sockets) {
     if (socket.state != kListen) {
@@ -118,7 +118,7 @@ void add_listeners(const std::vector<ListedSocket>& sockets, SocketsLook& look) 
 }
 
 // The same of accepted connections.
-void add_connections(const std::vector<ListedSocket>& sockets, SocketsLook& look) {
+void add_connections(const std::vector<ListedSocket>& sockets, SocketsSample& look) {
   std::set<SocketIdentity> seen;
   for (const ListedSocket& socket : sockets) {
     if (is_accepted(socket, look.listen_ports) && seen.insert(identity(socket)).second) {
@@ -129,7 +129,7 @@ void add_connections(const std::vector<ListedSocket>& sockets, SocketsLook& look
 }
 
 // Those of them that were read from and have no record, with a process that holds each.
-std::map<SocketIdentity, pid_t> unseen(const std::vector<ListedSocket>& sockets, const SocketsLook& look) {
+std::map<SocketIdentity, pid_t> unseen(const std::vector<ListedSocket>& sockets, const SocketsSample& look) {
   std::map<SocketIdentity, pid_t> found;
   for (const ListedSocket& socket : sockets) {
     if (is_accepted(socket, look.listen_ports) && socket.role == ROLE_UNKNOWN && socket.unseen != 0) {
@@ -211,7 +211,7 @@ Status attach_unix_hooks(Objects& objects, std::vector<Link>& links, const std::
 
 // What a look does besides looking.
 Status keep_up(Engine::State& state, unsigned target, const std::vector<monitor_live>& records,
-               const std::vector<ListedSocket>& sockets, const SocketsLook& look) {
+               const std::vector<ListedSocket>& sockets, const SocketsSample& look) {
   if (listens_on_unix(sockets)) {
     if (Status status = attach_unix_hooks(state.objects, state.links, state.pins); !status) {
       return status;
@@ -233,7 +233,7 @@ Status keep_up(Engine::State& state, unsigned target, const std::vector<monitor_
 
 }  // namespace
 
-Result<SocketsLook> Engine::look_at_sockets(unsigned target, const std::vector<pid_t>& processes) {
+Result<SocketsSample> Engine::look_at_sockets(unsigned target, const std::vector<pid_t>& processes) {
   if (Status status = check_counts(target); !status) {
     return std::move(status).error();
   }
@@ -255,7 +255,7 @@ Result<SocketsLook> Engine::look_at_sockets(unsigned target, const std::vector<p
       return std::move(status).error();
     }
   }
-  SocketsLook look;
+  SocketsSample look;
   add_listeners(sockets, look);
   add_connections(sockets, look);
   if (const Turn turn(state_->lock_file, state_->alone); turn) {

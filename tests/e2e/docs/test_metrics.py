@@ -124,7 +124,7 @@ def test_all_of_the_page_is_here() -> None:
 
 def test_every_figure_is_defined_and_judged() -> None:
     definitions, _, rest = PAGE.partition("## Healthy figures, and others")
-    judged = re.findall(r"^\| ([^|]+?) \| [^|]+ \| [^|]+ \|$", rest.partition("## Use cases")[0], re.MULTILINE)
+    judged = re.findall(r"^- \*\*(.+?)\*\*\. Healthy: ", rest.partition("## Use cases")[0], re.MULTILINE)
     rows = {
         "active_concurrent": "active",
         "peak_concurrent": "peak",
@@ -161,7 +161,7 @@ def test_how_many_workers(shell: Shell) -> None:
 
 
 def test_slow_at_three_in_the_morning(shell: Shell) -> None:
-    title = "Five looks, one a second; what their lines do not have; what is in flight, most first"
+    title = "Five samples, one a second; figures that the lines do not have; what is in flight, most first"
     *lines, others, in_flight = shell.said(title).splitlines()
     assert [found["total"] for found in CONCURRENCY.finditer("\n".join(lines))] == ["4"] * 5
     assert json.loads(others) == {"open_connections": 2, "refused_requests": 0, "aborted_requests": 0, "undercount": 0}
@@ -191,7 +191,7 @@ def test_what_documents_show_is_what_is_printed(shell: Shell) -> None:
 
 
 def test_a_stuck_endpoint(shell: Shell) -> None:
-    title = "In flight at both of two looks, and nothing of it has ended between them"
+    title = "Endpoints that were in flight in both of two samples, with no request that ended between them"
     assert shell.said(title) == "2 POST /v1/chat/completions\n"
     with Client(shell.port) as client, shell.going_on(title) as looking:
         while looking.poll() is None:  # of these, too, some is always in flight, but they end
@@ -209,6 +209,13 @@ def test_the_mean_of_an_endpoint(shell: Shell) -> None:
     assert 0 < metrics[0] < 1000
 
 
+def test_slow_requests(shell: Shell) -> None:
+    with Client(shell.port) as client:
+        client.ask(request("/block?seconds=1.1"))
+    said = shell.said("Requests that took over a second, by endpoint and status")
+    assert re.fullmatch(r"1 of \d+ GET /block 200\n", said), said
+
+
 def test_memory(shell: Shell) -> None:
     record = shell.proxy.directory / "memory.csv"
 
@@ -221,7 +228,7 @@ def test_memory(shell: Shell) -> None:
         totals = [int(row["total_requests"]) for row in rows()]
         return totals[-1] - totals[0] if totals else -1
 
-    with shell.going_on("A record of each minute; or for good, by [cron](integrations.md#csv)"):
+    with shell.going_on("A record of each minute; or permanently, by [cron](integrations.md#csv)"):
         wait_until(lambda: requests_since_the_first_line() == 0, "the first line")
         with Client(shell.port) as client:
             for _ in range(3):

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// The registry of metrics: its rows are consistent, the JSON has what it lists, and docs/metrics.md documents each row
+// and no others.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "output/metrics.h"
+#include "output/render.h"
+#include "unit/example_snapshot.h"
+
+namespace monitor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// "", "endpoints[]." or "workers[].": where the JSON has what this reads.
+std::string json_place(const AnyRead& read) {
+  const bool of_endpoint = std::holds_alternative<Read<EndpointCounters>>(read) ||
+                           std::holds_alternative<ReadClasses>(read) || std::holds_alternative<ReadDurations>(read);
+  if (of_endpoint) {
+    return "endpoints[].";
+  }
+  return std::holds_alternative<Read<WorkerSnapshot>>(read) ? "workers[]." : "";
+}
+
+// The name that the page gives a metric, which is unique: the path in the JSON, or else Prometheus' name.
+std::string documented_name(const Metric& metric) {
+  return metric.name != nullptr ? json_place(metric.read) + json_key(metric) : metric.prometheus;
+}
+
+std::string cell(const std::string& text) {
+  return text.empty() ? " |" : " `" + text + "` |";
+}
+
+std::string table_row(const Metric& metric) {
+  return "|" + cell(metric.name != nullptr ? documented_name(metric) : "") +
+         cell(metric.prometheus != nullptr ? metric.prometheus : "") + " " + kind_name(metric.kind) + " |" +
+         (*metric.unit != '\0' ? std::string(" ") + metric.unit : "") + " |";
+}
+
+// What the page defines, before it goes on to judge the figures.
+std::string definitions() {
+  const std::string page = test::read_source_file("docs/metrics.md");
+  const std::size_t end = page.find("\n## Healthy figures");
+  REQUIRE(end != std::string::npos);
+  return page.substr(0, end);
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+// The items of the page's lists by the name that each begins with, "- `name`: text", in one line each.
+std::map<std::string, std::string> documented_items() {
+  constexpr std::string_view kBegin = "- `";
+  std::map<std::string, std::string> items;
+  std::string* item = nullptr;
+  for (const std::string& line : lines_of(definitions())) {
+    const std::size_t colon = line.find("`: ");
+    if (line.starts_with(kBegin) && colon != std::string::npos) {
+      item = &items[line.substr(kBegin.size(), colon - kBegin.size())];
+      *item = line.substr(colon + 3);
+    } else if (line.starts_with("  ") && item != nullptr) {
+      *item += line.substr(1);
+    } else {
+      item = nullptr;
+    }
+  }
+  return items;
+}
+
+std::vector<std::string> keys_of(const Json& object, const std::set<std::string>& but) {
+  std::vector<std::string> keys;
+  for (const auto& member : object.items()) {
+    if (!but.contains(member.key())) {
+      keys.push_back(member.key());
+    }
+  }
+  return keys;
+}
+
+std::vector<std::string> json_names(const std::string& place) {
+  std::vector<std::string> names;
+  for (const Metric& metric : metrics()) {
+    if ((metric.outputs & kJson) != 0 && json_place(metric.read) == place) {
+      names.push_back(json_key(metric));
+    }
+  }
+  return names;
+}
+
+TEST_CASE("output.metrics.rows_are_consistent") {
+  std::set<std::string> names;
+  std::set<std::string> prometheus;
+  for (const Metric& metric : metrics()) {
+    const bool exported = metric.name != nullptr || metric.prometheus != nullptr;
+    REQUIRE(exported);
+    const std::string name = documented_name(metric);
+    CAPTURE(name);
+    CHECK(names.insert(name).second);
+    CHECK((metric.name != nullptr) == (metric.outputs != 0));
+    const std::string help = metric.help;
+    CHECK(help.ends_with('.'));
+    CHECK(help.find_first_of("\n\\\"") == std::string::npos);
+    if (metric.prometheus != nullptr) {
+      const std::string exported_name = metric.prometheus;
+      CHECK(prometheus.insert(exported_name).second);
+      CHECK(exported_name.ends_with("_total") == (metric.kind == Kind::kCounter));
+      CHECK(exported_name.ends_with("_info") == (metric.kind == Kind::kInfo));
+    }
+  }
+}
+
+TEST_CASE("output.metrics.the_json_has_the_rows_in_their_order") {
+  const Json object = Json::parse(render_json(test::example_snapshot()));
+  CHECK(keys_of(object, {"profile", "schema_version", "target", "endpoints", "workers"}) == json_names(""));
+  CHECK(keys_of(object["endpoints"][0], {"method", "path"}) == json_names("endpoints[]."));
+  CHECK(keys_of(object["workers"][0], {"pid"}) == json_names("workers[]."));
+}
+
+TEST_CASE("output.metrics.figures_are_the_numbers_of_the_json") {
+  const Json object = Json::parse(render_json(test::example_snapshot()));
+  for (const Output output : {kCsv, kInflux, kStatsd}) {
+    const std::vector<Figure> list = figures(test::example_snapshot(), output);
+    CHECK(list.size() == json_names("").size() - 1);  // all but undercount_by_cause
+    for (const Figure& figure : list) {
+      CAPTURE(figure.name);
+      const Json& value = object.at(figure.name);
+      const Number number = value.is_number_float() ? Number(value.get<double>()) : Number(value.get<std::uint64_t>());
+      CHECK(figure.value == number);
+    }
+  }
+}
+
+TEST_CASE("output.metrics.every_row_is_in_the_table_of_the_documentation_and_no_other") {
+  std::multiset<std::string> documented;
+  for (const std::string& line : lines_of(definitions())) {
+    if (line.starts_with("| ") && std::count(line.begin(), line.end(), '|') == 5 && !line.starts_with("| JSON |")) {
+      documented.insert(line);
+    }
+  }
+  std::multiset<std::string> rows;
+  for (const Metric& metric : metrics()) {
+    rows.insert(table_row(metric));
+    CHECK_MESSAGE(documented.contains(table_row(metric)), "missing in docs/metrics.md: ", table_row(metric));
+  }
+  for (const std::string& line : documented) {
+    CHECK_MESSAGE(rows.contains(line), "not a metric: ", line);
+  }
+  CHECK(documented.size() == rows.size());
+}
+
+TEST_CASE("output.metrics.every_row_is_defined_in_the_documentation_and_no_other") {
+  std::map<std::string, std::string> items = documented_items();
+  for (const Metric& metric : metrics()) {
+    const std::string name = documented_name(metric);
+    CHECK_MESSAGE(items[name].starts_with(metric.help), name, " is not defined as: ", std::string(metric.help));
+    items.erase(name);
+  }
+  const Json schema = Json::parse(test::read_source_file("docs/schema/snapshot.schema.json"));
+  for (const auto& cause : schema["properties"]["undercount_by_cause"]["properties"].items()) {
+    CHECK_MESSAGE(items.erase(cause.key()) == 1, "not a documented cause: ", cause.key());
+  }
+  for (const auto& item : items) {
+    FAIL_CHECK("neither a metric nor a cause: ", item.first, ": ", item.second);
+  }
+}
+
+}  // namespace
+}  // namespace monitor
