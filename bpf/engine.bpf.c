@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The engine's BPF object: one translation unit, one idea a header. Read them in this order: http1.h (the parser),
+ * The engine's BPF object: one translation unit, one idea a header. Read them in this order: http1/parser.h,
  * conn.bpf.h (the record of a connection), maps.bpf.h, endpoints.bpf.h, account.bpf.h and close.bpf.h (begin, end,
  * close), adopted.bpf.h (what began before the attach), facts.bpf.h and records.bpf.h (a socket and its record),
  * user_bytes.bpf.h and streams.bpf.h (bytes to parser); then the hooks: sockets.bpf.h, syscalls.bpf.h, unix.bpf.h,
@@ -12,7 +12,7 @@
 #include <bpf/bpf_tracing.h>
 #include <monitor/abi.h>
 
-#include "iterators.bpf.h"
-#include "processes.bpf.h"
+#include "iter/iterators.bpf.h"
+#include "hooks/processes.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -9,8 +9,8 @@
 /* C, whoever includes it: warnings about C++ style are not meant for it. */
 #pragma GCC system_header
 
-#include "http1.h"
-#include "path_fold.h"
+#include "http1/parser.h"
+#include "http1/path_fold.h"
 
 #define TRACE_INPUT 65536 /* bytes of an input at most; a power of two */
 #define TRACE_EVENTS 128  /* events written down; the rest is counted */
@@ -74,14 +74,14 @@ PURE_INLINE void trace_note(struct trace* trace, struct trace_event* out, __u32 
   out->key = trace->key;
 }
 
-PURE_FUNCTION int trace_put(struct trace* trace, __u32 event, __u32 delimiter) {
+GLOBAL_FUNC int trace_put(struct trace* trace, __u32 event, __u32 delimiter) {
   __u64 at;
 
   if (!trace) return 0;
   at = trace->count;
   trace->count += 1;
   if (at < TRACE_EVENTS) {
-    keep_bound(at);
+    barrier_var(at);
     trace_note(trace, &trace->events[at & (TRACE_EVENTS - 1)], event, delimiter);
   }
   return 0;
@@ -108,8 +108,8 @@ PURE_INLINE enum http1_event trace_fill(struct trace_loop* loop) {
   from = trace->position & (TRACE_INPUT - 1);
   at = w->end & 255;
 #ifdef __bpf__
-  keep_bound(at);
-  keep_bound(count);
+  barrier_var(at);
+  barrier_var(count);
   at &= 255;
   if (count > HTTP1_FILL || bpf_probe_read_kernel(w->bytes + at, count, loop->input->bytes + from)) return HTTP1_MORE;
 #else

@@ -163,12 +163,12 @@ TEST_CASE("cli.options.help names every option") {
 TEST_CASE("cli.options.help says which server is meant, and what it takes") {
   for (const std::string& help : {printed({"--help"}), printed({"serve", "--help"})}) {
     CHECK(contains(help, "the pid in logs/proxy.pid, else the one attached, else the one found)"));
-    CHECK(contains(help, "those too that start later"));
+    CHECK(contains(help, "including those that start later"));
   }
   // To attach: those that are attached are not looked for.
   CHECK(contains(printed({"attach", "--help"}), "the pid in logs/proxy.pid, else the one found)"));
   CHECK(contains(printed({"--help"}),
-                 "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; for another user's server\nCAP_DAC_READ_"));
+                 "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and also CAP_DAC_READ_SEARCH\nfor a server"));
 }
 
 TEST_CASE("cli.options.version") {

@@ -216,9 +216,8 @@ Violations boost_outside_serve(const Tree& tree) {
 
 // The headers that also compile natively: every .h of bpf/ that is not a .bpf.h, and these for certain.
 Violations impure_headers(const Tree& tree) {
-  std::set<std::string> pure = {
-      "bpf/pure.h",     "bpf/http1.h", "bpf/http1_fields.h", "bpf/http1_lines.h", "bpf/http1_request_line.h",
-      "bpf/path_fold.h"};
+  std::set<std::string> pure = {"bpf/lib/pure.h",    "bpf/http1/parser.h",       "bpf/http1/fields.h",
+                                "bpf/http1/lines.h", "bpf/http1/request_line.h", "bpf/http1/path_fold.h"};
   for (const auto& [path, content] : tree) {
     if (path.starts_with("bpf/") && path.ends_with(".h") && !path.ends_with(".bpf.h")) {
       pure.insert(path);
@@ -359,12 +358,13 @@ TEST_CASE("structure.rules: each finds what breaks it, and says where") {
   CHECK(wrong_layer({{"userspace/cli/c.h", ""}, {"userspace/main.cpp", "#include \"cli/c.h\""}}).empty());
   CHECK(wrong_layer({{"userspace/host/c.h", ""}, {"userspace/main.cpp", "#include \"host/c.h\""}}).size() == 1);
   CHECK(wrong_layer({{"userspace/new/a.cpp", "#include <string>"}}).size() == 1);
-  CHECK(wrong_layer({{"bpf/http1.h", ""}, {"userspace/session/a.cpp", "#include \"http1.h\""}}).size() == 1);
+  CHECK(wrong_layer({{"bpf/http1/parser.h", ""}, {"userspace/session/a.cpp", "#include \"http1/parser.h\""}}).size() ==
+        1);
   CHECK(wrong_layer({{"userspace/session/a.cpp", "// #include \"output/box.h\""}, {"userspace/output/box.h", ""}})
             .empty());
 
   CHECK(kernel_side_looks_up({{"bpf/a.h", "#include \"base/fd.h\""}, {"userspace/base/fd.h", ""}}).size() == 1);
-  CHECK(kernel_side_looks_up({{"include/monitor/a.h", "#include \"pure.h\""}, {"bpf/pure.h", ""}}).size() == 1);
+  CHECK(kernel_side_looks_up({{"include/monitor/a.h", "#include \"lib/pure.h\""}, {"bpf/lib/pure.h", ""}}).size() == 1);
 
   CHECK(libbpf_outside_session({{"userspace/cli/a.cpp", "#include <bpf/libbpf.h>"}}).size() == 1);
   CHECK(libbpf_outside_session({{"userspace/output/a.cpp", "#include \"engine.skel.h\""}}).size() == 1);
@@ -395,12 +395,12 @@ TEST_CASE("structure.rules: each finds what breaks it, and says where") {
 
 TEST_CASE("structure.rules: kernel headers in a pure header") {
   const auto impure = [](const std::string& content) {
-    return impure_headers({{"bpf/pure.h", content},
-                           {"bpf/http1.h", ""},
-                           {"bpf/http1_fields.h", ""},
-                           {"bpf/http1_lines.h", ""},
-                           {"bpf/http1_request_line.h", ""},
-                           {"bpf/path_fold.h", ""}});
+    return impure_headers({{"bpf/lib/pure.h", content},
+                           {"bpf/http1/parser.h", ""},
+                           {"bpf/http1/fields.h", ""},
+                           {"bpf/http1/lines.h", ""},
+                           {"bpf/http1/request_line.h", ""},
+                           {"bpf/http1/path_fold.h", ""}});
   };
   CHECK(impure_headers({}).size() == 6);
   CHECK(impure_headers({{"bpf/new.h", "#include \"vmlinux.h\""}, {"bpf/x.bpf.h", "#include \"vmlinux.h\""}}).size() ==

@@ -4,7 +4,7 @@
 
 #include <random>
 
-#include "pure.h"
+#include "lib/pure.h"
 
 namespace monitor {
 namespace {

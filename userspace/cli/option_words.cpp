@@ -12,37 +12,37 @@ namespace {
 
 constexpr const char* kDescription =
     "Shows what a running uvicorn is doing: requests in flight by endpoint, peak, totals,\n"
-    "failures, queue, CPU and memory. It attaches from outside and changes nothing in the server.\n"
-    "Needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; for another user's server\n"
-    "CAP_DAC_READ_SEARCH, too.\n";
+    "failures, queue, CPU and memory. It attaches from outside and does not change the server.\n"
+    "It needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and also CAP_DAC_READ_SEARCH\n"
+    "for a server that another user runs.\n";
 
 constexpr const char* kFooter =
     "Examples:\n"
-    "  sudo monitor                          the one server on this machine, once\n"
-    "  sudo monitor --pid 1234 --watch       keep the box on the screen; q quits\n"
-    "  sudo monitor --json --watch | jq .    one object a line\n"
+    "  sudo monitor                          show the only server on this machine once\n"
+    "  sudo monitor --pid 1234 --watch       keep the box on the screen until you press q\n"
+    "  sudo monitor --json --watch | jq .    print one object per line\n"
     "  sudo monitor --log /var/log/monitor.log --interval 60\n"
-    "  sudo monitor attach                   count from now on, for any later monitor\n"
-    "  sudo monitor serve --all              Prometheus scrapes 127.0.0.1:9464/metrics\n"
+    "  sudo monitor attach                   start counting for every later monitor\n"
+    "  sudo monitor serve --all              serve 127.0.0.1:9464/metrics to Prometheus\n"
     "\n"
-    "Exit status: 0 done; 1 failed; 2 wrong usage; 3 no such server, or it has ended;\n"
-    "4 not permitted; 5 the kernel lacks what is needed.\n"
-    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS (as --pins), NO_COLOR.";
+    "Exit status: 0 success; 1 failure; 2 wrong usage; 3 no such server, or the server has ended;\n"
+    "4 not permitted; 5 the kernel lacks a required feature.\n"
+    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS (like --pins), NO_COLOR.";
 
-constexpr const char* kAttachDescription = "count from now on, with no process of ours running";
+constexpr const char* kAttachDescription = "start counting in the kernel; no monitor has to keep running";
 constexpr const char* kAttachFooter =
-    "The programs and what they count are pinned in the kernel: every later monitor shows at once\n"
-    "the totals and the peak since the attach. More servers can be attached later; the limits are\n"
-    "those of the first attach. The directory is root's: to others attach and each look take\n"
-    "CAP_DAC_OVERRIDE, too.";
+    "The BPF programs and their counters are pinned in the kernel: every later monitor shows the\n"
+    "totals and the peak since the attach at once. You can attach more servers later; the limits\n"
+    "of the first attach apply to all of them. Root owns the directory of the pins: other users\n"
+    "also need CAP_DAC_OVERRIDE to attach a server and to read an attached one.";
 
-constexpr const char* kDetachDescription = "end what attach began; with the last server nothing is left";
-constexpr const char* kServeDescription = "be scraped by Prometheus, until it is stopped";
+constexpr const char* kDetachDescription = "stop counting; after the last server nothing stays in the kernel";
+constexpr const char* kServeDescription = "serve metrics to Prometheus until stopped";
 constexpr const char* kServeFooter =
-    "/metrics has what is counted, /healthz says whether a server is observed. Whoever reaches the\n"
-    "address can read them: beyond this machine's loopback, put something before it that asks who.\n"
-    "It ends with the last server, with exit status 3; with --all it goes on and waits for others.";
-constexpr const char* kSessionsDescription = "list what is attached, and what it takes of the kernel";
+    "/metrics has the figures; /healthz reports whether a server is observed. Anybody who reaches\n"
+    "the address can read them: to listen beyond loopback, put a proxy that authenticates in front.\n"
+    "It exits with status 3 when the last server ends; with --all it keeps waiting for new ones.";
+constexpr const char* kSessionsDescription = "list the attached servers and the kernel memory they use";
 
 // Declares options of one command.
 class Declarations {
@@ -73,40 +73,42 @@ class Declarations {
         ->group(group_);
   }
 
-  // For who looks at servers: one that is attached comes before those that are found, and new ones are taken in.
+  // For commands that show servers: an attached server takes precedence over one found by a search, and --all picks up
+  // new ones.
   void servers_to_show() {
     servers("Which server (default: the pid in logs/proxy.pid, else the one attached, else the one found)",
-            "every uvicorn, gunicorn and hypercorn on the machine,\nthose too that start later");
+            "every uvicorn, gunicorn and hypercorn on the machine,\nincluding those that start later");
   }
 
   void servers_to_attach() {
     servers("Which server (default: the pid in logs/proxy.pid, else the one found)",
-            "every uvicorn, gunicorn and hypercorn that runs now");
+            "every uvicorn, gunicorn and hypercorn that is running");
   }
 
   void pins() {
     value("--pins", words_.pins, "DIR",
-          "where an attached engine is pinned, on a BPF file\nsystem; default /sys/fs/bpf/monitor");
+          "directory for the pins of an attached engine, on a\nBPF file system; default /sys/fs/bpf/monitor");
   }
 
   void profile() {
-    value("--profile", words_.profile, "NAME", "kernel hooks to use: auto, socket (Linux 6.3 and later)\nor syscall");
+    value("--profile", words_.profile, "NAME", "kernel hooks to use: auto, socket (Linux 6.3 or later)\nor syscall");
   }
 
   void limits() {
-    group("Limits (a server past them is refused, endpoints count under \"(other)\", connections as undercount)");
-    value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 4.4 kB each");
-    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 1.4 kB each");
+    group("Limits (past them: servers are refused, endpoints count under \"(other)\", connections as undercount)");
+    value("--max-targets", words_.max_targets, "N", "servers at once; default 16, about 4.4 kB each");
+    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all servers; default 2048, about 1.4 kB each");
     value("--max-connections", words_.max_connections, "N",
-          "connections of Unix sockets, under the profile syscall\nof all; 65536, 16 bytes each, 1 kB more when open");
+          "connections of Unix sockets (of all sockets under the\nprofile syscall); default 65536, 16 bytes each, 1 "
+          "kB\nmore while open");
   }
 
-  void help() { app_.set_help_flag("-h,--help", "print this")->group(group_); }
+  void help() { app_.set_help_flag("-h,--help", "print this help")->group(group_); }
 
  private:
   void servers(std::string title, const char* all) {
     group(std::move(title));
-    pids("the server's process; its workers are followed too.\nSeveral --pid N: several servers");
+    pids("the server's process; its workers are included. Repeat\nthe option to watch several servers");
     value("--pid-file", words_.pid_file, "FILE", "read the pid from FILE");
     flag("--all", words_.all, all);
   }
@@ -120,31 +122,31 @@ void declare_view(CLI::App& app, Words& words) {
   Declarations declare(app, words);
   declare.servers_to_show();
   declare.group("What to print (default: one box)");
-  declare.flag("--watch", words.watch, "again every interval; on a terminal redrawn in place");
-  declare.flag("--json", words.json, "JSON, one object a line");
-  declare.flag("--prometheus", words.prometheus, "Prometheus' text format, for a textfile collector");
-  declare.flag("--csv", words.csv, "CSV, a header and a line a sample");
-  declare.flag("--no-header", words.no_header, "with --csv: no header, to append to a file");
-  declare.flag("--influx", words.influx, "InfluxDB's line protocol");
+  declare.flag("--watch", words.watch, "repeat every interval; on a terminal, redraw in place");
+  declare.flag("--json", words.json, "JSON, one object per line");
+  declare.flag("--prometheus", words.prometheus, "Prometheus text format, for a textfile collector");
+  declare.flag("--csv", words.csv, "CSV, a header and one line per sample");
+  declare.flag("--no-header", words.no_header, "with --csv: omit the header, to append to a file");
+  declare.flag("--influx", words.influx, "InfluxDB line protocol");
   declare.value("--log", words.log, "FILE",
-                "append log lines every interval; - is standard output,\nSIGHUP reopens FILE");
+                "append log lines every interval; - is standard output;\nSIGHUP reopens FILE");
   declare.value("--statsd", words.statsd, "HOST:PORT", "send to a StatsD server every interval, over UDP");
-  declare.flag("--dogstatsd", words.dogstatsd, "with --statsd: DogStatsD's tags, and by endpoint");
-  declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
-  declare.flag("--no-system", words.no_system, "without CPU, memory and threads");
+  declare.flag("--dogstatsd", words.dogstatsd, "with --statsd: DogStatsD tags, and figures by endpoint");
+  declare.flag("--raw-paths", words.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
+  declare.flag("--no-system", words.no_system, "leave out CPU, memory and threads");
   declare.value("--color", words.color, "WHEN", "auto, always or never");
   declare.flag("--no-color", words.no_color, "the same as --color never");
   declare.group("When (seconds may have fractions)");
   declare.value(
       "--interval", words.interval, "S",
-      "seconds between samples: 2, with --log 5, with\n--statsd 10; of one sample how long to observe, of an\n"
-      "attached server not at all");
+      "seconds between samples; default 2, 5 with --log, 10\nwith --statsd. For one sample: how long to observe;\n"
+      "an attached server is sampled at once");
   declare.value("--count", words.count, "N", "end after N samples of --watch, --log or --statsd");
-  declare.value("--duration", words.duration, "S", "end after S seconds of them");
+  declare.value("--duration", words.duration, "S", "end after S seconds of --watch, --log or --statsd");
   declare.group("Other");
   declare.profile();
   declare.pins();
-  declare.flag("--verbose", words.verbose, "say on standard error what is done");
+  declare.flag("--verbose", words.verbose, "report each step on standard error");
   app.set_version_flag("--version", std::string("monitor ") + MONITOR_VERSION, "print the version")->group("Other");
   declare.help();
 }
@@ -154,18 +156,18 @@ void declare_attach(CLI::App& app, Words& words) {
   declare.servers_to_attach();
   declare.limits();
   declare.group("Other");
-  declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
+  declare.flag("--raw-paths", words.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
   declare.profile();
   declare.pins();
-  declare.flag("--verbose", words.verbose, "say on standard error what is done");
+  declare.flag("--verbose", words.verbose, "report each step on standard error");
   declare.help();
 }
 
 void declare_detach(CLI::App& app, Words& words) {
   Declarations declare(app, words);
   declare.group("Which server (default: the one that is attached)");
-  declare.pids("the process that it was attached by");
-  declare.flag("--all", words.all, "all of them, and whatever is left of a damaged engine");
+  declare.pids("the process that was given to attach");
+  declare.flag("--all", words.all, "every server, and the remains of a damaged engine");
   declare.group("Other");
   declare.pins();
   declare.help();
@@ -183,17 +185,17 @@ void declare_serve(CLI::App& app, Words& words) {
   Declarations declare(app, words);
   declare.servers_to_show();
   declare.group("Where");
-  declare.value("--listen", words.listen, "HOST:PORT", "default 127.0.0.1:9464; port 0: any that is free");
+  declare.value("--listen", words.listen, "HOST:PORT", "default 127.0.0.1:9464; port 0 picks a free one");
   declare.group("Other");
-  declare.flag("--raw-paths", words.raw_paths, "endpoints as sent: /users/42, not /users/{id}");
-  declare.flag("--no-system", words.no_system, "without CPU, memory and threads");
+  declare.flag("--raw-paths", words.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
+  declare.flag("--no-system", words.no_system, "leave out CPU, memory and threads");
   declare.profile();
   declare.pins();
-  declare.flag("--verbose", words.verbose, "say on standard error what is done");
+  declare.flag("--verbose", words.verbose, "report each step on standard error");
   declare.help();
 }
 
-// CLI11 sets groups apart by two empty lines.
+// CLI11 separates groups by two empty lines.
 std::string help_text(const CLI::App& app) {
   std::string text = app.help();
   for (std::size_t at = text.find("\n\n\n"); at != std::string::npos; at = text.find("\n\n\n")) {
@@ -202,7 +204,7 @@ std::string help_text(const CLI::App& app) {
   return text;
 }
 
-// CLI11's words for a value that is missing or given twice are not an operator's.
+// CLI11's messages for a missing or repeated value are not written for an operator.
 std::string describe_mismatch(const std::string& message) {
   const std::string name = message.substr(0, message.find(':'));
   return name + (message.find("missing") != std::string::npos ? " needs a value" : " may be given only once");
@@ -249,7 +251,7 @@ Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string
     const auto options = app.get_options();
     if (std::any_of(options.begin(), options.end(), [](const CLI::Option* option) { return option->count() > 0; })) {
       return usage_error("options stand before the command " + used->get_name(),
-                         "put them behind it: monitor " + used->get_name() + " …");
+                         "put them after it: monitor " + used->get_name() + " …");
     }
     return std::variant<TextToPrint, Verb>(verb);
   }

@@ -94,12 +94,12 @@ Status check_complete(const Pins& pins, const Objects& o) {
                                                                 {"sweep", &o.sweep},
                                                                 {"correct", &o.correct},
                                                                 {"note_open", &o.note_open},
-                                                                {"look_at_sockets", &o.look_at_sockets},
-                                                                {"look_at_addressed", &o.look_at_addressed}};
+                                                                {"iterate_sockets", &o.iterate_sockets},
+                                                                {"iterate_addressed", &o.iterate_addressed}};
   if (!o.on_syscall) {
     needed.insert(
         needed.end(),
-        {{"on_received", &o.on_received}, {"on_sent", &o.on_sent}, {"look_at_connections", &o.look_at_connections}});
+        {{"on_received", &o.on_received}, {"on_sent", &o.on_sent}, {"iterate_connections", &o.iterate_connections}});
   }
   for (const auto& [name, program] : needed) {
     if (!*program) {

@@ -20,7 +20,7 @@
 
 #include "base/boot_clock.h"
 #include "engine.skel.h"
-#include "engine_old.skel.h"
+#include "engine_syscall.skel.h"
 #include "session/load_error.h"
 
 namespace monitor {
@@ -88,7 +88,7 @@ Skeleton open_skeleton(bool by_address) {
   if (by_address) {
     bpf_object_skeleton& parts = *skeleton->skeleton;
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): libbpf only reads it
-    parts.data = const_cast<void*>(engine_old_bpf__elf_bytes(&parts.data_sz));
+    parts.data = const_cast<void*>(engine_syscall_bpf__elf_bytes(&parts.data_sz));
   }
   return bpf_object__open_skeleton(skeleton->skeleton, nullptr) == 0 ? std::move(skeleton) : nullptr;
 }
@@ -114,7 +114,8 @@ struct FreeBtf {
 };
 
 // Of the tracepoints that the profile "socket" needs, one that this kernel lacks; empty when it has them, or does not
-// tell. Asked for when a load has failed, whose own words do not tell without CAP_SYS_ADMIN: see bpf/engine_old.bpf.c.
+// tell. Asked for when a load has failed, whose own words do not tell without CAP_SYS_ADMIN: see
+// bpf/engine_syscall.bpf.c.
 std::string lacking_tracepoint() {
   const std::unique_ptr<btf, FreeBtf> kernel{btf__load_vmlinux_btf()};
   for (const char* name : {"sock_recv_length", "sock_send_length"}) {
@@ -249,12 +250,12 @@ void select_programs(engine_bpf& bpf, bool by_address, Part part) {
   const bool unix = part == Part::kUnix;
   bpf.rodata->by_address = by_address;
   const auto select = [](bpf_program* program, bool on) { bpf_program__set_autoload(program, on); };
-  for (bpf_program* program : {bpf.progs.on_received, bpf.progs.on_sent, bpf.progs.look_at_connections}) {
+  for (bpf_program* program : {bpf.progs.on_received, bpf.progs.on_sent, bpf.progs.iterate_connections}) {
     select(program, !unix && !by_address);
   }
   for (bpf_program* program :
-       {bpf.progs.on_state, bpf.progs.on_state_too, bpf.progs.on_fork, bpf.progs.on_exit, bpf.progs.look_at_sockets,
-        bpf.progs.look_at_addressed, bpf.progs.evict, bpf.progs.sweep, bpf.progs.correct, bpf.progs.note_open}) {
+       {bpf.progs.on_state, bpf.progs.on_state_too, bpf.progs.on_fork, bpf.progs.on_exit, bpf.progs.iterate_sockets,
+        bpf.progs.iterate_addressed, bpf.progs.evict, bpf.progs.sweep, bpf.progs.correct, bpf.progs.note_open}) {
     select(program, !unix);
   }
   select(bpf.progs.on_syscall, !unix && by_address);

@@ -83,7 +83,7 @@ struct Objects {
       free_endpoints, connections, addressed_connections, spilled_requests, listen_ports, cpu_samples, look_value,
       followed_value, receive_scratch, send_scratch;
   Program on_received, on_sent, on_unix_received, on_unix_sent, on_syscall, on_state, on_state_too, on_close, on_fork,
-      on_exit, look_at_sockets, look_at_connections, look_at_addressed, evict, sweep, correct, note_open;
+      on_exit, iterate_sockets, iterate_connections, iterate_addressed, evict, sweep, correct, note_open;
 
   Shared<monitor_look> look;
   Shared<FollowedBits> followed;
@@ -130,9 +130,9 @@ void for_each_program(Objects& o, const Take& take) {
   take("on_close", o.on_close, true);
   take("on_fork", o.on_fork, true);
   take("on_exit", o.on_exit, true);
-  take("look_at_sockets", o.look_at_sockets, false);
-  take("look_at_connections", o.look_at_connections, false);
-  take("look_at_addressed", o.look_at_addressed, false);
+  take("iterate_sockets", o.iterate_sockets, false);
+  take("iterate_connections", o.iterate_connections, false);
+  take("iterate_addressed", o.iterate_addressed, false);
   take("evict", o.evict, false);
   take("sweep", o.sweep, false);
   take("correct", o.correct, false);

@@ -37,11 +37,11 @@ Result<std::vector<monitor_live>> read_map(const Program& program, const Map& ma
 }  // namespace
 
 Result<std::vector<monitor_live>> read_records(const Objects& objects, unsigned target) {
-  return read_map(objects.look_at_connections, objects.connections, target);
+  return read_map(objects.iterate_connections, objects.connections, target);
 }
 
 Result<std::vector<monitor_live>> read_addressed_records(const Objects& objects, unsigned target) {
-  return read_map(objects.look_at_addressed, objects.addressed_connections, target);
+  return read_map(objects.iterate_addressed, objects.addressed_connections, target);
 }
 
 Status sweep(const Objects& objects, const std::vector<monitor_live>& records, const std::set<SocketIdentity>& open) {

@@ -133,7 +133,7 @@ Status adopt_sockets(const Objects& objects, unsigned target, const std::vector<
   for (const pid_t pid : processes) {
     bpf_iter_link_info info{};
     info.task.pid = static_cast<std::uint32_t>(pid);
-    Result<std::vector<char>> read = read_iterator(objects.look_at_sockets, info);
+    Result<std::vector<char>> read = read_iterator(objects.iterate_sockets, info);
     if (!read) {
       status = std::move(read).error();
       break;

@@ -73,7 +73,7 @@ void sort_unique(std::vector<T>& values) {
 Status list_sockets(const Objects& objects, pid_t pid, std::vector<ListedSocket>& sockets) {
   bpf_iter_link_info info{};
   info.task.pid = static_cast<std::uint32_t>(pid);
-  Result<std::vector<char>> records = read_iterator(objects.look_at_sockets, info);
+  Result<std::vector<char>> records = read_iterator(objects.iterate_sockets, info);
   if (!records) {
     return std::move(records).error().within("look at the sockets of process " + std::to_string(pid));
   }

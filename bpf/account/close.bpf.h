@@ -6,7 +6,7 @@
 #ifndef MONITOR_CLOSE_BPF_H
 #define MONITOR_CLOSE_BPF_H
 
-#include "account.bpf.h"
+#include "account/requests.bpf.h"
 
 /* Who ended the connection: told by the transition and sk_err, never by who runs (table in docs/counting.md). */
 enum close_kind {
@@ -68,7 +68,7 @@ static int close_step(__u32 i, struct close_loop *loop)
 }
 
 /* The connection closed: whoever says it first takes all that was in flight. May run in softirq. */
-PURE_FUNCTION int conn_close(struct conn *c, __u32 kind)
+GLOBAL_FUNC int conn_close(struct conn *c, __u32 kind)
 {
 	struct close_loop loop = {c, 0, kind};
 	struct monitor_target *t;
@@ -99,7 +99,7 @@ static int resync_step(__u32 i, struct close_loop *loop)
 }
 
 /* The next bytes are the start of a request: what was in flight before has ended unseen. */
-PURE_FUNCTION int conn_resync(struct conn *c)
+GLOBAL_FUNC int conn_resync(struct conn *c)
 {
 	struct close_loop loop = {c, 0, 0};
 

@@ -6,7 +6,7 @@
 #ifndef MONITOR_STREAMS_BPF_H
 #define MONITOR_STREAMS_BPF_H
 
-#include "adopted.bpf.h"
+#include "feed/adopted.bpf.h"
 
 /* Steps of one walk at most: a step takes a line, a body's skip, a vector, or a hundred bytes of a long line. A
  * megabyte of the shortest lines is below it; past it the stream is given up. */
@@ -205,7 +205,7 @@ static __always_inline void received(struct conn *c, const struct call *call, __
 
 /* An event that nothing is looked up for, of `result` bytes or a failure: of recvmmsg and sendmmsg the next message
  * passes with it, or the call is over. */
-PURE_FUNCTION int pass_message(struct conn *c, __s32 result)
+GLOBAL_FUNC int pass_message(struct conn *c, __s32 result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);

@@ -11,8 +11,8 @@
 #ifndef MONITOR_HTTP1_H
 #define MONITOR_HTTP1_H
 
-#include "http1_lines.h"
-#include "http1_request_line.h"
+#include "http1/lines.h"
+#include "http1/request_line.h"
 
 /* The status line "HTTP/1.1 200 OK" at pos. Returns whether it is one. */
 PURE_INLINE bool http1_status_line(struct http1_stream *s, const struct http1_window *w)
@@ -179,7 +179,7 @@ static int http1_capture_byte(__u32 i, struct http1_capture_loop *loop)
 	if (w->line >= w->line_end || at > HTTP1_CAPTURE)
 		return 1;
 	if (at < HTTP1_CAPTURE) {
-		keep_bound(at);
+		barrier_var(at);
 		s->capture[at & (HTTP1_CAPTURE - 1)] = WINDOW_BYTE(w, w->line);
 	}
 	s->captured += 1;
@@ -188,7 +188,7 @@ static int http1_capture_byte(__u32 i, struct http1_capture_loop *loop)
 }
 
 /* Body bytes in the window. */
-PURE_FUNCTION int http1_body_step(struct http1_stream *s, struct http1_window *w)
+GLOBAL_FUNC int http1_body_step(struct http1_stream *s, struct http1_window *w)
 {
 	__u64 count;
 

@@ -3,8 +3,8 @@
  * What the pure headers of this folder (http1*.h, path_fold.h) stand on: the same source compiles for the kernel, for
  * native tests and for the fuzzer. Nothing here knows of sockets, maps or processes.
  */
-#ifndef MONITOR_PURE_H
-#define MONITOR_PURE_H
+#ifndef MONITOR_LIB_PURE_H
+#define MONITOR_LIB_PURE_H
 
 #ifdef __bpf__
 #include "vmlinux.h"
@@ -12,14 +12,14 @@
 #include <monitor/abi.h>
 #define PURE_INLINE static __always_inline
 /* A function that the verifier checks once, by its own, and not again at each call. */
-#define PURE_FUNCTION __attribute__((noinline))
+#define GLOBAL_FUNC __attribute__((noinline))
 #else
 #include <linux/types.h>
 #include <monitor/abi.h>
 #include <stdbool.h>
 #include <string.h>
-#define PURE_INLINE   static inline __attribute__((unused))
-#define PURE_FUNCTION static inline __attribute__((unused))
+#define PURE_INLINE static inline __attribute__((unused))
+#define GLOBAL_FUNC static inline __attribute__((unused))
 #endif
 
 /*
@@ -41,11 +41,14 @@
 
 /* Keeps a masked index as it is: without this the compiler moves or drops the mask after it has served for a compare,
  * and the verifier no longer sees the bound. */
-#ifdef __bpf__
-#define keep_bound(x) asm volatile("" : "+r"(x))
-#else
-#define keep_bound(x) ((void)0)
+#ifndef __bpf__
+#define barrier_var(x) ((void)0)
 #endif
+
+/* A load or store that the compiler neither drops, repeats nor splits, as in the kernel (include/asm-generic/rwonce.h).
+ */
+#define READ_ONCE(x)	     (*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, value) (*(volatile __typeof__(x) *)&(x) = (value))
 
 /* Before a loop: its body is there once in the program. Copies of it would make both program and verifier slower. Or as
  * often as it runs: where a counter would not fit the stack. */
@@ -113,13 +116,13 @@ PURE_INLINE __u64 cut_word(__u64 word, __s64 rest)
 	__u64 bits;
 
 	/* the compiler must not see that these are comparisons: it would make branches of them */
-	keep_bound(sign);
+	barrier_var(sign);
 	sign >>= 63;
-	keep_bound(sign);
+	barrier_var(sign);
 	rest = (rest & ~sign) | (8 & sign); /* at most 8 */
-	keep_bound(rest);
+	barrier_var(rest);
 	sign = rest >> 63;
-	keep_bound(sign);
+	barrier_var(sign);
 	bits = (__u64)(rest & ~sign) * 4; /* half of them, since a shift by 64 is none */
 	return word & ((1ULL << bits << bits) - 1);
 }

@@ -6,7 +6,7 @@
 #ifndef MONITOR_HTTP1_STREAM_H
 #define MONITOR_HTTP1_STREAM_H
 
-#include "pure.h"
+#include "lib/pure.h"
 
 #define HTTP1_LINE_HEAD 176
 #define HTTP1_LINE_TAIL 16
@@ -110,7 +110,7 @@ enum http1_event {
  * the verifier, in the same words in each iteration of a loop: so that iterations look alike to it. */
 #define WINDOW_INDEX(at)                                                                                               \
 	do {                                                                                                           \
-		keep_bound(at);                                                                                        \
+		barrier_var(at);                                                                                       \
 		(at) &= HTTP1_MASK;                                                                                    \
 	} while (0)
 

@@ -6,7 +6,7 @@
 #ifndef MONITOR_ITERATORS_BPF_H
 #define MONITOR_ITERATORS_BPF_H
 
-#include "unix.bpf.h"
+#include "hooks/unix.bpf.h"
 
 /* The record of a socket, wherever it lies. */
 static __always_inline struct conn *record_of(struct sock *sk, const struct socket_facts *f)
@@ -85,7 +85,7 @@ static __always_inline bool describe_socket(struct monitor_socket *out, struct s
 }
 
 SEC("iter/task_file")
-int look_at_sockets(struct bpf_iter__task_file *ctx)
+int iterate_sockets(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
@@ -161,7 +161,7 @@ static __always_inline void describe_record(struct seq_file *seq, struct conn *c
 /* The records of open connections; closes those whose state event was lost, and deletes those of a target that leaves:
  * by then none of its processes is followed, so nobody but a close can be at work on them. */
 SEC("iter/bpf_sk_storage_map")
-int look_at_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
+int iterate_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct sock *sk = ctx->sk;
 	struct conn *c;
@@ -189,7 +189,7 @@ int look_at_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 
 /* The records by address, all of them. */
 SEC("iter/bpf_map_elem")
-int look_at_addressed(struct bpf_iter__bpf_map_elem *ctx)
+int iterate_addressed(struct bpf_iter__bpf_map_elem *ctx)
 {
 	__u64 *key = ctx->key, address;
 	struct conn *c;

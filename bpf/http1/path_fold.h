@@ -6,7 +6,7 @@
 #ifndef MONITOR_PATH_FOLD_H
 #define MONITOR_PATH_FOLD_H
 
-#include "pure.h"
+#include "lib/pure.h"
 
 #define FOLD_HEX_LEAST 16
 #define FOLD_UUID      36
@@ -40,7 +40,7 @@ PURE_INLINE void fold_put(struct fold *f, char c)
 		f->overflow = 1;
 		return;
 	}
-	keep_bound(at);
+	barrier_var(at);
 	f->path[at & 127] = c;
 	f->to += 1;
 }
@@ -73,7 +73,7 @@ static int fold_step(__u32 i, struct fold_loop *loop)
 		fold_end_segment(f);
 		return 1;
 	}
-	keep_bound(at);
+	barrier_var(at);
 	if (at >= MONITOR_PATH_SIZE)
 		return 1;
 	c = key->path[at];
@@ -103,7 +103,7 @@ static int fold_step(__u32 i, struct fold_loop *loop)
 
 /* Folds the key's path in place. One that outgrows its room is cut and says so. Nothing to do for a path without a
  * digit: each kind of identifier has one. (A UUID without is not folded.) */
-PURE_FUNCTION int path_fold(struct monitor_endpoint_key *key, struct fold *f)
+GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f)
 {
 	struct fold_loop loop = {f, key};
 

@@ -16,11 +16,11 @@
 #ifndef MONITOR_ADOPTED_BPF_H
 #define MONITOR_ADOPTED_BPF_H
 
-#include "close.bpf.h"
+#include "account/close.bpf.h"
 
 /* Bytes that are no clean start of a request came on a lost connection; `unknown`: the cause + 1 when nothing is known
  * of them. */
-PURE_FUNCTION int adopted_received(struct conn *c, __u32 unknown)
+GLOBAL_FUNC int adopted_received(struct conn *c, __u32 unknown)
 {
 	if (!c || !(c->flags & CONN_ADOPTED))
 		return 0;
@@ -56,7 +56,7 @@ static __always_inline bool ends_chunked(__u64 base, __u64 length)
  * The server sent the bytes that `u` finds (NULL: nothing is known of them) on an adopted connection. Returns whether
  * the response under way is followed from its first byte on, so that they are the parser's.
  */
-PURE_FUNCTION int adopted_sent(struct conn *c, struct user_bytes *u)
+GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 {
 	struct user_iovec last;
 	__u64 start = 0;

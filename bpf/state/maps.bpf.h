@@ -6,10 +6,10 @@
 #ifndef MONITOR_MAPS_BPF_H
 #define MONITOR_MAPS_BPF_H
 
-#include "conn.bpf.h"
-#include "http1.h"
-#include "path_fold.h"
-#include "user_bytes.bpf.h"
+#include "state/conn.bpf.h"
+#include "http1/parser.h"
+#include "http1/path_fold.h"
+#include "feed/user_bytes.bpf.h"
 
 /* Set by user space before the load. */
 const volatile bool raw_paths = false;	/* endpoints as sent, identifiers not folded */

@@ -6,7 +6,7 @@
 #ifndef MONITOR_ACCOUNT_BPF_H
 #define MONITOR_ACCOUNT_BPF_H
 
-#include "endpoints.bpf.h"
+#include "state/endpoints.bpf.h"
 
 /* The two responses that uvicorn writes by itself, without its application. */
 #define OWN_400	       "Invalid HTTP request received."
@@ -100,7 +100,7 @@ static __always_inline void count_duration(struct monitor_endpoint *e, __u32 sta
 	__u64 took = bpf_ktime_get_ns() - began_ns;
 	__u32 bucket = duration_bucket(took);
 
-	keep_bound(bucket);
+	barrier_var(bucket);
 	if (bucket >= MONITOR_DURATION_BUCKETS)
 		return;
 	__sync_fetch_and_add(&d->sum_ns, took);
@@ -138,7 +138,7 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 	} else {
 		if (w)
 			__sync_fetch_and_add(&w->ended, 1);
-		keep_bound(class); /* the verifier knows no bound of a quotient */
+		barrier_var(class); /* the verifier knows no bound of a quotient */
 		if (class > 5)
 			class = 0;
 		__sync_fetch_and_add(&e->status[class], 1);
@@ -158,7 +158,7 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 }
 
 /* The same for rare paths: inline in each it would be most of the program. */
-PURE_FUNCTION int count_end_call(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status, __u64 began_ns)
+GLOBAL_FUNC int count_end_call(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status, __u64 began_ns)
 {
 	if (c)
 		count_end(c, endpoint, outcome, status, began_ns);
@@ -202,7 +202,7 @@ static __always_inline void request_enter(struct conn *c, struct monitor_target 
 	struct monitor_worker *w;
 	__u64 word, active;
 
-	word = *(volatile __u64 *)&c->word;
+	word = READ_ONCE(c->word);
 	r->sequence = conn_next(word);
 	r->flags = conn_in_flight(word) ? REQUEST_PIPELINED : 0;
 	if (!request_store(c, conn_in_flight(word), r)) {
@@ -254,7 +254,7 @@ static __always_inline void request_begin(struct conn *c)
 }
 
 /* A request is under way whose head was read before the attach. */
-PURE_FUNCTION int request_begin_before_attach(struct conn *c)
+GLOBAL_FUNC int request_begin_before_attach(struct conn *c)
 {
 	struct monitor_endpoint *e;
 	struct monitor_target *t;
@@ -283,7 +283,7 @@ static __always_inline int request_end(struct conn *c, __u32 outcome, __u32 stat
 	__u32 sequence, endpoint;
 	__u64 word, began_ns;
 
-	word = *(volatile __u64 *)&c->word;
+	word = READ_ONCE(c->word);
 	if ((word & CONN_CLOSED) || !conn_in_flight(word))
 		return 0;
 	sequence = conn_oldest(word);
@@ -329,7 +329,7 @@ static __always_inline void response_end(struct conn *c)
 	}
 }
 
-PURE_FUNCTION int response_end_call(struct conn *c)
+GLOBAL_FUNC int response_end_call(struct conn *c)
 {
 	if (c)
 		response_end(c);
@@ -347,7 +347,7 @@ static __always_inline __u32 foreign_protocol(const struct http1_stream *request
 }
 
 /* The head of a response to nothing that we took for a request. */
-PURE_FUNCTION int response_unmatched(struct conn *c)
+GLOBAL_FUNC int response_unmatched(struct conn *c)
 {
 	struct monitor_target *t;
 	struct http1_stream *s;
@@ -364,7 +364,7 @@ PURE_FUNCTION int response_unmatched(struct conn *c)
 	if (s->mode != HTTP1_START)
 		c->flags |= CONN_UNMATCHED;
 	/* Sent while the connection closed: the close has counted the request that it answers. */
-	if (*(volatile __u64 *)&c->word & CONN_CLOSED)
+	if (READ_ONCE(c->word) & CONN_CLOSED)
 		return 0;
 	/* The server's own 400 closes; 408 before a close is to no request. */
 	if (status == 400 && (s->flags & HTTP1_F_CLOSE)) {
@@ -404,7 +404,7 @@ static __always_inline void request_tunnels(struct conn *c, struct conn_request 
 	__sync_fetch_and_add(&e->websockets, 1);
 	__sync_fetch_and_or(&r->flags, REQUEST_WEBSOCKET);
 	/* The close may have passed before the flag was there to be seen. */
-	if (*(volatile __u64 *)&c->word & CONN_CLOSED)
+	if (READ_ONCE(c->word) & CONN_CLOSED)
 		websocket_leave(r);
 }
 
@@ -416,7 +416,7 @@ static __always_inline bool response_head(struct conn *c)
 	__u64 word;
 
 	c->flags |= CONN_SPOKE;
-	word = *(volatile __u64 *)&c->word;
+	word = READ_ONCE(c->word);
 	if (!conn_in_flight(word) || (word & CONN_CLOSED)) {
 		response_unmatched(c);
 		return false;

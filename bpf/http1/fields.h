@@ -6,7 +6,7 @@
 #ifndef MONITOR_HTTP1_FIELDS_H
 #define MONITOR_HTTP1_FIELDS_H
 
-#include "http1_stream.h"
+#include "http1/stream.h"
 
 /* ---- values, byte by byte: rare or short ---- */
 
@@ -280,7 +280,7 @@ PURE_INLINE void http1_judge_codings(struct http1_stream *s, const struct http1_
  * A line that begins with a blank continues the one before it (obs-fold, RFC 9112 §5.2): it is read as if its text
  * stood in another field of that name.
  */
-PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *w)
+GLOBAL_FUNC int http1_field_line(struct http1_stream *s, struct http1_window *w)
 {
 	struct http1_loop loop = {w};
 	__u64 first, second;
@@ -337,7 +337,7 @@ PURE_FUNCTION int http1_field_line(struct http1_stream *s, struct http1_window *
 }
 
 /* The chunk-size line at pos (RFC 9112 §7.1): extensions are skipped. Returns whether it is one. */
-PURE_FUNCTION int http1_chunk_line(struct http1_stream *s, struct http1_window *w)
+GLOBAL_FUNC int http1_chunk_line(struct http1_stream *s, struct http1_window *w)
 {
 	struct http1_loop loop = {w};
 	__u32 start, length;

@@ -13,7 +13,7 @@
 #ifndef MONITOR_CONN_BPF_H
 #define MONITOR_CONN_BPF_H
 
-#include "http1.h"
+#include "http1/parser.h"
 
 #define CONN_CLOSED   1ULL
 #define CONN_END      2ULL

@@ -5,7 +5,7 @@
 #ifndef MONITOR_PROCESSES_BPF_H
 #define MONITOR_PROCESSES_BPF_H
 
-#include "account.bpf.h"
+#include "account/requests.bpf.h"
 
 static __always_inline void follow(__u32 pid, bool on)
 {

@@ -8,7 +8,7 @@
 #ifndef MONITOR_SYSCALLS_BPF_H
 #define MONITOR_SYSCALLS_BPF_H
 
-#include "sockets.bpf.h"
+#include "hooks/sockets.bpf.h"
 
 /* What a system call does with the stream of a socket. */
 struct socket_call {

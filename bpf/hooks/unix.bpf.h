@@ -11,7 +11,7 @@
 #ifndef MONITOR_UNIX_BPF_H
 #define MONITOR_UNIX_BPF_H
 
-#include "syscalls.bpf.h"
+#include "hooks/syscalls.bpf.h"
 
 /* The record for a hook of the profile "socket", NULL when the event is of no interest. */
 static __always_inline struct conn *unix_open(struct sock *sk, int ret)

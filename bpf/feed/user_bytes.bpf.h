@@ -10,7 +10,7 @@
 #ifndef MONITOR_USER_BYTES_BPF_H
 #define MONITOR_USER_BYTES_BPF_H
 
-#include "conn.bpf.h"
+#include "state/conn.bpf.h"
 #include <bpf/bpf_tracing.h>
 
 /* A buffer, or a vector of them, in user memory. */
@@ -50,8 +50,8 @@ static __always_inline const struct pt_regs *saved_registers(struct user_bytes *
 {
 	if (!u->registers_at) {
 		/* by way of memory: of a pointer the verifier lets nothing be taken away */
-		*(volatile __u64 *)&u->registers_at = (__u64)bpf_task_pt_regs(task);
-		u->registers_at = *(volatile __u64 *)&u->registers_at - (__u64)task->stack;
+		WRITE_ONCE(u->registers_at, (__u64)bpf_task_pt_regs(task));
+		u->registers_at = READ_ONCE(u->registers_at) - (__u64)task->stack;
 	}
 	return bpf_rdonly_cast((void *)((__u64)task->stack + u->registers_at), bpf_core_type_id_kernel(struct pt_regs));
 }
@@ -102,8 +102,8 @@ static int user_bytes_size_step(__u32 i, struct user_bytes **loop)
  */
 #define WHOLE_MESSAGE (~0U)
 
-PURE_FUNCTION int user_bytes_next_message(struct user_bytes *u, struct message_cursor *m, __u64 first, __u32 count,
-					  __u32 passed)
+GLOBAL_FUNC int user_bytes_next_message(struct user_bytes *u, struct message_cursor *m, __u64 first, __u32 count,
+					__u32 passed)
 {
 	bool partial;
 	__u32 index;
@@ -140,7 +140,7 @@ static int user_bytes_sum_step(__u32 i, struct user_bytes **loop)
 }
 
 /* All `count` messages at `first` of a call that is over. Their bytes are u->left then; 0 when they can't be read. */
-PURE_FUNCTION int user_bytes_all_messages(struct user_bytes *u, __u64 first, __u32 count)
+GLOBAL_FUNC int user_bytes_all_messages(struct user_bytes *u, __u64 first, __u32 count)
 {
 	if (!u)
 		return -1;
@@ -197,7 +197,7 @@ static __always_inline int user_bytes_open(struct user_bytes *u, const struct pt
 }
 
 /* Moves on to the next of the messages seen whole. 0, or -1 when there is none or it can't be read. */
-PURE_FUNCTION int user_bytes_pass_message(struct user_bytes *u)
+GLOBAL_FUNC int user_bytes_pass_message(struct user_bytes *u)
 {
 	struct user_messages next;
 
@@ -262,8 +262,8 @@ static __always_inline enum http1_event user_bytes_fill(struct user_bytes *u, st
 	if (count > HTTP1_FILL)
 		count = HTTP1_FILL;
 	at = w->end & 255; /* at most HTTP1_CARRY */
-	keep_bound(at);
-	keep_bound(count);
+	barrier_var(at);
+	barrier_var(count);
 	at &= 255;
 	if (count > HTTP1_FILL || bpf_probe_read_user(w->bytes + at, count, (void *)u->base))
 		return HTTP1_ERROR;

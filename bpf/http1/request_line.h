@@ -6,7 +6,7 @@
 #ifndef MONITOR_HTTP1_REQUEST_LINE_H
 #define MONITOR_HTTP1_REQUEST_LINE_H
 
-#include "http1_fields.h"
+#include "http1/fields.h"
 
 /* Goes over a scheme (RFC 3986 §3.1). */
 static int http1_scheme_step(__u32 i, struct http1_loop *loop)
@@ -36,7 +36,7 @@ static int http1_authority_step(__u32 i, struct http1_loop *loop)
 
 /* Moves w->line from the scheme of "http://host/path" to "/path"; leaves other targets where they are. Returns 1 when
  * the target had a scheme. */
-PURE_FUNCTION int http1_skip_authority(struct http1_window *w)
+GLOBAL_FUNC int http1_skip_authority(struct http1_window *w)
 {
 	struct http1_loop loop = {w};
 	__u32 target;
@@ -81,7 +81,7 @@ PURE_INLINE __u32 http1_version(struct http1_stream *s, const struct http1_windo
 }
 
 /* Moves w->line past more spaces than are usual before the target; not past w->line_end. */
-PURE_FUNCTION int http1_skip_blanks(struct http1_window *w)
+GLOBAL_FUNC int http1_skip_blanks(struct http1_window *w)
 {
 	struct http1_loop loop = {w};
 
@@ -221,13 +221,13 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		length = 1;
 	/* From memory the verifier knows nothing of it, and so no difference between the ways to here. */
 	w->token_length = length;
-	left = *(volatile __u32 *)&w->token_length;
+	left = READ_ONCE(w->token_length);
 	ROLLED
 	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8) {
 		__s64 rest = (__s64)left - i, rest_before = (__s64)key->path_length - i;
 
-		keep_bound(rest);
-		keep_bound(rest_before);
+		barrier_var(rest);
+		barrier_var(rest_before);
 		/* what follows was zero and stays so */
 		if (rest <= 0 && rest_before <= 0)
 			break;

@@ -10,14 +10,14 @@
 #ifndef MONITOR_ENDPOINTS_BPF_H
 #define MONITOR_ENDPOINTS_BPF_H
 
-#include "maps.bpf.h"
+#include "state/maps.bpf.h"
 
 static __always_inline void raise_peak(__u64 *peak, __u64 value)
 {
 	/* Each failure means that another CPU stored a peak meanwhile; what it stored is looked at again. */
 	ROLLED
 	for (int i = 0; i < 16; ++i) {
-		__u64 seen = *(volatile __u64 *)peak;
+		__u64 seen = READ_ONCE(*peak);
 
 		if (seen >= value || __sync_val_compare_and_swap(peak, seen, value) == seen)
 			return;
@@ -110,7 +110,7 @@ static __always_inline __u32 durations_index(struct monitor_endpoint *e, __u32 c
 
 	ROLLED
 	for (i = 0; i < MONITOR_STATUSES - 1; ++i) {
-		seen = *(volatile __u32 *)&e->durations[i].code;
+		seen = READ_ONCE(e->durations[i].code);
 		if (!seen)
 			seen = __sync_val_compare_and_swap(&e->durations[i].code, 0, code);
 		if (!seen || seen == code)
@@ -135,7 +135,7 @@ static __always_inline void durations_move(struct monitor_endpoint *from, struct
 		/* Through memory the verifier knows nothing of it, so that it goes over the buckets once and not once
 		 * for each element that it might be. */
 		d->padding = durations_index(to, d->code);
-		at = *(volatile __u32 *)&d->padding;
+		at = READ_ONCE(d->padding);
 		if (at >= MONITOR_STATUSES)
 			return;
 		sum = &to->durations[at];
@@ -152,7 +152,7 @@ static __always_inline void durations_move(struct monitor_endpoint *from, struct
 
 /* Takes the slot away from an endpoint that only ever got 404, or no answer at all, unless a request begins on it
  * meanwhile. */
-PURE_FUNCTION int endpoint_evict(__u32 id, __u64 word)
+GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word)
 {
 	struct monitor_endpoint *e = endpoint_at(id);
 	struct monitor_endpoint *to;

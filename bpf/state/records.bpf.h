@@ -6,8 +6,8 @@
 #ifndef MONITOR_RECORDS_BPF_H
 #define MONITOR_RECORDS_BPF_H
 
-#include "close.bpf.h"
-#include "facts.bpf.h"
+#include "account/close.bpf.h"
+#include "state/facts.bpf.h"
 
 /* How a connection that left this state closes, see the table in docs/counting.md. */
 static __always_inline __u32 close_kind(int from, int to, int error)
@@ -21,7 +21,7 @@ static __always_inline __u32 close_kind(int from, int to, int error)
  * taken by that call, so what ended it is not known; a reset is what comes in softirq. */
 static __always_inline void catch_up_close(struct conn *c, __u8 state)
 {
-	if (state == TCP_CLOSE && !(*(volatile __u64 *)&c->word & CONN_CLOSED))
+	if (state == TCP_CLOSE && !(READ_ONCE(c->word) & CONN_CLOSED))
 		conn_close(c, CLOSE_BY_RESET);
 }
 
@@ -30,7 +30,7 @@ static __always_inline void send_done(struct conn *c, __u32 seq)
 {
 	/* Stores, and only then looks: close_behind_send does so the other way round. */
 	__sync_lock_test_and_set(&c->write_seq, seq);
-	if (*(volatile __u32 *)&c->close_due)
+	if (READ_ONCE(c->close_due))
 		conn_close(c, c->close_due - 1);
 }
 
@@ -43,7 +43,7 @@ static __always_inline void close_behind_send(struct conn *c, struct sock *sk, _
 {
 	c->close_due = kind + 1;
 	__sync_fetch_and_or(&c->word, 0); /* a full barrier, see send_done */
-	if (BPF_CORE_READ((struct tcp_sock *)sk, write_seq) == *(volatile __u32 *)&c->write_seq)
+	if (BPF_CORE_READ((struct tcp_sock *)sk, write_seq) == READ_ONCE(c->write_seq))
 		conn_close(c, kind);
 }
 
@@ -101,7 +101,7 @@ struct opening {
  * Of a socket that may be older than its target's registration only the local port or the name tells whose side it is.
  * What is under way on it is judged by facts_under_way; the rest is adopted.bpf.h's.
  */
-PURE_FUNCTION int conn_init(struct conn *c, const struct opening *o)
+GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 {
 	struct monitor_target *t;
 	__u32 target, port, before;

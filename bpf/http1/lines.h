@@ -5,7 +5,7 @@
 #ifndef MONITOR_HTTP1_LINES_H
 #define MONITOR_HTTP1_LINES_H
 
-#include "http1_stream.h"
+#include "http1/stream.h"
 
 /* Bytes at a line's start that tell whether it matters. */
 #define HTTP1_NAME_BYTES 9
@@ -47,7 +47,7 @@ PURE_INLINE bool http1_is_past(__u64 at, __u64 end)
 {
 	__s64 difference = (__s64)(at - end);
 
-	keep_bound(difference);
+	barrier_var(difference);
 	return difference >= 0;
 }
 

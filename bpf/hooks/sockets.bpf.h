@@ -5,8 +5,8 @@
 #ifndef MONITOR_SOCKETS_BPF_H
 #define MONITOR_SOCKETS_BPF_H
 
-#include "records.bpf.h"
-#include "streams.bpf.h"
+#include "state/records.bpf.h"
+#include "feed/streams.bpf.h"
 
 /* Receives that take nothing out of the stream. */
 #define MSG_ASIDE (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
