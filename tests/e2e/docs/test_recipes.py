@@ -168,7 +168,7 @@ def test_watching_without_attaching_anew(served: tuple[Tree, int]) -> None:
     proxy, _ = served
     objects = proxy.directory / "metrics.jsonl"
     objects.unlink(missing_ok=True)
-    command = RECIPES["The same without attaching anew each time, so that nothing between two looks is missed"]
+    command = RECIPES["The same with one attach for all samples, so that nothing between two samples is missed"]
     with proxy.typed(command) as process:
         wait_until(lambda: objects.exists() and objects.read_text().endswith("}\n"), "an object")
         interrupt(process)
