@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine's programs on the running kernel: they load, within the bound on the verifier's work, and leave nothing.
+#include "session/programs.h"
+
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -10,19 +12,19 @@
 #include <cerrno>
 #include <memory>
 #include <set>
+#include <string>
+#include <string_view>
 
 #include "engine.skel.h"
 #include "session/engine.h"
-#include "session/load.h"
+#include "session/links.h"
+#include "session/maps.h"
+#include "session/skeleton.h"
 
 namespace monitor {
 namespace {
 
 constexpr std::uint32_t kMostVerifiedInstructions = 300000;
-
-struct Destroy {
-  void operator()(engine_bpf* skeleton) const { engine_bpf__destroy(skeleton); }
-};
 
 struct FreeBtf {
   void operator()(btf* b) const { btf__free(b); }
@@ -63,19 +65,17 @@ std::set<std::uint32_t> all_links() {
 
 TEST_CASE("kernel: each program is verified with at most 300,000 instructions") {
   struct Choice {
-    bool by_address;
+    Profile profile;
     Part part;
   };
-  for (const Choice& choice : {Choice{false, Part::kAllButUnix}, Choice{false, Part::kUnix},
-                               Choice{true, Part::kAllButUnix}, Choice{true, Part::kUnix}}) {
-    const bool by_address = choice.by_address;
-    const Part part = choice.part;
-    CAPTURE(by_address);
-    const std::unique_ptr<engine_bpf, Destroy> skeleton{engine_bpf__open()};
+  for (const Choice& choice : {Choice{Profile::kSocket, Part::kAlways}, Choice{Profile::kSocket, Part::kUnix},
+                               Choice{Profile::kSyscall, Part::kAlways}, Choice{Profile::kSyscall, Part::kUnix}}) {
+    CAPTURE(name_of(choice.profile));
+    const Skeleton skeleton = open_skeleton(choice.profile);
     REQUIRE(skeleton != nullptr);
-    select_programs(*skeleton, by_address, part);
+    select_programs(*skeleton, choice.profile, choice.part);
     if (engine_bpf__load(skeleton.get()) != 0) {
-      CHECK((!by_address && !has_socket_tracepoints()));
+      CHECK((choice.profile == Profile::kSocket && !has_socket_tracepoints()));
       continue;
     }
     bpf_program* program = nullptr;
@@ -91,8 +91,64 @@ TEST_CASE("kernel: each program is verified with at most 300,000 instructions") 
       MESSAGE(info.name << ": " << info.verified_insns << " instructions verified");
       ++programs;
     }
-    CHECK(programs >= (part == Part::kUnix ? 1 : 10));
+    CHECK(programs >= (choice.part == Part::kUnix ? 1 : 10));
   }
+}
+
+TEST_CASE("kernel: the table of programs has those of both objects, attached as their sections say") {
+  for (const Profile profile : {Profile::kSocket, Profile::kSyscall}) {
+    CAPTURE(name_of(profile));
+    const Skeleton skeleton = open_skeleton(profile);
+    REQUIRE(skeleton != nullptr);
+    std::set<std::string> built;
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, skeleton->obj) {
+      built.insert(bpf_program__name(program));
+    }
+    std::set<std::string> listed;
+    for (const ProgramRow& row : kPrograms) {
+      CAPTURE(row.name);
+      CHECK(listed.insert(row.name).second);
+      program = bpf_object__find_program_by_name(skeleton->obj, row.name);
+      REQUIRE(program != nullptr);
+      const std::string_view section = bpf_program__section_name(program);
+      CHECK(section.starts_with("tp_btf/") == (row.attachment == Attachment::kTracepoint));
+      CHECK(section.starts_with("iter/") == (row.attachment == Attachment::kIterator));
+      CHECK((section == "raw_tp") == (row.attachment == Attachment::kRun));
+    }
+    CHECK(listed == built);
+  }
+}
+
+TEST_CASE("kernel: the table of maps has those of both objects, with their sizes") {
+  for (const Profile profile : {Profile::kSocket, Profile::kSyscall}) {
+    CAPTURE(name_of(profile));
+    const Skeleton skeleton = open_skeleton(profile);
+    REQUIRE(skeleton != nullptr);
+    std::set<const bpf_map*> listed;
+    for (const MapRow& row : kMaps) {
+      CAPTURE(row.name);
+      const bpf_map* const map = find_map(*skeleton, row);
+      REQUIRE(map != nullptr);
+      CHECK(listed.insert(map).second);
+      CHECK((row.key_size == 0 || row.key_size == bpf_map__key_size(map)));
+      CHECK((row.value_size == 0 || row.value_size == bpf_map__value_size(map)));
+      CHECK((row.use == MapUse::kFreeSlots) == (bpf_map__type(map) == BPF_MAP_TYPE_QUEUE));
+    }
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, skeleton->obj) {
+      CAPTURE(std::string(bpf_map__name(map)));
+      // Each load has constants of its own: they are not pinned.
+      const bool constants = std::string_view(bpf_map__name(map)).find(".rodata") != std::string_view::npos;
+      CHECK(listed.contains(map) == !constants);
+    }
+  }
+}
+
+TEST_CASE("kernel: the pin of a link is named after its program and object, without what bpffs refuses") {
+  CHECK(link_pin_name("on_state", "") == "on_state");
+  CHECK(link_pin_name("on_close", "12:libssl.so.3") == "on_close@12:libssl%2Eso%2E3");
+  CHECK(link_pin_name("on_close", "/a@b%") == "on_close@%2Fa%40b%25");
 }
 
 TEST_CASE("kernel: the profile is chosen by what the kernel has, or as asked for") {
@@ -150,10 +206,11 @@ TEST_CASE("kernel: a process that is none has no sockets, and no target is made 
   const Result<unsigned> again = engine->add_target({getpid(), 1}, {getpid()});
   REQUIRE(!again);
   CHECK(again.error().what.find("followed already") != std::string::npos);
-  const Result<SocketsLook> nobody = engine->look_at_sockets(*target, {});
+  const Result<ListedSockets> nobody = engine->sample_sockets(*target, {});
   REQUIRE(nobody);
-  CHECK(nobody->listeners.empty());
-  const Result<Counters> counters = engine->read(*target);
+  CHECK(nobody->sample.listeners.empty());
+  CHECK(engine->maintain(*target, *nobody));
+  const Result<Counters> counters = engine->sample_counters(*target);
   REQUIRE(counters);
   CHECK(counters->active == 0);
   CHECK(counters->workers.count(getpid()) == 1);

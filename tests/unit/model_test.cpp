@@ -32,8 +32,8 @@ HostSample host(double at_seconds, std::vector<ProcessSample> processes) {
   return sample;
 }
 
-SocketsLook listeners(std::vector<pid_t> pids) {
-  SocketsLook look;
+SocketsSample listeners(std::vector<pid_t> pids) {
+  SocketsSample look;
   look.listeners = std::move(pids);
   return look;
 }
@@ -108,7 +108,7 @@ TEST_CASE("model.peak_is_never_less_than_active") {
 }
 
 TEST_CASE("model.queue_depth_is_accept_queue_and_unread") {
-  SocketsLook sockets;
+  SocketsSample sockets;
   sockets.accept_queue = 7;
   sockets.unread = 2;
   CHECK(make_snapshot({}, sockets, {}, {}).queue_depth == 9);
@@ -116,7 +116,7 @@ TEST_CASE("model.queue_depth_is_accept_queue_and_unread") {
 
 TEST_CASE("model.peak_connections_is_never_less_than_open") {
   Counters counters;
-  SocketsLook sockets;
+  SocketsSample sockets;
   counters.peak_connections = 3;
   sockets.open_connections = 8;
   CHECK(make_snapshot(counters, sockets, {}, {}).open_connections == 8);
@@ -126,7 +126,7 @@ TEST_CASE("model.peak_connections_is_never_less_than_open") {
 }
 
 TEST_CASE("model.host_is_summed_over_the_tree_and_named_by_its_root") {
-  SocketsLook sockets;
+  SocketsSample sockets;
   sockets.listen = {"127.0.0.1:9999"};
   const Snapshot snapshot =
       make_snapshot({}, sockets, host(100, {process(7, 1, 40, 0), process(8, 7, 90, 0), process(9, 8, 95, 0)}), {});

@@ -46,8 +46,8 @@ class Observation {
 
   // The sample of this moment; of a server that has ended, what is left of the sample before.
   Result<HostSample> sample();
-  Result<SocketsLook> sockets();
-  Result<Counters> count(SocketsLook& seen);
+  Result<SocketsSample> sockets();
+  Result<Counters> count(SocketsSample& seen);
   // What CPU is measured against.
   Result<std::optional<HostSample>> cpu_before(const HostSample& now);
 

@@ -60,7 +60,7 @@ struct Counters {
 };
 
 // What the kernel's own list of the server's sockets says at one look.
-struct SocketsLook {
+struct SocketsSample {
   std::uint64_t open_connections = 0;       // accepted and not closed, idle ones too
   std::uint64_t accept_queue = 0;           // waiting in the accept queues, each listener once
   std::uint64_t unread = 0;                 // accepted, no request in flight, bytes unread

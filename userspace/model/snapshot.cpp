@@ -60,7 +60,7 @@ double cpu_percent(const ProcessSample& process, const EarlierSample& before, co
 
 // Processes that accept: they hold a listening socket and none of their children does. A supervisor holds the socket
 // too, for its workers to inherit.
-std::vector<pid_t> accepting(const HostSample& host, const SocketsLook& sockets) {
+std::vector<pid_t> accepting(const HostSample& host, const SocketsSample& sockets) {
   const auto listens = [&](pid_t pid) {
     return std::find(sockets.listeners.begin(), sockets.listeners.end(), pid) != sockets.listeners.end();
   };
@@ -78,7 +78,7 @@ std::vector<pid_t> accepting(const HostSample& host, const SocketsLook& sockets)
 
 // A worker that /proc did not show (it was forked, or ended, between the two looks) has its requests listed all the
 // same: they are in the totals. Its CPU, memory and threads are 0 until the next look.
-std::vector<WorkerSnapshot> list_workers(const Counters& counters, const SocketsLook& sockets, const HostSample& now,
+std::vector<WorkerSnapshot> list_workers(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
                                          const EarlierSample& before) {
   std::map<pid_t, WorkerSnapshot> workers;
   for (const pid_t pid : accepting(now, sockets)) {
@@ -147,7 +147,7 @@ void add_host(const HostSample& now, const EarlierSample& before, Snapshot& snap
 
 }  // namespace
 
-Snapshot make_snapshot(const Counters& counters, const SocketsLook& sockets, const HostSample& now,
+Snapshot make_snapshot(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
                        const std::optional<HostSample>& before) {
   const EarlierSample earlier(before);
   Snapshot snapshot;

@@ -57,7 +57,7 @@ struct Snapshot {
 // Sums, rates and the list of workers. `before` is the earlier sample that CPU is measured against; without one it is
 // measured over the whole life of the processes. A worker is a process that holds a listening socket and has no child
 // that does (a supervisor holds it too), or that has read a request.
-Snapshot make_snapshot(const Counters& counters, const SocketsLook& sockets, const HostSample& now,
+Snapshot make_snapshot(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
                        const std::optional<HostSample>& before);
 
 }  // namespace monitor

@@ -93,9 +93,7 @@ Result<Fd> lock_directory(const std::string& path, int operation, bool make_it =
   const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
   for (;;) {
     if (make_it) {
-      if (Status status = make(path); !status) {
-        return std::move(status).error();
-      }
+      TRY(make(path));
     }
     Fd directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!directory) {
@@ -122,10 +120,7 @@ Result<Fd> lock_directory(const std::string& path, int operation, bool make_it =
 
 // Two at once must not mount it twice, one over the other.
 Status mount_bpffs() {
-  Result<Fd> locked = lock_directory(kMountPoint, LOCK_EX);
-  if (!locked) {
-    return std::move(locked).error();
-  }
+  const Fd locked = TRY(lock_directory(kMountPoint, LOCK_EX));
   if (is_bpffs(kMountPoint)) {
     return Ok{};
   }
@@ -192,9 +187,7 @@ void Pins::tidy() const {
 Status Pins::check_place() const {
   const std::string parent = std::filesystem::path(directory_).parent_path().string();
   if (parent == kMountPoint && !is_bpffs(parent)) {
-    if (Status status = mount_bpffs(); !status) {
-      return status;
-    }
+    TRY(mount_bpffs());
   }
   if (!is_bpffs(parent) && !is_bpffs(directory_)) {
     return Error{ErrorCode::kFailed, "pin under " + directory_ + ": " + parent + " is no BPF file system",
@@ -204,16 +197,10 @@ Status Pins::check_place() const {
 }
 
 Result<PinLock> Pins::lock(int operation, Missing missing) const {
-  Result<Fd> directory = lock_directory(directory_, operation, missing == Missing::kIsMade);
-  if (!directory) {
-    return std::move(directory).error();
-  }
-  PinLock held(*std::move(directory), operation == LOCK_EX);
+  PinLock held(TRY(lock_directory(directory_, operation, missing == Missing::kIsMade)), operation == LOCK_EX);
   for (const char* leftover : kLeftovers) {
     if (held.exclusive()) {
-      if (Status status = clear(leftover); !status) {
-        return std::move(status).error();
-      }
+      TRY(clear(leftover));
     }
   }
   return held;
@@ -224,8 +211,8 @@ Result<PinLock> Pins::lock_exclusive() const {
 }
 
 Result<PinLock> Pins::make_and_lock() const {
-  Status status = check_place();
-  return status ? lock(LOCK_EX, Missing::kIsMade) : std::move(status).error();
+  TRY(check_place());
+  return lock(LOCK_EX, Missing::kIsMade);
 }
 
 Result<PinLock> Pins::lock_shared() const {
@@ -256,9 +243,7 @@ Status Pins::remove(const PinLock& /*lock*/) const {
   if (::rename(there.c_str(), (directory_ + "/old").c_str()) != 0 && errno != ENOENT) {
     return pin_error(errno, "remove ", there);
   }
-  if (Status status = clear("old"); !status) {
-    return status;
-  }
+  TRY(clear("old"));
   tidy();
   return Ok{};
 }
@@ -286,14 +271,10 @@ Status Pins::store(const std::vector<Item>& items, unsigned targets, const PinLo
   const std::string building = directory_ + "/new";
   const auto build = [&]() -> Status {
     for (const char* part : {"", "/maps", "/programs", "/links", "/viewers"}) {
-      if (Status status = make(building + part); !status) {
-        return status;
-      }
+      TRY(make(building + part));
     }
     for (unsigned target = 0; target < targets; ++target) {
-      if (Status status = make(building + "/viewers/" + std::to_string(target)); !status) {
-        return status;
-      }
+      TRY(make(building + "/viewers/" + std::to_string(target)));
     }
     for (const Item& item : items) {
       const std::string name = building + "/" + item.kind + "/" + item.name;
@@ -316,6 +297,13 @@ Status Pins::store(const std::vector<Item>& items, unsigned targets, const PinLo
 Status Pins::add(const Item& item) const {
   if (bpf_obj_pin(item.fd, path(item.kind, item.name).c_str()) != 0) {
     return pin_error(errno, "pin ", path(item.kind, item.name));
+  }
+  return Ok{};
+}
+
+Status Pins::drop(const std::string& kind, const std::string& name) const {
+  if (::unlink(path(kind, name).c_str()) != 0 && errno != ENOENT) {
+    return pin_error(errno, "remove ", path(kind, name));
   }
   return Ok{};
 }

@@ -91,8 +91,10 @@ class Pins {
   };
   // Pins all of them, or none.
   Status store(const std::vector<Item>& items, unsigned targets, const PinLock& lock) const;
-  // Pins one more link of the engine that is there.
+  // Pins one more item of the engine that is pinned already.
   Status add(const Item& item) const;
+  // Removes one pin, if it exists.
+  Status drop(const std::string& kind, const std::string& name) const;
   Result<Fd> open(const std::string& kind, const std::string& name) const;
 
  private:
