@@ -18,7 +18,9 @@
 #include "engine.skel.h"
 #include "session/engine.h"
 #include "session/links.h"
+#include "session/load.h"
 #include "session/maps.h"
+#include "session/pins.h"
 #include "session/skeleton.h"
 
 namespace monitor {
@@ -149,6 +151,33 @@ TEST_CASE("kernel: the pin of a link is named after its program and object, with
   CHECK(link_pin_name("on_state", "") == "on_state");
   CHECK(link_pin_name("on_close", "12:libssl.so.3") == "on_close@12:libssl%2Eso%2E3");
   CHECK(link_pin_name("on_close", "/a@b%") == "on_close@%2Fa%40b%25");
+}
+
+TEST_CASE("kernel: detaching an object leaves the links to others, held or pinned") {
+  const Result<Objects> objects = load_objects({});
+  REQUIRE(objects);
+  const Pins pins("/sys/fs/bpf/monitor_links_test_" + std::to_string(getpid()));
+  const Result<PinLock> lock = pins.make_and_lock();
+  REQUIRE(lock);
+  REQUIRE(pins.store({}, 0, *lock));
+  for (const bool pinned : {false, true}) {
+    CAPTURE(pinned);
+    Links links;
+    if (pinned) {
+      links.hand_over(pins);
+    }
+    CHECK(links.attach(*objects, "on_fork", "1:a.so"));
+    CHECK(links.attach(*objects, "on_exit", "2:a.so"));
+    CHECK(links.has("on_fork", "1:a.so"));
+    CHECK(!links.has("on_fork"));
+    CHECK(links.to_pin().size() == (pinned ? 0 : 2));
+    CHECK(pins.has("links", "on_fork@1:a%2Eso") == pinned);
+    CHECK(links.detach("1:a.so"));
+    CHECK(!links.has("on_fork", "1:a.so"));
+    CHECK(links.has("on_exit", "2:a.so"));
+    CHECK(links.detach("2:a.so"));
+  }
+  CHECK(pins.remove(*lock));
 }
 
 TEST_CASE("kernel: the profile is chosen by what the kernel has, or as asked for") {

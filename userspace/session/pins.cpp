@@ -30,7 +30,7 @@ constexpr std::array<const char*, 2> kLeftovers = {"new", "old"};
 constexpr std::chrono::seconds kLockPatience{5};
 constexpr std::chrono::milliseconds kLockPause{5};
 
-// By what this process may do, as everything else is judged; access(2) asks for its user, whatever capabilities it has.
+// Checks the effective ids and capabilities, as open(2) does; access(2) would check the real user.
 bool may(const std::string& path, int mode) {
   return ::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0;
 }
@@ -44,7 +44,7 @@ bool is_bpffs(const std::string& path) {
   return ::statfs(path.c_str(), &status) == 0 && status.f_type == BPF_FS_MAGIC;
 }
 
-// Of the file system that the path lies on, or what of the path is there.
+// Returns the mount point of the file system that the path, or the part of it that exists, lies on.
 std::string mount_point(std::filesystem::path path) {
   struct stat below {};
   while (::stat(path.c_str(), &below) != 0 && path.has_relative_path()) {
@@ -58,7 +58,7 @@ std::string mount_point(std::filesystem::path path) {
   return path.string();
 }
 
-// Fails as the operator needs it: what, where, and of the usual reasons what to do.
+// An error that says what failed and where, with a hint for the usual reasons.
 Error pin_error(int saved_errno, const std::string& what, const std::string& where) {
   const bool refused = saved_errno == EPERM || saved_errno == EACCES;
   Error error = system_error(saved_errno, what + where, refused ? ErrorCode::kNotPermitted : ErrorCode::kFailed);
@@ -79,7 +79,7 @@ Status make(const std::string& directory) {
   return Ok{};
 }
 
-// Whether the descriptor is of what the path names now.
+// Whether the path still names the file of the descriptor.
 bool is_still(int fd, const std::string& path) {
   struct stat opened {};
   struct stat named {};
@@ -87,8 +87,8 @@ bool is_still(int fd, const std::string& path) {
          opened.st_ino == named.st_ino;
 }
 
-// Locks the directory, waiting for a while; anew when it is no longer the one of that name. With `make` one that is not
-// there is made: who detaches removes it, and may do so between any two steps of ours.
+// Locks the directory, and waits a few seconds for other processes. Starts again if the path names another directory by
+// then. With `make_it`, makes a directory that is missing: a detaching process can remove it between any two steps.
 Result<Fd> lock_directory(const std::string& path, int operation, bool make_it = false) {
   const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
   for (;;) {
@@ -118,7 +118,7 @@ Result<Fd> lock_directory(const std::string& path, int operation, bool make_it =
   }
 }
 
-// Two at once must not mount it twice, one over the other.
+// Under a lock: two processes at once must not mount it twice, one over the other.
 Status mount_bpffs() {
   const Fd locked = TRY(lock_directory(kMountPoint, LOCK_EX));
   if (is_bpffs(kMountPoint)) {
@@ -180,10 +180,10 @@ std::uint64_t Pins::identity() const {
 }
 
 void Pins::tidy() const {
-  ::rmdir(directory_.c_str());  // not empty when an engine is there, or somebody keeps something of his own
+  ::rmdir(directory_.c_str());  // fails if it holds an engine, or files of another program
 }
 
-// Whether pins can be made there.
+// Fails unless pins can be made in the directory.
 Status Pins::check_place() const {
   const std::string parent = std::filesystem::path(directory_).parent_path().string();
   if (parent == kMountPoint && !is_bpffs(parent)) {
@@ -251,7 +251,7 @@ Status Pins::remove(const PinLock& /*lock*/) const {
 Result<Fd> Pins::view(unsigned target) const {
   const std::string name = path("viewers", std::to_string(target));
   Fd directory{::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  // Who asks whether it is viewed holds it for an instant.
+  // Waits, since is_viewed in another process holds the lock for an instant.
   if (!directory || ::flock(directory.get(), LOCK_SH) != 0) {
     Error error = pin_error(errno, "look at ", name);
     if (error.hint.empty()) {
