@@ -69,11 +69,9 @@ Error not_listening(pid_t pid, std::size_t processes, const std::vector<std::str
 
 Status check_listens(Engine& engine, unsigned target, const ProcFs& proc, const Root& root) {
   const std::vector<pid_t> processes = proc.tree(root.identity.pid);
-  Result<SocketsSample> look = engine.look_at_sockets(target, processes);
-  if (!look) {
-    return std::move(look).error();
-  }
-  if (look->listen.empty()) {
+  const ListedSockets listed = TRY(engine.sample_sockets(target, processes));
+  TRY(engine.maintain(target, listed));
+  if (listed.sample.listen.empty()) {
     return root.has_ended() ? server_ended(root.identity.pid)
                             : not_listening(root.identity.pid, processes.size(), proc.listening(processes));
   }

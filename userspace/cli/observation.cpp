@@ -96,31 +96,23 @@ Result<SocketsSample> Observation::sockets() {
   if (processes->empty() && !ended_) {
     *processes = ProcFs().tree(root_.identity.pid);
   }
-  Result<SocketsSample> look = engine_->look_at_sockets(target_, *processes);
-  if (!look) {
-    return look;
-  }
+  ListedSockets listed = TRY(engine_->sample_sockets(target_, *processes));
+  TRY(engine_->maintain(target_, listed));
   if (ended_) {
-    look->listen = listen_;  // where it used to
+    listed.sample.listen = listen_;  // where it used to listen
   }
-  listen_ = look->listen;
-  return look;
+  listen_ = listed.sample.listen;
+  return std::move(listed.sample);
 }
 
-// Behind the sockets: a request that begins in between is then not one more that waits. The first look at an attached
-// server may be the only one, so what it doubts is settled at once.
+// Reads the counters after the sockets: a request that begins in between is then not counted as waiting as well. The
+// first snapshot of an attached server may be the only one, so a doubt is settled at once.
 Result<Counters> Observation::count(SocketsSample& seen) {
-  Result<Counters> counters = engine_->read(target_);
-  if (!counters || looked_ || !engine_->is_pinned() || !engine_->has_doubts(target_)) {
-    return counters;
+  if (!looked_ && engine_->is_pinned() && engine_->has_doubts(target_)) {
+    std::this_thread::sleep_for(kSettle);
+    seen = TRY(sockets());
   }
-  std::this_thread::sleep_for(kSettle);
-  Result<SocketsSample> again = sockets();
-  if (!again) {
-    return std::move(again).error();
-  }
-  seen = *std::move(again);
-  return engine_->read(target_);
+  return engine_->sample_counters(target_);
 }
 
 Result<std::optional<HostSample>> Observation::cpu_before(const HostSample& now) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the endpoints of a target counted, and room for new ones when strangers have filled their table.
+#include "session/endpoints.h"
+
 #include <bpf/bpf.h>
 
 #include <algorithm>
@@ -11,9 +12,9 @@
 #include <utility>
 
 #include "base/boot_clock.h"
-#include "session/engine_state.h"
 #include "session/map_walk.h"
 #include "session/run_program.h"
+#include "session/target_settings.h"
 
 namespace monitor {
 namespace {
@@ -66,43 +67,22 @@ EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monito
 
 Result<monitor_endpoint> read_slot(const Objects& objects, std::uint32_t id) {
   monitor_endpoint endpoint{};
-  if (bpf_map_lookup_elem(objects.endpoint_table.fd(), &id, &endpoint) != 0) {
+  if (bpf_map_lookup_elem(objects.map("endpoint_table").fd(), &id, &endpoint) != 0) {
     return system_error(errno, "read the map endpoint_table");
   }
   return endpoint;
 }
 
-// Requests that paths which only ever got 404 have handed over to "(not found)".
+// Returns how many requests "(not found)" has: evicted endpoints hand theirs over to it.
 Result<std::uint64_t> evicted_requests(const Objects& objects, unsigned target) {
-  const Result<monitor_target_settings> settings = read_settings(objects, target);
-  if (!settings) {
-    return settings.error();
-  }
-  const Result<monitor_endpoint> slot = read_slot(objects, settings->special[SPECIAL_NOT_FOUND]);
-  if (!slot) {
-    return slot.error();
-  }
-  return slot->completed;
+  const monitor_target_settings settings = TRY(read_settings(objects, target));
+  return TRY(read_slot(objects, settings.special[SPECIAL_NOT_FOUND])).completed;
 }
 
-// A slot, and its word as it was seen.
-struct Slot {
-  std::uint64_t id = 0;
-  std::uint64_t word = 0;
-};
-
-// What one walk over the index found.
-struct Walk {
-  std::vector<EndpointCounters> endpoints;  // of the target
-  std::vector<Slot> unanswered;             // its endpoints whose requests have all ended, none with an answer
-  std::uint32_t entries = 0;                // of all targets
-};
-
-Status walk_endpoints(const Objects& objects, unsigned target, Walk& walk) {
-  walk = Walk{};
-  return for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
-      objects.endpoint_index, [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
-        walk.entries += 1;
+Result<std::vector<EndpointCounters>> read_endpoints_once(const Objects& objects, unsigned target) {
+  std::vector<EndpointCounters> endpoints;
+  TRY((for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
+      objects.map("endpoint_index"), [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
         if (key.target != target) {
           return;
         }
@@ -113,63 +93,41 @@ Status walk_endpoints(const Objects& objects, unsigned target, Walk& walk) {
         if (key.method_length == 0 && counted_nothing(*endpoint)) {
           return;
         }
-        walk.endpoints.push_back(endpoint_counters(key, *endpoint));
-        if (is_unanswered(*endpoint)) {
-          walk.unanswered.push_back(Slot{ref.id, endpoint->word});
-        }
-      });
-}
-
-// A client that asks for thousands of paths and goes away before the answers would fill the table for good.
-Status evict_unanswered(const Objects& objects, const Walk& walk) {
-  if (walk.unanswered.empty() || walk.entries < objects.endpoint_index.max_entries() / 4 * 3) {
-    return Ok{};
-  }
-  for (const Slot& slot : walk.unanswered) {
-    Status status = run_program(objects.evict, std::array{slot.id, slot.word}, "make room in the table of endpoints");
-    if (!status) {
-      return status;
-    }
-  }
-  return Ok{};
+        endpoints.push_back(endpoint_counters(key, *endpoint));
+      })));
+  return endpoints;
 }
 
 constexpr std::array<std::string_view, SPECIAL_ENDPOINTS> kSpecialNames = {"(other)", "(not found)", "(before attach)"};
 
-// Makes one of the endpoints that stand for many. Returns its slot.
+// Makes a special endpoint and returns its slot.
 Result<std::uint32_t> make_special_endpoint(const Objects& objects, unsigned target, std::string_view name) {
   std::uint32_t id = 0;
-  if (bpf_map_lookup_and_delete_elem(objects.free_endpoints.fd(), nullptr, &id) != 0) {
+  if (bpf_map_lookup_and_delete_elem(objects.map("free_endpoints").fd(), nullptr, &id) != 0) {
     return Error{ErrorCode::kFailed, "add the server: the table of endpoints is full", "follow fewer servers at once"};
   }
-  Result<monitor_endpoint> endpoint = read_slot(objects, id);
-  if (!endpoint) {
-    return std::move(endpoint).error();
-  }
-  const monitor_endpoint_ref ref{id, static_cast<std::uint32_t>(endpoint->word >> 32)};
-  endpoint->key = monitor_endpoint_key{};
-  endpoint->key.target = static_cast<std::uint16_t>(target);
-  endpoint->key.path_length = static_cast<std::uint8_t>(name.size());
-  std::memcpy(endpoint->key.path, name.data(), name.size());
-  if (bpf_map_update_elem(objects.endpoint_table.fd(), &id, &*endpoint, BPF_ANY) != 0 ||
-      bpf_map_update_elem(objects.endpoint_index.fd(), &endpoint->key, &ref, BPF_ANY) != 0) {
+  monitor_endpoint endpoint = TRY(read_slot(objects, id));
+  const monitor_endpoint_ref ref{id, static_cast<std::uint32_t>(endpoint.word >> 32)};
+  endpoint.key = monitor_endpoint_key{};
+  endpoint.key.target = static_cast<std::uint16_t>(target);
+  endpoint.key.path_length = static_cast<std::uint8_t>(name.size());
+  std::memcpy(endpoint.key.path, name.data(), name.size());
+  if (bpf_map_update_elem(objects.map("endpoint_table").fd(), &id, &endpoint, BPF_ANY) != 0 ||
+      bpf_map_update_elem(objects.map("endpoint_index").fd(), &endpoint.key, &ref, BPF_ANY) != 0) {
     return system_error(errno, "write the table of endpoints");
   }
   return id;
 }
 
-// Gives one slot back, empty and of the next generation. Should this process be killed in the middle the slot is lost,
-// but never given to two.
+// Gives a slot back, empty and with the next generation. If this process is killed in the middle, the slot is lost, but
+// two endpoints never share it.
 Status free_endpoint(const Objects& objects, const monitor_endpoint_key& key, std::uint32_t id) {
-  Result<monitor_endpoint> old = read_slot(objects, id);
-  if (!old) {
-    return std::move(old).error();
-  }
+  const monitor_endpoint old = TRY(read_slot(objects, id));
   monitor_endpoint blank{};
-  blank.word = ((old->word >> 32) + 1) << 32;
-  if (bpf_map_delete_elem(objects.endpoint_index.fd(), &key) != 0 ||
-      bpf_map_update_elem(objects.endpoint_table.fd(), &id, &blank, BPF_ANY) != 0 ||
-      bpf_map_update_elem(objects.free_endpoints.fd(), nullptr, &id, BPF_ANY) != 0) {
+  blank.word = ((old.word >> 32) + 1) << 32;
+  if (bpf_map_delete_elem(objects.map("endpoint_index").fd(), &key) != 0 ||
+      bpf_map_update_elem(objects.map("endpoint_table").fd(), &id, &blank, BPF_ANY) != 0 ||
+      bpf_map_update_elem(objects.map("free_endpoints").fd(), nullptr, &id, BPF_ANY) != 0) {
     return system_error(errno, "write the table of endpoints");
   }
   return Ok{};
@@ -179,11 +137,7 @@ Status free_endpoint(const Objects& objects, const monitor_endpoint_key& key, st
 
 Status make_special_endpoints(const Objects& objects, unsigned target, monitor_target_settings& settings) {
   for (std::size_t i = 0; i < kSpecialNames.size(); ++i) {
-    Result<std::uint32_t> id = make_special_endpoint(objects, target, kSpecialNames[i]);
-    if (!id) {
-      return std::move(id).error();
-    }
-    settings.special[i] = *id;
+    settings.special[i] = TRY(make_special_endpoint(objects, target, kSpecialNames[i]));
   }
   return Ok{};
 }
@@ -191,40 +145,53 @@ Status make_special_endpoints(const Objects& objects, unsigned target, monitor_t
 Status free_endpoints(const Objects& objects, unsigned target) {
   std::vector<std::pair<monitor_endpoint_key, std::uint32_t>> theirs;
   Status status = for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
-      objects.endpoint_index, [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
+      objects.map("endpoint_index"), [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
         if (key.target == target) {
           theirs.emplace_back(key, ref.id);
         }
       });
   for (const auto& [key, id] : theirs) {
-    if (Status freed = free_endpoint(objects, key, id); !freed) {
-      return freed;
-    }
+    TRY(free_endpoint(objects, key, id));
   }
   return status;
 }
 
 Result<std::vector<EndpointCounters>> read_endpoints(const Objects& objects, unsigned target) {
-  constexpr int kMostWalks = 8;
-  Walk walk;
-  Result<std::uint64_t> before = evicted_requests(objects, target);
-  for (int round = 0; round < kMostWalks; ++round) {
-    if (!before) {
-      return std::move(before).error();
-    }
-    if (Status status = walk_endpoints(objects, target, walk); !status) {
-      return std::move(status).error();
-    }
-    if (Status status = evict_unanswered(objects, walk); !status) {
-      return std::move(status).error();
-    }
-    Result<std::uint64_t> after = evicted_requests(objects, target);
-    if (after && *after == *before) {
+  constexpr int kMostReadings = 8;
+  std::vector<EndpointCounters> endpoints;
+  std::uint64_t before = TRY(evicted_requests(objects, target));
+  for (int reading = 0; reading < kMostReadings; ++reading) {
+    endpoints = TRY(read_endpoints_once(objects, target));
+    const std::uint64_t after = TRY(evicted_requests(objects, target));
+    if (after == before) {
       break;
     }
-    before = std::move(after);
+    before = after;
   }
-  return std::move(walk.endpoints);
+  return endpoints;
+}
+
+Status evict_unanswered(const Objects& objects, unsigned target) {
+  std::uint32_t entries = 0;                 // of all targets
+  std::vector<monitor_endpoint_ref> theirs;  // of this one
+  TRY((for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
+      objects.map("endpoint_index"), [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
+        entries += 1;
+        if (key.target == target) {
+          theirs.push_back(ref);
+        }
+      })));
+  if (entries < objects.map("endpoint_index").max_entries() / 4 * 3) {
+    return Ok{};
+  }
+  for (const monitor_endpoint_ref& ref : theirs) {
+    const monitor_endpoint endpoint = TRY(read_slot(objects, ref.id));
+    if (endpoint.word >> 32 == ref.generation && is_unanswered(endpoint)) {
+      TRY(run_program(objects.program("evict"), std::array<std::uint64_t, 2>{ref.id, endpoint.word},
+                      "make room in the table of endpoints"));
+    }
+  }
+  return Ok{};
 }
 
 }  // namespace monitor

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine: the BPF programs of bpf/, loaded and attached, and the maps that they count in. Either this process holds
-// it alone, and when it goes nothing stays attached; or it is pinned (pins.h), and this process is one of those that
-// look at it. The only folder that knows libbpf.
+// The engine: the BPF programs of bpf/, loaded and attached, and the maps that they count in. Either this process alone
+// holds it, and nothing stays attached when the process ends; or it is pinned (pins.h), and any number of processes
+// observe it. This is the only folder that knows libbpf.
 #pragma once
 
 #include <sys/types.h>
@@ -33,7 +33,7 @@ struct EngineOptions {
   std::uint32_t max_connections = 65536;  // recorded by address: those of Unix sockets, under "syscall" all
 };
 
-// A process, identified for good: a pid alone can be another one's by now.
+// Identifies a process for good: its pid alone can pass to another process.
 struct ProcessIdentity {
   pid_t pid = 0;
   std::uint64_t start_ns = 0;  // since boot
@@ -44,7 +44,15 @@ struct TargetInfo {
   unsigned index = 0;
   ProcessIdentity root;
   std::uint64_t since_ns = 0;  // when counting began, since boot
-  bool complete = true;        // not one whose registration or removal was cut off
+  bool complete = true;        // false: its registration or removal was cut off
+};
+
+// The sockets of a target's processes at one moment: what a Snapshot shows of them, and the list that Engine::maintain
+// works on.
+struct SocketList;
+struct ListedSockets {
+  SocketsSample sample;
+  std::shared_ptr<const SocketList> list;  // private to session/
 };
 
 class Engine {
@@ -53,8 +61,9 @@ class Engine {
   // lacks. Counts nothing until a target is added.
   static Result<Engine> load(const EngineOptions& options);
 
-  // The pinned engine; none when there is none. Fails with kUnsupported when it is of another ABI version, and when a
-  // part of it is missing. Opened under the exclusive lock, it may be used no longer than that is held.
+  // Opens the pinned engine; returns an empty value if no engine is pinned. Fails with kUnsupported if it has another
+  // ABI version, and if a part of it is missing. An engine opened under the exclusive lock may be used only while the
+  // lock is held.
   static Result<std::optional<Engine>> open(const Pins& pins, const PinLock& lock);
 
   Engine(const Engine&) = delete;
@@ -63,57 +72,68 @@ class Engine {
   Engine& operator=(Engine&&) noexcept;
   ~Engine();
 
-  // Pins it: from then on it outlives this process. Either whole or not at all.
+  // Pins the engine, whole or not at all. From then on it outlives this process.
   Status pin(const Pins& pins, const PinLock& lock);
   bool is_pinned() const;
 
-  // ---- targets: of a pinned engine the caller holds the exclusive lock ----
+  // ---- targets: the caller holds the exclusive lock of a pinned engine ----
 
-  // Follows the server made of `processes` (the root first). Processes that they fork later are followed by the
-  // kernel; ones forked while this call runs are the caller's to find: call again with the new list until it is
-  // stable (processes already followed are left as they are), and complete_target then. Returns the target's index for
-  // the calls below.
+  // Follows the server made of `processes` (the root first), and returns the target's index for the calls below. The
+  // kernel side follows processes that they fork later. Processes that are forked during this call are the caller's to
+  // find: call add_processes with the new list until it is stable (processes that are followed already stay as they
+  // are), and then complete_target.
   Result<unsigned> add_target(const ProcessIdentity& root, const std::vector<pid_t>& processes);
   Status add_processes(unsigned target, const std::vector<pid_t>& processes);
   Status complete_target(unsigned target);
 
-  // Follows it no longer and gives back all that it holds. Whoever still looks at it is told so.
+  // Stops following the target and gives back all that it holds. Processes that still observe it get kNoTarget.
   Status remove_target(unsigned target);
 
-  // ---- looks: anybody, at any time ----
+  // ---- observation: any process, at any time. A snapshot is sample_sockets, maintain, sample_counters ----
 
-  Result<std::vector<TargetInfo>> targets() const;
-
-  // Begins to look at a target that is followed already.
+  // Begins to observe a target that is followed already. Changes nothing but what this process remembers.
   Status join_target(const TargetInfo& target);
 
-  // Everything counted for the target so far. Exact for each word; words are read one after another. Fails with
-  // kNoTarget when the target was removed since it was added or joined.
-  Result<Counters> read(unsigned target);
+  // These only read.
 
-  // Walks the kernel's list of the sockets that `processes` hold now. Fails as `read` does.
-  Result<SocketsSample> look_at_sockets(unsigned target, const std::vector<pid_t>& processes);
-
-  // Whether the look before left doubts that a second one, a moment later, settles: events that were lost.
-  bool has_doubts(unsigned target) const;
+  Result<std::vector<TargetInfo>> targets() const;
 
   // Processes of the target that live now, as the fork and exit hooks know them, sorted.
   Result<std::vector<pid_t>> processes(unsigned target) const;
 
-  // The CPU that the processes of `now` had used at an earlier look of whoever, at least `min_age_seconds` ago; `now`
-  // takes its place. None when there was none.
-  Result<std::optional<HostSample>> exchange_cpu(const HostSample& now, double min_age_seconds);
+  // Iterates over the sockets that the target's processes, and `processes`, hold now. Fails with kNoTarget if the
+  // target was removed since it was added or joined.
+  Result<ListedSockets> sample_sockets(unsigned target, const std::vector<pid_t>& processes) const;
+
+  // Reads everything counted for the target so far. Exact for each word; words are read one after another. Fails with
+  // kNoTarget as above.
+  Result<Counters> sample_counters(unsigned target) const;
 
   Result<EngineInfo> info() const;
   Result<std::vector<MapUsage>> usage() const;
+
+  // These change the engine.
+
+  // Does what the engine needs from time to time, by the sockets that were listed a moment ago: loads and attaches the
+  // hooks that they need, deletes the records of closed ones, makes records for those whose bytes made no event, notes
+  // the peak of connections, corrects the counters after lost events, and makes room for endpoints. One process at a
+  // time does so; while another one does, this returns at once. Fails with kNoTarget as above.
+  Status maintain(unsigned target, const ListedSockets& listed);
+
+  // Whether the last `maintain` suspects lost events that a second one, a moment later, settles.
+  bool has_doubts(unsigned target) const;
+
+  // Returns the CPU that the processes of `now` had used at an earlier sample of any process, at least
+  // `min_age_seconds` ago, and stores `now` in its place. Empty if there was none.
+  Result<std::optional<HostSample>> exchange_cpu(const HostSample& now, double min_age_seconds);
 
   struct State;  // private to session/
 
  private:
   explicit Engine(std::unique_ptr<State> state);
 
-  // Fails unless the target that is looked at is counted still: with kNoTarget when it was detached, since another one
-  // may have its place; and when a hook of the engine is gone. Who holds the engine's lock may rely on it meanwhile.
+  // Fails with kNoTarget if the target was detached, because another one may have its place, and if a hook of the
+  // engine is gone. The process that holds the engine's lock may rely on the answer for as long as it does.
   Status check_counts(unsigned target) const;
 
   std::unique_ptr<State> state_;

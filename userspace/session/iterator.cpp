@@ -39,7 +39,7 @@ Result<std::vector<char>> read_iterator(const Program& program, bpf_iter_link_in
     if (count == 0) {
       return records;
     }
-    // EAGAIN: nothing was found in this stretch, there may be more behind it (kernel/bpf/bpf_iter.c, bpf_seq_read).
+    // EAGAIN: this stretch had no record, the next one may have (kernel/bpf/bpf_iter.c, bpf_seq_read).
     if (count < 0 && saved_errno != EAGAIN && saved_errno != EINTR) {
       return system_error(saved_errno, "read the kernel's iterator " + name);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a BPF iterator once and hands out the records it wrote.
+// Reads a BPF iterator once and returns the records that it wrote.
 #pragma once
 
 #include <bpf/bpf.h>
@@ -11,8 +11,8 @@
 
 namespace monitor {
 
-// Everything that one reading of the iterator gives. `info` restricts it (a process, a map). A process that is gone
-// gives nothing and is no error.
+// Returns all records of one reading. `info` restricts the iterator to a process or a map. A process that has ended has
+// no records, which is not an error.
 Result<std::vector<char>> read_iterator(const Program& program, bpf_iter_link_info& info);
 
 }  // namespace monitor

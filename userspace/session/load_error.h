@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells an operator why the engine could not be loaded, from the errno, libbpf's last words and the machine's state.
+// Explains why the engine could not be loaded, from the errno, libbpf's first warning and the machine's state.
 #pragma once
 
 #include <string>

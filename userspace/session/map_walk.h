@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks over the entries of a BPF map, a hash or an array, while the kernel side changes it.
+// Iterates over the entries of a BPF map, a hash or an array, while the kernel side changes it.
 #pragma once
 
 #include <bpf/bpf.h>
@@ -14,9 +14,9 @@
 
 namespace monitor {
 
-// Hands every entry of the map to `take(key, value)`. In batches: walking a hash key by key starts anew when the key at
-// hand is deleted meanwhile, and an array of thousands costs milliseconds. An entry made or deleted while this runs may
-// or may not be seen.
+// Calls `take(key, value)` for every entry of the map. It reads in batches, because iterating over a hash key by key
+// starts again when the current key is deleted meanwhile, and takes milliseconds for an array of thousands. An entry
+// made or deleted while this runs may be missing.
 template <typename Key, typename Value, typename Take>
 Status for_each_entry(const Map& map, Take take) {
   constexpr std::uint32_t kBatch = 256;

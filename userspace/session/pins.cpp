@@ -30,7 +30,7 @@ constexpr std::array<const char*, 2> kLeftovers = {"new", "old"};
 constexpr std::chrono::seconds kLockPatience{5};
 constexpr std::chrono::milliseconds kLockPause{5};
 
-// By what this process may do, as everything else is judged; access(2) asks for its user, whatever capabilities it has.
+// Checks the effective ids and capabilities, as open(2) does; access(2) would check the real user.
 bool may(const std::string& path, int mode) {
   return ::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0;
 }
@@ -44,7 +44,7 @@ bool is_bpffs(const std::string& path) {
   return ::statfs(path.c_str(), &status) == 0 && status.f_type == BPF_FS_MAGIC;
 }
 
-// Of the file system that the path lies on, or what of the path is there.
+// Returns the mount point of the file system that the path, or the part of it that exists, lies on.
 std::string mount_point(std::filesystem::path path) {
   struct stat below {};
   while (::stat(path.c_str(), &below) != 0 && path.has_relative_path()) {
@@ -58,7 +58,7 @@ std::string mount_point(std::filesystem::path path) {
   return path.string();
 }
 
-// Fails as the operator needs it: what, where, and of the usual reasons what to do.
+// An error that says what failed and where, with a hint for the usual reasons.
 Error pin_error(int saved_errno, const std::string& what, const std::string& where) {
   const bool refused = saved_errno == EPERM || saved_errno == EACCES;
   Error error = system_error(saved_errno, what + where, refused ? ErrorCode::kNotPermitted : ErrorCode::kFailed);
@@ -79,7 +79,7 @@ Status make(const std::string& directory) {
   return Ok{};
 }
 
-// Whether the descriptor is of what the path names now.
+// Whether the path still names the file of the descriptor.
 bool is_still(int fd, const std::string& path) {
   struct stat opened {};
   struct stat named {};
@@ -87,15 +87,13 @@ bool is_still(int fd, const std::string& path) {
          opened.st_ino == named.st_ino;
 }
 
-// Locks the directory, waiting for a while; anew when it is no longer the one of that name. With `make` one that is not
-// there is made: who detaches removes it, and may do so between any two steps of ours.
+// Locks the directory, and waits a few seconds for other processes. Starts again if the path names another directory by
+// then. With `make_it`, makes a directory that is missing: a detaching process can remove it between any two steps.
 Result<Fd> lock_directory(const std::string& path, int operation, bool make_it = false) {
   const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
   for (;;) {
     if (make_it) {
-      if (Status status = make(path); !status) {
-        return std::move(status).error();
-      }
+      TRY(make(path));
     }
     Fd directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!directory) {
@@ -120,12 +118,9 @@ Result<Fd> lock_directory(const std::string& path, int operation, bool make_it =
   }
 }
 
-// Two at once must not mount it twice, one over the other.
+// Under a lock: two processes at once must not mount it twice, one over the other.
 Status mount_bpffs() {
-  Result<Fd> locked = lock_directory(kMountPoint, LOCK_EX);
-  if (!locked) {
-    return std::move(locked).error();
-  }
+  const Fd locked = TRY(lock_directory(kMountPoint, LOCK_EX));
   if (is_bpffs(kMountPoint)) {
     return Ok{};
   }
@@ -185,16 +180,14 @@ std::uint64_t Pins::identity() const {
 }
 
 void Pins::tidy() const {
-  ::rmdir(directory_.c_str());  // not empty when an engine is there, or somebody keeps something of his own
+  ::rmdir(directory_.c_str());  // fails if it holds an engine, or files of another program
 }
 
-// Whether pins can be made there.
+// Fails unless pins can be made in the directory.
 Status Pins::check_place() const {
   const std::string parent = std::filesystem::path(directory_).parent_path().string();
   if (parent == kMountPoint && !is_bpffs(parent)) {
-    if (Status status = mount_bpffs(); !status) {
-      return status;
-    }
+    TRY(mount_bpffs());
   }
   if (!is_bpffs(parent) && !is_bpffs(directory_)) {
     return Error{ErrorCode::kFailed, "pin under " + directory_ + ": " + parent + " is no BPF file system",
@@ -204,16 +197,10 @@ Status Pins::check_place() const {
 }
 
 Result<PinLock> Pins::lock(int operation, Missing missing) const {
-  Result<Fd> directory = lock_directory(directory_, operation, missing == Missing::kIsMade);
-  if (!directory) {
-    return std::move(directory).error();
-  }
-  PinLock held(*std::move(directory), operation == LOCK_EX);
+  PinLock held(TRY(lock_directory(directory_, operation, missing == Missing::kIsMade)), operation == LOCK_EX);
   for (const char* leftover : kLeftovers) {
     if (held.exclusive()) {
-      if (Status status = clear(leftover); !status) {
-        return std::move(status).error();
-      }
+      TRY(clear(leftover));
     }
   }
   return held;
@@ -224,8 +211,8 @@ Result<PinLock> Pins::lock_exclusive() const {
 }
 
 Result<PinLock> Pins::make_and_lock() const {
-  Status status = check_place();
-  return status ? lock(LOCK_EX, Missing::kIsMade) : std::move(status).error();
+  TRY(check_place());
+  return lock(LOCK_EX, Missing::kIsMade);
 }
 
 Result<PinLock> Pins::lock_shared() const {
@@ -256,9 +243,7 @@ Status Pins::remove(const PinLock& /*lock*/) const {
   if (::rename(there.c_str(), (directory_ + "/old").c_str()) != 0 && errno != ENOENT) {
     return pin_error(errno, "remove ", there);
   }
-  if (Status status = clear("old"); !status) {
-    return status;
-  }
+  TRY(clear("old"));
   tidy();
   return Ok{};
 }
@@ -266,7 +251,7 @@ Status Pins::remove(const PinLock& /*lock*/) const {
 Result<Fd> Pins::view(unsigned target) const {
   const std::string name = path("viewers", std::to_string(target));
   Fd directory{::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  // Who asks whether it is viewed holds it for an instant.
+  // Waits, since is_viewed in another process holds the lock for an instant.
   if (!directory || ::flock(directory.get(), LOCK_SH) != 0) {
     Error error = pin_error(errno, "look at ", name);
     if (error.hint.empty()) {
@@ -286,14 +271,10 @@ Status Pins::store(const std::vector<Item>& items, unsigned targets, const PinLo
   const std::string building = directory_ + "/new";
   const auto build = [&]() -> Status {
     for (const char* part : {"", "/maps", "/programs", "/links", "/viewers"}) {
-      if (Status status = make(building + part); !status) {
-        return status;
-      }
+      TRY(make(building + part));
     }
     for (unsigned target = 0; target < targets; ++target) {
-      if (Status status = make(building + "/viewers/" + std::to_string(target)); !status) {
-        return status;
-      }
+      TRY(make(building + "/viewers/" + std::to_string(target)));
     }
     for (const Item& item : items) {
       const std::string name = building + "/" + item.kind + "/" + item.name;
@@ -316,6 +297,13 @@ Status Pins::store(const std::vector<Item>& items, unsigned targets, const PinLo
 Status Pins::add(const Item& item) const {
   if (bpf_obj_pin(item.fd, path(item.kind, item.name).c_str()) != 0) {
     return pin_error(errno, "pin ", path(item.kind, item.name));
+  }
+  return Ok{};
+}
+
+Status Pins::drop(const std::string& kind, const std::string& name) const {
+  if (::unlink(path(kind, name).c_str()) != 0 && errno != ENOENT) {
+    return pin_error(errno, "remove ", path(kind, name));
   }
   return Ok{};
 }

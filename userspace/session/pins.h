@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where an engine lives that outlives its loader: a directory of a BPF file system (bpffs) with a pin of each of its
-// maps, programs and links.
+// The pins of an engine that outlives its loader: a directory of a BPF file system (bpffs) with a pin of each of the
+// engine's maps, programs and links.
 //
 //   DIRECTORY/engine/{maps,programs,links}/NAME
-//   DIRECTORY/engine/viewers/N  a directory, locked (shared) by who looks at target N for longer
-//   DIRECTORY/new, DIRECTORY/old  being built, being removed: whoever has the lock may delete them
+//   DIRECTORY/engine/viewers/N  a directory; processes that observe target N for longer hold a shared lock on it
+//   DIRECTORY/new, DIRECTORY/old  being built, being removed: the process that has the lock may delete them
 //
-// DIRECTORY itself is what is locked (flock). An engine is there from the moment that `new` is renamed to `engine`
-// until that is renamed to `old`.
+// The lock is on DIRECTORY itself (flock). An engine exists from the rename of `new` to `engine` until the rename of
+// `engine` to `old`.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@
 
 namespace monitor {
 
-// Held from its making until it goes.
+// Holds the lock from its construction to its destruction.
 class PinLock {
  public:
   PinLock(Fd directory, bool exclusive) : directory_(std::move(directory)), exclusive_(exclusive) {}
@@ -38,44 +38,44 @@ class Pins {
 
   const std::string& directory() const { return directory_; }
 
-  // Whether an engine is pinned there, complete or not. Not known to who may not look: no.
+  // Whether an engine is pinned there, complete or not. Returns false if the directory is not accessible.
   bool exist() const;
 
-  // Whether there is anything, be it what somebody who was killed has left.
+  // Whether the directory exists: a process that was killed can have left one without an engine.
   bool has_any() const;
 
-  // Fails with kNotPermitted for who may not look: then none of the above says anything.
+  // Fails with kNotPermitted if the directory is not accessible: the answers above mean nothing then.
   Status check_visible() const;
 
-  // Whether it takes a capability to look there: not for root where it is root's own.
+  // Whether access to the directory takes a capability. Root needs none if root owns it.
   bool need_capability() const;
 
-  // Removes the directory when nothing is in it.
+  // Removes the directory if it is empty.
   void tidy() const;
 
-  // Deletes what whoever was killed left half-made or half-removed, unless somebody is at work there now.
+  // Deletes what a killed process left half-made or half-removed, unless another process holds the lock.
   void clear_leftovers() const;
 
-  // For who changes something: waits for others for a few seconds, then fails naming what is locked. Leftovers are
-  // deleted.
+  // For callers that change something. Waits a few seconds for other processes, then fails and names the directory.
+  // Deletes leftovers.
   Result<PinLock> lock_exclusive() const;
 
-  // The same for who attaches: makes the directory, and mounts bpffs at /sys/fs/bpf where that is what is missing.
+  // The same for attaching: makes the directory, and mounts bpffs at /sys/fs/bpf if it is not mounted.
   Result<PinLock> make_and_lock() const;
 
-  // For who only opens what is there.
+  // For callers that only open the engine.
   Result<PinLock> lock_shared() const;
 
   // A descriptor of the directory to try the exclusive lock on later.
   Result<Fd> open_lock() const;
 
-  // Tells this engine from any other that is pinned there before or after; 0 when there is none.
+  // Distinguishes this engine from all others pinned there before or after; 0 if no engine is pinned.
   std::uint64_t identity() const;
 
-  // Removes the engine, whatever state it is in, and the directory.
+  // Removes the engine, in whatever state, and the directory.
   Status remove(const PinLock& lock) const;
 
-  // Makes it known that target N is looked at, until the descriptor is closed.
+  // Marks the target as observed until the descriptor is closed.
   Result<Fd> view(unsigned target) const;
   bool is_viewed(unsigned target) const;
 
@@ -91,8 +91,10 @@ class Pins {
   };
   // Pins all of them, or none.
   Status store(const std::vector<Item>& items, unsigned targets, const PinLock& lock) const;
-  // Pins one more link of the engine that is there.
+  // Pins one more item of the engine that is pinned already.
   Status add(const Item& item) const;
+  // Removes one pin, if it exists.
+  Status drop(const std::string& kind, const std::string& name) const;
   Result<Fd> open(const std::string& kind, const std::string& name) const;
 
  private:

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// After a lost event: what is counted as in flight is compared with what the live records hold. Only endpoints on which
-// nothing moved meanwhile are judged, and a difference is believed when two looks in a row found it.
+#include "session/reconcile.h"
+
 #include <bpf/bpf.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
-#include "session/engine_state.h"
 #include "session/map_walk.h"
+#include "session/records.h"
 #include "session/run_program.h"
+#include "session/target_settings.h"
 
 namespace monitor {
 namespace {
@@ -25,34 +26,29 @@ struct Count {
 using Counts = std::map<std::uint32_t, Count>;
 using Surplus = std::map<std::uint32_t, std::uint64_t>;
 
-// What the counters say is in flight, by endpoint slot, and open.
+// The requests in flight by endpoint slot, and the open connections, as the counters have them.
 Result<Counts> counted(const Objects& objects, unsigned target) {
   Counts counts;
   monitor_target totals{};
-  if (bpf_map_lookup_elem(objects.targets.fd(), &target, &totals) != 0) {
+  if (bpf_map_lookup_elem(objects.map("targets").fd(), &target, &totals) != 0) {
     return system_error(errno, "read the map targets");
   }
   counts[kConnections] = Count{totals.connections, 0};
-  const Status status = for_each_entry<std::uint32_t, monitor_endpoint>(
-      objects.endpoint_table, [&](std::uint32_t id, const monitor_endpoint& endpoint) {
+  TRY((for_each_entry<std::uint32_t, monitor_endpoint>(
+      objects.map("endpoint_table"), [&](std::uint32_t id, const monitor_endpoint& endpoint) {
         if (endpoint.key.target == target && (endpoint.word & UINT32_MAX) != 0) {
           counts[id] = Count{endpoint.word & UINT32_MAX, endpoint.completed};
         }
-      });
-  return status ? Result<Counts>(std::move(counts)) : status.error();
+      })));
+  return counts;
 }
 
-// What is counted and has no live record. Empty when a record holds more requests than it tells.
+// The part of `counts` that no live record accounts for. Empty if it is unknown: a record has more requests in flight
+// than it lists.
 Result<Surplus> without_record(const Objects& objects, unsigned target, const Counts& counts) {
-  Result<std::vector<monitor_live>> records = read_records(objects, target);
-  if (!records) {
-    return std::move(records).error();
-  }
-  Result<std::vector<monitor_live>> addressed = read_addressed_records(objects, target);
-  if (!addressed) {
-    return std::move(addressed).error();
-  }
-  records->insert(records->end(), addressed->begin(), addressed->end());
+  std::vector<monitor_live> records = TRY(read_records(objects, target));
+  const std::vector<monitor_live> addressed = TRY(read_addressed_records(objects, target));
+  records.insert(records.end(), addressed.begin(), addressed.end());
   Surplus surplus;
   for (const auto& [id, count] : counts) {
     surplus[id] = count.present;
@@ -62,7 +58,7 @@ Result<Surplus> without_record(const Objects& objects, unsigned target, const Co
       found->second -= 1;
     }
   };
-  for (const monitor_live& live : *records) {
+  for (const monitor_live& live : records) {
     if (live.role != ROLE_SERVER || live.closed != 0) {
       continue;
     }
@@ -77,69 +73,68 @@ Result<Surplus> without_record(const Objects& objects, unsigned target, const Co
   return surplus;
 }
 
+// The part of the surplus of counters that did not change from `before` to `after`. `all_judged` says whether none did.
+Surplus unmoved(const Surplus& surplus, const Counts& before, const Counts& after, bool& all_judged) {
+  Surplus found;
+  all_judged = true;
+  for (const auto& [id, count] : surplus) {
+    const auto now = after.find(id);
+    const bool moved = now == after.end() || now->second != before.at(id);
+    all_judged = all_judged && !moved;
+    if (count > 0 && !moved) {
+      found[id] = count;
+    }
+  }
+  return found;
+}
+
+Surplus in_both(const Surplus& now, const Surplus& earlier) {
+  Surplus both;
+  for (const auto& [id, count] : now) {
+    if (const auto found = earlier.find(id); found != earlier.end()) {
+      both[id] = std::min(count, found->second);
+    }
+  }
+  return both;
+}
+
 Status correct(const Objects& objects, unsigned target, std::uint32_t id, std::uint64_t count) {
   // target, slot, requests, connections
   const std::array<std::uint64_t, 4> correction = id == kConnections
                                                       ? std::array<std::uint64_t, 4>{target, 0, 0, count}
                                                       : std::array<std::uint64_t, 4>{target, id, count, 0};
-  return run_program(objects.correct, correction, "correct the counters after a lost event");
+  return run_program(objects.program("correct"), correction, "correct the counters after a lost event");
 }
 
 }  // namespace
 
 Status reconcile(const Objects& objects, unsigned target, TargetState& state, std::uint64_t misses) {
-  // Now and then without a miss too: a close can pass between a connection's first receive and its record.
-  // The first look of a process is one of those: others may never come.
+  // Also without a lost event now and then: a close can pass between a connection's first receive and its record. The
+  // first call of a process is one of those, because a short command makes no other.
   constexpr unsigned kEvery = 16;
-  Result<monitor_target_settings> settings = read_settings(objects, target);
-  if (!settings) {
-    return std::move(settings).error();
+  monitor_target_settings settings = TRY(read_settings(objects, target));
+  if (settings.since_ns == 0) {
+    return Ok{};  // the target's registration is not complete
   }
-  if (misses == settings->misses_reconciled && state.suspected.empty() && state.looks++ % kEvery != 0) {
+  if (misses == settings.misses_reconciled && state.suspected.empty() && state.reconciles++ % kEvery != 0) {
     return Ok{};
   }
-  const Result<Counts> before = counted(objects, target);
-  if (!before) {
-    return before.error();
+  const Counts before = TRY(counted(objects, target));
+  const Surplus surplus = TRY(without_record(objects, target, before));
+  if (surplus.empty()) {
+    return Ok{};
   }
-  const Result<Surplus> surplus = without_record(objects, target, *before);
-  if (!surplus) {
-    return surplus.error();
-  }
-  if (surplus->empty()) {
-    return Ok{};  // nothing can be said now
-  }
-  const Result<Counts> after = counted(objects, target);
-  if (!after) {
-    return after.error();
-  }
-  Surplus suspected;
+  const Counts after = TRY(counted(objects, target));
   bool all_judged = true;
-  for (const auto& [id, count] : *surplus) {
-    const auto now = after->find(id);
-    const bool moved = now == after->end() || now->second != before->at(id);
-    all_judged = all_judged && !moved;
-    if (count > 0 && !moved) {
-      suspected[id] = count;
-    }
-  }
-  Surplus confirmed;
-  for (const auto& [id, count] : suspected) {
-    if (const auto found = state.suspected.find(id); found != state.suspected.end()) {
-      confirmed[id] = std::min(count, found->second);
-    }
-  }
-  if (suspected.empty() && all_judged && settings->misses_reconciled != misses) {
-    settings->misses_reconciled = misses;
-    if (Status status = write_settings(objects, target, *settings); !status) {
-      return status;
-    }
+  Surplus suspected = unmoved(surplus, before, after, all_judged);
+  const Surplus confirmed = in_both(suspected, state.suspected);
+  if (suspected.empty() && all_judged && settings.misses_reconciled != misses) {
+    settings.misses_reconciled = misses;
+    TRY(write_settings(objects, target, settings));
   }
   state.suspected = std::move(suspected);
   for (const auto& [id, count] : confirmed) {
-    if (Status status = correct(objects, target, id, count); !status) {
-      return status;
-    }
+    TRY(correct(objects, target, id, count));
     if ((state.suspected[id] -= count) == 0) {
       state.suspected.erase(id);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs one of the BPF programs once that are attached to nothing: what the kernel side must do itself, since it races
+// Runs once a BPF program that is attached to nothing: changes that the kernel side must make itself, because they race
 // with the hooks.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace monitor {
 
-// `arguments` are what the program is given; `what` says for an error what was to be done.
+// Passes `arguments` to the program; `what` names the operation in an error.
 template <std::size_t N>
 Status run_program(const Program& program, std::array<std::uint64_t, N> arguments, std::string_view what) {
   bpf_test_run_opts options{};

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of endpoints: the counters of a target's endpoints, and room for new ones when strangers have filled it.
+#pragma once
+
+#include <monitor/abi.h>
+
+#include <vector>
+
+#include "base/result.h"
+#include "model/counters.h"
+#include "session/objects.h"
+
+namespace monitor {
+
+// Makes the special endpoints of a target, and writes their slots into `settings`.
+Status make_special_endpoints(const Objects& objects, unsigned target, monitor_target_settings& settings);
+
+// Gives back the slots of all endpoints of a target.
+Status free_endpoints(const Objects& objects, unsigned target);
+
+// Reads the target's endpoints. An endpoint that is evicted meanwhile would be counted twice or not at all, so they are
+// read again then, a few times at most: under a flood of 404s the last reading has to do.
+Result<std::vector<EndpointCounters>> read_endpoints(const Objects& objects, unsigned target);
+
+// When the table is nearly full, hands those endpoints of the target that never got an answer over to "(not found)": a
+// client that asks for thousands of paths and goes away before the answers would fill the table for good.
+Status evict_unanswered(const Objects& objects, unsigned target);
+
+}  // namespace monitor

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The calls of Engine that read what was counted, and change nothing.
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/boot_clock.h"
+#include "session/endpoints.h"
+#include "session/engine_state.h"
+#include "session/map_walk.h"
+#include "session/processes.h"
+#include "session/recursion_misses.h"
+#include "session/sockets.h"
+#include "session/target_settings.h"
+
+namespace monitor {
+namespace {
+
+// enum monitor_undercount in the words of the output.
+constexpr std::array<const char*, UNDERCOUNT_CAUSES> kCauses = {
+    "gap", "registers", "memory", "protocol", "tls", "http2", "connections", "pipeline", "missed_event", "processes",
+};
+
+// The counters of the processes that live now. A slot whose pid is another one has passed to another process since.
+Result<std::map<pid_t, WorkerCounters>> read_workers(const Objects& objects, unsigned target) {
+  const int slots = objects.map("workers").fd();
+  std::map<pid_t, WorkerCounters> workers;
+  TRY((for_each_entry<std::uint32_t, monitor_process>(objects.map("processes"), [&](std::uint32_t pid,
+                                                                                    const monitor_process& process) {
+    monitor_worker counted{};
+    if (process.target == target && bpf_map_lookup_elem(slots, &process.worker, &counted) == 0 && counted.pid == pid) {
+      auto& worker = workers[static_cast<pid_t>(pid)];
+      worker.total = counted.ended;
+      worker.active = counted.begun > counted.ended ? counted.begun - counted.ended : 0;
+    }
+  })));
+  return workers;
+}
+
+Result<monitor_target> read_totals(const Objects& objects, unsigned target) {
+  monitor_target totals{};
+  if (bpf_map_lookup_elem(objects.map("targets").fd(), &target, &totals) != 0) {
+    return system_error(errno, "read the map targets");
+  }
+  return totals;
+}
+
+}  // namespace
+
+Result<std::vector<pid_t>> Engine::processes(unsigned target) const {
+  return followed_processes(state_->objects, target);
+}
+
+Result<ListedSockets> Engine::sample_sockets(unsigned target, const std::vector<pid_t>& processes) const {
+  TRY(check_counts(target));
+  const Objects& objects = state_->objects;
+  auto list = std::make_shared<SocketList>();
+  list->records = TRY(read_addressed_records(objects, target));
+  // After the records, for the reason that SocketList gives.
+  std::vector<pid_t> holders = TRY(followed_processes(objects, target));
+  holders.insert(holders.end(), processes.begin(), processes.end());
+  std::sort(holders.begin(), holders.end());
+  holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
+  for (const pid_t pid : holders) {
+    TRY(list_sockets(objects, pid, list->sockets));
+  }
+  return ListedSockets{summarize(list->sockets), std::move(list)};
+}
+
+Result<Counters> Engine::sample_counters(unsigned target) const {
+  const Objects& objects = state_->objects;
+  const std::uint64_t misses = TRY(recursion_misses(objects));
+  Counters counters;
+  // The endpoints before the target. The requests in flight are then never fewer than those of the endpoints, even if
+  // one begins in between; and the total, the sum over the endpoints, is the one of the moment when they were read.
+  counters.endpoints = TRY(read_endpoints(objects, target));
+  counters.workers = TRY(read_workers(objects, target));
+  const monitor_target totals = TRY(read_totals(objects, target));
+  const monitor_target_settings settings = TRY(read_settings(objects, target));
+  // Last, so that all that was read is still the target's.
+  TRY(check_counts(target));
+  counters.profile = name_of(objects.profile);
+  counters.observed_seconds = to_seconds(nanoseconds_since_boot() - state_->targets.at(target).since_ns);
+  // A request that ends between its count and its leaving makes this negative for an instant.
+  counters.active = static_cast<std::int64_t>(totals.active) > 0 ? totals.active : 0;
+  counters.peak = totals.peak;
+  counters.refused = totals.refused;
+  counters.rejected = totals.rejected;
+  counters.peak_connections = totals.peak_connections;
+  for (std::size_t cause = 0; cause < kCauses.size(); ++cause) {
+    counters.undercount[kCauses[cause]] = totals.undercount[cause];
+  }
+  counters.undercount[kCauses[UNDERCOUNT_MISSED_EVENT]] += misses - settings.misses_before;
+  return counters;
+}
+
+}  // namespace monitor
