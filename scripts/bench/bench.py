@@ -1,202 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the monitor costs, beside its targets. Costs are compared in pairs of rounds, one without the monitor and one
-with it right after or before, and said as the median ratio: the speed of a machine changes from minute to minute."""
+"""What the monitor costs, beside its targets. Short rounds, each with and without the monitor in random order, are
+compared in pairs; a figure is an estimate with its 95% confidence interval (intervals.py), and a target is reached or
+missed only if the interval leaves it out. The noise floor is the interval of no monitor against no monitor."""
 
 import argparse
+import os
+import platform
 import signal
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
-from processes import Programs, attached, bpf_statistics, cpu_seconds, load, monitor, resident_mb, server
-
-
-@dataclass(frozen=True)
-class Settings:
-    monitor: str
-    neighbour: str
-    directory: Path
-    rounds: int
-    seconds: float  # of load in a round
+from processes import bpf_statistics, metered
+from report import Report
+from sections import Settings, bench_monitor, bench_neighbour, bench_programs, bench_server
 
 
-def row(what: str, figure: str, target: str = "", reached: bool | None = None) -> None:
-    verdict = "" if reached is None else "reached" if reached else "MISSED"
-    print(f"{what:<52} {figure:>22}  {target:<10} {verdict}".rstrip(), flush=True)
-
-
-def pairs(settings: Settings, pid: int, measure: Callable[[], list[float]]) -> list[list[float]]:
-    """For each figure that `measure` gives, its ratios with / without the monitor, a ratio for each round."""
-    ratios: list[list[float]] = []
-    for index in range(settings.rounds):
-        figures: dict[bool, list[float]] = {}
-        for with_monitor in (False, True) if index % 2 else (True, False):
-            with monitor(settings.monitor, pid) if with_monitor else nullcontext():
-                figures[with_monitor] = measure()
-        ratios.append([w / wo for w, wo in zip(figures[True], figures[False], strict=True)])
-    return [list(column) for column in zip(*ratios, strict=True)]
-
-
-def spread(ratios: list[float]) -> str:
-    return f"{median(ratios):.3f} ({min(ratios):.2f}..{max(ratios):.2f})"
-
-
-def spread_ms(seconds: list[float]) -> str:
-    return f"{median(seconds) * 1000:.1f} ms ({min(seconds) * 1000:.0f}..{max(seconds) * 1000:.0f})"
-
-
-def bench_server(settings: Settings, application: str, name: str, most: float) -> None:
-    """CPU of the server per request."""
-    with server(application, settings.directory / "server.log") as (pid, port):
-        load(port, 1)
-        costs: list[float] = []
-
-        def cost() -> list[float]:
-            before = cpu_seconds(pid)
-            requests = load(port, settings.seconds)
-            costs.append((cpu_seconds(pid) - before) / requests)
-            return [costs[-1]]
-
-        (ratios,) = pairs(settings, pid, cost)
-        row(f"{name}: server CPU per request, with / without", spread(ratios), f"<= {most}", median(ratios) <= most)
-        row(f"{name}: server CPU per request", f"{median(costs) * 1e6:.1f} us")
-
-
-@dataclass(frozen=True)
-class RunTimes:
-    """Nanoseconds and runs per request, by BPF program."""
-
-    costs: dict[str, tuple[float, float]]
-
-    @property
-    def nanoseconds(self) -> float:
-        return sum(nanoseconds for nanoseconds, _ in self.costs.values())
-
-    @property
-    def runs(self) -> float:
-        return sum(runs for _, runs in self.costs.values())
-
-
-def run_times(settings: Settings, watched: int, port: int) -> RunTimes:
-    """Load on `port` with `watched` being watched. The programs run for the sockets of the whole machine, so the round
-    with the fewest runs per request counts: what else there was only adds to them."""
-    rounds = []
-    with bpf_statistics(on=True), monitor(settings.monitor, watched) as (pid, _):
-        programs = Programs(pid)
-        for _ in range(settings.rounds):
-            before = programs.run_times()
-            requests = load(port, 1)
-            after = programs.run_times()
-            costs = {
-                name: ((after[name][0] - before[name][0]) / requests, (after[name][1] - before[name][1]) / requests)
-                for name in after
-            }
-            rounds.append(RunTimes(costs))
-    return min(rounds, key=lambda one: one.runs)
-
-
-def bench_programs(settings: Settings) -> None:
-    """Time in BPF per request. The programs see the load's own socket calls too, as those of a neighbour, which are no
-    cost of the server's: measured by watching a server that is idle while another one has the load."""
-    with server("raw", settings.directory / "server.log") as (pid, port):
-        with server("raw", settings.directory / "idle.log") as (idle, _):
-            neighbours = run_times(settings, idle, port)
-        both = run_times(settings, pid, port)
-    own = both.nanoseconds - neighbours.nanoseconds / 2  # there the server and wrk were neighbours, here wrk alone
-    row("BPF time per request, 500-byte head", f"{own:.0f} ns", "<= 900 ns", own <= 900)
-    row("  with the client's own socket calls", f"{both.nanoseconds:.0f} ns")
-    row("  a request between two neighbours", f"{neighbours.nanoseconds:.0f} ns")
-    for name, (nanoseconds, runs) in sorted(both.costs.items(), key=lambda item: -item[1][0]):
-        if runs >= 0.01:
-            row(f"  {name}", f"{runs:.2f} x {nanoseconds / runs:.0f} ns")
-    if both.runs > 7:  # uvicorn and wrk make at most three calls each
-        print("  other processes used sockets meanwhile: the BPF times above are too high")
-
-
-def bench_monitor(settings: Settings) -> None:
-    """The monitor itself: start, memory, CPU while it watches a busy server."""
-    with server("raw", settings.directory / "server.log") as (pid, port):
-        starts = []
-        for _ in range(5):
-            with monitor(settings.monitor, pid) as (_, took):
-                starts.append(took * 1000)
-        took = median(starts)
-        row("start to first line: load, attach, look", f"{took:.0f} ms", "<= 300 ms", took <= 300)
-        with monitor(settings.monitor, pid) as (own, _):
-            start, before = time.monotonic(), cpu_seconds(own)
-            load(port, max(5, settings.seconds))
-            cpu = (cpu_seconds(own) - before) / (time.monotonic() - start)
-            memory = resident_mb(own)
-        row("monitor's memory while watching", f"{memory:.1f} MB", "<= 10 MB", memory <= 10)
-        row("monitor's CPU while watching at 1 s", f"{cpu * 100:.2f} %")
-
-
-def bench_attached(settings: Settings) -> None:
-    """An engine that outlives the monitor: to attach it, and to look at it."""
-    with server("raw", settings.directory / "server.log") as (pid, port):
-        starts = []
-        for _ in range(5):
-            with attached(settings.monitor, pid) as took:
-                starts.append(took * 1000)
-        took = median(starts)
-        row("attach: load, register, pin", f"{took:.0f} ms", "<= 500 ms", took <= 500)
-        with attached(settings.monitor, pid):
-            load(port, 1)
-            looks = []
-            for _ in range(100):
-                start = time.monotonic()
-                subprocess.run([settings.monitor, "--json"], check=True, stdout=subprocess.DEVNULL)
-                looks.append(time.monotonic() - start)
-    row("snapshot of an attached server", spread_ms(looks), "<= 30 ms", median(looks) <= 0.03)
-    row("100 times monitor --json", f"{sum(looks):.2f} s", "<= 3 s", sum(looks) <= 3)
-
-
-def bench_neighbour(settings: Settings) -> None:
-    """System calls of a process that is no server."""
-    with server("raw", settings.directory / "server.log") as (pid, _):
-
-        def cost() -> list[float]:
-            printed = subprocess.run([settings.neighbour], check=True, capture_output=True, text=True).stdout
-            return [float(word) for word in printed.split()]
-
-        calls = ("getppid", "a byte through a pipe", "a byte through a TCP connection")
-        columns = pairs(settings, pid, cost)
-        for call, ratios in zip(calls, columns, strict=True):
-            # TCP is where a neighbour pays: the price is shown, and has no target of its own.
-            target = ("", None) if "TCP" in call else ("<= 1.02", median(ratios) <= 1.02)
-            row(f"neighbour: {call}, with / without", spread(ratios), *target)
+def describe_machine(neighbour: str, cpu: int) -> dict[str, object]:
+    (_, instructions), *_ = metered([neighbour, "1"])["getppid"]
+    return {
+        "kernel": platform.release(),
+        "CPUs": os.cpu_count(),
+        "pinned to CPU": cpu,
+        "load average": round(os.getloadavg()[0], 1),
+        "instruction counts": "yes" if instructions else "not on this machine",
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--monitor", required=True)
-    parser.add_argument("--neighbour", required=True)
-    parser.add_argument("--rounds", type=int, default=8, help="pairs of rounds for each ratio")
-    parser.add_argument("--quick", action="store_true", help="a look, not a measurement")
+    parser = argparse.ArgumentParser(prog="bench.sh", description=__doc__)
+    parser.add_argument("--monitor", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--tools", required=True, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--against", metavar="BINARY", help="another build of monitor, compared in the same rounds")
+    parser.add_argument("--seconds", type=float, default=55, help="for each of the four groups of ratios (default 55)")
+    parser.add_argument("--quick", action="store_true", help="six rounds each: shows that all works, resolves little")
+    parser.add_argument("--json", action="store_true", help="one JSON object at the end, in place of the table")
     arguments = parser.parse_args()
-    # So that what was changed is put back.
+    builds = {"monitor": arguments.monitor} | ({"against": arguments.against} if arguments.against else {})
+    for binary in builds.values():
+        if not os.access(binary, os.X_OK):
+            parser.error(f"{binary} is not a program")
+
+    # The exit runs the context managers, which restore the kernel's setting and end the processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # The server, its load and the monitor share one CPU: what they cost does not depend on who wakes whom across CPUs.
+    # The last one, since the first one often serves the machine's interrupts.
+    cpu = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpu})
+    report = Report(arguments.json, describe_machine(str(arguments.tools / "neighbour"), cpu))
+    report.start()
     with bpf_statistics(on=False), tempfile.TemporaryDirectory(prefix="monitor-bench-") as directory:
-        settings = Settings(
-            monitor=arguments.monitor,
-            neighbour=arguments.neighbour,
-            directory=Path(directory),
-            rounds=2 if arguments.quick else arguments.rounds,
-            seconds=1 if arguments.quick else 3,
-        )
-        row("", "median (least..most)", "target")
-        bench_server(settings, "raw", "raw ASGI", 1.05)
-        bench_server(settings, "fast", "FastAPI", 1.02)
-        bench_programs(settings)
-        bench_monitor(settings)
-        bench_attached(settings)
+        seconds = 0 if arguments.quick else arguments.seconds
+        settings = Settings(builds, arguments.tools, Path(directory), seconds, report)
+        bench_server(settings, "raw", "raw ASGI", 750, 1.05)
+        bench_server(settings, "fast", "FastAPI", 200, 1.02)
         bench_neighbour(settings)
+        bench_programs(settings)
+        for arm in builds:
+            bench_monitor(settings, arm)
+    report.finish()
 
 
 if __name__ == "__main__":

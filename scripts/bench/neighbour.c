@@ -1,51 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Another process on the machine, which is no server: prints the nanoseconds of one getppid, of one byte written to and
-// read from a pipe, and of one byte sent and received over a loopback TCP connection.
+// Another process on the machine, which is not a server. Usage: neighbour SLICES. For each slice, prints the
+// nanoseconds of CPU and the instructions of one getppid, of one byte through a pipe, and of one byte through a
+// loopback TCP connection. A slice lasts about a millisecond, so that most slices are not interrupted on a busy
+// machine.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
-static double now(void)
+#include "measure.h"
+
+static void call_getppid(int count)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static void check(int result, const char *what)
-{
-	if (result < 0) {
-		perror(what);
-		exit(1);
-	}
-}
-
-static double time_getppid(int count)
-{
-	double start = now();
-
 	for (int i = 0; i < count; i++)
 		syscall(SYS_getppid);
-	return (now() - start) / count;
 }
 
-static double time_byte(int from, int to, int count)
+static void pass_bytes(const int ends[2], int count)
 {
-	double start = now();
 	char byte = 'x';
 
 	for (int i = 0; i < count; i++) {
-		check((int)write(to, &byte, 1), "write");
-		check((int)read(from, &byte, 1), "read");
+		check(write(ends[1], &byte, 1), "write");
+		check(read(ends[0], &byte, 1), "read");
 	}
-	return (now() - start) / count;
 }
 
 static void connect_pair(int ends[2])
@@ -64,15 +42,26 @@ static void connect_pair(int ends[2])
 	close(listener);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	int ends[2];
-	int count = 200000;
+	int slices = argc == 2 ? atoi(argv[1]) : 1;
+	int pipe_ends[2];
+	int tcp_ends[2];
+	struct meter meter;
 
-	printf("%.1f", time_getppid(5 * count));
-	check(pipe(ends), "pipe");
-	printf(" %.1f", time_byte(ends[0], ends[1], count));
-	connect_pair(ends);
-	printf(" %.1f\n", time_byte(ends[0], ends[1], count / 4));
+	meter_open(&meter, getpid());
+	check(pipe(pipe_ends), "pipe");
+	connect_pair(tcp_ends);
+	for (int slice = 0; slice < slices; slice++) {
+		meter_start(&meter);
+		call_getppid(10000);
+		meter_print(&meter, "getppid", 10000);
+		meter_start(&meter);
+		pass_bytes(pipe_ends, 3000);
+		meter_print(&meter, "pipe", 3000);
+		meter_start(&meter);
+		pass_bytes(tcp_ends, 500);
+		meter_print(&meter, "tcp", 500);
+	}
 	return 0;
 }

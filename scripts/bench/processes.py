@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of the bench: the server, its load, the monitor; and what the kernel says that they cost."""
+"""The processes of the bench (the server, its load, the monitor) and what they cost by the kernel's own figures."""
 
 import json
 import re
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PATIENCE = 30.0
 
-# Makes the head of wrk's request about 500 bytes, as a browser's or a client library's is.
+# Make the head of the request about 500 bytes, like that of a browser or a client library.
 FIELDS = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36",
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
@@ -57,20 +57,42 @@ def server(application: str, log: Path) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
-def load(port: int, seconds: float, connections: int = 16) -> int:
-    """Keep-alive requests at full speed; how many were answered."""
-    command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:g}s"]
-    for name, value in FIELDS.items():
-        command += ["--header", f"{name}: {value}"]
-    printed = subprocess.run([*command, f"http://127.0.0.1:{port}/"], check=True, capture_output=True, text=True).stdout
-    found = re.search(r"(\d+) requests in", printed)
-    assert found, printed
-    return int(found[1])
+def request() -> bytes:
+    fields = "".join(f"{name}: {value}\r\n" for name, value in FIELDS.items())
+    return f"GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode()
+
+
+def metered(command: list[str], standard_input: bytes = b"") -> dict[str, list[tuple[float, float]]]:
+    """Runs a program that prints its slices by measure.h: CPU nanoseconds and instructions per operation, by kind."""
+    printed = subprocess.run(command, check=True, capture_output=True, input=standard_input).stdout.decode()
+    slices: dict[str, list[tuple[float, float]]] = {}
+    for line in printed.splitlines():
+        kind, nanoseconds, instructions = line.split()
+        slices.setdefault(kind, []).append((float(nanoseconds), float(instructions)))
+    return slices
+
+
+def load(program: str, port: int, pid: int, slices: int, requests: int) -> list[tuple[float, float]]:
+    """slices * requests keep-alive requests: the server's CPU nanoseconds and instructions per request, by slice."""
+    return metered([program, str(port), str(pid), str(slices), str(requests)], request())["request"]
+
+
+@contextmanager
+def empty_programs(program: str, bpf_object: str) -> Iterator[None]:
+    """The two socket tracepoints with programs that do nothing, for as long as the block runs."""
+    process = subprocess.Popen([program, bpf_object], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout
+        if not process.stdout.readline():
+            raise RuntimeError("the empty programs could not be attached")
+        yield
+    finally:
+        process.communicate()
 
 
 @contextmanager
 def monitor(binary: str, pid: int, interval: float = 1.0) -> Iterator[tuple[int, float]]:
-    """`monitor --watch --json`, for as long as the block runs: its pid, and the seconds that it took until it counted."""
+    """`monitor --watch --json` for as long as the block runs: its pid, and the seconds until its first line."""
     start = time.monotonic()
     process = subprocess.Popen(
         [binary, "--pid", str(pid), "--watch", "--json", "--interval", str(interval)], stdout=subprocess.PIPE
@@ -89,7 +111,7 @@ def monitor(binary: str, pid: int, interval: float = 1.0) -> Iterator[tuple[int,
 
 @contextmanager
 def attached(binary: str, pid: int) -> Iterator[float]:
-    """An engine for as long as the block runs, at the usual place: the seconds that it took."""
+    """An engine in the default place for as long as the block runs: the seconds that attaching took."""
     start = time.monotonic()
     subprocess.run([binary, "attach", "--pid", str(pid)], check=True, stdout=subprocess.DEVNULL)
     took = time.monotonic() - start
@@ -100,7 +122,7 @@ def attached(binary: str, pid: int) -> Iterator[float]:
 
 
 class Programs:
-    """The BPF programs that a process holds, and how long they ran (kernel.bpf_stats_enabled)."""
+    """The BPF programs that a process holds, and their run times (kernel.bpf_stats_enabled)."""
 
     def __init__(self, pid: int) -> None:
         found = [re.search(r"^prog_id:\s*(\d+)$", text, re.MULTILINE) for text in self._fdinfo(pid)]
@@ -111,18 +133,21 @@ class Programs:
         return [entry.read_text() for entry in Path(f"/proc/{pid}/fdinfo").iterdir()]
 
     def run_times(self) -> dict[str, tuple[int, int]]:
-        """Nanoseconds and runs so far, by name."""
-        listed = subprocess.run(["bpftool", "--json", "prog", "list"], check=True, capture_output=True, text=True).stdout
-        return {
-            f"{entry.get('name', '?')} ({entry['id']})": (entry.get("run_time_ns", 0), entry.get("run_cnt", 0))
-            for entry in json.loads(listed)
-            if entry["id"] in self._ids
-        }
+        """Nanoseconds and runs so far, by name; programs of one name together."""
+        listed = subprocess.run(
+            ["bpftool", "--json", "prog", "list"], check=True, capture_output=True, text=True
+        ).stdout
+        times: dict[str, tuple[int, int]] = {}
+        for entry in json.loads(listed):
+            if entry["id"] in self._ids:
+                nanoseconds, runs = times.get(entry["name"], (0, 0))
+                times[entry["name"]] = (nanoseconds + entry.get("run_time_ns", 0), runs + entry.get("run_cnt", 0))
+        return times
 
 
 @contextmanager
 def bpf_statistics(on: bool) -> Iterator[None]:
-    """Has the kernel time BPF programs meanwhile, or not (timing them costs too), and then is as it was."""
+    """Switches the kernel's timing of BPF programs on or off (it has a cost of its own), and restores it afterwards."""
     switch = Path("/proc/sys/kernel/bpf_stats_enabled")
     before = switch.read_text()
     switch.write_text("1" if on else "0")
