@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts/bench"))
 
-from intervals import (  # noqa: E402
+from intervals import (
     Interval,
     comparison,
     interval,
@@ -19,7 +19,7 @@ from intervals import (  # noqa: E402
     verdict,
     walsh_averages_to_cut,
 )
-from rounds import LEAST_ROUNDS, run_rounds  # noqa: E402
+from rounds import LEAST_ROUNDS, run_rounds
 
 
 class Intervals(unittest.TestCase):
