@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 jobs=$(nproc)
 mapfile -t sources < <(find bpf include tests userspace vmlinux -name '*.[ch]' -o -name '*.cpp' | sort)
 mapfile -t scripts < <(find scripts tests .ci -type f \( -name '*.sh' -o -path .ci/run -o -path 'scripts/install/debian/p*' \) | sort)
-mapfile -t python < <(find scripts tests -name '*.py' -not -path 'scripts/bench/*' | sort)
+mapfile -t python < <(find scripts tests -name '*.py' | sort)
 [ -x build/venv/bin/mypy ] || die 'no build/venv with ruff and mypy: run scripts/setup.sh'
 
 format_in_place() {

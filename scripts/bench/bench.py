@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from processes import bpf_statistics, metered
+from children import bpf_statistics, metered
 from report import Report
 from sections import Settings, bench_monitor, bench_neighbour, bench_programs, bench_server
 

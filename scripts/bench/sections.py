@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from intervals import comparison, interval, lower_quartile, middle_mean, ratio_interval, verdict
-from processes import (
+from children import (
     Programs,
     attached,
     bpf_statistics,
@@ -22,6 +21,7 @@ from processes import (
     resident_mb,
     server,
 )
+from intervals import comparison, interval, lower_quartile, middle_mean, ratio_interval, verdict
 from report import Report, Row
 from rounds import run_rounds
 

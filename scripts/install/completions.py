@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import help_text
 from help_text import Entry, Help
 
-# Prints the root pids of the uvicorn, gunicorn and hypercorn process trees: processes with that name, or that Python runs
-# under it, whose parent is not such a process. A name in a later argument proves nothing ("sudo uvicorn", "vim uvicorn").
+# Prints the root pids of the uvicorn, gunicorn and hypercorn process trees: processes with that name, or that Python
+# runs under it, whose parent is not such a process. A name in a later argument proves nothing ("vim uvicorn").
 # userspace/host/command_line.cpp is exact; this approximation is fast enough for a shell.
 SERVERS = r"""
 _monitor_pids() {

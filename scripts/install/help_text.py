@@ -46,8 +46,8 @@ class Help:
         return [entry for entries in self.lists.values() for entry in entries if entry.is_option()]
 
 
-# One space separates an option's name from its value, and its meaning follows. A note's title has one or two words, which
-# distinguishes it from a sentence with a colon.
+# One space separates an option's name from its value, and its meaning follows. A note's title has one or two words,
+# which distinguishes it from a sentence with a colon.
 OPTION = re.compile(r"  (-\S+(?: \S+)?)(?: +(.*))?")
 ITEM = re.compile(r"  (\S.*?)(?: {2,}(.*))?")
 CONTINUED = re.compile(r" {6,}(\S.*)")
