@@ -31,7 +31,7 @@ class Links {
   bool has(ProgramId program, const std::string& object = {}) const;
 
   // Attaches the program, which is loaded. Pins the program and the link, if the engine is pinned.
-  Status attach(const Objects& objects, ProgramId program, const std::string& object = {});
+  Status attach(const Objects& objects, ProgramId id, const std::string& object = {});
 
   // Detaches every program that is attached to the object.
   Status detach(const std::string& object);

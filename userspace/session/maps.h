@@ -30,9 +30,9 @@ enum class MapUse {
 enum class MapLimit { kFixed, kTargets, kEndpoints, kConnections };
 
 struct MapRow {
-  const char* name;
-  std::size_t key_size;    // bytes; 0: no key, or one that is private to bpf/
-  std::size_t value_size;  // bytes; 0: private to bpf/
+  const char* name = "";
+  std::size_t key_size = 0;    // bytes; 0: no key, or one that is private to bpf/
+  std::size_t value_size = 0;  // bytes; 0: private to bpf/
   MapUse use = MapUse::kPlain;
   MapLimit limit = MapLimit::kFixed;
 };
