@@ -46,8 +46,8 @@ Status say(const std::string& line, bool utf8) {
   return written ? Status(Ok{}) : Status(std::move(written).error());
 }
 
-bool limits_given(const EngineChoice& choice) {
-  const EngineChoice usual;
+bool limits_given(const EngineOptions& choice) {
+  const EngineOptions usual;
   return choice.max_targets != usual.max_targets || choice.max_endpoints != usual.max_endpoints ||
          choice.max_connections != usual.max_connections;
 }
@@ -60,7 +60,7 @@ Result<Engine> engine_for(const AttachOptions& options, const Pins& pins, const 
     return std::move(there).error();
   }
   if (!*there) {
-    return Engine::load(engine_options(options.engine));
+    return Engine::load(options.engine);
   }
   if (Status status = check_choice(options.engine, **there); !status) {
     return std::move(status).error();

@@ -111,19 +111,7 @@ Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& pro
   return engine;
 }
 
-EngineOptions engine_options(const EngineChoice& choice) {
-  EngineOptions options;
-  options.raw_paths = choice.raw_paths;
-  options.verbose = choice.verbose;
-  options.profile = choice.profile;
-  options.version = MONITOR_VERSION;
-  options.max_targets = choice.max_targets;
-  options.max_endpoints = choice.max_endpoints;
-  options.max_connections = choice.max_connections;
-  return options;
-}
-
-Status check_choice(const EngineChoice& choice, const Engine& engine) {
+Status check_choice(const EngineOptions& choice, const Engine& engine) {
   const Result<EngineInfo> info = engine.info();
   if (!info) {
     return info.error();

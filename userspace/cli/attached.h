@@ -29,9 +29,7 @@ Result<Attached> open_attached(const Pins& pins, const ProcFs& proc);
 // The same under the exclusive lock, for who is to change it: the engine stays, even without targets.
 Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock);
 
-EngineOptions engine_options(const EngineChoice& choice);
-
 // Fails with kUsage when what was asked for contradicts the engine that is there.
-Status check_choice(const EngineChoice& choice, const Engine& engine);
+Status check_choice(const EngineOptions& choice, const Engine& engine);
 
 }  // namespace monitor

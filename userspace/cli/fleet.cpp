@@ -21,7 +21,7 @@ constexpr std::chrono::seconds kLookAroundEvery{1};
 // Servers that an engine of our own has room for with --all, a few kB each.
 constexpr std::uint32_t kMostOfAll = 256;
 
-EngineChoice with_room(EngineChoice choice, const Selection& selection) {
+EngineOptions with_room(EngineOptions choice, const Selection& selection) {
   choice.max_targets =
       std::max({choice.max_targets, static_cast<std::uint32_t>(selection.pids.size()), selection.all ? kMostOfAll : 0});
   return choice;
@@ -40,12 +40,12 @@ bool may_be_hidden(const ServerRequest& request, const Error& error) {
 
 // Finds a server. To whoever may not look into other users' processes they seem to listen nowhere: then what is
 // missing are capabilities, and the engine can name all of them.
-Result<Server> locate(const ProcFs& proc, const ServerRequest& request, const EngineChoice& choice) {
+Result<Server> locate(const ProcFs& proc, const ServerRequest& request, const EngineOptions& choice) {
   Result<Server> server = resolve_server(proc, request);
   if (server || !may_be_hidden(request, server.error())) {
     return server;
   }
-  Result<Engine> engine = Engine::load(engine_options(choice));
+  Result<Engine> engine = Engine::load(choice);
   if (!engine && engine.error().code == ErrorCode::kNotPermitted) {
     return std::move(engine).error();
   }
@@ -68,7 +68,7 @@ Error nothing_found() {
 }  // namespace
 
 Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
-                                   const EngineChoice& choice) {
+                                   const EngineOptions& choice) {
   const std::vector<pid_t> known = roots(attached);
   if (selection.all) {
     FoundServers found = find_servers(proc, known);
@@ -197,7 +197,7 @@ Result<std::shared_ptr<Engine>> Fleet::own_engine() {
   if (own_) {
     return own_;
   }
-  Result<Engine> engine = Engine::load(engine_options(choice_));
+  Result<Engine> engine = Engine::load(choice_);
   if (!engine) {
     return std::move(engine).error();
   }

@@ -21,7 +21,7 @@ namespace monitor {
 // The servers that are meant, by what the operator said. Fails with kNoTarget when there is none, or one that was named
 // is none. What is refused beside others is left to the caller to say.
 Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
-                                   const EngineChoice& choice);
+                                   const EngineOptions& choice);
 
 class Fleet {
  public:
@@ -60,7 +60,7 @@ class Fleet {
   void take_in_new();
   bool knows(pid_t pid) const;
 
-  EngineChoice choice_;
+  EngineOptions choice_;
   Pins pins_;
   bool all_;
   bool system_;

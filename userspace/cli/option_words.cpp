@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/option_words.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <utility>
@@ -51,7 +53,7 @@ class Declarations {
 
   void group(std::string name) { group_ = std::move(name); }
 
-  void value(const char* name, std::optional<std::string>& word, const char* text, const char* meaning) {
+  void value(const char* name, std::optional<std::string>& word, const char* text, const std::string& meaning) {
     app_.add_option_function<std::string>(
             name, [&word](const std::string& given) { word = given; }, meaning)
         ->option_text(text)
@@ -94,11 +96,16 @@ class Declarations {
   }
 
   void limits() {
+    const EngineOptions usual;
     group("Limits (a server past them is refused, endpoints count under \"(other)\", connections as undercount)");
-    value("--max-targets", words_.max_targets, "N", "servers at once; 16, some 4.4 kB each");
-    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all together; 2048, some 1.4 kB each");
+    value("--max-targets", words_.max_targets, "N",
+          fmt::format("servers at once; {}, some 4.4 kB each", usual.max_targets));
+    value("--max-endpoints", words_.max_endpoints, "N",
+          fmt::format("endpoints of all together; {}, some 1.4 kB each", usual.max_endpoints));
     value("--max-connections", words_.max_connections, "N",
-          "connections of Unix sockets, under the profile syscall\nof all; 65536, 16 bytes each, 1 kB more when open");
+          fmt::format(
+              "connections of Unix sockets, under the profile syscall\nof all; {}, 16 bytes each, 1 kB more when open",
+              usual.max_connections));
   }
 
   void help() { app_.set_help_flag("-h,--help", "print this")->group(group_); }

@@ -146,8 +146,9 @@ Result<Selection> choose_servers(const Words& words) {
   return Selection{*std::move(pids), words.pid_file, words.all};
 }
 
-Result<EngineChoice> choose_engine(const Words& words) {
-  EngineChoice choice;
+Result<EngineOptions> choose_engine(const Words& words) {
+  EngineOptions choice;
+  choice.version = MONITOR_VERSION;
   choice.raw_paths = words.raw_paths;
   choice.verbose = words.verbose;
   choice.profile = words.profile.value_or(choice.profile);
@@ -220,7 +221,7 @@ Status set_engine(const Words& words, const Environment& environment, ObserveOpt
   if (!servers) {
     return std::move(servers).error();
   }
-  Result<EngineChoice> engine = choose_engine(words);
+  Result<EngineOptions> engine = choose_engine(words);
   if (!engine) {
     return std::move(engine).error();
   }

@@ -12,6 +12,7 @@
 #include "base/host_port.h"
 #include "base/result.h"
 #include "cli/environment.h"
+#include "session/engine_options.h"
 
 namespace monitor {
 
@@ -37,24 +38,10 @@ struct Selection {
   bool all = false;  // every server on the machine, new ones too
 };
 
-// What is said of an engine that has to be loaded.
-struct EngineChoice {
-  std::string profile = "auto";
-  bool raw_paths = false;
-  bool verbose = false;
-  std::uint32_t max_targets = 16;
-  std::uint32_t max_endpoints = 2048;
-  std::uint32_t max_connections = 65536;
-};
-
-inline constexpr std::uint32_t kMostTargets = 1024;
-inline constexpr std::uint32_t kMostEndpoints = 1U << 20;
-inline constexpr std::uint32_t kMostConnections = 1U << 22;
-
 // What every command that observes servers is told.
 struct ObserveOptions {
   Selection servers;
-  EngineChoice engine;
+  EngineOptions engine;  // of one that has to be loaded
   std::string pins;
   bool system = true;  // CPU, memory and threads are looked at and shown
 };
