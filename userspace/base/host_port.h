@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where something listens, as an operator writes it.
+// The address that something listens on, as an operator writes it.
 #pragma once
 
 #include <cstdint>

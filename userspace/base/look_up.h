@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The addresses behind a name.
+// The addresses of a name.
 #pragma once
 
 #include <netdb.h>
@@ -13,8 +13,8 @@ namespace monitor {
 
 using Addresses = std::unique_ptr<addrinfo, void (*)(addrinfo*)>;
 
-// Those of `where` for sockets of that type (SOCK_*), the first one to be tried first; `flags` as of getaddrinfo(3).
-// Fails with `hint` when the name is not known.
+// The addresses of `where` for sockets of that type (SOCK_*), in the order in which to try them; `flags` are those of
+// getaddrinfo(3). Fails with `hint` if the name is unknown.
 Result<Addresses> look_up(const HostPort& where, int type, int flags, const char* hint);
 
 }  // namespace monitor
