@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop with a server, a printer and signals of the test's own: what ends it, and what is printed before.
+// The view's loop with a server, a sink and signals made by the test: what ends it, and what it prints before.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "base/fd.h"
-#include "cli/loop.h"
+#include "cli/view_loop.h"
 #include "pipe.h"
 
 namespace monitor {
 namespace {
 
-// Puts the signal mask back and takes what is pending with it. The tests may run under nohup, which ignores SIGHUP.
+// Restores the signal mask and discards pending signals. The tests may run under nohup, which ignores SIGHUP.
 class SignalMask {
  public:
   SignalMask() : hangup_(::signal(SIGHUP, SIG_DFL)) { ::sigprocmask(SIG_BLOCK, nullptr, &before_); }
@@ -39,7 +39,7 @@ class SignalMask {
 
 using test::Pipe;
 
-class RecordingPrinter : public Printer {
+class RecordingSink : public Sink {
  public:
   Result<Written> print(const std::vector<Snapshot>& snapshots) override {
     totals.push_back(snapshots.at(0).total);
@@ -59,7 +59,7 @@ class RecordingPrinter : public Printer {
   }
   int output() const override { return pipe.write_end.get(); }
   int keys() const override { return key_pipe.read_end.get(); }
-  Keys::Pressed read_keys() override { return Keys::Pressed::kQuit; }
+  bool read_keys() override { return true; }
 
   Pipe pipe;
   Pipe key_pipe;
@@ -74,8 +74,8 @@ class RecordingPrinter : public Printer {
 struct Fixture {
   SignalMask mask;
   Pipe server;
-  RecordingPrinter printer;
-  std::uint64_t looks = 0;
+  RecordingSink sink;
+  std::uint64_t samples = 0;
   std::function<void(std::uint64_t)> at = [](std::uint64_t) {};
   bool server_ended = false;
   std::vector<std::string> warnings;
@@ -88,16 +88,18 @@ struct Fixture {
   Result<Ending> run(const Plan& plan, const SignalUse& use = {}) {
     Result<Signals> signals = Signals::block(use);
     REQUIRE(signals);
-    const Followed followed{[this]() -> Result<Look> {
-                              at(++looks);
-                              Look look;
-                              look.snapshots.resize(1);
-                              look.snapshots[0].total = looks;
-                              look.server_ended = server_ended;
-                              return look;
+    const Observed observed{[this]() -> Result<Sample> {
+                              at(++samples);
+                              Sample sample;
+                              sample.snapshots.resize(1);
+                              sample.snapshots[0].total = samples;
+                              sample.server_ended = server_ended;
+                              return sample;
                             },
                             [this] { return std::vector<int>{server.read_end.get()}; }};
-    return run_loop(followed, *signals, plan, printer, [this](const Error& error) { warnings.push_back(error.what); });
+    EventLoop events;
+    return run_view_loop(events, observed, *signals, plan, sink,
+                         [this](const Error& error) { warnings.push_back(error.what); });
   }
 };
 
@@ -107,64 +109,64 @@ constexpr double kNever = 86400;
 
 }  // namespace
 
-TEST_CASE("cli.loop.count") {
+TEST_CASE("cli.view loop.count") {
   Fixture fixture;
   Result<Ending> ending = fixture.run(Plan{kSoon, true, 3, {}});
   REQUIRE(ending);
   CHECK(*ending == Ending::kDone);
-  CHECK(fixture.printer.totals == Totals{1, 2, 3});
-  CHECK(fixture.printer.finished == 1);
+  CHECK(fixture.sink.totals == Totals{1, 2, 3});
+  CHECK(fixture.sink.finished == 1);
 }
 
-TEST_CASE("cli.loop.a signal to stop is followed by one more sample") {
+TEST_CASE("cli.view loop.a signal to stop is followed by one more sample") {
   for (const int signal : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) {
     CAPTURE(signal);
     Fixture fixture;
-    fixture.at = [signal](std::uint64_t look) {
-      if (look == 1) {
+    fixture.at = [signal](std::uint64_t sample) {
+      if (sample == 1) {
         ::raise(signal);
       }
     };
     Result<Ending> ending = fixture.run(Plan{kNever, true, {}, {}});
     REQUIRE(ending);
     CHECK(*ending == Ending::kDone);
-    CHECK(fixture.printer.totals == Totals{1, 2});
-    CHECK(fixture.printer.finished == 1);
+    CHECK(fixture.sink.totals == Totals{1, 2});
+    CHECK(fixture.sink.finished == 1);
   }
 }
 
-TEST_CASE("cli.loop.a signal before the only sample brings it forward") {
+TEST_CASE("cli.view loop.a signal before the only sample brings it forward") {
   Fixture fixture;
   Result<Signals> early = Signals::block({});
   REQUIRE(early);
   ::raise(SIGINT);
   REQUIRE(fixture.run(Plan{kNever, false, 1, {}}));
-  CHECK(fixture.printer.totals == Totals{1});
+  CHECK(fixture.sink.totals == Totals{1});
 }
 
-TEST_CASE("cli.loop.nohup is respected") {
+TEST_CASE("cli.view loop.nohup is respected") {
   Fixture fixture;
   ::signal(SIGHUP, SIG_IGN);
-  fixture.at = [](std::uint64_t look) { ::raise(look == 1 ? SIGHUP : SIGTERM); };
+  fixture.at = [](std::uint64_t sample) { ::raise(sample == 1 ? SIGHUP : SIGTERM); };
   REQUIRE(fixture.run(Plan{kSoon, true, {}, {}}));
-  CHECK(fixture.printer.totals == Totals{1, 2, 3});
+  CHECK(fixture.sink.totals == Totals{1, 2, 3});
 }
 
-TEST_CASE("cli.loop.q stops") {
+TEST_CASE("cli.view loop.q stops") {
   Fixture fixture;
-  fixture.at = [&fixture](std::uint64_t look) {
-    if (look == 1) {
-      REQUIRE(::write(fixture.printer.key_pipe.write_end.get(), "q", 1) == 1);
+  fixture.at = [&fixture](std::uint64_t sample) {
+    if (sample == 1) {
+      REQUIRE(::write(fixture.sink.key_pipe.write_end.get(), "q", 1) == 1);
     }
   };
   REQUIRE(fixture.run(Plan{kNever, true, {}, {}}));
-  CHECK(fixture.printer.totals == Totals{1, 2});
+  CHECK(fixture.sink.totals == Totals{1, 2});
 }
 
-TEST_CASE("cli.loop.the server's end is followed by one more sample") {
+TEST_CASE("cli.view loop.the server's end is followed by one more sample") {
   Fixture fixture;
-  fixture.at = [&fixture](std::uint64_t look) {
-    if (look == 2) {
+  fixture.at = [&fixture](std::uint64_t sample) {
+    if (sample == 2) {
       fixture.server_ended = true;
     } else {
       REQUIRE(::write(fixture.server.write_end.get(), "x", 1) == 1);
@@ -173,14 +175,14 @@ TEST_CASE("cli.loop.the server's end is followed by one more sample") {
   Result<Ending> ending = fixture.run(Plan{kNever, true, {}, {}});
   REQUIRE(ending);
   CHECK(*ending == Ending::kServerEnded);
-  CHECK(fixture.printer.totals == Totals{1, 2});
-  CHECK(fixture.printer.finished == 1);
+  CHECK(fixture.sink.totals == Totals{1, 2});
+  CHECK(fixture.sink.finished == 1);
 }
 
-TEST_CASE("cli.loop.asked to stop while the server ends is done") {
+TEST_CASE("cli.view loop.asked to stop while the server ends is done") {
   Fixture fixture;
-  fixture.at = [&fixture](std::uint64_t look) {
-    if (look == 1) {
+  fixture.at = [&fixture](std::uint64_t sample) {
+    if (sample == 1) {
       ::raise(SIGTERM);
     } else {
       fixture.end_server();
@@ -191,49 +193,49 @@ TEST_CASE("cli.loop.asked to stop while the server ends is done") {
   CHECK(*ending == Ending::kDone);
 }
 
-TEST_CASE("cli.loop.a reader that has gone ends it quietly") {
+TEST_CASE("cli.view loop.a reader that has gone ends it quietly") {
   Fixture waiting;
-  waiting.at = [&waiting](std::uint64_t) { waiting.printer.pipe.read_end.reset(); };
+  waiting.at = [&waiting](std::uint64_t) { waiting.sink.pipe.read_end.reset(); };
   Result<Ending> ending = waiting.run(Plan{kNever, true, {}, {}});
   REQUIRE(ending);
   CHECK(*ending == Ending::kDone);
-  CHECK(waiting.printer.totals == Totals{1});
+  CHECK(waiting.sink.totals == Totals{1});
 
   Fixture printing;
-  printing.printer.outcome = Written::kReaderGone;
+  printing.sink.outcome = Written::kReaderGone;
   REQUIRE(printing.run(Plan{kSoon, true, {}, {}}));
-  CHECK(printing.printer.totals == Totals{1});
-  CHECK(printing.printer.finished == 0);
+  CHECK(printing.sink.totals == Totals{1});
+  CHECK(printing.sink.finished == 0);
 }
 
-TEST_CASE("cli.loop.errors end it") {
+TEST_CASE("cli.view loop.errors end it") {
   Fixture fixture;
-  fixture.printer.outcome = Error{ErrorCode::kFailed, "disk full", ""};
+  fixture.sink.outcome = Error{ErrorCode::kFailed, "disk full", ""};
   Result<Ending> ending = fixture.run(Plan{kSoon, true, {}, {}});
   REQUIRE_FALSE(ending);
   CHECK(ending.error().what == "disk full");
 }
 
-TEST_CASE("cli.loop.hangup opens the log again, and failing to is told of") {
+TEST_CASE("cli.view loop.hangup reopens the log, and a failure to do so is a warning") {
   Fixture fixture;
-  fixture.at = [](std::uint64_t look) {
-    if (look == 1) {
+  fixture.at = [](std::uint64_t sample) {
+    if (sample == 1) {
       ::raise(SIGHUP);
     } else {
       ::raise(SIGTERM);
     }
   };
   REQUIRE(fixture.run(Plan{kSoon, true, {}, {}}, {true, false}));
-  CHECK(fixture.printer.reopened == 1);
+  CHECK(fixture.sink.reopened == 1);
   CHECK(fixture.warnings == std::vector<std::string>{"cannot"});
-  CHECK(fixture.printer.totals == Totals{1, 2, 3});
+  CHECK(fixture.sink.totals == Totals{1, 2, 3});
 }
 
-TEST_CASE("cli.loop.a new size redraws without a sample") {
+TEST_CASE("cli.view loop.a new size redraws without a sample") {
   Fixture fixture;
-  fixture.at = [](std::uint64_t look) { ::raise(look == 1 ? SIGWINCH : SIGTERM); };
+  fixture.at = [](std::uint64_t sample) { ::raise(sample == 1 ? SIGWINCH : SIGTERM); };
   REQUIRE(fixture.run(Plan{kSoon, true, {}, {}}, {false, true}));
-  CHECK(fixture.printer.redrawn == 1);
+  CHECK(fixture.sink.redrawn == 1);
 }
 
 }  // namespace monitor

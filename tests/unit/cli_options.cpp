@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "cli/appearance.h"
 #include "cli/option_values.h"
 #include "cli/options.h"
+#include "tui/appearance.h"
 
 namespace monitor {
 namespace {

@@ -13,8 +13,8 @@
 #include <string>
 
 #include "base/fd.h"
-#include "cli/privileges.h"
-#include "cli/terminal.h"
+#include "base/privileges.h"
+#include "tui/terminal.h"
 
 namespace monitor {
 namespace {

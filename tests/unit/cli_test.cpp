@@ -12,13 +12,13 @@
 #include <string>
 #include <vector>
 
-#include "cli/cpu_reference.h"
-#include "cli/frame.h"
-#include "cli/log_file.h"
-#include "cli/privileges.h"
-#include "cli/report.h"
+#include "base/privileges.h"
 #include "cli/schedule.h"
+#include "observe/cpu_reference.h"
+#include "output/error_text.h"
 #include "pipe.h"
+#include "sinks/log_file.h"
+#include "tui/frame.h"
 
 namespace monitor {
 namespace {

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP for scrapers: what is answered, what is turned down, and that clients that are slow, silent or hostile take
-// nothing from the others. Over real sockets of the loopback, with limits short enough to wait for.
+// HTTP for `monitor serve`: which requests it answers and which it rejects, and that slow, silent or hostile clients do
+// not affect others. Uses real sockets on the loopback, with limits short enough to wait for.
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <list>
+#include <memory>
 #include <string>
 #include <string_view>
 
-#include "cli/scrape.h"
-#include "serve/http.h"
-#include "serve/http_server.h"
+#include "base/event_loop.h"
+#include "http/message.h"
+#include "http/routes.h"
+#include "http/server.h"
+#include "sinks/exporter.h"
 
 namespace monitor {
 namespace {
@@ -34,7 +36,7 @@ std::string respond(const std::string& head) {
   return respond(head, echo);
 }
 
-TEST_CASE("serve.http.get_and_head") {
+TEST_CASE("serve.http.GET and HEAD") {
   const std::string get = respond("GET /metrics?a=b HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\n\r\n");
   CHECK(get.starts_with("HTTP/1.1 200 OK\r\n"));
   CHECK(contains(get, "Connection: close\r\n"));
@@ -46,7 +48,7 @@ TEST_CASE("serve.http.get_and_head") {
   CHECK(respond("GET /m HTTP/1.0\r\n\r\n").ends_with("/m||\n"));
 }
 
-TEST_CASE("serve.http.what_the_handler_is_given") {
+TEST_CASE("serve.http.what the handler gets") {
   const auto asked = [](const std::string& target, const std::string& fields = "") {
     const std::string answer = respond("GET " + target + " HTTP/1.1\r\nHost: x\r\n" + fields + "\r\n");
     const std::size_t body = answer.find("\r\n\r\n");
@@ -60,7 +62,7 @@ TEST_CASE("serve.http.what_the_handler_is_given") {
   CHECK(asked("/", "aCCEPT: a\r\nX: y\r\nAccept:b;q=0.5 \r\n") == "/|a, b;q=0.5|\n");
 }
 
-TEST_CASE("serve.http.other_methods_and_what_is_no_request") {
+TEST_CASE("serve.http.other methods, and bytes that are not a request") {
   for (const char* method : {"POST", "PUT", "DELETE", "OPTIONS", "PATCH"}) {
     CAPTURE(method);
     const std::string answer =
@@ -78,8 +80,8 @@ TEST_CASE("serve.http.other_methods_and_what_is_no_request") {
   CHECK(respond("").empty());
 }
 
-// A request of a few kilobytes must not make a response of gigabytes, nor work for anybody but this document's.
-TEST_CASE("serve.http.no_ranges_and_no_encodings") {
+// A request of a few kilobytes must not cause a response of gigabytes, nor more work than one document.
+TEST_CASE("serve.http.no ranges and no encodings") {
   std::string ranges = "Range: bytes=0-";
   while (ranges.size() < 7900) {
     ranges += ",0-";
@@ -92,7 +94,7 @@ TEST_CASE("serve.http.no_ranges_and_no_encodings") {
   }
 }
 
-// A client's end of a connection. It waits for nothing but to be connected: what is sent before that would be lost.
+// A client's end of a connection. It blocks only to connect: bytes sent before that would be lost.
 class Client {
  public:
   explicit Client(const HttpServer& server) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -107,7 +109,7 @@ class Client {
     static_cast<void>(::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
   }
 
-  // Takes what has come.
+  // Reads what has arrived.
   void receive() {
     std::array<char, 65536> piece{};
     for (ssize_t count = 1; count > 0;) {
@@ -129,23 +131,25 @@ class Client {
 class Served {
  public:
   explicit Served(const HttpLimits& limits = {}, HttpHandler handler = echo) {
-    Result<HttpServer> server = HttpServer::listen({"127.0.0.1", 0}, std::move(handler), limits);
+    auto server = HttpServer::listen(loop_, {"127.0.0.1", 0}, std::move(handler), limits);
     REQUIRE(server);
-    server_.emplace(*std::move(server));
+    server_ = *std::move(server);
   }
 
   HttpServer& server() { return *server_; }
+  EventLoop& loop() { return loop_; }
   Client& client() { return clients_.emplace_back(*server_); }
 
-  // Lets the server work until it has come to that; what clients read is up to `met`.
+  // Does what can be done at once.
+  void work() { REQUIRE(loop_.wait(Clock::now())); }
+
+  // Lets the server work until the condition is met; reading from the clients is up to `met`.
   template <typename Condition>
   void until(Condition met) {
     const auto deadline = Clock::now() + std::chrono::seconds(30);
     while (!met()) {
       REQUIRE(Clock::now() < deadline);
-      pollfd polled{server_->fd(), POLLIN, 0};
-      static_cast<void>(::poll(&polled, 1, 10));
-      server_->work();
+      REQUIRE(loop_.wait(Clock::now() + std::chrono::milliseconds(10)));
     }
   }
 
@@ -160,7 +164,8 @@ class Served {
   }
 
  private:
-  std::optional<HttpServer> server_;
+  EventLoop loop_;
+  std::unique_ptr<HttpServer> server_;
   std::list<Client> clients_;
 };
 
@@ -172,7 +177,7 @@ const HttpLimits kShort{.connections = 8,
                         .response = std::chrono::milliseconds(50),
                         .close = std::chrono::milliseconds(50)};
 
-TEST_CASE("serve.server.answers_and_closes") {
+TEST_CASE("serve.server.responds and closes") {
   Served served;
   CHECK(served.ask(kScrape).ends_with("/metrics||\n"));
   CHECK(served.ask("GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n").ends_with("/a||\n"));
@@ -180,15 +185,15 @@ TEST_CASE("serve.server.answers_and_closes") {
   CHECK(served.ask(std::string(9000, 'a')).starts_with("HTTP/1.1 431 "));
   CHECK(served.ask("GET / HTTP/1.1\r\nX: " + std::string(9000, 'a')).starts_with("HTTP/1.1 431 "));
   served.until([&] { return served.server().connections() == 0; });
-  CHECK_FALSE(served.server().due());
+  CHECK_FALSE(served.loop().next_timer());  // nothing left to wait for
 }
 
-TEST_CASE("serve.server.byte_by_byte") {
+TEST_CASE("serve.server.a request that arrives byte by byte") {
   Served served;
   Client& client = served.client();
   for (const char byte : kScrape) {
     client.send({&byte, 1});
-    served.server().work();
+    served.work();
   }
   served.until([&] {
     client.receive();
@@ -197,7 +202,7 @@ TEST_CASE("serve.server.byte_by_byte") {
   CHECK(client.received().ends_with("/metrics||\n"));
 }
 
-TEST_CASE("serve.server.idle_clients_keep_nobody_out") {
+TEST_CASE("serve.server.idle clients lock no other client out") {
   Served served;
   for (int i = 0; i < 200; ++i) {
     served.client();
@@ -207,11 +212,11 @@ TEST_CASE("serve.server.idle_clients_keep_nobody_out") {
   for (int i = 0; i < 200; ++i) {
     served.client().send("GET /metrics HTTP/1.1\r\nX:");
   }
-  served.until([&] { return served.server().connections() == 256; });  // the oldest had to go
+  served.until([&] { return served.server().connections() == 256; });  // the oldest made room
   CHECK(served.ask(kScrape).ends_with("/metrics||\n"));
 }
 
-TEST_CASE("serve.server.whoever_does_not_come_to_an_end_is_ended") {
+TEST_CASE("serve.server.a silent or slow client is disconnected") {
   Served served(kShort);
   Client& silent = served.client();
   Client& slow = served.client();
@@ -225,7 +230,7 @@ TEST_CASE("serve.server.whoever_does_not_come_to_an_end_is_ended") {
   served.until([&] { return served.server().connections() == 0; });
 }
 
-TEST_CASE("serve.server.whoever_reads_nothing_is_ended") {
+TEST_CASE("serve.server.a client that reads nothing is disconnected") {
   const std::string large(16 << 20, 'x');  // more than the kernel takes for a client that does not read
   Served served(kShort, [&large](const HttpRequest&) { return HttpResponse{.body = large}; });
   Client& deaf = served.client();
@@ -233,7 +238,7 @@ TEST_CASE("serve.server.whoever_reads_nothing_is_ended") {
   served.until([&] { return served.server().connections() == 1; });
   CHECK(served.ask(kScrape).size() > large.size());
   served.until([&] { return served.server().connections() == 0; });
-  // And one that goes on sending, with its response in hand.
+  // So is one that goes on sending after its response.
   Client& chatty = served.client();
   chatty.send(kScrape);
   served.until([&] {
@@ -243,7 +248,7 @@ TEST_CASE("serve.server.whoever_reads_nothing_is_ended") {
   });
 }
 
-TEST_CASE("serve.server.whoever_reads_nothing_takes_no_more_than_so_much_memory") {
+TEST_CASE("serve.server.clients that read nothing hold a bounded amount of memory") {
   const std::string large(16 << 20, 'x');
   HttpLimits limits;
   limits.unsent_bytes = 3 * large.size();
@@ -251,7 +256,7 @@ TEST_CASE("serve.server.whoever_reads_nothing_takes_no_more_than_so_much_memory"
   for (int i = 0; i < 5; ++i) {
     served.client().send(kScrape);
     served.until([&, before = served.server().connections()] {
-      served.server().work();
+      served.work();
       return served.server().connections() != before || before == 2;
     });
   }
@@ -259,14 +264,14 @@ TEST_CASE("serve.server.whoever_reads_nothing_takes_no_more_than_so_much_memory"
   CHECK(served.ask(kScrape).size() > large.size());
 }
 
-TEST_CASE("serve.server.no_address") {
+TEST_CASE("serve.server.an address that is taken or does not exist") {
   Served served;
-  const auto taken = HttpServer::listen({"127.0.0.1", served.server().address().port}, echo);
+  const auto taken = HttpServer::listen(served.loop(), {"127.0.0.1", served.server().address().port}, echo);
   REQUIRE_FALSE(taken);
   CHECK(contains(taken.error().what, "listen on 127.0.0.1:"));
   CHECK(contains(taken.error().hint, "another port"));
   for (const char* host : {"192.0.2.1", "nowhere.invalid"}) {
-    const auto refused = HttpServer::listen({host, 0}, echo);
+    const auto refused = HttpServer::listen(served.loop(), {host, 0}, echo);
     REQUIRE_FALSE(refused);
     CHECK(contains(refused.error().what, host));
     CHECK_FALSE(refused.error().hint.empty());
@@ -276,58 +281,79 @@ TEST_CASE("serve.server.no_address") {
 // ---- what is served ----
 
 struct Fake {
-  Result<Look> next = Look{};
-  int looks = 0;
+  Result<Sample> next = Sample{};
+  int samples = 0;
   Clock::time_point now{};
-  Scrapes scrapes{[this] {
-                    ++looks;
-                    return next;
-                  },
-                  [this] { return now; }};
+  Exporter exporter{[this] {
+                      ++samples;
+                      return next;
+                    },
+                    "1.2.3", [this] { return now; }};
 
-  HttpResponse get(const std::string& path, const std::string& accept = "") { return scrapes.answer({path, accept}); }
+  HttpResponse get(const std::string& path, const std::string& accept = "") {
+    return Routes(exporter.routes()).answer({path, accept});
+  }
 };
 
-TEST_CASE("serve.scrapes.one_look_for_all_who_ask_at_once") {
+TEST_CASE("serve.routes.the path picks the handler, and the list of paths answers any other") {
+  const auto named = [](std::string name) {
+    return [name = std::move(name)](const HttpRequest&) { return HttpResponse{.body = name}; };
+  };
+  const Routes two({{"/a", named("first")}, {"/b", named("second")}});
+  CHECK(two.answer({"/a", ""}).body == "first");
+  CHECK(two.answer({"/b", ""}).body == "second");
+  for (const char* path : {"/", "", "/a/", "/A", "/a%", "*"}) {
+    CAPTURE(path);
+    CHECK(two.answer({path, ""}).status == 404);
+    CHECK(two.answer({path, ""}).body == "there are /a and /b\n");
+  }
+  CHECK(Routes({{"/a", named("")}}).answer({"/", ""}).body == "there are /a\n");
+  CHECK(Routes({{"/a", named("")}, {"/b", named("")}, {"/c", named("")}}).answer({"/", ""}).body ==
+        "there are /a, /b and /c\n");
+}
+
+TEST_CASE("serve.exporter.one sample for all clients that ask at once") {
   Fake fake;
-  fake.next = Look{{Snapshot{}}, false};
+  fake.next = Sample{{Snapshot{}}, false};
   CHECK(contains(fake.get("/metrics").body, "uvicorn_requests_total{target=\"pid:0\"} 0\n"));
+  CHECK(contains(fake.get("/metrics").body, "1.2.3"));
   fake.get("/metrics", "application/openmetrics-text");
   fake.get("/healthz");
-  CHECK(fake.looks == 1);
-  fake.now += Scrapes::kSameLook;
-  fake.next = Look{{Snapshot{}, Snapshot{}}, false};
+  CHECK(fake.samples == 1);
+  fake.now += Exporter::kFresh;
+  fake.next = Sample{{Snapshot{}, Snapshot{}}, false};
   CHECK(contains(fake.get("/metrics").body, "target=\"pid:0#0\""));
-  CHECK(fake.looks == 2);
+  CHECK(fake.samples == 2);
   fake.get("/other");
-  fake.now += Scrapes::kSameLook;
+  fake.now += Exporter::kFresh;
   CHECK(fake.get("/other").status == 404);
-  CHECK(fake.looks == 2);
+  CHECK(fake.get("/other").body == "there are /metrics and /healthz\n");
+  CHECK(fake.samples == 2);
 }
 
-TEST_CASE("serve.scrapes.health") {
+TEST_CASE("serve.exporter.health") {
   Fake fake;
   CHECK(fake.get("/healthz").status == 503);
-  CHECK(fake.get("/metrics").status == 200);  // no servers are no failure
-  fake.now += Scrapes::kSameLook;
-  fake.next = Look{{Snapshot{}}, false};
+  CHECK(fake.get("/metrics").status == 200);  // having no servers is not a failure
+  fake.now += Exporter::kFresh;
+  fake.next = Sample{{Snapshot{}}, false};
   CHECK(fake.get("/healthz").status == 200);
   CHECK(fake.get("/healthz").body == "ok\n");
-  CHECK_FALSE(fake.scrapes.server_ended());
-  CHECK_FALSE(fake.scrapes.failed());
-  fake.next = Look{{Snapshot{}}, true};
-  fake.scrapes.look_again();
-  CHECK(fake.scrapes.server_ended());
+  CHECK_FALSE(fake.exporter.server_ended());
+  CHECK_FALSE(fake.exporter.failed());
+  fake.next = Sample{{Snapshot{}}, true};
+  fake.exporter.refresh();
+  CHECK(fake.exporter.server_ended());
   CHECK(fake.get("/healthz").status == 503);
-  fake.next = Error{ErrorCode::kNoTarget, "it was detached", ""};
-  fake.scrapes.look_again();
-  CHECK(fake.scrapes.failed()->what == "it was detached");
+  fake.next = Error{ErrorCode::kNoTarget, "it was detached"};
+  fake.exporter.refresh();
+  CHECK(fake.exporter.failed()->what == "it was detached");
   CHECK(fake.get("/metrics").status == 503);
   CHECK(fake.get("/metrics").body == "it was detached\n");
-  CHECK_FALSE(fake.scrapes.server_ended());
+  CHECK_FALSE(fake.exporter.server_ended());
 }
 
-TEST_CASE("serve.scrapes.openmetrics_only_when_it_is_asked_for") {
+TEST_CASE("serve.exporter.OpenMetrics only if the client asks for it") {
   constexpr const char* kPrometheus =
       "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
       "text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
@@ -344,7 +370,7 @@ TEST_CASE("serve.scrapes.openmetrics_only_when_it_is_asked_for") {
     CHECK(choose_exposition(accept) == Exposition::kPrometheus);
   }
   Fake fake;
-  fake.next = Look{{Snapshot{}}, false};
+  fake.next = Sample{{Snapshot{}}, false};
   const HttpResponse open_metrics = fake.get("/metrics", kPrometheus);
   CHECK(open_metrics.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8");
   CHECK(open_metrics.body.ends_with("\n# EOF\n"));

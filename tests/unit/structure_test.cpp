@@ -145,8 +145,11 @@ Violations wrong_layer(const Tree& tree) {
       {"host", {"base", "model", "host"}},
       {"session", {"base", "model", "session"}},
       {"output", {"base", "model", "output"}},
-      {"serve", {"base", "serve"}},
-      {"cli", {"base", "model", "host", "session", "output", "serve", "cli"}},
+      {"observe", {"base", "model", "host", "session", "observe"}},
+      {"http", {"base", "http"}},
+      {"sinks", {"base", "model", "output", "http", "sinks"}},
+      {"tui", {"base", "model", "output", "sinks", "tui"}},
+      {"cli", {"base", "model", "host", "session", "observe", "output", "http", "sinks", "tui", "cli"}},
       {"main.cpp", {"cli"}},
   };
   Violations found;
@@ -204,11 +207,11 @@ Violations libbpf_outside_session(const Tree& tree) {
   return found;
 }
 
-Violations boost_outside_serve(const Tree& tree) {
+Violations boost_outside_http(const Tree& tree) {
   Violations found;
   for (const Include& include : includes_of(tree)) {
-    if (include.name.starts_with("boost/") && layer_of(include.file) != "serve") {
-      found.push_back(says(include, "only serve/ knows the HTTP library"));
+    if (include.name.starts_with("boost/") && layer_of(include.file) != "http") {
+      found.push_back(says(include, "only http/ uses Boost"));
     }
   }
   return found;
@@ -343,7 +346,7 @@ TEST_CASE("structure.tree: the sources hold every rule") {
   CHECK(joined(wrong_layer(tree)) == "");
   CHECK(joined(kernel_side_looks_up(tree)) == "");
   CHECK(joined(libbpf_outside_session(tree)) == "");
-  CHECK(joined(boost_outside_serve(tree)) == "");
+  CHECK(joined(boost_outside_http(tree)) == "");
   CHECK(joined(impure_headers(tree)) == "");
   CHECK(joined(include_cycles(tree)) == "");
   CHECK(joined(too_long(tree)) == "");
@@ -357,6 +360,24 @@ TEST_CASE("structure.rules: each finds what breaks it, and says where") {
   CHECK(wrong_layer({{"userspace/cli/c.h", ""}, {"userspace/model/a.h", "#include \"../cli/c.h\""}}).size() == 1);
   CHECK(wrong_layer({{"userspace/cli/c.h", ""}, {"userspace/main.cpp", "#include \"cli/c.h\""}}).empty());
   CHECK(wrong_layer({{"userspace/host/c.h", ""}, {"userspace/main.cpp", "#include \"host/c.h\""}}).size() == 1);
+  // Each folder of the way from session/ to cli/ includes only those before it.
+  CHECK(joined(wrong_layer({{"userspace/cli/loop.h", ""}, {"userspace/observe/fleet.h", "#include \"cli/loop.h\""}})) ==
+        "userspace/observe/fleet.h:1: includes cli/loop.h: observe may not include cli\n");
+  for (const auto& [from, to] : {std::pair{"session", "observe"},
+                                 {"observe", "output"},
+                                 {"observe", "sinks"},
+                                 {"output", "sinks"},
+                                 {"output", "observe"},
+                                 {"http", "sinks"},
+                                 {"sinks", "observe"},
+                                 {"sinks", "tui"},
+                                 {"tui", "cli"}}) {
+    CAPTURE(from);
+    CAPTURE(to);
+    const std::string header = std::string(to) + "/a.h";
+    const std::string file = "userspace/" + std::string(from) + "/b.cpp";
+    CHECK(wrong_layer({{"userspace/" + header, ""}, {file, "#include \"" + header + "\""}}).size() == 1);
+  }
   CHECK(wrong_layer({{"userspace/new/a.cpp", "#include <string>"}}).size() == 1);
   CHECK(wrong_layer({{"bpf/http1/parser.h", ""}, {"userspace/session/a.cpp", "#include \"http1/parser.h\""}}).size() ==
         1);
@@ -372,8 +393,8 @@ TEST_CASE("structure.rules: each finds what breaks it, and says where") {
   CHECK(
       libbpf_outside_session({{"userspace/session/a.cpp", "#include <bpf/bpf.h>\n#include <monitor/abi.h>"}}).empty());
 
-  CHECK(boost_outside_serve({{"userspace/cli/a.cpp", "#include <boost/version.hpp>"}}).size() == 1);
-  CHECK(boost_outside_serve({{"userspace/serve/a.cpp", "#include <boost/version.hpp>"}}).empty());
+  CHECK(boost_outside_http({{"userspace/cli/a.cpp", "#include <boost/version.hpp>"}}).size() == 1);
+  CHECK(boost_outside_http({{"userspace/http/a.cpp", "#include <boost/version.hpp>"}}).empty());
 
   CHECK(joined(include_cycles({{"bpf/a.h", "#include \"b.h\""}, {"bpf/b.h", "#include \"a.h\""}})) ==
         "include cycle: bpf/a.h → bpf/b.h → bpf/a.h\n");

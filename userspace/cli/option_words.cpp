@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/option_words.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <utility>
@@ -51,7 +53,7 @@ class Declarations {
 
   void group(std::string name) { group_ = std::move(name); }
 
-  void value(const char* name, std::optional<std::string>& word, const char* text, const char* meaning) {
+  void value(const char* name, std::optional<std::string>& word, const char* text, const std::string& meaning) {
     app_.add_option_function<std::string>(
             name, [&word](const std::string& given) { word = given; }, meaning)
         ->option_text(text)
@@ -95,12 +97,16 @@ class Declarations {
   }
 
   void limits() {
+    const EngineOptions usual;
     group("Limits (past them: servers are refused, endpoints count under \"(other)\", connections as undercount)");
-    value("--max-targets", words_.max_targets, "N", "servers at once; default 16, about 4.4 kB each");
-    value("--max-endpoints", words_.max_endpoints, "N", "endpoints of all servers; default 2048, about 1.4 kB each");
+    value("--max-targets", words_.max_targets, "N",
+          fmt::format("servers at once; default {}, about 4.4 kB each", usual.max_targets));
+    value("--max-endpoints", words_.max_endpoints, "N",
+          fmt::format("endpoints of all servers; default {}, about 1.4 kB each", usual.max_endpoints));
     value("--max-connections", words_.max_connections, "N",
-          "connections of Unix sockets (of all sockets under the\nprofile syscall); default 65536, 16 bytes each, 1 "
-          "kB\nmore while open");
+          fmt::format("connections of Unix sockets (of all sockets under the\nprofile syscall); default {}, 16 bytes "
+                      "each, 1 kB\nmore while open",
+                      usual.max_connections));
   }
 
   void help() { app_.set_help_flag("-h,--help", "print this help")->group(group_); }

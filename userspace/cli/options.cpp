@@ -121,38 +121,31 @@ Result<double> choose_interval(const Words& words, const Environment& environmen
 Result<std::vector<pid_t>> parse_pids(const Words& words) {
   std::vector<pid_t> pids;
   for (const std::string& text : words.pids) {
-    Result<std::uint64_t> pid = parse_positive("--pid", text, kMaxPid);
-    if (!pid) {
-      return std::move(pid).error();
-    }
-    if (std::find(pids.begin(), pids.end(), static_cast<pid_t>(*pid)) == pids.end()) {
-      pids.push_back(static_cast<pid_t>(*pid));
+    const auto pid = static_cast<pid_t>(TRY(parse_positive("--pid", text, kMaxPid)));
+    if (std::find(pids.begin(), pids.end(), pid) == pids.end()) {
+      pids.push_back(pid);
     }
   }
   return pids;
 }
 
 Result<Selection> choose_servers(const Words& words) {
-  if (Status status = check_selection(words); !status) {
-    return std::move(status).error();
-  }
+  TRY(check_selection(words));
   if (words.pid_file && words.pid_file->empty()) {
     return usage_error("--pid-file names no file", "give the file that holds the server's pid");
   }
-  Result<std::vector<pid_t>> pids = parse_pids(words);
-  if (!pids) {
-    return std::move(pids).error();
-  }
-  return Selection{*std::move(pids), words.pid_file, words.all};
+  std::vector<pid_t> pids = TRY(parse_pids(words));
+  return Selection{std::move(pids), words.pid_file, words.all};
 }
 
-Result<EngineChoice> choose_engine(const Words& words) {
-  EngineChoice choice;
-  choice.raw_paths = words.raw_paths;
-  choice.verbose = words.verbose;
-  choice.profile = words.profile.value_or(choice.profile);
-  if (choice.profile != "auto" && choice.profile != "socket" && choice.profile != "syscall") {
-    return usage_error("--profile: there is no profile \"" + choice.profile + "\"", "give auto, socket or syscall");
+Result<EngineOptions> choose_engine(const Words& words) {
+  EngineOptions engine;
+  engine.version = MONITOR_VERSION;
+  engine.raw_paths = words.raw_paths;
+  engine.verbose = words.verbose;
+  engine.profile = words.profile.value_or(engine.profile);
+  if (engine.profile != "auto" && engine.profile != "socket" && engine.profile != "syscall") {
+    return usage_error("--profile: there is no profile \"" + engine.profile + "\"", "give auto, socket or syscall");
   }
   struct Limit {
     const char* name;
@@ -161,19 +154,15 @@ Result<EngineChoice> choose_engine(const Words& words) {
     std::uint32_t& limit;
   };
   for (const Limit& limit :
-       {Limit{"--max-targets", words.max_targets, kMostTargets, choice.max_targets},
-        Limit{"--max-endpoints", words.max_endpoints, kMostEndpoints, choice.max_endpoints},
-        Limit{"--max-connections", words.max_connections, kMostConnections, choice.max_connections}}) {
+       {Limit{"--max-targets", words.max_targets, kMostTargets, engine.max_targets},
+        Limit{"--max-endpoints", words.max_endpoints, kMostEndpoints, engine.max_endpoints},
+        Limit{"--max-connections", words.max_connections, kMostConnections, engine.max_connections}}) {
     if (!limit.word) {
       continue;
     }
-    Result<std::uint64_t> number = parse_positive(limit.name, *limit.word, limit.most);
-    if (!number) {
-      return std::move(number).error();
-    }
-    limit.limit = static_cast<std::uint32_t>(*number);
+    limit.limit = static_cast<std::uint32_t>(TRY(parse_positive(limit.name, *limit.word, limit.most)));
   }
-  return choice;
+  return engine;
 }
 
 Result<std::string> choose_pins(const Words& words, const Environment& environment) {
@@ -191,46 +180,22 @@ Result<std::string> choose_pins(const Words& words, const Environment& environme
 }
 
 Status set_times(const Words& words, const Environment& environment, ViewOptions& options) {
-  Result<double> interval = choose_interval(words, environment);
-  if (!interval) {
-    return std::move(interval).error();
-  }
-  options.interval_seconds = *interval;
+  options.interval_seconds = TRY(choose_interval(words, environment));
   options.interval_given = words.interval.has_value();
   if (words.count) {
-    Result<std::uint64_t> count = parse_positive("--count", *words.count, std::numeric_limits<std::uint64_t>::max());
-    if (!count) {
-      return std::move(count).error();
-    }
-    options.count = *count;
+    options.count = TRY(parse_positive("--count", *words.count, std::numeric_limits<std::uint64_t>::max()));
   }
   if (words.duration) {
-    Result<double> duration = parse_seconds("--duration", *words.duration);
-    if (!duration) {
-      return std::move(duration).error();
-    }
-    options.duration_seconds = *duration;
+    options.duration_seconds = TRY(parse_seconds("--duration", *words.duration));
   }
   return Ok{};
 }
 
 // What the view and attach have in common.
 Status set_engine(const Words& words, const Environment& environment, ObserveOptions& options) {
-  Result<Selection> servers = choose_servers(words);
-  if (!servers) {
-    return std::move(servers).error();
-  }
-  Result<EngineChoice> engine = choose_engine(words);
-  if (!engine) {
-    return std::move(engine).error();
-  }
-  Result<std::string> pins = choose_pins(words, environment);
-  if (!pins) {
-    return std::move(pins).error();
-  }
-  options.servers = *std::move(servers);
-  options.engine = *std::move(engine);
-  options.pins = *std::move(pins);
+  options.servers = TRY(choose_servers(words));
+  options.engine = TRY(choose_engine(words));
+  options.pins = TRY(choose_pins(words, environment));
   options.system = !words.no_system;
   return Ok{};
 }
@@ -259,26 +224,12 @@ Format choose_format(const Words& words) {
 
 Result<Command> check_view(const Words& words, const Environment& environment) {
   ViewOptions options;
-  if (Status status = check_combination(words); !status) {
-    return std::move(status).error();
-  }
-  if (Status status = set_engine(words, environment, options); !status) {
-    return std::move(status).error();
-  }
-  if (Status status = set_times(words, environment, options); !status) {
-    return std::move(status).error();
-  }
-  Result<ColorChoice> color = parse_color(words);
-  if (!color) {
-    return std::move(color).error();
-  }
-  options.color = *color;
+  TRY(check_combination(words));
+  TRY(set_engine(words, environment, options));
+  TRY(set_times(words, environment, options));
+  options.color = TRY(parse_color(words));
   if (words.statsd) {
-    Result<HostPort> statsd = parse_host_port("--statsd", *words.statsd);
-    if (!statsd) {
-      return std::move(statsd).error();
-    }
-    options.statsd = *std::move(statsd);
+    options.statsd = TRY(parse_host_port("--statsd", *words.statsd));
   }
   options.mode = choose_mode(words);
   options.dogstatsd = words.dogstatsd;
@@ -290,46 +241,27 @@ Result<Command> check_view(const Words& words, const Environment& environment) {
 
 Result<Command> check_attach(const Words& words, const Environment& environment) {
   AttachOptions options;
-  if (Status status = set_engine(words, environment, options); !status) {
-    return std::move(status).error();
-  }
+  TRY(set_engine(words, environment, options));
   return Command(std::move(options));
 }
 
 Result<Command> check_detach(const Words& words, const Environment& environment) {
-  if (Status status = check_selection(words); !status) {
-    return std::move(status).error();
-  }
-  Result<std::vector<pid_t>> pids = parse_pids(words);
-  if (!pids) {
-    return std::move(pids).error();
-  }
-  Result<std::string> pins = choose_pins(words, environment);
-  if (!pins) {
-    return std::move(pins).error();
-  }
-  return Command(DetachOptions{*std::move(pids), words.all, *std::move(pins)});
+  TRY(check_selection(words));
+  std::vector<pid_t> pids = TRY(parse_pids(words));
+  std::string pins = TRY(choose_pins(words, environment));
+  return Command(DetachOptions{std::move(pids), words.all, std::move(pins)});
 }
 
 Result<Command> check_sessions(const Words& words, const Environment& environment) {
-  Result<std::string> pins = choose_pins(words, environment);
-  if (!pins) {
-    return std::move(pins).error();
-  }
-  return Command(SessionsOptions{words.json, *std::move(pins)});
+  std::string pins = TRY(choose_pins(words, environment));
+  return Command(SessionsOptions{words.json, std::move(pins)});
 }
 
 Result<Command> check_serve(const Words& words, const Environment& environment) {
   ServeOptions options;
-  if (Status status = set_engine(words, environment, options); !status) {
-    return std::move(status).error();
-  }
+  TRY(set_engine(words, environment, options));
   if (words.listen) {
-    Result<HostPort> listen = parse_host_port("--listen", *words.listen);
-    if (!listen) {
-      return std::move(listen).error();
-    }
-    options.listen = *std::move(listen);
+    options.listen = TRY(parse_host_port("--listen", *words.listen));
   }
   return Command(std::move(options));
 }
@@ -339,14 +271,11 @@ Result<Command> check_serve(const Words& words, const Environment& environment) 
 Result<Command> parse_options(const std::vector<std::string>& arguments, const Environment& environment) {
   Words view;
   Words command;
-  Result<std::variant<TextToPrint, Verb>> read = read_words(arguments, view, command);
-  if (!read) {
-    return std::move(read).error();
-  }
-  if (TextToPrint* const text = std::get_if<TextToPrint>(&*read)) {
+  std::variant<TextToPrint, Verb> read = TRY(read_words(arguments, view, command));
+  if (TextToPrint* const text = std::get_if<TextToPrint>(&read)) {
     return Command(std::move(*text));
   }
-  switch (std::get<Verb>(*read)) {
+  switch (std::get<Verb>(read)) {
     case Verb::kView:
       return check_view(view, environment);
     case Verb::kAttach:

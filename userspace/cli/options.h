@@ -9,9 +9,12 @@
 #include <variant>
 #include <vector>
 
+#include "base/environment.h"
 #include "base/host_port.h"
 #include "base/result.h"
-#include "cli/environment.h"
+#include "observe/options.h"
+#include "sinks/format.h"
+#include "tui/appearance.h"
 
 namespace monitor {
 
@@ -22,42 +25,8 @@ enum class Mode {
   kSend,   // StatsD datagrams each interval
 };
 
-// How a sample is written, but for log lines.
-enum class Format { kBox, kJson, kPrometheus, kCsv, kInflux };
-
-enum class ColorChoice { kAuto, kAlways, kNever };
-
 inline constexpr double kMinSeconds = 0.01;
 inline constexpr double kMaxSeconds = 86400.0 * 365;
-
-// Which servers are meant. None of it: the one in logs/proxy.pid, else the only one attached, else the one found.
-struct Selection {
-  std::vector<pid_t> pids;
-  std::optional<std::string> pid_file;
-  bool all = false;  // every server on the machine, new ones too
-};
-
-// What is said of an engine that has to be loaded.
-struct EngineChoice {
-  std::string profile = "auto";
-  bool raw_paths = false;
-  bool verbose = false;
-  std::uint32_t max_targets = 16;
-  std::uint32_t max_endpoints = 2048;
-  std::uint32_t max_connections = 65536;
-};
-
-inline constexpr std::uint32_t kMostTargets = 1024;
-inline constexpr std::uint32_t kMostEndpoints = 1U << 20;
-inline constexpr std::uint32_t kMostConnections = 1U << 22;
-
-// What every command that observes servers is told.
-struct ObserveOptions {
-  Selection servers;
-  EngineChoice engine;
-  std::string pins;
-  bool system = true;  // CPU, memory and threads are looked at and shown
-};
 
 // monitor: shows servers.
 struct ViewOptions : ObserveOptions {

@@ -2,87 +2,62 @@
 #include "cli/serve.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
-#include <poll.h>
 
-#include <algorithm>
-#include <cerrno>
-#include <chrono>
+#include <optional>
 #include <utility>
 #include <vector>
 
-#include "cli/fleet.h"
-#include "cli/privileges.h"
-#include "cli/report.h"
-#include "cli/scrape.h"
-#include "cli/signals.h"
-#include "serve/http_server.h"
+#include "base/event_loop.h"
+#include "base/signals.h"
+#include "cli/fleet_setup.h"
+#include "http/routes.h"
+#include "http/server.h"
+#include "sinks/exporter.h"
 
 namespace monitor {
 namespace {
 
-struct Events {
+struct Woken {
   bool signal = false;
-  bool server_ended = false;
 };
 
-// -1: as long as it takes.
-int poll_timeout(const std::optional<HttpServer::Clock::time_point>& due) {
-  if (!due) {
-    return -1;
+// Waits until something has happened; the HTTP server answers meanwhile. The end of a server comes before the requests,
+// so that their responses are made after it.
+Result<Woken> wait(EventLoop& events, const Signals& signals, const Fleet& fleet, Exporter& exporter) {
+  Woken woken;
+  bool refreshed = false;
+  std::vector<EventLoop::Watch> watches;
+  watches.push_back(events.watch(signals.fd(), POLLIN, woken.signal, EventLoop::Rank::kFirst));
+  for (const int server : fleet.ended_fds()) {
+    watches.push_back(events.watch(
+        server, POLLIN,
+        [&](short) {
+          if (!std::exchange(refreshed, true)) {
+            exporter.refresh();
+          }
+          return Ok{};
+        },
+        EventLoop::Rank::kFirst));
   }
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - HttpServer::Clock::now());
-  return static_cast<int>(std::max<std::int64_t>(left.count(), 0));
+  TRY(events.wait());
+  return woken;
 }
 
-Result<Events> wait(const Signals& signals, const HttpServer& http, const std::vector<int>& servers) {
-  std::vector<pollfd> polled{{signals.fd(), POLLIN, 0}, {http.fd(), POLLIN, 0}};
-  const auto first_server = static_cast<std::ptrdiff_t>(polled.size());
-  for (const int server : servers) {
-    polled.push_back({server, POLLIN, 0});
-  }
-  if (::poll(polled.data(), polled.size(), poll_timeout(http.due())) < 0 && errno != EINTR) {
-    return system_error(errno, "wait for requests");
-  }
-  return Events{polled[0].revents != 0, std::any_of(polled.begin() + first_server, polled.end(),
-                                                    [](const pollfd& server) { return server.revents != 0; })};
-}
-
-// Says of each server once that it has ended.
-class Mourner {
- public:
-  Mourner(const Fleet& fleet, bool utf8) : fleet_(fleet), utf8_(utf8) {}
-  void tell() {
-    for (; told_ < fleet_.ended().size(); ++told_) {
-      report(fmt::format("the server (pid {}) has ended", fleet_.ended()[told_]), utf8_);
-    }
-  }
-
- private:
-  const Fleet& fleet_;
-  bool utf8_;
-  std::size_t told_ = 0;
-};
-
-Result<int> answer_requests(Fleet& fleet, HttpServer& http, Scrapes& scrapes, const Signals& signals, bool utf8) {
-  Mourner mourner(fleet, utf8);
+Result<int> answer_requests(EventLoop& events, Fleet& fleet, Exporter& exporter, const Signals& signals,
+                            Reporter& reporter) {
+  std::size_t reported = 0;
   for (;;) {
-    Result<Events> woken = wait(signals, http, fleet.ended_fds());
-    if (!woken) {
-      return std::move(woken).error();
-    }
-    if (woken->signal && signals.take().stop) {
+    const Woken woken = TRY(wait(events, signals, fleet, exporter));
+    if (woken.signal && signals.take().stop) {
       return 0;
     }
-    if (woken->server_ended) {
-      scrapes.look_again();
+    for (; reported < fleet.ended().size(); ++reported) {
+      report_ended(fleet.ended()[reported], reporter);
     }
-    http.work();
-    mourner.tell();
-    if (std::optional<Error> failed = scrapes.failed()) {
+    if (std::optional<Error> failed = exporter.failed()) {
       return *std::move(failed);
     }
-    if (scrapes.server_ended()) {
+    if (exporter.server_ended()) {
       return static_cast<int>(ErrorCode::kNoTarget);
     }
   }
@@ -90,33 +65,20 @@ Result<int> answer_requests(Fleet& fleet, HttpServer& http, Scrapes& scrapes, co
 
 }  // namespace
 
-Result<int> serve(const ServeOptions& options, bool utf8) {
-  Result<Signals> signals = Signals::block({});
-  if (!signals) {
-    return std::move(signals).error();
-  }
+Result<int> serve(const ServeOptions& options, Reporter& reporter) {
+  const Signals signals = TRY(Signals::block({}));
   std::optional<Fleet> fleet;
-  Scrapes scrapes([&fleet] { return fleet->look(); });
-  // Before the servers, since it costs nothing to find the port taken; and before the privileges go, which a port below
-  // 1024 needs. Nobody's bytes are read until all is there.
-  Result<HttpServer> http =
-      HttpServer::listen(options.listen, [&scrapes](const HttpRequest& request) { return scrapes.answer(request); });
-  if (!http) {
-    return std::move(http).error();
-  }
-  const auto say = [utf8](const Error& error) { report(error, utf8); };
-  Result<Fleet> begun = Fleet::begin(options, say, true);
-  if (!begun) {
-    return std::move(begun).error();
-  }
-  fleet = *std::move(begun);
-  if (Status status = drop_privileges({false, options.servers.all, fleet->reads_others_pins()});
-      !status && options.engine.verbose) {
-    report(status.error(), utf8);
-  }
-  ::malloc_trim(0);  // loading took several times the memory that watching takes
-  report(fmt::format("serving http://{}/metrics", to_string(http->address())), utf8);
-  return answer_requests(*fleet, *http, scrapes, *signals, utf8);
+  Exporter exporter([&fleet] { return fleet->sample(); }, options.engine.version);
+  const Routes routes(exporter.routes());
+  EventLoop events;
+  // Listens before it begins to observe, since it costs nothing to find the port taken; and before it gives up the
+  // privileges that a port below 1024 takes. It reads no request until the fleet is there.
+  const std::unique_ptr<HttpServer> http = TRY(HttpServer::listen(
+      events, options.listen, [&routes](const HttpRequest& request) { return routes.answer(request); }));
+  fleet = TRY(Fleet::begin(options, notices(options, reporter), true));
+  settle(*fleet, options, false, reporter);
+  reporter.notice(fmt::format("serving http://{}/metrics", to_string(http->address())));
+  return answer_requests(events, *fleet, exporter, signals, reporter);
 }
 
 }  // namespace monitor

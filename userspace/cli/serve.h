@@ -4,11 +4,11 @@
 
 #include "base/result.h"
 #include "cli/options.h"
+#include "sinks/reporter.h"
 
 namespace monitor {
 
-// The exit status; returns when it is told to stop or, unless all servers are meant, when all have ended. `utf8`: what
-// standard error may show.
-Result<int> serve(const ServeOptions& options, bool utf8);
+// Returns the exit status: when it is told to stop or, without --all, when all servers have ended.
+Result<int> serve(const ServeOptions& options, Reporter& reporter);
 
 }  // namespace monitor

@@ -16,22 +16,12 @@
 #include "model/counters.h"
 #include "model/host_sample.h"
 #include "model/sessions.h"
+#include "session/engine_options.h"
 
 namespace monitor {
 
 class PinLock;
 class Pins;
-
-// Limits and what they cost: docs/attach.md.
-struct EngineOptions {
-  bool raw_paths = false;        // endpoints as sent, identifiers not folded
-  bool verbose = false;          // libbpf's own messages to stderr
-  std::string profile = "auto";  // "auto", "socket" or "syscall"
-  std::string version;           // of this program, for whoever finds the engine
-  std::uint32_t max_targets = 16;
-  std::uint32_t max_endpoints = 2048;     // of all targets together
-  std::uint32_t max_connections = 65536;  // recorded by address: those of Unix sockets, under "syscall" all
-};
 
 // Identifies a process for good: its pid alone can pass to another process.
 struct ProcessIdentity {

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the commands that observe servers (the view and `serve`) have in common.
+#pragma once
+
+#include <sys/types.h>
+
+#include "observe/fleet.h"
+#include "observe/options.h"
+#include "sinks/reporter.h"
+
+namespace monitor {
+
+// Notices that go to the operator; of what was done only with --verbose.
+Notices notices(const ObserveOptions& options, Reporter& reporter);
+
+// Call once everything is loaded and open: gives up the privileges and the memory that only that took.
+void settle(const Fleet& fleet, const ObserveOptions& options, bool writes_log, Reporter& reporter);
+
+void report_ended(pid_t pid, Reporter& reporter);
+
+}  // namespace monitor

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "observe/attached.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "observe/follow.h"
+
+namespace monitor {
+namespace {
+
+bool is_over(const TargetInfo& target, const ProcFs& proc) {
+  return !target.complete || is_gone(proc, target.root);
+}
+
+// Whether the target may be removed. A process that views a target takes a last sample after the server has ended, so
+// the target stays until then.
+bool may_remove(const TargetInfo& target, const Pins& pins, const ProcFs& proc) {
+  return is_over(target, proc) && (!target.complete || !pins.is_viewed(target.index));
+}
+
+// The engine as it is; nothing is removed.
+Result<Attached> open_as_is(const Pins& pins) {
+  Result<PinLock> lock = pins.lock_shared();
+  if (!lock) {
+    return pins.exist() ? Result<Attached>(std::move(lock).error()) : Attached{};
+  }
+  std::optional<Engine> engine = TRY(Engine::open(pins, *lock));
+  if (!engine) {
+    return Attached{};
+  }
+  Attached attached{std::make_shared<Engine>(*std::move(engine)), {}};
+  attached.targets = TRY(attached.engine->targets());
+  return attached;
+}
+
+// Removes targets that are over, and with the last target the engine.
+Status clean(const Pins& pins, const ProcFs& proc) {
+  Result<PinLock> lock = pins.lock_exclusive();
+  if (!lock) {
+    return pins.exist() ? Status(std::move(lock).error()) : Status(Ok{});
+  }
+  Result<std::optional<Engine>> engine = open_to_change(pins, proc, *lock);
+  if (!engine || !*engine) {
+    pins.tidy();
+    return engine ? Status(Ok{}) : std::move(engine).error();
+  }
+  const std::vector<TargetInfo> left = TRY((*engine)->targets());
+  return left.empty() ? pins.remove(*lock) : Status(Ok{});
+}
+
+}  // namespace
+
+std::optional<TargetInfo> Attached::find(pid_t root) const {
+  const auto found = std::find_if(targets.begin(), targets.end(),
+                                  [root](const TargetInfo& target) { return target.root.pid == root; });
+  return found == targets.end() ? std::nullopt : std::optional<TargetInfo>(*found);
+}
+
+Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {
+  pins.clear_leftovers();
+  if (!pins.exist()) {
+    return Attached{};
+  }
+  Attached attached = TRY(open_as_is(pins));
+  const auto& targets = attached.targets;
+  const bool stale =
+      attached.engine && (targets.empty() || std::any_of(targets.begin(), targets.end(), [&](const auto& target) {
+                            return may_remove(target, pins, proc);
+                          }));
+  if (stale) {
+    attached.engine.reset();
+    TRY(clean(pins, proc));
+    attached = TRY(open_as_is(pins));
+  }
+  std::erase_if(attached.targets, [&](const TargetInfo& target) { return is_over(target, proc); });
+  return attached;
+}
+
+Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock) {
+  Result<std::optional<Engine>> engine = Engine::open(pins, lock);
+  if (!engine || !*engine) {
+    return engine;
+  }
+  const std::vector<TargetInfo> targets = TRY((*engine)->targets());
+  for (const TargetInfo& target : targets) {
+    if (may_remove(target, pins, proc)) {
+      TRY((*engine)->remove_target(target.index));
+    }
+  }
+  return engine;
+}
+
+Status check_options(const EngineOptions& options, const Engine& engine) {
+  const EngineInfo info = TRY(engine.info());
+  if (options.profile != "auto" && options.profile != info.profile) {
+    return Error{ErrorCode::kUsage,
+                 "--profile " + options.profile + ": the engine that is attached has the profile " + info.profile,
+                 "leave --profile out, or detach first"};
+  }
+  if (options.raw_paths && !info.raw_paths) {
+    return Error{ErrorCode::kUsage, "--raw-paths: the engine that is attached folds identifiers in paths",
+                 "leave --raw-paths out, or detach, and attach with it"};
+  }
+  return Ok{};
+}
+
+}  // namespace monitor

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine that is attached on this host, as every command finds it: without targets that are over.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "host/procfs.h"
+#include "session/engine.h"
+#include "session/pins.h"
+
+namespace monitor {
+
+struct Attached {
+  std::shared_ptr<Engine> engine;  // null: nothing is attached
+  std::vector<TargetInfo> targets;
+
+  // The target with that root process, if it is attached.
+  std::optional<TargetInfo> find(pid_t root) const;
+};
+
+// First removes targets whose server has ended, unless a process still views them, and targets that a killed process
+// left half-made; with the last target the engine, too. The caller holds no lock.
+Result<Attached> open_attached(const Pins& pins, const ProcFs& proc);
+
+// The same for a caller that changes the engine and holds the exclusive lock: the engine stays, even without targets.
+Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock);
+
+// Fails with kUsage if the options contradict the engine that is attached.
+Status check_options(const EngineOptions& options, const Engine& engine);
+
+}  // namespace monitor

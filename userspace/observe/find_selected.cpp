@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "observe/find_selected.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "base/privileges.h"
+
+namespace monitor {
+namespace {
+
+// Whether more rights might have let this process find the server.
+bool may_be_hidden(const ServerRequest& request, const Error& error) {
+  if (can_inspect_processes() || error.code != ErrorCode::kNoTarget) {
+    return error.code == ErrorCode::kNotPermitted;
+  }
+  if (request.pid) {
+    return ::kill(*request.pid, 0) == 0 || errno == EPERM;
+  }
+  return !request.pid_file || ::faccessat(AT_FDCWD, request.pid_file->c_str(), R_OK, AT_EACCESS) == 0;
+}
+
+// Finds one server. Without the right to inspect other users' processes they seem to listen nowhere. In that case the
+// error is about the missing capabilities, and loading the engine names all of them.
+Result<Server> locate(const ProcFs& proc, const ServerRequest& request, const EngineOptions& options) {
+  Result<Server> server = resolve_server(proc, request);
+  if (server || !may_be_hidden(request, server.error())) {
+    return server;
+  }
+  Result<Engine> engine = Engine::load(options);
+  if (!engine && engine.error().code == ErrorCode::kNotPermitted) {
+    return std::move(engine).error();
+  }
+  return server;
+}
+
+std::vector<pid_t> roots(const Attached& attached) {
+  std::vector<pid_t> pids;
+  for (const TargetInfo& target : attached.targets) {
+    pids.push_back(target.root.pid);
+  }
+  return pids;
+}
+
+std::vector<ServerRequest> requests_for(const Selection& selection, const std::vector<pid_t>& known) {
+  std::vector<ServerRequest> requests;
+  for (const pid_t pid : selection.pids) {
+    requests.push_back(ServerRequest{.pid = pid, .pid_file = {}});
+  }
+  if (requests.empty()) {
+    requests.push_back(ServerRequest{.pid = {}, .pid_file = selection.pid_file, .known = known});
+  }
+  return requests;
+}
+
+}  // namespace
+
+Error no_server_found() {
+  return Error{ErrorCode::kNoTarget, "no uvicorn, gunicorn or hypercorn that listens was found on this machine",
+               "start one, or name a process: monitor --pid N"};
+}
+
+Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
+                                   const EngineOptions& options) {
+  const std::vector<pid_t> known = roots(attached);
+  FoundServers found;
+  if (selection.all) {
+    found = find_servers(proc, known);
+    if (found.servers.empty()) {
+      return found.refused.empty() ? no_server_found() : std::move(found.refused.front().second);
+    }
+    return found;
+  }
+  for (const ServerRequest& request : requests_for(selection, known)) {
+    if (request.pid && attached.find(*request.pid)) {
+      // The engine counts it already, so it need not listen now.
+      found.servers.push_back(Server{*request.pid, proc.command(*request.pid), {}});
+    } else {
+      found.servers.push_back(TRY(locate(proc, request, options)));
+    }
+  }
+  return found;
+}
+
+}  // namespace monitor

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what the operator selected to the servers that are meant.
+#pragma once
+
+#include "base/result.h"
+#include "host/find_server.h"
+#include "observe/attached.h"
+#include "observe/options.h"
+
+namespace monitor {
+
+// "no server found", as an Error.
+Error no_server_found();
+
+// Fails with kNoTarget when there is no server, or when a process that was named is not a server. The caller reports
+// those that were refused beside others. `options` are those of the engine that would count the servers: loading it
+// shows which capabilities are missing.
+Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
+                                   const EngineOptions& options);
+
+}  // namespace monitor

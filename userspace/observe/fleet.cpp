@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "observe/fleet.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "observe/find_selected.h"
+
+namespace monitor {
+namespace {
+
+// Searching all processes of the machine takes a few milliseconds.
+constexpr std::chrono::seconds kSearchEvery{1};
+
+// Targets of an engine of our own with --all; a few kB each.
+constexpr std::uint32_t kTargetsForAll = 256;
+
+EngineOptions with_room(EngineOptions options, const Selection& selection) {
+  options.max_targets = std::max(
+      {options.max_targets, static_cast<std::uint32_t>(selection.pids.size()), selection.all ? kTargetsForAll : 0});
+  return options;
+}
+
+}  // namespace
+
+Fleet::Fleet(const ObserveOptions& options, Attached attached, Notices notices)
+    : engine_options_(with_room(options.engine, options.servers)),
+      pins_(options.pins),
+      all_(options.servers.all),
+      system_(options.system),
+      attached_(std::move(attached)),
+      searched_at_(std::chrono::steady_clock::now()),
+      notices_(std::move(notices)) {}
+
+Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool may_be_empty) {
+  const ProcFs proc;
+  Attached attached = TRY(open_attached(Pins(options.pins), proc));
+  Fleet fleet(options, std::move(attached), std::move(notices));
+  Result<FoundServers> found = find_selected(proc, options.servers, fleet.attached_, fleet.engine_options_);
+  if (!found && may_be_empty && fleet.all_ && found.error().code == ErrorCode::kNoTarget) {
+    // Missing capabilities can hide servers. Loading the engine reports them now rather than when a server starts.
+    TRY(fleet.own_engine());
+    return fleet;
+  }
+  const FoundServers servers = TRY(std::move(found));
+  TRY(fleet.add_all(servers));
+  return fleet;
+}
+
+Status Fleet::add_all(const FoundServers& found) {
+  std::vector<Error> failures;
+  for (const Server& server : found.servers) {
+    Status added = all_ ? add_if_new(server) : add(server);
+    if (added) {
+      continue;
+    }
+    if (!all_) {
+      return added;
+    }
+    failures.push_back(std::move(added).error());
+  }
+  if (observed_.empty()) {
+    return failures.empty() ? no_server_found() : std::move(failures.front());
+  }
+  report_refused(found);
+  std::for_each(failures.begin(), failures.end(), notices_.failed);
+  return Ok{};
+}
+
+bool Fleet::has(pid_t pid) const {
+  return std::any_of(observed_.begin(), observed_.end(),
+                     [pid](const Observation& observation) { return observation.identity().pid == pid; });
+}
+
+Status Fleet::add(const Server& server) {
+  if (has(server.pid)) {
+    return Ok{};
+  }
+  const auto start = std::chrono::steady_clock::now();
+  observed_.push_back(TRY(observe(server)));
+  if (notices_.done) {
+    notice_added(server, std::chrono::steady_clock::now() - start);
+  }
+  return Ok{};
+}
+
+void Fleet::notice_added(const Server& server, std::chrono::steady_clock::duration took) const {
+  notices_.done(fmt::format("following pid {}: {}", server.pid, server.command));
+  for (const std::string& address : server.listen) {
+    notices_.done(fmt::format("it listens on {}", address));
+  }
+  const Engine& engine = observed_.back().engine();
+  const Result<EngineInfo> info = engine.info();
+  notices_.done(fmt::format("{} in {:.0f} ms, profile {}",
+                            engine.is_pinned() ? "found attached" : "loaded and attached",
+                            std::chrono::duration<double, std::milli>(took).count(), info ? info->profile : "unknown"));
+}
+
+Result<Observation> Fleet::observe(const Server& server) {
+  Root root = TRY(open_root(ProcFs(), server.pid));
+  const std::optional<TargetInfo> target = attached_.find(server.pid);
+  if (!target || target->root != root.identity) {
+    std::shared_ptr<Engine> engine = TRY(own_engine());
+    return Observation::begin(std::move(engine), std::move(root));
+  }
+  TRY(check_options(engine_options_, *attached_.engine));
+  Fd viewer = TRY(pins_.view(target->index));
+  return Observation::join(attached_.engine, *target, std::move(root), std::move(viewer));
+}
+
+Result<std::shared_ptr<Engine>> Fleet::own_engine() {
+  if (!own_) {
+    own_ = std::make_shared<Engine>(TRY(Engine::load(engine_options_)));
+  }
+  return own_;
+}
+
+bool Fleet::has_given_up(const ProcessIdentity& identity) const {
+  return std::find(given_up_.begin(), given_up_.end(), identity) != given_up_.end();
+}
+
+void Fleet::report_refused(const FoundServers& found) {
+  for (const auto& [pid, error] : found.refused) {
+    const Result<Root> root = open_root(ProcFs(), pid);
+    if (root && !has_given_up(root->identity)) {
+      given_up_.push_back(root->identity);
+      notices_.failed(error);
+    }
+  }
+}
+
+// A server that cannot be observed fails once and is ignored from then on. It is no failure if the process has just
+// ended, nor if it is a leftover of a server that has.
+Status Fleet::add_if_new(const Server& server) {
+  const Result<Root> root = open_root(ProcFs(), server.pid);
+  if (!root || has_given_up(root->identity)) {
+    return Ok{};
+  }
+  Status added = add(server);
+  const bool one_has_ended = std::any_of(observed_.begin(), observed_.end(),
+                                         [](const Observation& observation) { return observation.has_ended_since(); });
+  if (added || root->has_ended() || one_has_ended) {
+    return Ok{};
+  }
+  given_up_.push_back(root->identity);
+  return within(fmt::format("pid {}", server.pid), std::move(added));
+}
+
+void Fleet::add_started() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!all_ || now - searched_at_ < kSearchEvery) {
+    return;
+  }
+  searched_at_ = now;
+  const FoundServers found = find_servers(ProcFs());
+  report_refused(found);
+  for (const Server& server : found.servers) {
+    if (Status added = add_if_new(server); !added) {
+      notices_.failed(added.error());
+    }
+  }
+}
+
+Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
+  const pid_t pid = observation.identity().pid;
+  Result<Snapshot> snapshot = observation.snapshot(system_);
+  const bool lost = !snapshot;
+  if (snapshot) {
+    sample.snapshots.push_back(*std::move(snapshot));
+  } else if (snapshot.error().code != ErrorCode::kNoTarget || (!all_ && observed_.size() == 1)) {
+    return std::move(snapshot).error();
+  } else if (!observation.has_ended()) {
+    notices_.failed(std::move(snapshot).error().within(fmt::format("pid {}", pid)));  // one of several was detached
+  }
+  if (observation.has_ended()) {
+    ended_.push_back(pid);
+  }
+  if (observation.has_ended() || lost) {
+    static_cast<void>(observation.leave());
+    return false;
+  }
+  return true;
+}
+
+Result<Sample> Fleet::sample() {
+  Sample sample;
+  std::vector<pid_t> over;
+  for (Observation& observation : observed_) {
+    if (!TRY(sample_one(observation, sample))) {
+      over.push_back(observation.identity().pid);
+    }
+  }
+  const auto is_over = [&over](pid_t pid) { return std::find(over.begin(), over.end(), pid) != over.end(); };
+  std::erase_if(observed_, [&](const Observation& observation) { return is_over(observation.identity().pid); });
+  std::erase_if(attached_.targets, [&](const TargetInfo& target) { return is_over(target.root.pid); });
+  add_started();  // after removing the ended ones: workers that a killed supervisor left are a server of their own
+  sample.server_ended = observed_.empty() && !all_;
+  return sample;
+}
+
+std::vector<int> Fleet::ended_fds() const {
+  std::vector<int> fds;
+  for (const Observation& observation : observed_) {
+    fds.push_back(observation.ended_fd());
+  }
+  return fds;
+}
+
+bool Fleet::is_attached() const {
+  return std::all_of(observed_.begin(), observed_.end(),
+                     [](const Observation& observation) { return observation.engine().is_pinned(); });
+}
+
+}  // namespace monitor

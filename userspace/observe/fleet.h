@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The servers that one run observes. The attached engine counts those that it has; an engine of our own counts the
+// rest.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "host/find_server.h"
+#include "model/sample.h"
+#include "observe/attached.h"
+#include "observe/notices.h"
+#include "observe/observation.h"
+#include "observe/options.h"
+#include "session/pins.h"
+
+namespace monitor {
+
+class Fleet {
+ public:
+  // Finds the servers and begins to observe all of them. Fails when one of them cannot be observed, or when there is no
+  // server at all. With --all it skips servers that it cannot observe, and succeeds without any if it `may_be_empty`.
+  static Result<Fleet> begin(const ObserveOptions& options, Notices notices, bool may_be_empty = false);
+
+  // Reads every server as it is now. With --all it also adds servers that have started since, and goes on without any.
+  Result<Sample> sample();
+
+  // Descriptors that become readable when a server ends, one for each.
+  std::vector<int> ended_fds() const;
+
+  // Whether the attached engine counts all of them, so that the first sample is meaningful at once.
+  bool is_attached() const;
+
+  // Whether sampling reads pins that only a capability makes visible to this process.
+  bool reads_others_pins() const { return attached_.engine && pins_.need_capability(); }
+
+  // Servers that have ended, in order.
+  const std::vector<pid_t>& ended() const { return ended_; }
+
+ private:
+  Fleet(const ObserveOptions& options, Attached attached, Notices notices);
+
+  Status add(const Server& server);
+  Status add_if_new(const Server& server);
+  Status add_all(const FoundServers& found);
+  void notice_added(const Server& server, std::chrono::steady_clock::duration took) const;
+  bool has_given_up(const ProcessIdentity& identity) const;
+  void report_refused(const FoundServers& found);
+  Result<Observation> observe(const Server& server);
+  Result<std::shared_ptr<Engine>> own_engine();
+  // Adds the server's snapshot to `sample`. Returns whether the observation goes on.
+  Result<bool> sample_one(Observation& observation, Sample& sample);
+  void add_started();
+  bool has(pid_t pid) const;
+
+  EngineOptions engine_options_;
+  Pins pins_;
+  bool all_;
+  bool system_;
+  Attached attached_;
+  std::shared_ptr<Engine> own_;  // loaded for the first server that it counts
+  std::vector<Observation> observed_;
+  std::vector<pid_t> ended_;
+  std::vector<ProcessIdentity> given_up_;  // with --all: servers that cannot be observed, each reported once
+  std::chrono::steady_clock::time_point searched_at_;
+  Notices notices_;
+};
+
+}  // namespace monitor

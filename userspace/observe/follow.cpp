@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "observe/follow.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/boot_clock.h"
+
+namespace monitor {
+namespace {
+
+// Rounds of reading the process list, for a server that forks without end. The kernel side follows later forks of the
+// processes that it knows.
+constexpr int kMaxRounds = 16;
+
+// The threads of a killed process end as soon as each gets a CPU.
+constexpr int kThreadsEndWithinMs = 1000;
+
+Result<Fd> open_process(pid_t pid) {
+  Fd process{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+  if (process) {
+    return process;
+  }
+  const int saved_errno = errno;
+  if (saved_errno == ESRCH) {
+    return server_ended(pid);
+  }
+  if (saved_errno == EINVAL) {
+    return Error{ErrorCode::kNoTarget, fmt::format("{} is a thread, not a process", pid),
+                 "give the pid of the process it belongs to"};
+  }
+  return system_error(saved_errno, fmt::format("watch process {}", pid));
+}
+
+// Finds processes that were forked while the list was read by reading it again.
+Status follow_forked(Engine& engine, unsigned target, const ProcFs& proc, pid_t root, std::vector<pid_t> known) {
+  for (int round = 0; round < kMaxRounds; ++round) {
+    std::vector<pid_t> now = proc.tree(root);
+    const bool stable = std::all_of(now.begin(), now.end(), [&known](pid_t pid) {
+      return std::find(known.begin(), known.end(), pid) != known.end();
+    });
+    if (stable) {
+      break;
+    }
+    TRY(engine.add_processes(target, now));
+    known = std::move(now);
+  }
+  return Ok{};
+}
+
+Error not_listening(pid_t pid, std::size_t processes, const std::vector<std::string>& elsewhere) {
+  Error error{ErrorCode::kNoTarget,
+              fmt::format("pid {} has no listening socket, nor has any of its descendants ({} process{} looked at)",
+                          pid, processes, processes == 1 ? "" : "es"),
+              "give the pid of the server itself; without --pid the servers on this machine are looked for"};
+  if (!elsewhere.empty()) {
+    error.what += fmt::format("; it listens on {}", fmt::join(elsewhere, ", "));
+    error.hint = "only TCP and Unix stream sockets are followed";
+  }
+  return error;
+}
+
+Status check_listens(Engine& engine, unsigned target, const ProcFs& proc, const Root& root) {
+  const std::vector<pid_t> processes = proc.tree(root.identity.pid);
+  const ListedSockets listed = TRY(engine.sample_sockets(target, processes));
+  TRY(engine.maintain(target, listed));
+  if (listed.sample.listen.empty()) {
+    return root.has_ended() ? server_ended(root.identity.pid)
+                            : not_listening(root.identity.pid, processes.size(), proc.listening(processes));
+  }
+  return Ok{};
+}
+
+}  // namespace
+
+bool Root::has_ended() const {
+  pollfd poll{process.get(), POLLIN, 0};
+  return ::poll(&poll, 1, 0) > 0;
+}
+
+void Root::await_end() const {
+  pollfd poll{process.get(), POLLIN, 0};
+  ::poll(&poll, 1, kThreadsEndWithinMs);
+}
+
+Error server_ended(pid_t pid) {
+  return Error{ErrorCode::kNoTarget, fmt::format("the server (pid {}) has ended", pid), "start it and try again"};
+}
+
+Result<Root> open_root(const ProcFs& proc, pid_t pid) {
+  Fd process = TRY(open_process(pid));
+  const Result<ProcessSample> sample = proc.process(pid);
+  Root root{std::move(process), {pid, sample ? to_nanoseconds(sample->start_seconds) : 0}};
+  // The process still lives, so the sample is not one of another process with the same pid.
+  if (!sample || root.has_ended()) {
+    return server_ended(pid);
+  }
+  return root;
+}
+
+bool is_gone(const ProcFs& proc, const ProcessIdentity& identity) {
+  const Result<ProcessSample> sample = proc.process(identity.pid);
+  return !sample ? sample.error().code == ErrorCode::kNoTarget
+                 : to_nanoseconds(sample->start_seconds) != identity.start_ns;
+}
+
+Result<unsigned> follow_server(Engine& engine, const ProcFs& proc, const Root& root) {
+  std::vector<pid_t> known = proc.tree(root.identity.pid);
+  if (known.empty()) {
+    return server_ended(root.identity.pid);
+  }
+  const unsigned target = TRY(engine.add_target(root.identity, known));
+  Status status = follow_forked(engine, target, proc, root.identity.pid, std::move(known));
+  if (status) {
+    status = check_listens(engine, target, proc, root);
+  }
+  if (status) {
+    status = engine.complete_target(target);
+  }
+  if (!status) {
+    static_cast<void>(engine.remove_target(target));
+    return std::move(status).error();
+  }
+  return target;
+}
+
+}  // namespace monitor

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every command that observes servers is given: which servers, and how to count them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "session/engine_options.h"
+
+namespace monitor {
+
+// Which servers are meant. Without any of it: the one in logs/proxy.pid, else the only one attached, else the one
+// found.
+struct Selection {
+  std::vector<pid_t> pids;
+  std::optional<std::string> pid_file;
+  bool all = false;  // every server on the machine, also those that start later
+};
+
+struct ObserveOptions {
+  Selection servers;
+  EngineOptions engine;  // for an engine of our own; one that is attached keeps its own
+  std::string pins;
+  bool system = true;  // read and show CPU, memory and threads
+};
+
+}  // namespace monitor

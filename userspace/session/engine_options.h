@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The settings of an engine, with their defaults and bounds: the only place that has them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace monitor {
+
+// docs/attach.md describes the limits and what they cost.
+struct EngineOptions {
+  bool raw_paths = false;        // endpoints as sent, identifiers not folded
+  bool verbose = false;          // libbpf's own messages to stderr
+  std::string profile = "auto";  // "auto", "socket" or "syscall"
+  std::string version;           // of this program, stored in the engine for other versions to read
+  std::uint32_t max_targets = 16;
+  std::uint32_t max_endpoints = 2048;     // of all targets together
+  std::uint32_t max_connections = 65536;  // recorded by address: those of Unix sockets, under "syscall" all
+};
+
+// The largest limits that the command line accepts.
+inline constexpr std::uint32_t kMostTargets = 1024;
+inline constexpr std::uint32_t kMostEndpoints = 1U << 20;
+inline constexpr std::uint32_t kMostConnections = 1U << 22;
+
+}  // namespace monitor

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tui/frame.h"
+
+#include <algorithm>
+
+#include "output/columns.h"
+
+namespace monitor {
+namespace {
+
+// ECMA-48 control functions.
+constexpr std::string_view kHome = "\033[H";
+constexpr std::string_view kClearRestOfLine = "\033[K";
+constexpr std::string_view kClearBelow = "\033[J";
+
+// The bytes of the control sequence (ESC [ … final byte) that `text` begins with; 0 when it begins with none.
+std::size_t control_sequence_length(std::string_view text) {
+  if (text.substr(0, 2) != "\033[") {
+    return 0;
+  }
+  const auto final_byte = std::find_if(text.begin() + 2, text.end(), [](char c) { return c >= 0x40 && c <= 0x7e; });
+  return static_cast<std::size_t>(final_byte - text.begin()) + (final_byte == text.end() ? 0 : 1);
+}
+
+struct Cut {
+  std::string text;
+  std::size_t columns = 0;
+};
+
+Cut cut(std::string_view line, std::size_t columns) {
+  Cut result;
+  bool full = false;
+  while (!line.empty()) {
+    std::size_t length = control_sequence_length(line);
+    if (length == 0) {
+      const Utf8Character character = decode_utf8(line);
+      length = character.length;
+      const std::size_t width = character_columns(character.code_point);
+      full = full || result.columns + width > columns;
+      if (full) {
+        line.remove_prefix(length);
+        continue;
+      }
+      result.columns += width;
+    }
+    result.text += line.substr(0, length);
+    line.remove_prefix(length);
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string cut_line(std::string_view line, std::size_t columns) {
+  return cut(line, columns).text;
+}
+
+std::string draw_frame(std::string_view text, const TerminalSize& size) {
+  std::string frame{kHome};
+  std::size_t row = 0;
+  for (; row < size.rows && !text.empty(); ++row) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const Cut line = cut(text.substr(0, end), size.columns);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    // CR too: the terminal's own translation may be off.
+    frame += row == 0 ? "" : "\r\n";
+    frame += line.text;
+    // Behind a full line the cursor stays on its last column, which clearing would take along.
+    frame += line.columns < size.columns ? kClearRestOfLine : "";
+  }
+  if (row < size.rows) {
+    frame += row == 0 ? "" : "\r\n";
+    frame += kClearBelow;
+  }
+  return frame;
+}
+
+}  // namespace monitor
