@@ -20,14 +20,14 @@ static __always_inline struct conn *record_of(struct sock *sk, const struct sock
 static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 target, __u32 pid)
 {
 	const struct socket_facts *f = &o->socket;
-	__u64 adopting_unseen = look.adopting_unseen;
+	bool unseen = iter_request.action == ITER_ADOPT_UNSEEN;
 	struct conn *c;
 
 	if (!f->stream || f->state == TCP_CLOSE || !opening_by(o, pid, 0) || o->process.target != target)
 		return;
-	o->maybe_older = !adopting_unseen;
+	o->maybe_older = !unseen;
 	c = record_of(sk, f);
-	if (c || (adopting_unseen && adopting_unseen != (__u64)sk))
+	if (c || (unseen && iter_request.socket != (__u64)sk))
 		return;
 	if (by_address || !f->tcp)
 		c = addressed_make(f);
@@ -37,7 +37,7 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 	if (!c || c->role != ROLE_UNKNOWN)
 		return;
 	conn_init(c, o);
-	if (adopting_unseen && c->role == ROLE_SERVER) {
+	if (unseen && c->role == ROLE_SERVER) {
 		c->copied_seq = f->copied_seq;
 		conn_lose(c, UNDERCOUNT_GAP);
 	}
@@ -117,8 +117,8 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 		out.unread = 0;
 	} else {
 		out.backlog = 0;
-		if (look.adopting)
-			adopt(sk, &o, look.adopting - 1, out.pid);
+		if (iter_request.action == ITER_ADOPT || iter_request.action == ITER_ADOPT_UNSEEN)
+			adopt(sk, &o, iter_request.target, out.pid);
 	}
 	c = record_of(sk, f);
 	if (c) {
@@ -171,7 +171,7 @@ int iterate_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 	c = bpf_sk_storage_get(&connections, sk, 0, 0);
 	if (!c)
 		return 0;
-	if (look.disowning && c->target == look.disowning - 1) {
+	if (iter_request.action == ITER_DISOWN && c->target == iter_request.target) {
 		conn_close(c, CLOSE_BY_RESET);
 		describe_record(ctx->meta->seq, c);
 		bpf_sk_storage_delete(&connections, sk);

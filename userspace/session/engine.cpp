@@ -192,7 +192,7 @@ Result<std::optional<Engine>> Engine::open(const Pins& pins, const PinLock& lock
   state->objects = *std::move(objects);
   // Whoever held the lock before may have been killed in the middle of something.
   if (lock.exclusive()) {
-    *state->objects.look = monitor_look{};
+    *state->objects.iter_request = {};
   }
   state->pins = pins;
   state->identity = pins.identity();

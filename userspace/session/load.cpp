@@ -158,8 +158,8 @@ Result<Fd> keep(int fd, const std::string& name) {
 
 // The map called `name`; those that hold a variable are called after their sections.
 bpf_map* find_map(const engine_bpf& bpf, const std::string& name) {
-  if (name == "look") {
-    return bpf.maps.data_look;
+  if (name == "iter_request") {
+    return bpf.maps.data_iter_request;
   }
   return name == "followed" ? bpf.maps.data_followed : bpf_object__find_map_by_name(bpf.obj, name.c_str());
 }

@@ -51,19 +51,19 @@ Result<Shared<T>> Shared<T>::of(const Map& map) {
   return shared;
 }
 
-template class Shared<monitor_look>;
+template class Shared<monitor_iter_request>;
 template class Shared<FollowedBits>;
 
 Status Objects::share() {
-  Result<Shared<monitor_look>> shared_look = Shared<monitor_look>::of(look_value);
-  if (!shared_look) {
-    return std::move(shared_look).error();
+  Result<Shared<monitor_iter_request>> shared_request = Shared<monitor_iter_request>::of(iter_request_value);
+  if (!shared_request) {
+    return std::move(shared_request).error();
   }
   Result<Shared<FollowedBits>> shared_bits = Shared<FollowedBits>::of(followed_value);
   if (!shared_bits) {
     return std::move(shared_bits).error();
   }
-  look = *std::move(shared_look);
+  iter_request = *std::move(shared_request);
   followed = *std::move(shared_bits);
   return Ok{};
 }

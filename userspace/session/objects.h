@@ -80,12 +80,12 @@ struct FollowedBits {
 
 struct Objects {
   Map engine, processes, workers, free_workers, targets, target_settings, endpoint_index, endpoint_table,
-      free_endpoints, connections, addressed_connections, spilled_requests, listen_ports, cpu_samples, look_value,
-      followed_value, receive_scratch, send_scratch;
+      free_endpoints, connections, addressed_connections, spilled_requests, listen_ports, cpu_samples,
+      iter_request_value, followed_value, receive_scratch, send_scratch;
   Program on_received, on_sent, on_unix_received, on_unix_sent, on_syscall, on_state, on_state_too, on_close, on_fork,
       on_exit, iterate_sockets, iterate_connections, iterate_addressed, evict, sweep, correct, note_open;
 
-  Shared<monitor_look> look;
+  Shared<monitor_iter_request> iter_request;
   Shared<FollowedBits> followed;
 
   // Maps what user space writes in place. All maps are there by then.
@@ -111,7 +111,7 @@ void for_each_map(Objects& o, const Take& take) {
   take("spilled_requests", o.spilled_requests, 0, 0);
   take("listen_ports", o.listen_ports, kId, sizeof(std::uint8_t));
   take("cpu_samples", o.cpu_samples, kId, sizeof(monitor_cpu_sample));
-  take("look", o.look_value, kId, sizeof(monitor_look));
+  take("iter_request", o.iter_request_value, kId, sizeof(monitor_iter_request));
   take("followed", o.followed_value, kId, sizeof(FollowedBits));
   take("receive_scratch", o.receive_scratch, kId, 0);
   take("send_scratch", o.send_scratch, kId, 0);

@@ -63,9 +63,9 @@ Status disown_records(const Objects& objects, unsigned target) {
   constexpr std::uint64_t kLeaves = 1;
   // Until a reading finds none: one that pauses in the middle may pass over some.
   for (bool found = true; found;) {
-    objects.look->disowning = target + 1;
+    *objects.iter_request = {.action = ITER_DISOWN, .target = target, .socket = 0};
     const Result<std::vector<monitor_live>> deleted = read_records(objects, target);
-    objects.look->disowning = 0;
+    *objects.iter_request = {};
     if (!deleted) {
       return deleted.error();
     }

@@ -128,7 +128,7 @@ Status note_ports(const Objects& objects, unsigned target, const std::vector<std
 
 // Takes in the sockets that the processes have open.
 Status adopt_sockets(const Objects& objects, unsigned target, const std::vector<pid_t>& processes) {
-  objects.look->adopting = target + 1;
+  *objects.iter_request = {.action = ITER_ADOPT, .target = target, .socket = 0};
   Status status = Ok{};
   for (const pid_t pid : processes) {
     bpf_iter_link_info info{};
@@ -139,7 +139,7 @@ Status adopt_sockets(const Objects& objects, unsigned target, const std::vector<
       break;
     }
   }
-  objects.look->adopting = 0;
+  *objects.iter_request = {};
   return status;
 }
 
