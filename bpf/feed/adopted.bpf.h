@@ -18,15 +18,15 @@
 
 #include "account/close.bpf.h"
 
-/* Bytes that are no clean start of a request came on a lost connection; `unknown`: the cause + 1 when nothing is known
- * of them. */
+/* Bytes that are no clean start of a request came on a lost connection; `unknown`: why nothing is known of
+ * them, or UNDERCOUNT_NONE. */
 GLOBAL_FUNC int adopted_received(struct conn *c, __u32 unknown)
 {
 	if (!c || !(c->flags & CONN_ADOPTED))
 		return 0;
 	if (unknown) {
 		c->flags &= ~CONN_ADOPTED;
-		undercount(c->target, unknown - 1);
+		undercount(c->target, unknown);
 	} else if (!conn_in_flight(c->word)) {
 		request_begin_before_attach(c);
 	}

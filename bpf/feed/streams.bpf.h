@@ -143,7 +143,7 @@ static __always_inline int find_bytes(struct user_bytes *u, const struct call *c
 		/* Once a call is over its result is in ax: then these are of no call at all. A ring's work runs there.
 		 */
 		if ((long)regs->ax != -ENOSYS || !fd_is_socket(task, regs->di, call->sk))
-			return regs->orig_ax == SYSCALL_SPLICE ? UNDERCOUNT_GAP + 1 : UNDERCOUNT_REGISTERS + 1;
+			return regs->orig_ax == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
 	}
 	return user_bytes_open(u, regs, length, cursor, result, sends);
 }
@@ -183,7 +183,7 @@ static __always_inline void received(struct conn *c, const struct call *call, __
 		return;
 	unknown = find_bytes(&walk.x->source, call, length, &c->receiving, result, false);
 	if (!buffer_filled)
-		unknown = UNDERCOUNT_GAP + 1;
+		unknown = UNDERCOUNT_GAP;
 	if (c->flags & CONN_LOST) {
 		if (unknown || !begins_request(&walk.x->source, length)) {
 			adopted_received(c, unknown);
@@ -193,7 +193,7 @@ static __always_inline void received(struct conn *c, const struct call *call, __
 	}
 	if (unknown) {
 		if (!pass_unseen(&c->requests, length, &event))
-			conn_lose(c, unknown - 1);
+			conn_lose(c, unknown);
 		return;
 	}
 	http1_open_window(&c->requests, &walk.x->window);
@@ -297,7 +297,7 @@ static __always_inline void sent(struct conn *c, const struct call *call, __u32 
 	unknown = find_bytes(&walk.x->source, call, length, &c->sending, result, true);
 	if (unknown) {
 		if (!pass_unseen(&c->responses, length, &event))
-			conn_lose(c, unknown - 1);
+			conn_lose(c, unknown);
 		else if (event == HTTP1_END)
 			response_end_call(c);
 		return;

@@ -221,8 +221,8 @@ int BPF_PROG(evict, __u64 id, __u64 word)
 	return 0;
 }
 
-/* Seconds for which a record is kept whose socket has gone: whoever was at work on it then has long done. */
-#define SWEEP_AFTER 1
+/* Nanoseconds for which a record is kept whose socket has gone: whoever worked on it then has finished long ago. */
+#define SWEEP_AFTER_NS 1000000000ULL
 
 /*
  * The socket at `address` with `inode` is held by no process of the target any more: its connection is closed, and its
@@ -232,15 +232,15 @@ SEC("raw_tp")
 int BPF_PROG(sweep, __u64 address, __u64 inode, __u64 leaving)
 {
 	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);
-	__u32 now = bpf_ktime_get_boot_ns() / 1000000000 + 1;
+	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (!c || c->inode != inode)
 		return 0;
 	conn_close(c, CLOSE_BY_SERVER);
-	if (leaving || (c->gone_since && now - c->gone_since > SWEEP_AFTER))
+	if (leaving || (c->gone_ns && now - c->gone_ns > SWEEP_AFTER_NS))
 		bpf_map_delete_elem(&addressed_connections, &address);
-	else if (!c->gone_since)
-		c->gone_since = now;
+	else if (!c->gone_ns)
+		c->gone_ns = now;
 	return 0;
 }
 

@@ -31,7 +31,7 @@ static __always_inline void send_done(struct conn *c, __u32 seq)
 	/* Stores, and only then looks: close_behind_send does so the other way round. */
 	__sync_lock_test_and_set(&c->write_seq, seq);
 	if (READ_ONCE(c->close_due))
-		conn_close(c, c->close_due - 1);
+		conn_close(c, c->close_due);
 }
 
 /*
@@ -41,7 +41,7 @@ static __always_inline void send_done(struct conn *c, __u32 seq)
  */
 static __always_inline void close_behind_send(struct conn *c, struct sock *sk, __u32 kind)
 {
-	c->close_due = kind + 1;
+	c->close_due = kind;
 	__sync_fetch_and_or(&c->word, 0); /* a full barrier, see send_done */
 	if (BPF_CORE_READ((struct tcp_sock *)sk, write_seq) == READ_ONCE(c->write_seq))
 		conn_close(c, kind);
@@ -69,20 +69,20 @@ static __always_inline void catch_up_client(struct conn *c, struct sock *sk)
 		conn_close(c, CLOSE_BY_RESET);
 }
 
-/* Milliseconds after which a call that had given the client its response has made its event, on the slowest machine. */
-#define CLIENT_GONE_AFTER 200
+/* Nanoseconds after which a call that had given the client its response has made its event, on the slowest machine. */
+#define CLIENT_GONE_AFTER_NS 200000000ULL
 
 /* The same for a look, which may come by between the bytes of a response and their event: the client can have them and
  * be gone by then. */
 static __always_inline void look_for_client(struct conn *c, struct sock *sk)
 {
-	__u32 now = bpf_ktime_get_boot_ns() / 1000000;
+	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (!client_has_gone(sk))
-		c->client_gone_since = 0;
-	else if (!c->client_gone_since)
-		c->client_gone_since = now ? now : 1;
-	else if (now - c->client_gone_since > CLIENT_GONE_AFTER)
+		c->client_gone_ns = 0;
+	else if (!c->client_gone_ns)
+		c->client_gone_ns = now;
+	else if (now - c->client_gone_ns > CLIENT_GONE_AFTER_NS)
 		conn_close(c, CLOSE_BY_RESET);
 }
 

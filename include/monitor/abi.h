@@ -48,6 +48,7 @@ struct monitor_engine {
 
 /* Why something could not be counted. One count is one connection (or one event where no connection is known). */
 enum monitor_undercount {
+	UNDERCOUNT_NONE,	/* nothing was missed; its counter stays 0 */
 	UNDERCOUNT_GAP,		/* bytes passed that made no event: splice, io_uring's own paths, a lost event */
 	UNDERCOUNT_REGISTERS,	/* the syscall's descriptor was not this socket's: io_uring, kernel threads, a racing
 				   close */
@@ -169,14 +170,20 @@ struct monitor_endpoint_ref {
  */
 #define MONITOR_DURATION_BUCKETS 15
 struct monitor_durations {
-	__abi_u32 code; /* 1 + the final status, 1: ended without one; 0: free */
-	__abi_u32 padding;
+	__abi_u32 code;	      /* the final status, or one of enum monitor_durations_code */
+	__abi_u32 merge_into; /* scratch of the hooks: the element that this one is added to when its slot is freed */
 	__abi_u64 sum_ns;
 	__abi_u64 buckets[MONITOR_DURATION_BUCKETS];
 };
 
-/* Elements of an endpoint: each is one status's but the last, which further ones share, with the code
- * DURATIONS_OTHER. */
+/* What monitor_durations.code can be besides a status: a final status is at least 101. */
+enum monitor_durations_code {
+	DURATIONS_FREE,	     /* no request uses this element */
+	DURATIONS_NO_STATUS, /* of requests that ended without a status */
+};
+
+/* Elements of an endpoint: each holds one status, but the last holds all further ones, with the code DURATIONS_OTHER.
+ */
 #define MONITOR_STATUSES 7
 #define DURATIONS_OTHER	 0xffffffffU
 

@@ -13,9 +13,10 @@
 namespace monitor {
 namespace {
 
-// enum monitor_undercount in the words of the output.
+// enum monitor_undercount in the words of the output; UNDERCOUNT_NONE has no word.
 constexpr std::array<const char*, UNDERCOUNT_CAUSES> kCauses = {
-    "gap", "registers", "memory", "protocol", "tls", "http2", "connections", "pipeline", "missed_event", "processes",
+    nullptr, "gap",         "registers", "memory",       "protocol",  "tls",
+    "http2", "connections", "pipeline",  "missed_event", "processes",
 };
 
 // Of the processes that live now: a slot's pid tells whose counters it holds.
@@ -108,7 +109,7 @@ Result<Counters> Engine::read(unsigned target) {
   counters.rejected = totals.rejected;
   counters.peak_connections = totals.peak_connections;
   totals.undercount[UNDERCOUNT_MISSED_EVENT] += *misses - settings->misses_before;
-  for (std::size_t cause = 0; cause < kCauses.size(); ++cause) {
+  for (std::size_t cause = UNDERCOUNT_NONE + 1; cause < kCauses.size(); ++cause) {
     counters.undercount[kCauses[cause]] = totals.undercount[cause];
   }
   return counters;
