@@ -18,7 +18,7 @@ struct close_loop {
  */
 static __always_inline bool is_bodiless_400(const struct conn *c, const struct conn_request *r)
 {
-	return r && r->method == HTTP1_HEAD_METHOD && c->responses.status == 400 && !c->responses.captured;
+	return r && r->method == HTTP1_METHOD_HEAD && c->responses.status == 400 && !c->responses.captured;
 }
 
 static int close_step(__u32 i, struct close_loop *loop)

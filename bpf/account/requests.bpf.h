@@ -358,7 +358,7 @@ GLOBAL_FUNC int response_unmatched(struct conn *c)
 	t = target_at(c->target);
 	s = &c->responses;
 	status = s->status;
-	http1_response_body(s, HTTP1_OTHER_METHOD);
+	http1_response_body(s, HTTP1_METHOD_OTHER);
 	if (status < 200)
 		return 0;
 	if (s->mode != HTTP1_START)
@@ -411,7 +411,7 @@ static __always_inline void request_tunnels(struct conn *c, struct conn_request 
 /* A response's head is complete. Returns whether the response is as well. */
 static __always_inline bool response_head(struct conn *c)
 {
-	enum http1_method method = HTTP1_OTHER_METHOD;
+	enum http1_method method = HTTP1_METHOD_OTHER;
 	struct conn_request *r;
 	__u64 word;
 

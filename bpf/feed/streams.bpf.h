@@ -67,7 +67,7 @@ static int requests_step(__u32 i, struct walk *walk)
 			c->key_valid = 0;
 		}
 	}
-	if (event & HTTP1_HEAD) {
+	if (event & HTTP1_HEAD_COMPLETE) {
 		request_begin(c);
 		if ((c->requests.flags & HTTP1_F_UPGRADE) && upgrade_drops(c, x))
 			return 1;
@@ -100,7 +100,7 @@ static int responses_step(__u32 i, struct walk *walk)
 			event = http1_step(&c->responses, &x->window, &c->key, true);
 		}
 	}
-	if (event == HTTP1_HEAD && response_head(c))
+	if (event == HTTP1_HEAD_COMPLETE && response_head(c))
 		event = HTTP1_END;
 	if (event == HTTP1_END)
 		response_end(c);
@@ -315,7 +315,7 @@ static __always_inline __u32 receive_gap(__u32 moved, __u32 length, __u8 shutdow
 {
 	__u32 gap = moved - length;
 
-	return gap == 1 && (shutdown & 1) ? 0 : gap;
+	return gap == 1 && (shutdown & RCV_SHUTDOWN) ? 0 : gap;
 }
 
 /* Notes that the server took bytes of the client's that nobody has seen: should it answer them, that is why nothing is

@@ -9,7 +9,7 @@
 #include "hooks/unix.bpf.h"
 
 /* The record of a socket, wherever it lies. */
-static __always_inline struct conn *record_of(struct sock *sk, const struct socket_facts *f)
+static __always_inline struct conn *record_of(struct sock *sk, const struct socket_info *f)
 {
 	if (by_address || !f->tcp)
 		return addressed_find(f);
@@ -19,7 +19,7 @@ static __always_inline struct conn *record_of(struct sock *sk, const struct sock
 /* Takes in a socket that was open before its target was followed, or whose bytes nobody has seen pass. */
 static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 target, __u32 pid)
 {
-	const struct socket_facts *f = &o->socket;
+	const struct socket_info *f = &o->socket;
 	bool unseen = iter_request.action == ITER_ADOPT_UNSEEN;
 	struct conn *c;
 
@@ -57,7 +57,7 @@ static __attribute__((noinline)) int describe_name(struct seq_file *seq, struct 
 }
 
 /* What of a socket is to be told depends on its family. Returns whether it is of interest at all. */
-static __always_inline bool describe_socket(struct monitor_socket *out, struct sock *sk, const struct socket_facts *f)
+static __always_inline bool describe_socket(struct monitor_socket *out, struct sock *sk, const struct socket_info *f)
 {
 	struct tcp_sock *tcp;
 
@@ -79,7 +79,7 @@ static __always_inline bool describe_socket(struct monitor_socket *out, struct s
 	out->backlog = sk->sk_ack_backlog;
 	out->unread = tcp->rcv_nxt - tcp->copied_seq;
 	/* the client's FIN has a sequence number of its own until it is read */
-	if (out->unread && (sk->sk_shutdown & 1))
+	if (out->unread && (sk->sk_shutdown & RCV_SHUTDOWN))
 		out->unread -= 1;
 	return true;
 }
@@ -91,7 +91,7 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct monitor_socket out = {};
 	struct opening o = {};
-	struct socket_facts *f = &o.socket;
+	struct socket_info *f = &o.socket;
 	struct socket *socket;
 	struct sock *sk;
 	struct conn *c;
@@ -105,7 +105,7 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 	sk = socket->sk;
 	if (!sk)
 		return 0;
-	facts_read(f, sk);
+	socket_info_read(f, sk);
 	if (!describe_socket(&out, sk, f))
 		return 0;
 	out.address = (__u64)sk;
@@ -127,8 +127,8 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 		out.role = c->role;
 		out.in_flight = conn_in_flight(c->word);
 	} else {
-		data = f->copied_seq - facts_fin_read(f);
-		out.unseen = f->tcp && facts_start(f, data) != data;
+		data = f->copied_seq - socket_info_fin_read(f);
+		out.unseen = f->tcp && socket_info_start(f, data) != data;
 		out.named = f->named;
 	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));

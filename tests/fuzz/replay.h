@@ -141,7 +141,7 @@ inline void replay(const trace_input& input, http1_window& window, Replay& out, 
   // difference to anybody until its end.
   if (said.last.mode == HTTP1_SKIP || said.last.mode == HTTP1_FIELD) {
     said.last.mode = HTTP1_FIELD;
-    said.last.flags = static_cast<__u16>(said.last.flags & ~HTTP1_F_FIELD);
+    said.last.flags = static_cast<__u16>(said.last.flags & ~HTTP1_F_FIELD_MASK);
   }
 }
 
