@@ -2,7 +2,7 @@
 /*
  * The engine's BPF object: one translation unit, one idea a header. Read them in this order: http1/parser.h,
  * conn.bpf.h (the record of a connection), maps.bpf.h, endpoints.bpf.h, account.bpf.h and close.bpf.h (begin, end,
- * close), adopted.bpf.h (what began before the attach), facts.bpf.h and records.bpf.h (a socket and its record),
+ * close), adopted.bpf.h (what began before the attach), socket_info.bpf.h and records.bpf.h (a socket and its record),
  * user_bytes.bpf.h and streams.bpf.h (bytes to parser); then the hooks: sockets.bpf.h, syscalls.bpf.h, unix.bpf.h,
  * processes.bpf.h; and iterators.bpf.h (what user space asks for).
  */

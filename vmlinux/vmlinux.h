@@ -96,6 +96,10 @@ struct in6_addr {
 	} in6_u;
 };
 
+/* include/net/sock.h: bits of sk_shutdown. RCV_SHUTDOWN is set by the peer's FIN too. */
+#define RCV_SHUTDOWN  1
+#define SHUTDOWN_MASK 3
+
 /* include/net/sock.h */
 struct sock_common {
 	__be32 skc_rcv_saddr;

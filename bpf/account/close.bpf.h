@@ -8,13 +8,6 @@
 
 #include "account/requests.bpf.h"
 
-/* Who ended the connection: told by the transition and sk_err, never by who runs (table in docs/counting.md). */
-enum close_kind {
-	CLOSE_BY_RESET,	 /* the client's, or after its FIN without an orderly close */
-	CLOSE_BY_SERVER, /* first */
-	CLOSE_BY_CLIENT, /* its FIN came first, the server closed in order then */
-};
-
 struct close_loop {
 	struct conn *c;
 	__u32 first;
@@ -25,7 +18,7 @@ struct close_loop {
  */
 static __always_inline bool is_bodiless_400(const struct conn *c, const struct conn_request *r)
 {
-	return r && r->method == HTTP1_HEAD_METHOD && c->responses.status == 400 && !c->responses.captured;
+	return r && r->method == HTTP1_METHOD_HEAD && c->responses.status == 400 && !c->responses.captured;
 }
 
 static int close_step(__u32 i, struct close_loop *loop)
@@ -101,7 +94,7 @@ static int resync_step(__u32 i, struct close_loop *loop)
 /* The next bytes are the start of a request: what was in flight before has ended unseen. */
 GLOBAL_FUNC int conn_resync(struct conn *c)
 {
-	struct close_loop loop = {c, 0, 0};
+	struct close_loop loop = {c, 0, CLOSE_NONE};
 
 	if (!c)
 		return 0;

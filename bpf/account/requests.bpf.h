@@ -17,7 +17,7 @@ static __always_inline void undercount(__u32 target, __u32 cause)
 {
 	struct monitor_target *t = target_at(target);
 
-	if (t && cause < UNDERCOUNT_CAUSES)
+	if (t && cause != UNDERCOUNT_NONE && cause < UNDERCOUNT_CAUSES)
 		__sync_fetch_and_add(&t->undercount[cause], 1);
 }
 
@@ -96,7 +96,7 @@ static __always_inline __u32 duration_bucket(__u64 ns)
 
 static __always_inline void count_duration(struct monitor_endpoint *e, __u32 status, __u64 began_ns)
 {
-	struct monitor_durations *d = &e->durations[durations_index(e, status + 1)];
+	struct monitor_durations *d = &e->durations[durations_index(e, status ? status : DURATIONS_NO_STATUS)];
 	__u64 took = bpf_ktime_get_ns() - began_ns;
 	__u32 bucket = duration_bucket(took);
 
@@ -358,7 +358,7 @@ GLOBAL_FUNC int response_unmatched(struct conn *c)
 	t = target_at(c->target);
 	s = &c->responses;
 	status = s->status;
-	http1_response_body(s, HTTP1_OTHER_METHOD);
+	http1_response_body(s, HTTP1_METHOD_OTHER);
 	if (status < 200)
 		return 0;
 	if (s->mode != HTTP1_START)
@@ -411,7 +411,7 @@ static __always_inline void request_tunnels(struct conn *c, struct conn_request 
 /* A response's head is complete. Returns whether the response is as well. */
 static __always_inline bool response_head(struct conn *c)
 {
-	enum http1_method method = HTTP1_OTHER_METHOD;
+	enum http1_method method = HTTP1_METHOD_OTHER;
 	struct conn_request *r;
 	__u64 word;
 

@@ -3,10 +3,10 @@
  * Connections that were open before the attach: what is under way on them began unseen, and is told by evidence. It is
  * counted on the endpoint "(before attach)".
  *
- * At the attach a request is under way when all that came is read and came after what was sent last (facts_under_way).
- * A connection of which that is not so counts as idle until something passes that is no clean start of a request: bytes
- * from the client (the rest of a body or of a head, a WebSocket's frame) or from the server (the next piece of a
- * stream).
+ * At the attach a request is under way when all that came is read and came after what was sent last
+ * (socket_info_under_way). A connection of which that is not so counts as idle until something passes that is no clean
+ * start of a request: bytes from the client (the rest of a body or of a head, a WebSocket's frame) or from the server
+ * (the next piece of a stream).
  *
  * A response that is seen from its first byte on ends as any other. Of one that began before, the end is seen when it
  * is chunked and its last chunk ends a write; else it ends, without a status, with the connection's next request or
@@ -18,15 +18,15 @@
 
 #include "account/close.bpf.h"
 
-/* Bytes that are no clean start of a request came on a lost connection; `unknown`: the cause + 1 when nothing is known
- * of them. */
+/* Bytes that are no clean start of a request came on a lost connection; `unknown`: why nothing is known of
+ * them, or UNDERCOUNT_NONE. */
 GLOBAL_FUNC int adopted_received(struct conn *c, __u32 unknown)
 {
 	if (!c || !(c->flags & CONN_ADOPTED))
 		return 0;
 	if (unknown) {
 		c->flags &= ~CONN_ADOPTED;
-		undercount(c->target, unknown - 1);
+		undercount(c->target, unknown);
 	} else if (!conn_in_flight(c->word)) {
 		request_begin_before_attach(c);
 	}

@@ -67,7 +67,7 @@ static int requests_step(__u32 i, struct walk *walk)
 			c->key_valid = 0;
 		}
 	}
-	if (event & HTTP1_HEAD) {
+	if (event & HTTP1_HEAD_COMPLETE) {
 		request_begin(c);
 		if ((c->requests.flags & HTTP1_F_UPGRADE) && upgrade_drops(c, x))
 			return 1;
@@ -100,7 +100,7 @@ static int responses_step(__u32 i, struct walk *walk)
 			event = http1_step(&c->responses, &x->window, &c->key, true);
 		}
 	}
-	if (event == HTTP1_HEAD && response_head(c))
+	if (event == HTTP1_HEAD_COMPLETE && response_head(c))
 		event = HTTP1_END;
 	if (event == HTTP1_END)
 		response_end(c);
@@ -143,7 +143,7 @@ static __always_inline int find_bytes(struct user_bytes *u, const struct call *c
 		/* Once a call is over its result is in ax: then these are of no call at all. A ring's work runs there.
 		 */
 		if ((long)regs->ax != -ENOSYS || !fd_is_socket(task, regs->di, call->sk))
-			return regs->orig_ax == SYSCALL_SPLICE ? UNDERCOUNT_GAP + 1 : UNDERCOUNT_REGISTERS + 1;
+			return regs->orig_ax == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
 	}
 	return user_bytes_open(u, regs, length, cursor, result, sends);
 }
@@ -183,7 +183,7 @@ static __always_inline void received(struct conn *c, const struct call *call, __
 		return;
 	unknown = find_bytes(&walk.x->source, call, length, &c->receiving, result, false);
 	if (!buffer_filled)
-		unknown = UNDERCOUNT_GAP + 1;
+		unknown = UNDERCOUNT_GAP;
 	if (c->flags & CONN_LOST) {
 		if (unknown || !begins_request(&walk.x->source, length)) {
 			adopted_received(c, unknown);
@@ -193,7 +193,7 @@ static __always_inline void received(struct conn *c, const struct call *call, __
 	}
 	if (unknown) {
 		if (!pass_unseen(&c->requests, length, &event))
-			conn_lose(c, unknown - 1);
+			conn_lose(c, unknown);
 		return;
 	}
 	http1_open_window(&c->requests, &walk.x->window);
@@ -297,7 +297,7 @@ static __always_inline void sent(struct conn *c, const struct call *call, __u32 
 	unknown = find_bytes(&walk.x->source, call, length, &c->sending, result, true);
 	if (unknown) {
 		if (!pass_unseen(&c->responses, length, &event))
-			conn_lose(c, unknown - 1);
+			conn_lose(c, unknown);
 		else if (event == HTTP1_END)
 			response_end_call(c);
 		return;
@@ -315,7 +315,7 @@ static __always_inline __u32 receive_gap(__u32 moved, __u32 length, __u8 shutdow
 {
 	__u32 gap = moved - length;
 
-	return gap == 1 && (shutdown & 1) ? 0 : gap;
+	return gap == 1 && (shutdown & RCV_SHUTDOWN) ? 0 : gap;
 }
 
 /* Notes that the server took bytes of the client's that nobody has seen: should it answer them, that is why nothing is

@@ -155,8 +155,9 @@ GLOBAL_FUNC int user_bytes_all_messages(struct user_bytes *u, __u64 first, __u32
 }
 
 /*
- * Finds the buffers of the syscall with these registers, that receives or `sends`. 0, or the enum monitor_undercount +
- * 1 of why they can't be known. `length` bytes passed, `result` is what the call returned, 0 while it is not over.
+ * Finds the buffers of the syscall with these registers, that receives or `sends`. Returns
+ * why they can't be known, or UNDERCOUNT_NONE. `length` bytes passed, `result` is what the call returned, 0 while it is
+ * not over.
  */
 static __always_inline int user_bytes_open(struct user_bytes *u, const struct pt_regs *regs, __u64 length,
 					   struct message_cursor *cursor, __u32 result, bool sends)
@@ -181,19 +182,19 @@ static __always_inline int user_bytes_open(struct user_bytes *u, const struct pt
 		return 0;
 	}
 	if (call == (sends ? SYSCALL_SENDMSG : SYSCALL_RECVMSG))
-		return user_bytes_message(u, regs->si) ? UNDERCOUNT_MEMORY + 1 : 0;
+		return user_bytes_message(u, regs->si) ? UNDERCOUNT_MEMORY : 0;
 	if (call == (sends ? SYSCALL_SENDMMSG : SYSCALL_RECVMMSG)) {
 		if (result)
 			user_bytes_all_messages(u, regs->si, result);
 		else if (!sends && regs->r8 && regs->dx > 1)
-			return UNDERCOUNT_REGISTERS + 1; /* a time limit ends it behind any message */
+			return UNDERCOUNT_REGISTERS; /* a time limit ends it behind any message */
 		else if (user_bytes_next_message(u, cursor, regs->si, regs->dx, sends ? length : WHOLE_MESSAGE))
-			return UNDERCOUNT_MEMORY + 1;
+			return UNDERCOUNT_MEMORY;
 		return 0;
 	}
 	if (call == SYSCALL_SPLICE || (sends && call == SYSCALL_SENDFILE))
-		return UNDERCOUNT_GAP + 1;
-	return UNDERCOUNT_REGISTERS + 1;
+		return UNDERCOUNT_GAP;
+	return UNDERCOUNT_REGISTERS;
 }
 
 /* Moves on to the next of the messages seen whole. 0, or -1 when there is none or it can't be read. */

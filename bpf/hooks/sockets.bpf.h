@@ -24,7 +24,7 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	struct opening o = {};
 	struct conn *c;
 
-	facts_read(&o.socket, sk);
+	socket_info_read(&o.socket, sk);
 	if (!o.socket.tcp || !opening_by(&o, pid, passed))
 		return NULL;
 	c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -111,7 +111,7 @@ static __always_inline void note_client(struct sock *sk)
 {
 	__u32 pid = bpf_get_current_task_btf()->tgid;
 	struct monitor_process *process;
-	struct socket_facts f;
+	struct socket_info f;
 	struct conn *c;
 
 	if (!is_followed(pid))
@@ -119,7 +119,7 @@ static __always_inline void note_client(struct sock *sk)
 	process = bpf_map_lookup_elem(&processes, &pid);
 	if (!process)
 		return;
-	facts_read(&f, sk);
+	socket_info_read(&f, sk);
 	if (by_address)
 		c = addressed_make(&f);
 	else

@@ -106,7 +106,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	sk = fd_sock(task, call.fd);
 	if (!sk)
 		return 0;
-	facts_read(&o.socket, sk);
+	socket_info_read(&o.socket, sk);
 	length = ret > 0 ? ret : 0;
 	if (length && (regs->orig_ax == SYSCALL_RECVMMSG || regs->orig_ax == SYSCALL_SENDMMSG))
 		length = sum_messages(regs, ret, call.receives);

@@ -25,7 +25,7 @@ static __always_inline struct conn *unix_open(struct sock *sk, int ret)
 	pid = bpf_get_current_task_btf()->tgid;
 	if (!is_followed(pid))
 		return NULL;
-	facts_read(&o.socket, sk);
+	socket_info_read(&o.socket, sk);
 	c = addressed_open(&o, pid, ret > 0 ? ret : 0);
 	return c && c->role == ROLE_SERVER ? c : NULL;
 }
@@ -67,9 +67,6 @@ int BPF_PROG(on_unix_sent, struct sock *sk, int ret, int flags)
 
 #define SYSCALL_CLOSE 3
 
-/* The client has shut its sending direction, as with a FIN. */
-#define SHUTDOWN_RECEIVE 1
-
 /* struct file as it was before Linux 6.13 */
 struct file___counted {
 	struct {
@@ -100,7 +97,7 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(on_close, struct pt_regs *regs, long id)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct socket_facts f;
+	struct socket_info f;
 	struct sock *sk;
 	struct conn *c;
 
@@ -109,13 +106,13 @@ int BPF_PROG(on_close, struct pt_regs *regs, long id)
 	sk = fd_sock(task, regs->di);
 	if (!sk)
 		return 0;
-	facts_read(&f, sk);
+	socket_info_read(&f, sk);
 	if (f.family != AF_UNIX)
 		return 0;
 	c = addressed_find(&f);
 	if (!c || !is_last_holder(BPF_CORE_READ(sk, sk_socket, file)))
 		return 0;
-	if (client_has_gone(sk) || BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_RECEIVE)
+	if (client_has_gone(sk) || BPF_CORE_READ(sk, sk_shutdown) == RCV_SHUTDOWN)
 		conn_close(c, CLOSE_BY_CLIENT);
 	else
 		conn_close(c, CLOSE_BY_SERVER);

@@ -26,7 +26,7 @@ struct http1_loop {
 		for (int each_i = 0; each_i < 8 && !each_done; ++each_i)                                               \
 			each_done = step(0, loop);                                                                     \
 		if (!each_done)                                                                                        \
-			repeat(HTTP1_LINE_HEAD, step, loop);                                                           \
+			repeat(HTTP1_LINE_PREFIX, step, loop);                                                         \
 	} while (0)
 
 PURE_INLINE int http1_digit_step(__u32 i, struct http1_loop *loop)
@@ -81,14 +81,14 @@ PURE_INLINE void http1_end_token(struct http1_window *w)
 {
 	__u32 bit = 0;
 
-	if (w->token_length == 5 && w->token == WORD('e', 's', 'o', 'l', 'c', 0, 0, 0))
+	if (w->token_length == 5 && w->token == SHIFTED_IN(0, 0, 0, 'c', 'l', 'o', 's', 'e'))
 		bit = HTTP1_F_CLOSE;
-	else if (w->token_length == 10 && w->token == WORD('e', 'v', 'i', 'l', 'a', '-', 'p', 'e') &&
+	else if (w->token_length == 10 && w->token == SHIFTED_IN('e', 'p', '-', 'a', 'l', 'i', 'v', 'e') &&
 		 w->token_first == ('k' << 8 | 'e'))
 		bit = HTTP1_F_KEEP_ALIVE;
-	else if (w->token_length == 7 && w->token == WORD('e', 'd', 'a', 'r', 'g', 'p', 'u', 0))
-		bit = HTTP1_F_UPGRADES;
-	else if (w->token_length == 7 && w->token == WORD('d', 'e', 'k', 'n', 'u', 'h', 'c', 0))
+	else if (w->token_length == 7 && w->token == SHIFTED_IN(0, 'u', 'p', 'g', 'r', 'a', 'd', 'e'))
+		bit = HTTP1_F_CONNECTION_UPGRADE;
+	else if (w->token_length == 7 && w->token == SHIFTED_IN(0, 'c', 'h', 'u', 'n', 'k', 'e', 'd'))
 		bit = HTTP1_F_CHUNKED;
 	if (w->token_length) {
 		w->found |= bit;
@@ -159,7 +159,7 @@ PURE_INLINE void http1_read_list(struct http1_window *w, bool cut)
 	w->token_length = 0;
 	w->number = 0;
 	w->last_found = HTTP1_NO_ELEMENT;
-	repeat(HTTP1_LINE_HEAD, http1_list_step, &loop);
+	repeat(HTTP1_LINE_PREFIX, http1_list_step, &loop);
 	if (!cut || w->number)
 		http1_end_token(w);
 }
@@ -179,12 +179,12 @@ PURE_INLINE __u16 http1_upgrade_to(const struct http1_stream *s, const struct ht
 /* ---- lines ---- */
 
 /*
- * A line longer than HTTP1_LINE_HEAD is judged by that and by its end: moves line and line_end there. One byte less
- * than HTTP1_LINE_TAIL, since the carried last one may be a carriage return that is no text. `start` is the line's.
+ * A line longer than HTTP1_LINE_PREFIX is judged by that and by its end: moves line and line_end there. One byte less
+ * than HTTP1_LINE_SUFFIX, since the carried last one may be a carriage return that is no text. `start` is the line's.
  */
 PURE_INLINE void http1_judge_tail(struct http1_window *w, __u32 start, __u32 length)
 {
-	w->line = start + length - (HTTP1_LINE_TAIL - 1);
+	w->line = start + length - (HTTP1_LINE_SUFFIX - 1);
 	w->line_end = start + length;
 }
 
@@ -194,7 +194,7 @@ PURE_INLINE bool http1_colon(struct http1_window *w)
 	struct http1_loop loop = {w};
 
 	if (WINDOW_BYTE(w, w->line) == ' ')
-		repeat(HTTP1_LINE_HEAD, http1_blank_step, &loop);
+		repeat(HTTP1_LINE_PREFIX, http1_blank_step, &loop);
 	w->line += 1;
 	return WINDOW_BYTE(w, w->line - 1) == ':';
 }
@@ -208,11 +208,11 @@ PURE_INLINE void http1_read_length(struct http1_stream *s, struct http1_window *
 	w->token_length = 0;
 	http1_each(http1_blank_step, &loop);
 	http1_each(http1_digit_step, &loop);
-	if (length > HTTP1_LINE_HEAD && !w->number) {
+	if (length > HTTP1_LINE_PREFIX && !w->number) {
 		/* so far only blanks or zeros */
 		http1_judge_tail(w, start, length);
-		repeat(HTTP1_LINE_TAIL, http1_blank_step, &loop);
-		repeat(HTTP1_LINE_TAIL, http1_digit_step, &loop);
+		repeat(HTTP1_LINE_SUFFIX, http1_blank_step, &loop);
+		repeat(HTTP1_LINE_SUFFIX, http1_digit_step, &loop);
 	}
 	if (w->token_length) {
 		s->remaining = w->number;
@@ -227,7 +227,8 @@ PURE_INLINE bool http1_usual_length(struct http1_stream *s, const struct http1_w
 	__u32 digits = w->line_end - w->pos - 16, missing = 8 * (8 - digits);
 	__u64 number;
 
-	if (digits - 1 > 6 || (window_word(w, w->pos) | LOWER_CASE) != WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') ||
+	if (digits < 1 || digits > 7 ||
+	    (window_word(w, w->pos) | LOWER_CASE) != WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') ||
 	    (window_word(w, w->pos + 8) | low_bytes(LOWER_CASE, 6)) != WORD('l', 'e', 'n', 'g', 't', 'h', ':', ' '))
 		return false;
 	/* zeros in front make it eight digits; then pairs, fours and all of them are added up at once */
@@ -240,7 +241,7 @@ PURE_INLINE bool http1_usual_length(struct http1_stream *s, const struct http1_w
 		  (number >> 16 & 0xff000000ffULL) * (1 + (10000ULL << 32))) >>
 		 32;
 	s->remaining = number;
-	s->flags = (__u16)((s->flags & ~HTTP1_F_FIELD) | HTTP1_F_LENGTH | HTTP1_F_HAS_LENGTH);
+	s->flags = (__u16)((s->flags & ~HTTP1_F_FIELD_MASK) | HTTP1_F_FIELD_LENGTH | HTTP1_F_HAS_LENGTH);
 	return true;
 }
 
@@ -250,8 +251,8 @@ PURE_INLINE void http1_read_field_list(struct http1_window *w, __u32 start, __u3
 {
 	__u32 found, last;
 
-	http1_read_list(w, length > HTTP1_LINE_HEAD);
-	if (length <= HTTP1_LINE_HEAD)
+	http1_read_list(w, length > HTTP1_LINE_PREFIX);
+	if (length <= HTTP1_LINE_PREFIX)
 		return;
 	found = w->found;
 	last = w->last_found;
@@ -267,7 +268,7 @@ PURE_INLINE void http1_read_field_list(struct http1_window *w, __u32 start, __u3
 /* Transfer-Encoding: only the last coding decides (RFC 9112 §6.3). */
 PURE_INLINE void http1_judge_codings(struct http1_stream *s, const struct http1_window *w)
 {
-	s->flags |= HTTP1_F_CODED;
+	s->flags |= HTTP1_F_HAS_CODING;
 	if (w->last_found == HTTP1_F_CHUNKED)
 		s->flags |= HTTP1_F_CHUNKED;
 	else if (w->last_found != HTTP1_NO_ELEMENT)
@@ -290,48 +291,48 @@ GLOBAL_FUNC int http1_field_line(struct http1_stream *s, struct http1_window *w)
 		return 0;
 	start = w->pos;
 	length = w->line_end - start;
-	if (length > HTTP1_LINE_HEAD)
-		w->line_end = start + HTTP1_LINE_HEAD;
+	if (length > HTTP1_LINE_PREFIX)
+		w->line_end = start + HTTP1_LINE_PREFIX;
 	first = window_word(w, start) | LOWER_CASE;
 	second = window_word(w, start + 8) | LOWER_CASE;
 	if (first == WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') &&
 	    low_bytes(second, 6) == WORD('l', 'e', 'n', 'g', 't', 'h', 0, 0)) {
 		w->line = start + 14;
 		if (http1_colon(w))
-			field = HTTP1_F_LENGTH;
+			field = HTTP1_F_FIELD_LENGTH;
 	} else if (first == WORD('c', 'o', 'n', 'n', 'e', 'c', 't', 'i') &&
 		   low_bytes(second, 3) == WORD('o', 'n', ':', 0, 0, 0, 0, 0)) {
 		w->line = start + 11;
-		field = HTTP1_F_CONNECTION;
+		field = HTTP1_F_FIELD_CONNECTION;
 	} else if (first == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') &&
 		   second == (WORD('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n') | LOWER_CASE) &&
 		   (WINDOW_BYTE(w, start + 16) | 0x20) == 'g') {
 		w->line = start + 17;
 		if (http1_colon(w))
-			field = HTTP1_F_CODING;
+			field = HTTP1_F_FIELD_CODING;
 	} else if (low_bytes(first, 7) == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', 0)) {
 		w->line = start + 7;
 		if (http1_colon(w)) {
 			/* an empty one asks for nothing */
-			repeat(HTTP1_LINE_HEAD, http1_blank_step, &loop);
+			repeat(HTTP1_LINE_PREFIX, http1_blank_step, &loop);
 			if (w->line < w->line_end)
-				s->flags |= HTTP1_F_TO | http1_upgrade_to(s, w);
+				s->flags |= HTTP1_F_UPGRADE_FIELD | http1_upgrade_to(s, w);
 		}
 	} else if (WINDOW_BYTE(w, start) == ' ' || WINDOW_BYTE(w, start) == '\t') {
 		w->line = start;
-		field = s->flags & HTTP1_F_FIELD;
+		field = s->flags & HTTP1_F_FIELD_MASK;
 	}
-	s->flags = (__u16)((s->flags & ~HTTP1_F_FIELD) | field);
-	if (field == HTTP1_F_LENGTH) {
+	s->flags = (__u16)((s->flags & ~HTTP1_F_FIELD_MASK) | field);
+	if (field == HTTP1_F_FIELD_LENGTH) {
 		http1_read_length(s, w, start, length);
 	} else if (field) {
 		http1_read_field_list(w, start, length);
-		if (field == HTTP1_F_CODING)
+		if (field == HTTP1_F_FIELD_CODING)
 			http1_judge_codings(s, w);
 		else
-			s->flags |= w->found & (HTTP1_F_CLOSE | HTTP1_F_KEEP_ALIVE | HTTP1_F_UPGRADES);
+			s->flags |= w->found & (HTTP1_F_CLOSE | HTTP1_F_KEEP_ALIVE | HTTP1_F_CONNECTION_UPGRADE);
 	}
-	if ((s->flags & HTTP1_F_TO) && (s->flags & HTTP1_F_UPGRADES))
+	if ((s->flags & HTTP1_F_UPGRADE_FIELD) && (s->flags & HTTP1_F_CONNECTION_UPGRADE))
 		s->flags |= HTTP1_F_UPGRADE;
 	return 0;
 }
@@ -346,18 +347,18 @@ GLOBAL_FUNC int http1_chunk_line(struct http1_stream *s, struct http1_window *w)
 		return 0;
 	start = w->pos;
 	length = w->line_end - start;
-	if (length > HTTP1_LINE_HEAD)
-		w->line_end = start + HTTP1_LINE_HEAD;
+	if (length > HTTP1_LINE_PREFIX)
+		w->line_end = start + HTTP1_LINE_PREFIX;
 	w->line = start;
 	w->number = 0;
 	w->token_length = 0;
 	http1_each(http1_hex_step, &loop);
 	if (!w->token_length)
 		return 0;
-	if (!w->number && w->token_length >= HTTP1_LINE_HEAD && length > HTTP1_LINE_HEAD) {
+	if (!w->number && w->token_length >= HTTP1_LINE_PREFIX && length > HTTP1_LINE_PREFIX) {
 		/* so far only zeros */
 		http1_judge_tail(w, start, length);
-		repeat(HTTP1_LINE_TAIL, http1_hex_step, &loop);
+		repeat(HTTP1_LINE_SUFFIX, http1_hex_step, &loop);
 	}
 	if (w->number) {
 		s->remaining = w->number + 2; /* with the line end behind the data */

@@ -5,8 +5,9 @@
  * next window, so that the result does not depend on how the bytes were split. It is lenient on purpose: whether a head
  * is well-formed is the server's to say (its own 400 takes a request back), so only what delimits messages is read.
  *
- * Of a line, the first HTTP1_LINE_HEAD and the last HTTP1_LINE_TAIL bytes are judged and no more, however it arrives;
- * of a request line HTTP1_REQUEST_HEAD, so that a word may be looked at behind them whether it was carried or not.
+ * Of a line, the first HTTP1_LINE_PREFIX and the last HTTP1_LINE_SUFFIX bytes are judged and no more, however it
+ * arrives; of a request line HTTP1_REQUEST_LINE_PREFIX, so that a word may be looked at behind them whether it was
+ * carried or not.
  */
 #ifndef MONITOR_HTTP1_H
 #define MONITOR_HTTP1_H
@@ -35,7 +36,7 @@ PURE_INLINE void http1_request_body(struct http1_stream *s)
 	if ((s->flags & HTTP1_F_CLOSE) || ((s->flags & HTTP1_F_OLD) && !(s->flags & HTTP1_F_KEEP_ALIVE)))
 		s->mode = HTTP1_OVER;
 	else if (s->flags & HTTP1_F_CHUNKED)
-		s->mode = HTTP1_CHUNK_HEAD;
+		s->mode = HTTP1_CHUNK_SIZE;
 	else if ((s->flags & HTTP1_F_HAS_LENGTH) && s->remaining)
 		s->mode = HTTP1_LENGTH;
 	else
@@ -66,7 +67,7 @@ PURE_INLINE enum http1_delimiter http1_response_body(struct http1_stream *s, enu
 
 	s->captured = 0;
 	s->flags &= ~HTTP1_F_CAPTURING;
-	if (status == 101 || (method == HTTP1_CONNECT_METHOD && status >= 200 && status < 300)) {
+	if (status == 101 || (method == HTTP1_METHOD_CONNECT && status >= 200 && status < 300)) {
 		s->mode = HTTP1_OVER;
 		return HTTP1_TUNNEL;
 	}
@@ -74,14 +75,14 @@ PURE_INLINE enum http1_delimiter http1_response_body(struct http1_stream *s, enu
 		s->mode = HTTP1_START;
 		return HTTP1_INTERIM;
 	}
-	if (status == 204 || status == 304 || (method == HTTP1_HEAD_METHOD && !http1_maybe_own_400(s)) ||
-	    ((s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_CODED)) == HTTP1_F_HAS_LENGTH && !s->remaining)) {
+	if (status == 204 || status == 304 || (method == HTTP1_METHOD_HEAD && !http1_maybe_own_400(s)) ||
+	    ((s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_HAS_CODING)) == HTTP1_F_HAS_LENGTH && !s->remaining)) {
 		s->mode = HTTP1_START;
 		return HTTP1_NO_BODY;
 	}
 	if (s->flags & HTTP1_F_CHUNKED)
-		s->mode = HTTP1_CHUNK_HEAD;
-	else if ((s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_CODED)) == HTTP1_F_HAS_LENGTH)
+		s->mode = HTTP1_CHUNK_SIZE;
+	else if ((s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_HAS_CODING)) == HTTP1_F_HAS_LENGTH)
 		s->mode = HTTP1_LENGTH;
 	else
 		s->mode = HTTP1_UNTIL_CLOSE;
@@ -132,10 +133,10 @@ PURE_INLINE void http1_close_window(struct http1_stream *s, struct http1_window 
 			store_word(s->carry + i, window_word(w, w->pos + i));
 		s->carried = (__u8)left;
 	} else {
-		for (__u32 i = 0; i < HTTP1_LINE_HEAD; i += 8)
+		for (__u32 i = 0; i < HTTP1_LINE_PREFIX; i += 8)
 			store_word(s->carry + i, window_word(w, w->pos + i));
-		store_word(s->carry + HTTP1_LINE_HEAD, window_word(w, w->end - 16));
-		store_word(s->carry + HTTP1_LINE_HEAD + 8, window_word(w, w->end - 8));
+		store_word(s->carry + HTTP1_LINE_PREFIX, window_word(w, w->end - 16));
+		store_word(s->carry + HTTP1_LINE_PREFIX + 8, window_word(w, w->end - 8));
 		s->carried = HTTP1_CARRY;
 	}
 	w->pos = w->end;
@@ -158,7 +159,7 @@ PURE_INLINE enum http1_event http1_skip(struct http1_stream *s, __u64 count)
 	if (s->remaining)
 		return HTTP1_AGAIN;
 	if (s->mode == HTTP1_CHUNK_DATA) {
-		s->mode = HTTP1_CHUNK_HEAD;
+		s->mode = HTTP1_CHUNK_SIZE;
 		return HTTP1_AGAIN;
 	}
 	s->mode = HTTP1_START;
@@ -249,13 +250,13 @@ PURE_INLINE int http1_line(struct http1_stream *s, struct http1_window *w, bool 
 				http1_field_line(s, w);
 			break;
 		}
-		event = HTTP1_HEAD;
+		event = HTTP1_HEAD_COMPLETE;
 		if (responses)
 			s->mode = HTTP1_DECIDE;
 		else
 			http1_request_body(s);
 		break;
-	case HTTP1_CHUNK_HEAD:
+	case HTTP1_CHUNK_SIZE:
 		if (!http1_chunk_line(s, w)) {
 			s->mode = HTTP1_BAD;
 			event = HTTP1_ERROR;
@@ -302,7 +303,7 @@ PURE_INLINE int http1_step(struct http1_stream *s, struct http1_window *w, struc
 	}
 	if (s->mode == HTTP1_FIELD && w->scan == w->pos && !http1_wanted(w, w->pos)) {
 		s->mode = HTTP1_SKIP;
-		s->flags &= ~HTTP1_F_FIELD;
+		s->flags &= ~HTTP1_F_FIELD_MASK;
 	}
 	if (s->mode == HTTP1_SKIP) {
 		if (!http1_skip_fields(w))

@@ -44,14 +44,14 @@ GLOBAL_FUNC int http1_skip_authority(struct http1_window *w)
 	if (!w)
 		return 0;
 	target = w->line;
-	repeat(HTTP1_LINE_HEAD, http1_scheme_step, &loop);
+	repeat(HTTP1_LINE_PREFIX, http1_scheme_step, &loop);
 	if (w->line == target || w->line + 3 > w->line_end ||
 	    low_bytes(window_word(w, w->line), 3) != WORD(':', '/', '/', 0, 0, 0, 0, 0)) {
 		w->line = target;
 		return 0;
 	}
 	w->line += 3;
-	repeat(HTTP1_LINE_HEAD, http1_authority_step, &loop);
+	repeat(HTTP1_LINE_PREFIX, http1_authority_step, &loop);
 	return 1;
 }
 
@@ -86,7 +86,7 @@ GLOBAL_FUNC int http1_skip_blanks(struct http1_window *w)
 	struct http1_loop loop = {w};
 
 	if (w)
-		repeat(HTTP1_LINE_HEAD, http1_blank_step, &loop);
+		repeat(HTTP1_LINE_PREFIX, http1_blank_step, &loop);
 	return 0;
 }
 
@@ -150,7 +150,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		return 0;
 
 	ROLLED
-	for (int i = 0; i < HTTP1_REQUEST_HEAD / 8; ++i) {
+	for (int i = 0; i < HTTP1_REQUEST_LINE_PREFIX / 8; ++i) {
 		__u64 marks = bytes_equal(window_word(w, w->pos + method), ' ');
 
 		if (marks) {
@@ -161,7 +161,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		method += 8;
 	}
 	/* a method as long as what is judged: the version tells that it is a request line */
-	longer = length > HTTP1_REQUEST_HEAD;
+	longer = length > HTTP1_REQUEST_LINE_PREFIX;
 	if (!found && !(longer && w->line_end - w->pos > length))
 		return 0;
 	if (method == 0 || method + 1 >= length)
@@ -170,14 +170,14 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	if (method > MONITOR_METHOD_SIZE)
 		flags |= ENDPOINT_METHOD_CUT;
 	changed = http1_put_method(key, w, method);
-	s->method = HTTP1_OTHER_METHOD;
+	s->method = HTTP1_METHOD_OTHER;
 	if (low_bytes(first, 5) == WORD('H', 'E', 'A', 'D', ' ', 0, 0, 0))
-		s->method = HTTP1_HEAD_METHOD;
+		s->method = HTTP1_METHOD_HEAD;
 	else if (first == WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
-		s->method = HTTP1_CONNECT_METHOD;
+		s->method = HTTP1_METHOD_CONNECT;
 
 	/* the target: judged as far as the line's head goes */
-	end = w->pos + (longer ? HTTP1_REQUEST_HEAD : length);
+	end = w->pos + (longer ? HTTP1_REQUEST_LINE_PREFIX : length);
 	path = w->pos + method + 1;
 	/* more than one space: httptools takes it */
 	ROLLED

@@ -8,11 +8,11 @@
 
 #include "lib/pure.h"
 
-#define HTTP1_LINE_HEAD 176
-#define HTTP1_LINE_TAIL 16
-#define HTTP1_CARRY	(HTTP1_LINE_HEAD + HTTP1_LINE_TAIL)
+#define HTTP1_LINE_PREFIX 176
+#define HTTP1_LINE_SUFFIX 16
+#define HTTP1_CARRY	  (HTTP1_LINE_PREFIX + HTTP1_LINE_SUFFIX)
 
-#define HTTP1_REQUEST_HEAD (HTTP1_LINE_HEAD - 8)
+#define HTTP1_REQUEST_LINE_PREFIX (HTTP1_LINE_PREFIX - 8)
 
 /* Bytes that one fill may add to the window behind the carried ones. */
 #define HTTP1_FILL 1024
@@ -28,7 +28,7 @@ enum http1_mode {
 	HTTP1_FIELD,	   /* at the start of a header field line that is wanted whole */
 	HTTP1_SKIP,	   /* inside a header field line of no interest */
 	HTTP1_TRAILER,	   /* at the start of a trailer line */
-	HTTP1_CHUNK_HEAD,  /* at the start of a chunk-size line */
+	HTTP1_CHUNK_SIZE,  /* at the start of a chunk-size line */
 	HTTP1_DECIDE,	   /* a response's head is complete: http1_response_body must be called */
 	HTTP1_CHUNK_DATA,  /* `remaining` bytes of a chunk and of the line end behind it */
 	HTTP1_LENGTH,	   /* `remaining` bytes of a body with Content-Length */
@@ -38,25 +38,25 @@ enum http1_mode {
 };
 
 /* Bits of http1_stream.flags. Those of HTTP1_F_MESSAGE describe the message under way and are cleared at its start. */
-#define HTTP1_F_CHUNKED	   0x0001 /* Transfer-Encoding ends in chunked */
-#define HTTP1_F_HAS_LENGTH 0x0002
-#define HTTP1_F_CLOSE	   0x0004 /* Connection: close */
-#define HTTP1_F_KEEP_ALIVE 0x0008 /* Connection: keep-alive */
-#define HTTP1_F_UPGRADE	   0x0010 /* Connection: upgrade with an Upgrade field */
-#define HTTP1_F_OLD	   0x0020 /* HTTP/1.0 or less: one request a connection unless kept alive */
-#define HTTP1_F_FIELD	   0x00c0 /* which field the next line may continue: one of the next three, or 0 */
-#define HTTP1_F_LENGTH	   0x0040 /* Content-Length */
-#define HTTP1_F_CONNECTION 0x0080 /* Connection */
-#define HTTP1_F_CODING	   0x00c0 /* Transfer-Encoding */
-#define HTTP1_F_CODED	   0x0400 /* there was a Transfer-Encoding */
-#define HTTP1_F_UPGRADES   0x2000 /* Connection: upgrade */
-#define HTTP1_F_TO	   0x4000 /* there was an Upgrade field */
-#define HTTP1_F_WEBSOCKET  0x8000 /* Upgrade: websocket */
-#define HTTP1_F_MESSAGE	   0xe4ff
-#define HTTP1_F_RESPONSE   0x0100 /* this direction carries responses */
-#define HTTP1_F_CAPTURING  0x0200 /* the body under way is captured */
-#define HTTP1_F_HTTP2	   0x0800 /* the bad bytes are the preface of HTTP/2; of a response: Upgrade: h2c, ever */
-#define HTTP1_F_TLS	   0x1000 /* the bad bytes look like a TLS record */
+#define HTTP1_F_CHUNKED		   0x0001 /* Transfer-Encoding ends in chunked */
+#define HTTP1_F_HAS_LENGTH	   0x0002
+#define HTTP1_F_CLOSE		   0x0004 /* Connection: close */
+#define HTTP1_F_KEEP_ALIVE	   0x0008 /* Connection: keep-alive */
+#define HTTP1_F_UPGRADE		   0x0010 /* Connection: upgrade with an Upgrade field */
+#define HTTP1_F_OLD		   0x0020 /* HTTP/1.0 or less: one request a connection unless kept alive */
+#define HTTP1_F_FIELD_MASK	   0x00c0 /* which field the next line may continue: one of the next three, or 0 */
+#define HTTP1_F_FIELD_LENGTH	   0x0040 /* Content-Length */
+#define HTTP1_F_FIELD_CONNECTION   0x0080 /* Connection */
+#define HTTP1_F_FIELD_CODING	   0x00c0 /* Transfer-Encoding */
+#define HTTP1_F_HAS_CODING	   0x0400 /* there was a Transfer-Encoding */
+#define HTTP1_F_CONNECTION_UPGRADE 0x2000 /* Connection: upgrade */
+#define HTTP1_F_UPGRADE_FIELD	   0x4000 /* there was an Upgrade field */
+#define HTTP1_F_WEBSOCKET	   0x8000 /* Upgrade: websocket */
+#define HTTP1_F_MESSAGE		   0xe4ff
+#define HTTP1_F_RESPONSE	   0x0100 /* this direction carries responses */
+#define HTTP1_F_CAPTURING	   0x0200 /* the body under way is captured */
+#define HTTP1_F_HTTP2		   0x0800 /* the bad bytes are the preface of HTTP/2; of a response: Upgrade: h2c, ever */
+#define HTTP1_F_TLS		   0x1000 /* the bad bytes look like a TLS record */
 
 /* One direction of a connection. All zero is the start of a connection's requests. */
 struct http1_stream {
@@ -72,9 +72,9 @@ struct http1_stream {
 };
 
 enum http1_method {
-	HTTP1_OTHER_METHOD,
-	HTTP1_HEAD_METHOD,
-	HTTP1_CONNECT_METHOD,
+	HTTP1_METHOD_OTHER,
+	HTTP1_METHOD_HEAD,
+	HTTP1_METHOD_CONNECT,
 };
 
 /* Where the bytes under the parser's eyes lie. One for each CPU in the kernel. */
@@ -96,12 +96,12 @@ struct http1_window {
 
 /* What a step has to tell. A request line and the end of its head may come together; the others come alone. */
 enum http1_event {
-	HTTP1_AGAIN = 0,	/* nothing: step again */
-	HTTP1_REQUEST_LINE = 1, /* of a request, its key is filled in */
-	HTTP1_HEAD = 2,		/* a head is complete; of a response: http1_response_body comes next */
-	HTTP1_END = 4,		/* a message with a body that is not delimited by the close is complete */
-	HTTP1_ERROR = 8,	/* the bytes are no HTTP/1.x; the mode is HTTP1_BAD */
-	HTTP1_MORE = 16,	/* the window is used up */
+	HTTP1_AGAIN = 0,	 /* nothing: step again */
+	HTTP1_REQUEST_LINE = 1,	 /* of a request, its key is filled in */
+	HTTP1_HEAD_COMPLETE = 2, /* a head is complete; of a response: http1_response_body comes next */
+	HTTP1_END = 4,		 /* a message with a body that is not delimited by the close is complete */
+	HTTP1_ERROR = 8,	 /* the bytes are no HTTP/1.x; the mode is HTTP1_BAD */
+	HTTP1_MORE = 16,	 /* the window is used up */
 };
 
 #define WINDOW_BYTE(w, at) ((w)->bytes[(at)&HTTP1_MASK])

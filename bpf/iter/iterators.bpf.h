@@ -9,7 +9,7 @@
 #include "hooks/unix.bpf.h"
 
 /* The record of a socket, wherever it lies. */
-static __always_inline struct conn *record_of(struct sock *sk, const struct socket_facts *f)
+static __always_inline struct conn *record_of(struct sock *sk, const struct socket_info *f)
 {
 	if (by_address || !f->tcp)
 		return addressed_find(f);
@@ -19,15 +19,15 @@ static __always_inline struct conn *record_of(struct sock *sk, const struct sock
 /* Takes in a socket that was open before its target was followed, or whose bytes nobody has seen pass. */
 static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 target, __u32 pid)
 {
-	const struct socket_facts *f = &o->socket;
-	__u64 adopting_unseen = look.adopting_unseen;
+	const struct socket_info *f = &o->socket;
+	bool unseen = iter_request.action == ITER_ADOPT_UNSEEN;
 	struct conn *c;
 
 	if (!f->stream || f->state == TCP_CLOSE || !opening_by(o, pid, 0) || o->process.target != target)
 		return;
-	o->maybe_older = !adopting_unseen;
+	o->maybe_older = !unseen;
 	c = record_of(sk, f);
-	if (c || (adopting_unseen && adopting_unseen != (__u64)sk))
+	if (c || (unseen && iter_request.socket != (__u64)sk))
 		return;
 	if (by_address || !f->tcp)
 		c = addressed_make(f);
@@ -37,7 +37,7 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 	if (!c || c->role != ROLE_UNKNOWN)
 		return;
 	conn_init(c, o);
-	if (adopting_unseen && c->role == ROLE_SERVER) {
+	if (unseen && c->role == ROLE_SERVER) {
 		c->copied_seq = f->copied_seq;
 		conn_lose(c, UNDERCOUNT_GAP);
 	}
@@ -57,7 +57,7 @@ static __attribute__((noinline)) int describe_name(struct seq_file *seq, struct 
 }
 
 /* What of a socket is to be told depends on its family. Returns whether it is of interest at all. */
-static __always_inline bool describe_socket(struct monitor_socket *out, struct sock *sk, const struct socket_facts *f)
+static __always_inline bool describe_socket(struct monitor_socket *out, struct sock *sk, const struct socket_info *f)
 {
 	struct tcp_sock *tcp;
 
@@ -79,7 +79,7 @@ static __always_inline bool describe_socket(struct monitor_socket *out, struct s
 	out->backlog = sk->sk_ack_backlog;
 	out->unread = tcp->rcv_nxt - tcp->copied_seq;
 	/* the client's FIN has a sequence number of its own until it is read */
-	if (out->unread && (sk->sk_shutdown & 1))
+	if (out->unread && (sk->sk_shutdown & RCV_SHUTDOWN))
 		out->unread -= 1;
 	return true;
 }
@@ -91,7 +91,7 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct monitor_socket out = {};
 	struct opening o = {};
-	struct socket_facts *f = &o.socket;
+	struct socket_info *f = &o.socket;
 	struct socket *socket;
 	struct sock *sk;
 	struct conn *c;
@@ -105,7 +105,7 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 	sk = socket->sk;
 	if (!sk)
 		return 0;
-	facts_read(f, sk);
+	socket_info_read(f, sk);
 	if (!describe_socket(&out, sk, f))
 		return 0;
 	out.address = (__u64)sk;
@@ -117,8 +117,8 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 		out.unread = 0;
 	} else {
 		out.backlog = 0;
-		if (look.adopting)
-			adopt(sk, &o, look.adopting - 1, out.pid);
+		if (iter_request.action == ITER_ADOPT || iter_request.action == ITER_ADOPT_UNSEEN)
+			adopt(sk, &o, iter_request.target, out.pid);
 	}
 	c = record_of(sk, f);
 	if (c) {
@@ -127,8 +127,8 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 		out.role = c->role;
 		out.in_flight = conn_in_flight(c->word);
 	} else {
-		data = f->copied_seq - facts_fin_read(f);
-		out.unseen = f->tcp && facts_start(f, data) != data;
+		data = f->copied_seq - socket_info_fin_read(f);
+		out.unseen = f->tcp && socket_info_start(f, data) != data;
 		out.named = f->named;
 	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
@@ -171,7 +171,7 @@ int iterate_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 	c = bpf_sk_storage_get(&connections, sk, 0, 0);
 	if (!c)
 		return 0;
-	if (look.disowning && c->target == look.disowning - 1) {
+	if (iter_request.action == ITER_DISOWN && c->target == iter_request.target) {
 		conn_close(c, CLOSE_BY_RESET);
 		describe_record(ctx->meta->seq, c);
 		bpf_sk_storage_delete(&connections, sk);
@@ -221,8 +221,8 @@ int BPF_PROG(evict, __u64 id, __u64 word)
 	return 0;
 }
 
-/* Seconds for which a record is kept whose socket has gone: whoever was at work on it then has long done. */
-#define SWEEP_AFTER 1
+/* Nanoseconds for which a record is kept whose socket has gone: whoever worked on it then has finished long ago. */
+#define SWEEP_AFTER_NS 1000000000ULL
 
 /*
  * The socket at `address` with `inode` is held by no process of the target any more: its connection is closed, and its
@@ -232,15 +232,15 @@ SEC("raw_tp")
 int BPF_PROG(sweep, __u64 address, __u64 inode, __u64 leaving)
 {
 	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);
-	__u32 now = bpf_ktime_get_boot_ns() / 1000000000 + 1;
+	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (!c || c->inode != inode)
 		return 0;
 	conn_close(c, CLOSE_BY_SERVER);
-	if (leaving || (c->gone_since && now - c->gone_since > SWEEP_AFTER))
+	if (leaving || (c->gone_ns && now - c->gone_ns > SWEEP_AFTER_NS))
 		bpf_map_delete_elem(&addressed_connections, &address);
-	else if (!c->gone_since)
-		c->gone_since = now;
+	else if (!c->gone_ns)
+		c->gone_ns = now;
 	return 0;
 }
 

@@ -132,6 +132,9 @@ PURE_INLINE __u64 cut_word(__u64 word, __s64 rest)
 	((__u64)(__u8)(a) | (__u64)(__u8)(b) << 8 | (__u64)(__u8)(c) << 16 | (__u64)(__u8)(d) << 24 |                  \
 	 (__u64)(__u8)(e) << 32 | (__u64)(__u8)(f) << 40 | (__u64)(__u8)(g) << 48 | (__u64)(__u8)(h) << 56)
 
+/* The last eight characters of a token as a shift register holds them after they were shifted in from the right. */
+#define SHIFTED_IN(a, b, c, d, e, f, g, h) WORD(h, g, f, e, d, c, b, a)
+
 PURE_INLINE __u64 load_word(const void *from)
 {
 #ifdef __bpf__

@@ -76,6 +76,14 @@ struct message_cursor {
 	__u32 index;  /* of the message that comes next */
 };
 
+/* Who ended the connection: known from the transition and sk_err, never from who runs (table in docs/counting.md). */
+enum close_kind {
+	CLOSE_NONE,	 /* nobody yet */
+	CLOSE_BY_RESET,	 /* the client's, or after its FIN without an orderly close */
+	CLOSE_BY_SERVER, /* first */
+	CLOSE_BY_CLIENT, /* its FIN came first, then the server closed in order */
+};
+
 struct conn {
 	__u64 word;
 	__u64 socket; /* address of the kernel's struct sock, as a number: key of spilled requests */
@@ -88,12 +96,11 @@ struct conn {
 	__u16 flags;	   /* CONN_* */
 	__u8 role;	   /* enum monitor_role */
 	__u8 key_valid;	   /* endpoint and generation below belong to `key` */
-	__u32 close_due;   /* 1 + enum close_kind: closed while a send was under way, whose event counts the close */
+	__u32 close_due;   /* enum close_kind: closed while a send was under way, whose event counts the close */
 	__u32 endpoint;
 	__u32 generation;
-	__u32 gone_since;	 /* seconds since boot + 1 when a look missed its socket first; 0: none did */
-	__u32 client_gone_since; /* milliseconds since boot, or 1, when a look missed a Unix client first; 0 too */
-	__u32 padding;
+	__u64 gone_ns;	      /* CLOCK_BOOTTIME when an iteration first missed its socket; 0: never */
+	__u64 client_gone_ns; /* CLOCK_BOOTTIME when an iteration first missed a Unix client; 0: never */
 	struct message_cursor receiving;
 	struct message_cursor sending;
 	struct http1_stream requests;

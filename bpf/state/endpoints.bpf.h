@@ -111,9 +111,9 @@ static __always_inline __u32 durations_index(struct monitor_endpoint *e, __u32 c
 	ROLLED
 	for (i = 0; i < MONITOR_STATUSES - 1; ++i) {
 		seen = READ_ONCE(e->durations[i].code);
-		if (!seen)
-			seen = __sync_val_compare_and_swap(&e->durations[i].code, 0, code);
-		if (!seen || seen == code)
+		if (seen == DURATIONS_FREE)
+			seen = __sync_val_compare_and_swap(&e->durations[i].code, DURATIONS_FREE, code);
+		if (seen == DURATIONS_FREE || seen == code)
 			return i;
 	}
 	e->durations[i].code = DURATIONS_OTHER;
@@ -130,18 +130,18 @@ static __always_inline void durations_move(struct monitor_endpoint *from, struct
 		struct monitor_durations *sum;
 		__u32 at;
 
-		if (!d->code)
+		if (d->code == DURATIONS_FREE)
 			return;
 		/* Through memory the verifier knows nothing of it, so that it goes over the buckets once and not once
 		 * for each element that it might be. */
-		d->padding = durations_index(to, d->code);
-		at = READ_ONCE(d->padding);
+		d->merge_into = durations_index(to, d->code);
+		at = READ_ONCE(d->merge_into);
 		if (at >= MONITOR_STATUSES)
 			return;
 		sum = &to->durations[at];
 		__sync_fetch_and_add(&sum->sum_ns, d->sum_ns);
 		d->sum_ns = 0;
-		d->code = 0;
+		d->code = DURATIONS_FREE;
 		UNROLLED
 		for (int b = 0; b < MONITOR_DURATION_BUCKETS; ++b) {
 			__sync_fetch_and_add(&sum->buckets[b], d->buckets[b]);

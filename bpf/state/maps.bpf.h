@@ -24,8 +24,8 @@ struct {
 	__type(value, struct monitor_engine);
 } engine SEC(".maps");
 
-/* Written by user space around a reading of an iterator, which reads it. */
-struct monitor_look look SEC(".data.look");
+/* Written by user space around the run of an iterator, which reads it. */
+struct monitor_iter_request iter_request SEC(".data.iter_request");
 
 /* Kept for user space alone, so that one look can measure CPU against another's. An entry is made and renewed by looks
  * and dies with the process (exit hook) or when its target leaves. */

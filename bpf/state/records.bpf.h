@@ -7,7 +7,7 @@
 #define MONITOR_RECORDS_BPF_H
 
 #include "account/close.bpf.h"
-#include "state/facts.bpf.h"
+#include "state/socket_info.bpf.h"
 
 /* How a connection that left this state closes, see the table in docs/counting.md. */
 static __always_inline __u32 close_kind(int from, int to, int error)
@@ -31,7 +31,7 @@ static __always_inline void send_done(struct conn *c, __u32 seq)
 	/* Stores, and only then looks: close_behind_send does so the other way round. */
 	__sync_lock_test_and_set(&c->write_seq, seq);
 	if (READ_ONCE(c->close_due))
-		conn_close(c, c->close_due - 1);
+		conn_close(c, c->close_due);
 }
 
 /*
@@ -41,14 +41,11 @@ static __always_inline void send_done(struct conn *c, __u32 seq)
  */
 static __always_inline void close_behind_send(struct conn *c, struct sock *sk, __u32 kind)
 {
-	c->close_due = kind + 1;
+	c->close_due = kind;
 	__sync_fetch_and_or(&c->word, 0); /* a full barrier, see send_done */
 	if (BPF_CORE_READ((struct tcp_sock *)sk, write_seq) == READ_ONCE(c->write_seq))
 		conn_close(c, kind);
 }
-
-/* What a Unix socket shows once both its directions are shut. */
-#define SHUTDOWN_BOTH 3
 
 /* Whether the client's end of a Unix socket is closed (net/unix/af_unix.c, unix_release_sock); after a shutdown of both
  * directions on the server's side it is not. */
@@ -56,7 +53,7 @@ static __always_inline bool client_has_gone(struct sock *sk)
 {
 	struct sock *peer;
 
-	if (BPF_CORE_READ(sk, sk_shutdown) != SHUTDOWN_BOTH)
+	if (BPF_CORE_READ(sk, sk_shutdown) != SHUTDOWN_MASK)
 		return false;
 	peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
 	return !peer || !BPF_CORE_READ(peer, sk_socket);
@@ -69,26 +66,26 @@ static __always_inline void catch_up_client(struct conn *c, struct sock *sk)
 		conn_close(c, CLOSE_BY_RESET);
 }
 
-/* Milliseconds after which a call that had given the client its response has made its event, on the slowest machine. */
-#define CLIENT_GONE_AFTER 200
+/* Nanoseconds after which a call that had given the client its response has made its event, on the slowest machine. */
+#define CLIENT_GONE_AFTER_NS 200000000ULL
 
 /* The same for a look, which may come by between the bytes of a response and their event: the client can have them and
  * be gone by then. */
 static __always_inline void look_for_client(struct conn *c, struct sock *sk)
 {
-	__u32 now = bpf_ktime_get_boot_ns() / 1000000;
+	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (!client_has_gone(sk))
-		c->client_gone_since = 0;
-	else if (!c->client_gone_since)
-		c->client_gone_since = now ? now : 1;
-	else if (now - c->client_gone_since > CLIENT_GONE_AFTER)
+		c->client_gone_ns = 0;
+	else if (!c->client_gone_ns)
+		c->client_gone_ns = now;
+	else if (now - c->client_gone_ns > CLIENT_GONE_AFTER_NS)
 		conn_close(c, CLOSE_BY_RESET);
 }
 
 /* What is known of a connection that gets a record. */
 struct opening {
-	struct socket_facts socket;
+	struct socket_info socket;
 	struct monitor_process process; /* that reads from it, or holds it */
 	__u32 pid;			/* of the process */
 	__u32 passed;			/* bytes of the receive that is under way */
@@ -99,7 +96,7 @@ struct opening {
  * Fills in a fresh record, all zero.
  *
  * Of a socket that may be older than its target's registration only the local port or the name tells whose side it is.
- * What is under way on it is judged by facts_under_way; the rest is adopted.bpf.h's.
+ * What is under way on it is judged by socket_info_under_way; the rest is adopted.bpf.h's.
  */
 GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 {
@@ -135,14 +132,14 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 		c->flags = CONN_LOST | CONN_ADOPTED;
 	else if (tcp)
 		/* bytes that were read before and made no event are a gap; a FIN alone is nothing that was asked */
-		c->copied_seq = facts_start(&o->socket, before - facts_fin_read(&o->socket));
+		c->copied_seq = socket_info_start(&o->socket, before - socket_info_fin_read(&o->socket));
 	c->role = ROLE_SERVER;
 	if (t)
 		raise_peak(&t->peak_connections, __sync_fetch_and_add(&t->connections, 1) + 1);
 	if (older && tcp) {
 		/* Sends until now found no record to be noted in. */
 		__sync_lock_test_and_set(&c->write_seq, BPF_CORE_READ((struct tcp_sock *)sk, write_seq));
-		if (!o->passed && facts_under_way(&o->socket))
+		if (!o->passed && socket_info_under_way(&o->socket))
 			request_begin_before_attach(c);
 	}
 	/* The close may have passed before there was a record to note it in. */
@@ -152,7 +149,7 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 
 /* ---- records by address ---- */
 
-static __always_inline struct conn *addressed_find(const struct socket_facts *f)
+static __always_inline struct conn *addressed_find(const struct socket_info *f)
 {
 	__u64 address = (__u64)f->sk;
 	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);
@@ -161,7 +158,7 @@ static __always_inline struct conn *addressed_find(const struct socket_facts *f)
 }
 
 /* The record for a socket that has none: all zero. NULL when there is no room. */
-static __always_inline struct conn *addressed_make(const struct socket_facts *f)
+static __always_inline struct conn *addressed_make(const struct socket_info *f)
 {
 	__u64 address = (__u64)f->sk;
 	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);

@@ -21,7 +21,7 @@ typedef __u64 __abi_u64;
 #endif
 
 /* Raised whenever a layout or a meaning below changes: a pinned engine of another version is refused. */
-#define MONITOR_ABI_VERSION 3
+#define MONITOR_ABI_VERSION 4
 
 /* What an engine holds at most unless it is loaded with other limits: servers, their processes together, their
  * endpoints together, and connections that are recorded by address. */
@@ -48,6 +48,7 @@ struct monitor_engine {
 
 /* Why something could not be counted. One count is one connection (or one event where no connection is known). */
 enum monitor_undercount {
+	UNDERCOUNT_NONE,	/* nothing was missed; its counter stays 0 */
 	UNDERCOUNT_GAP,		/* bytes passed that made no event: splice, io_uring's own paths, a lost event */
 	UNDERCOUNT_REGISTERS,	/* the syscall's descriptor was not this socket's: io_uring, kernel threads, a racing
 				   close */
@@ -101,12 +102,19 @@ enum monitor_target_state {
 	TARGET_LEAVING, /* what it holds is being given back */
 };
 
-/* What the next reading of an iterator does besides telling what is there. One for the engine: who writes it holds the
+/* What the next run of an iterator does besides listing. There is one for the engine: whoever writes it holds the
  * engine's lock. */
-struct monitor_look {
-	__abi_u32 adopting;	   /* 1 + index of the target whose open sockets are taken in, 0: none */
-	__abi_u32 disowning;	   /* 1 + index of the target whose records are deleted, 0: none */
-	__abi_u64 adopting_unseen; /* not 0: of those just this one, bytes of which made no event */
+struct monitor_iter_request {
+	__abi_u32 action; /* enum monitor_iter_action */
+	__abi_u32 target; /* index of the target it applies to */
+	__abi_u64 socket; /* of ITER_ADOPT_UNSEEN: the address of its struct sock */
+};
+
+enum monitor_iter_action {
+	ITER_LIST,	   /* nothing else */
+	ITER_ADOPT,	   /* make records for the target's open sockets, which may be older than its registration */
+	ITER_ADOPT_UNSEEN, /* make a record for one of its sockets, bytes of which passed without an event */
+	ITER_DISOWN,	   /* delete the target's records */
 };
 
 /* The CPU that a process had used when it was looked at last: what the next look measures against, whoever takes it.
@@ -162,14 +170,20 @@ struct monitor_endpoint_ref {
  */
 #define MONITOR_DURATION_BUCKETS 15
 struct monitor_durations {
-	__abi_u32 code; /* 1 + the final status, 1: ended without one; 0: free */
-	__abi_u32 padding;
+	__abi_u32 code;	      /* the final status, or one of enum monitor_durations_code */
+	__abi_u32 merge_into; /* scratch of the hooks: the element that this one is added to when its slot is freed */
 	__abi_u64 sum_ns;
 	__abi_u64 buckets[MONITOR_DURATION_BUCKETS];
 };
 
-/* Elements of an endpoint: each is one status's but the last, which further ones share, with the code
- * DURATIONS_OTHER. */
+/* What monitor_durations.code can be besides a status: a final status is at least 101. */
+enum monitor_durations_code {
+	DURATIONS_FREE,	     /* no request uses this element */
+	DURATIONS_NO_STATUS, /* of requests that ended without a status */
+};
+
+/* Elements of an endpoint: each holds one status, but the last holds all further ones, with the code DURATIONS_OTHER.
+ */
 #define MONITOR_STATUSES 7
 #define DURATIONS_OTHER	 0xffffffffU
 

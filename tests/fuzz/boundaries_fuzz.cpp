@@ -61,7 +61,7 @@ void put_ours(const Judges& judges, Opinion& ours) {
         message = {};
         put_key(event.key, message);
         break;
-      case HTTP1_HEAD:
+      case HTTP1_HEAD_COMPLETE:
         message.head = replay.offsets[i];
         message.kind = responses ? 0 : replay.methods[i];
         put_head(event, responses, message);

@@ -143,7 +143,7 @@ inline void replay(const trace_input& input, http1_window& window, Replay& out, 
   // such a line differs with the cuts. That makes no difference to any event.
   if (said.last.mode == HTTP1_SKIP || said.last.mode == HTTP1_FIELD) {
     said.last.mode = HTTP1_FIELD;
-    said.last.flags = static_cast<__u16>(said.last.flags & ~HTTP1_F_FIELD);
+    said.last.flags = static_cast<__u16>(said.last.flags & ~HTTP1_F_FIELD_MASK);
   }
 }
 

@@ -35,7 +35,7 @@ int SecondOpinion::on_url(http_parser* parser, const char* at, std::size_t lengt
   SecondOpinion& self = of(parser);
   const std::string_view before(self.bytes() + self.begin_, static_cast<std::size_t>(at - self.bytes()) - self.begin_);
   const std::size_t line = before.size() - std::min(before.find_first_not_of("\r\n"), before.size());
-  put_path({at, length}, line < HTTP1_REQUEST_HEAD ? HTTP1_REQUEST_HEAD - line : 0, self.message_);
+  put_path({at, length}, line < HTTP1_REQUEST_LINE_PREFIX ? HTTP1_REQUEST_LINE_PREFIX - line : 0, self.message_);
   return 0;
 }
 
@@ -111,13 +111,13 @@ bool SecondOpinion::has_no_body() const {
   // uvicorn writes its own 400 with a body in answer to HEAD too (http1_maybe_own_400).
   const bool own_400 = status == 400 && (parser_.flags & F_CONNECTION_CLOSE) != 0 &&
                        ((parser_.flags & F_CONTENTLENGTH) == 0 || parser_.content_length == HTTP1_OWN_400_LENGTH);
-  return status < 200 || status == 204 || status == 304 || (input_->method == HTTP1_HEAD_METHOD && !own_400);
+  return status < 200 || status == 204 || status == 304 || (input_->method == HTTP1_METHOD_HEAD && !own_400);
 }
 
 // RFC 9110 §9.3.6, §15.2.2: no HTTP follows.
 bool SecondOpinion::is_tunnel() const {
   const unsigned status = parser_.status_code;
-  return status == 101 || (input_->method == HTTP1_CONNECT_METHOD && status >= 200 && status < 300);
+  return status == 101 || (input_->method == HTTP1_METHOD_CONNECT && status >= 200 && status < 300);
 }
 
 // Ends the opinion at the first CR in [from, to) that is not followed by LF.
@@ -178,9 +178,9 @@ bool SecondOpinion::take_head(__u32 position) {
     const char* const name = http_method_str(static_cast<http_method>(parser_.method));
     message_.method_length = static_cast<__u8>(std::strlen(name));
     std::memcpy(message_.method.data(), name, message_.method_length);
-    message_.kind = parser_.method == HTTP_HEAD      ? HTTP1_HEAD_METHOD
-                    : parser_.method == HTTP_CONNECT ? HTTP1_CONNECT_METHOD
-                                                     : HTTP1_OTHER_METHOD;
+    message_.kind = parser_.method == HTTP_HEAD      ? HTTP1_METHOD_HEAD
+                    : parser_.method == HTTP_CONNECT ? HTTP1_METHOD_CONNECT
+                                                     : HTTP1_METHOD_OTHER;
     message_.closes = closes();
     // authority-form (RFC 9112 §3.2.3) has no path
     message_.path_known = message_.path_known && parser_.method != HTTP_CONNECT;
@@ -230,7 +230,7 @@ void SecondOpinion::judge_unfinished(__u32 position) {
     return;
   }
   // Of a chunk size with many leading zeros, our parser examines the first 176 digits and the last 15.
-  if (text.find_first_of("\r\n; ") >= HTTP1_LINE_HEAD && text.size() > HTTP1_LINE_HEAD) {
+  if (text.find_first_of("\r\n; ") >= HTTP1_LINE_PREFIX && text.size() > HTTP1_LINE_PREFIX) {
     stop(begin);
   }
   // http_parser reads any byte from 0x80 on as the digit 0: its table of digits lists only the first 128 bytes.
@@ -250,7 +250,7 @@ void SecondOpinion::judge_lines(std::string_view head, __u32 position) {
   for (std::size_t begin = 0; begin < head.size();) {
     const std::size_t end = std::min(head.find('\n', begin), head.size());
     const std::string_view line = head.substr(begin, end - begin);
-    if (line.size() > HTTP1_LINE_HEAD &&
+    if (line.size() > HTTP1_LINE_PREFIX &&
         (line.front() == ' ' || line.front() == '\t' || starts_with(line, "content-length") ||
          starts_with(line, "connection") || starts_with(line, "transfer-encoding") || starts_with(line, "upgrade"))) {
       stop(position + static_cast<__u32>(begin));

@@ -82,9 +82,9 @@ Part begin_block(const std::string& kind, ParserCase& here, const std::string& f
   }
   if (kind.starts_with("response")) {
     here.options = TRACE_RESPONSES;
-    here.method = kind == "response to HEAD"      ? HTTP1_HEAD_METHOD
-                  : kind == "response to CONNECT" ? HTTP1_CONNECT_METHOD
-                                                  : HTTP1_OTHER_METHOD;
+    here.method = kind == "response to HEAD"      ? HTTP1_METHOD_HEAD
+                  : kind == "response to CONNECT" ? HTTP1_METHOD_CONNECT
+                                                  : HTTP1_METHOD_OTHER;
   } else if (kind == "request raw") {
     here.options = 0;
   } else if (kind != "request") {
@@ -100,7 +100,7 @@ void read_file(const std::filesystem::path& path, std::vector<ParserCase>& cases
   Part part = Part::kProse;
   for (int line = 1; std::getline(in, text); ++line) {
     if (text.starts_with("## ")) {
-      cases.push_back({file + ": " + text.substr(3), TRACE_FOLD, HTTP1_OTHER_METHOD, "", ""});
+      cases.push_back({file + ": " + text.substr(3), TRACE_FOLD, HTTP1_METHOD_OTHER, "", ""});
     } else if (text == "```") {
       part = Part::kProse;
     } else if (text.starts_with("```")) {
@@ -149,7 +149,7 @@ std::string describe_event(const trace_event& event, bool responses) {
       text += (key.flags & ENDPOINT_PATH_CUT) != 0 ? " path-cut" : "";
       return text;
     }
-    case HTTP1_HEAD:
+    case HTTP1_HEAD_COMPLETE:
       return responses
                  ? "head " + std::to_string(event.status) + " " + kDelimiters.at(event.delimiter) + ", " + state(event)
                  : "head, " + state(event);

@@ -13,7 +13,7 @@ namespace monitor {
 struct ParserCase {
   std::string name;  // file: title
   __u8 options = 0;  // TRACE_RESPONSES, TRACE_FOLD
-  http1_method method = HTTP1_OTHER_METHOD;
+  http1_method method = HTTP1_METHOD_OTHER;
   std::string bytes;
   std::string expected;  // one event per line
 };

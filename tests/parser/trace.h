@@ -143,7 +143,7 @@ static int trace_step(__u32 i, struct trace_loop* loop) {
     trace_put(trace, HTTP1_REQUEST_LINE, delimiter);
   }
   event &= ~(HTTP1_REQUEST_LINE | HTTP1_MORE);
-  if (event == HTTP1_HEAD && responses)
+  if (event == HTTP1_HEAD_COMPLETE && responses)
     delimiter = http1_response_body(&trace->stream, (enum http1_method)loop->input->method);
   if (event) trace_put(trace, (__u32)event, delimiter);
   return 0;

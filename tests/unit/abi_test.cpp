@@ -29,7 +29,7 @@ void check_maps(const engine_bpf& skeleton) {
   check(maps.listen_ports, sizeof(std::uint32_t), sizeof(std::uint8_t));
   check(maps.engine, sizeof(std::uint32_t), sizeof(monitor_engine));
   check(maps.cpu_samples, sizeof(std::uint32_t), sizeof(monitor_cpu_sample));
-  check(maps.data_look, sizeof(std::uint32_t), sizeof(monitor_look));
+  check(maps.data_iter_request, sizeof(std::uint32_t), sizeof(monitor_iter_request));
   check(maps.data_followed, sizeof(std::uint32_t), MONITOR_MAX_PID / 8);
   CHECK(bpf_map__max_entries(maps.targets) == MONITOR_TARGETS);
   CHECK(bpf_map__max_entries(maps.processes) == MONITOR_PROCESSES);
@@ -52,7 +52,7 @@ TEST_CASE("abi: the structures have no padding between their fields") {
   CHECK(sizeof(monitor_engine) == 4 * 4 + 8 + 32);
   CHECK(offsetof(monitor_engine, abi_version) == 0);
   CHECK(sizeof(monitor_target_settings) == 4 * (1 + SPECIAL_ENDPOINTS) + 4 * 2 + 8 * 4);
-  CHECK(sizeof(monitor_look) == 16);
+  CHECK(sizeof(monitor_iter_request) == 16);
   CHECK(sizeof(monitor_cpu_sample) == 24);
   CHECK(sizeof(monitor_process) == 8);
   CHECK(sizeof(monitor_worker) == 24);

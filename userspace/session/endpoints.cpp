@@ -32,13 +32,13 @@ std::vector<Durations> read_durations(const monitor_endpoint& e) {
   static_assert(std::tuple_size_v<decltype(Durations::buckets)> == MONITOR_DURATION_BUCKETS);
   std::vector<Durations> found;
   for (const monitor_durations& durations : e.durations) {
-    if (durations.code == 0) {
+    if (durations.code == DURATIONS_FREE) {
       continue;
     }
     Durations read;
     read.other = durations.code == DURATIONS_OTHER;
-    if (!read.other && durations.code > 1) {
-      read.status = durations.code - 1;
+    if (!read.other && durations.code != DURATIONS_NO_STATUS) {
+      read.status = durations.code;
     }
     read.sum_seconds = to_seconds(durations.sum_ns);
     std::copy(std::begin(durations.buckets), std::end(durations.buckets), read.buckets.begin());

@@ -40,7 +40,7 @@ Result<std::optional<Engine>> Engine::open(const Pins& pins, const PinLock& lock
   state->lock_file = TRY(pins.open_lock());
   // A process that held the lock before can have been killed in the middle of something.
   if (lock.exclusive()) {
-    *state->objects.look = monitor_look{};
+    *state->objects.iter_request = {};
   }
   state->pins = pins;
   state->identity = pins.identity();

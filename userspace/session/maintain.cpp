@@ -63,12 +63,10 @@ Status adopt_unseen(const Objects& objects, unsigned target, TargetState& state,
     if (!state.unseen.contains(socket)) {
       continue;
     }
-    objects.look->adopting_unseen = socket.first;
-    objects.look->adopting = target + 1;
+    *objects.iter_request = {.action = ITER_ADOPT_UNSEEN, .target = target, .socket = socket.first};
     std::vector<ListedSocket> ignored;
     Status status = list_sockets(objects, pid, ignored);
-    objects.look->adopting = 0;
-    objects.look->adopting_unseen = 0;
+    *objects.iter_request = {};
     TRY(std::move(status));
   }
   state.unseen = std::move(now);

@@ -53,7 +53,7 @@ Result<Shared<T>> Shared<T>::of(const Map& map) {
   return shared;
 }
 
-template class Shared<monitor_look>;
+template class Shared<monitor_iter_request>;
 template class Shared<FollowedBits>;
 
 }  // namespace monitor

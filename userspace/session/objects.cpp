@@ -4,7 +4,7 @@
 namespace monitor {
 
 Status Objects::share() {
-  look = TRY(Shared<monitor_look>::of(map("look")));
+  iter_request = TRY(Shared<monitor_iter_request>::of(map("iter_request")));
   followed = TRY(Shared<FollowedBits>::of(map("followed")));
   return Ok{};
 }

@@ -37,8 +37,8 @@ struct Objects {
   std::array<Map, kMaps.size()> maps;              // by the rows of kMaps
   std::array<Program, kPrograms.size()> programs;  // by the rows of kPrograms
 
-  // The maps of MapUse::kVariable, in place. The process that writes `look` holds the engine's lock.
-  Shared<monitor_look> look;
+  // The maps of MapUse::kVariable, in place. The process that writes `iter_request` holds the engine's lock.
+  Shared<monitor_iter_request> iter_request;
   Shared<FollowedBits> followed;
 
   const Map& map(MapId id) const { return maps[id.index()]; }

@@ -55,9 +55,9 @@ Status disown_records(const Objects& objects, unsigned target) {
   constexpr std::uint64_t kTargetLeaves = 1;
   // Repeats until a reading finds no record: an iterator that pauses in the middle can pass over some.
   for (bool found = true; found;) {
-    objects.look->disowning = target + 1;
+    *objects.iter_request = {.action = ITER_DISOWN, .target = target, .socket = 0};
     const Result<std::vector<monitor_live>> deleted = read_records(objects, target);
-    objects.look->disowning = 0;
+    *objects.iter_request = {};
     if (!deleted) {
       return deleted.error();
     }

@@ -62,13 +62,13 @@ Status note_ports(const Objects& objects, unsigned target, const std::vector<std
 
 // Makes records for the sockets that the processes have open.
 Status adopt_sockets(const Objects& objects, unsigned target, const std::vector<pid_t>& processes) {
-  objects.look->adopting = target + 1;
+  *objects.iter_request = {.action = ITER_ADOPT, .target = target, .socket = 0};
   Status status = Ok{};
   std::vector<ListedSocket> ignored;
   for (auto pid = processes.begin(); status && pid != processes.end(); ++pid) {
     status = list_sockets(objects, *pid, ignored);
   }
-  objects.look->adopting = 0;
+  *objects.iter_request = {};
   return status;
 }
 

@@ -24,7 +24,8 @@ namespace {
 
 // enum monitor_undercount in the words of the output.
 constexpr std::array<const char*, UNDERCOUNT_CAUSES> kCauses = {
-    "gap", "registers", "memory", "protocol", "tls", "http2", "connections", "pipeline", "missed_event", "processes",
+    nullptr, "gap",         "registers", "memory",       "protocol",  "tls",
+    "http2", "connections", "pipeline",  "missed_event", "processes",
 };
 
 // The counters of the processes that live now. A slot whose pid is another one has passed to another process since.
@@ -93,7 +94,7 @@ Result<Counters> Engine::sample_counters(unsigned target) const {
   counters.refused = totals.refused;
   counters.rejected = totals.rejected;
   counters.peak_connections = totals.peak_connections;
-  for (std::size_t cause = 0; cause < kCauses.size(); ++cause) {
+  for (std::size_t cause = UNDERCOUNT_NONE + 1; cause < kCauses.size(); ++cause) {
     counters.undercount[kCauses[cause]] = totals.undercount[cause];
   }
   counters.undercount[kCauses[UNDERCOUNT_MISSED_EVENT]] += misses - settings.misses_before;

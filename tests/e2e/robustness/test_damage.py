@@ -75,7 +75,7 @@ def test_pins_of_another_abi_version(start_server: Start, engine: Engine) -> Non
     [
         "maps/engine",
         "maps/targets",
-        "maps/look",
+        "maps/iter_request",
         "links/on_state",
         "links/on_fork",
         "programs/sweep",

@@ -3,14 +3,14 @@
  * What is read of a kernel socket outside of the hot path, by copying: so that the same code serves programs that are
  * given a socket, programs that only found its address, and kernels of any age.
  */
-#ifndef MONITOR_FACTS_BPF_H
-#define MONITOR_FACTS_BPF_H
+#ifndef MONITOR_SOCKET_INFO_BPF_H
+#define MONITOR_SOCKET_INFO_BPF_H
 
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-struct socket_facts {
+struct socket_info {
 	struct sock *sk;
 	__u64 inode; /* of its file, unique while the machine runs; 0 without one */
 	__u32 copied_seq;
@@ -23,7 +23,7 @@ struct socket_facts {
 	bool named;  /* a Unix socket with a name, as one has that was accepted from a listener */
 };
 
-static __always_inline void facts_read(struct socket_facts *f, struct sock *sk)
+static __always_inline void socket_info_read(struct socket_info *f, struct sock *sk)
 {
 	__u16 type = BPF_CORE_READ(sk, sk_type);
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
@@ -52,7 +52,7 @@ static __always_inline void facts_read(struct socket_facts *f, struct sock *sk)
  * but keeps how many bytes came since; both move when a segment comes, and reading them in between gives a wrong one.
  * So it is asked again, unless it is `expected`.
  */
-static __always_inline __u32 facts_start(const struct socket_facts *f, __u32 expected)
+static __always_inline __u32 socket_info_start(const struct socket_info *f, __u32 expected)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
 	__u32 start = 0;
@@ -66,19 +66,19 @@ static __always_inline __u32 facts_start(const struct socket_facts *f, __u32 exp
 }
 
 /* Whether the last that was read is the client's FIN, which has a sequence number of its own: 1 or 0. */
-static __always_inline __u32 facts_fin_read(const struct socket_facts *f)
+static __always_inline __u32 socket_info_fin_read(const struct socket_info *f)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
 	struct sock *sk = f->sk;
 
-	return (BPF_CORE_READ(sk, sk_shutdown) & 1) && BPF_CORE_READ(tcp, rcv_nxt) == f->copied_seq;
+	return (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN) && BPF_CORE_READ(tcp, rcv_nxt) == f->copied_seq;
 }
 
 /*
  * Whether the server is at work on something that it has read from this connection: all that came is read, and it came
  * after the last that was sent. In jiffies: what falls into the same one (4 ms) is taken for answered.
  */
-static __always_inline bool facts_under_way(const struct socket_facts *f)
+static __always_inline bool socket_info_under_way(const struct socket_info *f)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
 	__u32 received = BPF_CORE_READ((struct inet_connection_sock *)tcp, icsk_ack.lrcvtime);
@@ -87,10 +87,10 @@ static __always_inline bool facts_under_way(const struct socket_facts *f)
 	struct sock *sk = f->sk;
 
 	/* the client's FIN has a sequence number of its own until it is read */
-	if (unread > 1 || (unread == 1 && !(BPF_CORE_READ(sk, sk_shutdown) & 1)))
+	if (unread > 1 || (unread == 1 && !(BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN)))
 		return false;
 	/* nothing was read at all, but for a FIN */
-	if (f->copied_seq - facts_fin_read(f) == facts_start(f, f->copied_seq - facts_fin_read(f)))
+	if (f->copied_seq - socket_info_fin_read(f) == socket_info_start(f, f->copied_seq - socket_info_fin_read(f)))
 		return false;
 	return !BPF_CORE_READ(tcp, bytes_sent) || (__s32)(received - sent) > 0;
 }
