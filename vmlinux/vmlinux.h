@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The kernel types that the BPF programs read, maintained by hand: only the members in use, each type with the kernel
- * header that defines it. libbpf relocates the offsets at load time (preserve_access_index). A kernel test compares names
- * and kinds with the running kernel's BTF.
+ * header that defines it. libbpf relocates the offsets at load time (preserve_access_index). A kernel test compares
+ * names and kinds with the running kernel's BTF.
  */
 #ifndef MONITOR_VMLINUX_H
 #define MONITOR_VMLINUX_H

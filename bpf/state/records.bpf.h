@@ -67,7 +67,7 @@ static __always_inline void catch_up_client(struct conn *c, struct sock *sk)
 }
 
 /* Nanoseconds after which a call that had given the client its response has made its event, on the slowest machine. */
-#define CLIENT_GONE_AFTER_NS 200000000ULL
+#define CLIENT_GONE_AFTER_NS 1000000000ULL
 
 /* The same for a look, which may come by between the bytes of a response and their event: the client can have them and
  * be gone by then. */

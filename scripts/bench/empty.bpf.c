@@ -5,15 +5,13 @@
 char program_license[] SEC("license") = "Dual BSD/GPL";
 
 SEC("tp_btf/sock_send_length")
-int empty_send(void *ctx)
-{
-	(void)ctx;
-	return 0;
+int empty_send(void* ctx) {
+  (void)ctx;
+  return 0;
 }
 
 SEC("tp_btf/sock_recv_length")
-int empty_receive(void *ctx)
-{
-	(void)ctx;
-	return 0;
+int empty_receive(void* ctx) {
+  (void)ctx;
+  return 0;
 }

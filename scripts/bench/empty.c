@@ -4,29 +4,23 @@
 #include <bpf/libbpf.h>
 #include <stdio.h>
 
-static int fail(const char *what)
-{
-	perror(what);
-	return 1;
+static int fail(const char* what) {
+  perror(what);
+  return 1;
 }
 
-int main(int argc, char **argv)
-{
-	struct bpf_object *object = argc == 2 ? bpf_object__open(argv[1]) : NULL;
-	struct bpf_program *program;
+int main(int argc, char** argv) {
+  struct bpf_object* object = argc == 2 ? bpf_object__open(argv[1]) : NULL;
+  struct bpf_program* program;
 
-	if (!object)
-		return fail("open");
-	if (bpf_object__load(object) != 0)
-		return fail("load");
-	bpf_object__for_each_program(program, object)
-	{
-		if (!bpf_program__attach(program))
-			return fail("attach");
-	}
-	puts("attached");
-	fflush(stdout);
-	while (getchar() != EOF) {
-	}
-	return 0; // the kernel detaches what the process held
+  if (!object) return fail("open");
+  if (bpf_object__load(object) != 0) return fail("load");
+  bpf_object__for_each_program(program, object) {
+    if (!bpf_program__attach(program)) return fail("attach");
+  }
+  puts("attached");
+  fflush(stdout);
+  while (getchar() != EOF) {
+  }
+  return 0;  // the kernel detaches what the process held
 }

@@ -4,8 +4,8 @@
     launch.py KIND HOST PORT UVICORN-ARGUMENT...
 
 While it waits, it listens on an unused address of its own, because `monitor` only accepts a process that listens. So
-the monitor counts before uvicorn starts, the server's own port opens no earlier than without the monitor, and uvicorn runs
-unchanged. KIND is the kind of the server's sockets, tcp or unix: the monitor loads the hooks for those it finds.
+the monitor counts before uvicorn starts, the server's own port opens no earlier than without the monitor, and uvicorn
+runs unchanged. KIND is the kind of the server's sockets, tcp or unix: the monitor loads the hooks for those it finds.
 
 Standard output carries one line, `ready` or what is wrong, and ends when this process has closed its own socket.
 Standard input carries `go`, or ends when the caller is gone. Descriptor 3 is the server's standard output."""

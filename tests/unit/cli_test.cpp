@@ -240,7 +240,7 @@ TEST_CASE("cli.log file.errors name the file") {
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   Result<LogFile> unread = LogFile::open(fifo);  // does not wait for a reader
   REQUIRE_FALSE(unread);
-  CHECK(unread.error().what.find("nobody reads") != std::string::npos);
+  CHECK(unread.error().what.find("no process reads") != std::string::npos);
 
   Result<LogFile> full = LogFile::open("/dev/full");
   REQUIRE(full);

@@ -27,7 +27,7 @@ Status wait_writable(int fd, std::string_view name) {
       return Ok{};
     }
     if (stop_is_pending() && ++waits_after_stop > kWaitsAfterStop) {
-      return Error{ErrorCode::kFailed, "write to " + std::string(name) + ": its reader takes nothing; stopped", ""};
+      return Error{ErrorCode::kFailed, "write to " + std::string(name) + ": its reader does not read; stopped", ""};
     }
   }
 }
@@ -49,7 +49,7 @@ bool reader_is_gone(int saved_errno, int fd) {
 Error write_error(int saved_errno, std::string_view name) {
   Error error = system_error(saved_errno, "write to " + std::string(name));
   if (saved_errno == ENOSPC || saved_errno == EDQUOT) {
-    error.hint = "make room there";
+    error.hint = "free some space there";
   }
   return error;
 }
@@ -96,7 +96,7 @@ Result<Written> write_line(int fd, std::string_view line, std::string_view name)
     return Error{ErrorCode::kFailed,
                  "write to " + std::string(name) + ": only " + std::to_string(*taken) + " of a line's " +
                      std::to_string(line.size()) + " bytes were taken",
-                 "see whether there is room left"};
+                 "check the free space"};
   }
   return Written::kWhole;
 }

@@ -33,7 +33,7 @@ Result<Engine> engine_for(const AttachOptions& options, const Pins& pins, const 
   }
   TRY(check_options(options.engine, *attached));
   if (limits_given(options.engine)) {
-    reporter.notice("the limits are those of the engine that is attached already");
+    reporter.notice("the limits of the engine that is already attached apply");
   }
   return *std::move(attached);
 }

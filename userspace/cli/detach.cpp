@@ -16,7 +16,8 @@ namespace monitor {
 namespace {
 
 Error not_attached(pid_t pid) {
-  return Error{ErrorCode::kNoTarget, fmt::format("pid {} is not attached", pid), "monitor sessions lists what is"};
+  return Error{ErrorCode::kNoTarget, fmt::format("pid {} is not attached", pid),
+               "monitor sessions lists the attached servers"};
 }
 
 // The targets that are meant; empty if nothing is attached.
@@ -36,8 +37,8 @@ Result<std::vector<TargetInfo>> choose_targets(const DetachOptions& options, con
   if (!options.pids.empty() || targets.size() <= 1) {
     return options.pids.empty() ? targets : chosen;
   }
-  Error several{ErrorCode::kUsage, fmt::format("{} servers are attached, and none of them was named", targets.size()),
-                "name the one that is meant, or all of them:"};
+  Error several{ErrorCode::kUsage, fmt::format("{} servers are attached", targets.size()),
+                "choose one of them, or all:"};
   for (const TargetInfo& target : targets) {
     several.hint += fmt::format("\n  sudo monitor detach --pid {}", target.root.pid);
   }
@@ -110,7 +111,7 @@ Result<int> detach(const DetachOptions& options, Reporter& reporter) {
   }
   const Detached detached = TRY(detach_targets(options, pins, ProcFs()));
   if (detached.damaged) {
-    TRY(say("removed what was left of the engine at " + pins.directory(), reporter));
+    TRY(say("removed the remains of the engine at " + pins.directory(), reporter));
     return 0;
   }
   if (detached.targets.empty()) {

@@ -25,9 +25,8 @@ Status check_selection(const Words& words) {
     return usage_error("--pid and --pid-file both name a server", "give one of them");
   }
   if (words.all && (!words.pids.empty() || words.pid_file)) {
-    return usage_error(
-        std::string("--all and ") + (words.pid_file ? "--pid-file" : "--pid") + " contradict one another",
-        "give one of them");
+    return usage_error(std::string("--all and ") + (words.pid_file ? "--pid-file" : "--pid") + " contradict each other",
+                       "give one of them");
   }
   return Ok{};
 }
@@ -51,37 +50,37 @@ std::vector<std::string> outputs(const Words& words) {
 
 Status check_combination(const Words& words) {
   if (const std::vector<std::string> names = outputs(words); names.size() > 1) {
-    return usage_error(names[0] + " and " + names[1] + " are two outputs of their own, and one run makes one",
-                       "give one of them; both can run side by side, as two monitors");
+    return usage_error(names[0] + " and " + names[1] + " are two outputs, and one run writes only one",
+                       "give one of them; run two monitors side by side for both");
   }
   if (words.prometheus && words.watch) {
-    return usage_error("--prometheus is a file of one moment, which --watch would repeat",
-                       "run it once for each file, or have monitor serve scraped");
+    return usage_error("--prometheus writes one sample, so --watch does not apply",
+                       "run it once for each file, or let Prometheus scrape monitor serve");
   }
   if (words.log && words.log->empty()) {
     return usage_error("--log names no file", "give a file, or - for standard output");
   }
   if (words.log && (words.all || words.pids.size() > 1)) {
-    return usage_error("--log follows one server: its lines do not tell which they are of",
-                       "run one for each server, each with a file of its own");
+    return usage_error("--log follows one server: its lines do not name the server",
+                       "run one monitor for each server, each with its own file");
   }
   if (words.statsd && !words.dogstatsd && (words.all || words.pids.size() > 1)) {
-    return usage_error("--statsd follows one server: its names do not tell which they are of",
-                       "add --dogstatsd if the server understands tags, or run one for each");
+    return usage_error("--statsd follows one server: its metric names do not name the server",
+                       "add --dogstatsd if the StatsD server understands tags, or run one monitor for each server");
   }
   if (words.dogstatsd && !words.statsd) {
-    return usage_error("--dogstatsd says how to send, but not where to", "add --statsd HOST:PORT");
+    return usage_error("--dogstatsd needs --statsd, which says where to send", "add --statsd HOST:PORT");
   }
   if (words.no_header && !words.csv) {
     return usage_error("--no-header without --csv: no other output has a header", "add --csv");
   }
   if ((words.count || words.duration) && !words.watch && !words.log && !words.statsd) {
     return usage_error(std::string(words.count ? "--count" : "--duration") +
-                           " without --watch, --log or --statsd: one sample is printed anyway",
+                           " without --watch, --log or --statsd: only one sample is printed",
                        "add one of them, or set how long to observe with --interval");
   }
   if (words.color && words.no_color) {
-    return usage_error("--color and --no-color contradict one another", "give one of them");
+    return usage_error("--color and --no-color contradict each other", "give one of them");
   }
   return Ok{};
 }
@@ -96,7 +95,7 @@ Result<ColorChoice> parse_color(const Words& words) {
   if (!words.color || words.color == "auto") {
     return ColorChoice::kAuto;
   }
-  return usage_error("--color: no such choice: \"" + *words.color + "\"", "give auto, always or never");
+  return usage_error("--color: unknown choice \"" + *words.color + "\"", "give auto, always or never");
 }
 
 // The command line before the environment before what is usual.
@@ -145,7 +144,7 @@ Result<EngineOptions> choose_engine(const Words& words) {
   engine.verbose = words.verbose;
   engine.profile = words.profile.value_or(engine.profile);
   if (engine.profile != "auto" && engine.profile != "socket" && engine.profile != "syscall") {
-    return usage_error("--profile: there is no profile \"" + engine.profile + "\"", "give auto, socket or syscall");
+    return usage_error("--profile: unknown profile \"" + engine.profile + "\"", "give auto, socket or syscall");
   }
   struct Limit {
     const char* name;
@@ -173,7 +172,7 @@ Result<std::string> choose_pins(const Words& words, const Environment& environme
   }
   const std::string last = pins.substr(pins.rfind('/') + 1);
   if (pins.empty() || pins.front() != '/' || last.empty() || last.find('.') != std::string::npos) {
-    return usage_error("--pins: \"" + pins + "\" is no directory that can be made on a BPF file system",
+    return usage_error("--pins: \"" + pins + "\" cannot be a directory on a BPF file system",
                        std::string("give an absolute path whose last name has no dots, such as ") + kDefaultPins);
   }
   return pins;

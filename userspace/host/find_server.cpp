@@ -112,7 +112,7 @@ Error does_not_listen(const ProcFs& proc, pid_t pid, std::size_t descendants) {
                "process " + pid_and_command(proc, pid) + tree + " no listening socket: looked at " + proc.path() + "/" +
                    std::to_string(pid) + "/net/tcp, tcp6 and unix",
                hint_to_pick(survey_machine(proc).servers,
-                            "give the pid of the process that serves, or of its parent; a server that is just starting "
+                            "give the pid of the process that serves, or of its parent; a starting server "
                             "listens only once its application is loaded")};
 }
 
@@ -168,9 +168,8 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
     return std::move(survey.servers.front());
   }
   if (survey.servers.size() > 1) {
-    return Error{ErrorCode::kNoTarget,
-                 std::to_string(survey.servers.size()) + " servers run on this machine, and none of them was named",
-                 "name the one that is meant:" + commands_to_pick(survey.servers)};
+    return Error{ErrorCode::kNoTarget, std::to_string(survey.servers.size()) + " servers run on this machine",
+                 "choose one:" + commands_to_pick(survey.servers)};
   }
   if (!survey.refused.empty()) {
     return refused_descriptors(proc, survey.refused.front());

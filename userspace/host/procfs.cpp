@@ -126,7 +126,7 @@ Result<ProcessSample> ProcFs::process(pid_t pid) const {
     return Error{ErrorCode::kFailed, "read " + path + ": not in the format of proc_pid_stat(5)"};
   }
   if (stat->ended) {
-    return no_process(pid, ": it has ended and only waits for its parent to take note (a zombie)");
+    return no_process(pid, ": it has ended and waits for its parent to reap it (a zombie)");
   }
   const auto memory = reader.read(file(pid, "statm"));
   if (!memory) {

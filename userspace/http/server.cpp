@@ -35,9 +35,9 @@ Error listen_error(int saved_errno, const std::string& name) {
   const bool refused = saved_errno == EACCES || saved_errno == EPERM;
   Error error = system_error(saved_errno, "listen on " + name, refused ? ErrorCode::kNotPermitted : ErrorCode::kFailed);
   if (saved_errno == EADDRINUSE) {
-    error.hint = "something else listens there: give another port with --listen";
+    error.hint = "another program listens there; choose another port with --listen";
   } else if (saved_errno == EADDRNOTAVAIL) {
-    error.hint = "this machine has no such address: --listen takes one of its own";
+    error.hint = "this machine does not have that address; --listen takes one of its own";
   }
   return error;
 }

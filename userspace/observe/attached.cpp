@@ -95,12 +95,12 @@ Status check_options(const EngineOptions& options, const Engine& engine) {
   const EngineInfo info = TRY(engine.info());
   if (options.profile != "auto" && options.profile != info.profile) {
     return Error{ErrorCode::kUsage,
-                 "--profile " + options.profile + ": the engine that is attached has the profile " + info.profile,
+                 "--profile " + options.profile + ": the attached engine uses the profile " + info.profile,
                  "leave --profile out, or detach first"};
   }
   if (options.raw_paths && !info.raw_paths) {
-    return Error{ErrorCode::kUsage, "--raw-paths: the engine that is attached folds identifiers in paths",
-                 "leave --raw-paths out, or detach, and attach with it"};
+    return Error{ErrorCode::kUsage, "--raw-paths: the attached engine folds identifiers in paths",
+                 "omit --raw-paths, or detach and attach again with it"};
   }
   return Ok{};
 }

@@ -58,7 +58,7 @@ Error not_listening(pid_t pid, std::size_t processes, const std::vector<std::str
   Error error{ErrorCode::kNoTarget,
               fmt::format("pid {} has no listening socket, nor has any of its descendants ({} process{} looked at)",
                           pid, processes, processes == 1 ? "" : "es"),
-              "give the pid of the server itself; without --pid the servers on this machine are looked for"};
+              "give the pid of the server itself; without --pid, monitor searches this machine for servers"};
   if (!elsewhere.empty()) {
     error.what += fmt::format("; it listens on {}", fmt::join(elsewhere, ", "));
     error.hint = "only TCP and Unix stream sockets are followed";

@@ -49,8 +49,8 @@ std::string status_name(const Durations& durations) {
 }
 
 // Thousands of endpoints have many buckets, so they are built in place: an initializer list copies each value.
-// Counts are cumulative, as in Prometheus. A bound at which the count does not grow is left out, and so is the bucket past
-// the last bound: with a thousand endpoints they would be most of the document.
+// Counts are cumulative, as in Prometheus. A bound at which the count does not grow is left out, and so is the bucket
+// past the last bound: with a thousand endpoints they would be most of the document.
 Json to_json(const std::vector<Durations>& histograms) {
   Json list = Json::array();
   for (const Durations& histogram : histograms) {

@@ -86,8 +86,8 @@ Result<Skeleton> load_skeleton(const EngineOptions& options) {
   const std::string socket = name_of(Profile::kSocket);
   const std::string syscall = name_of(Profile::kSyscall);
   if (options.profile != "auto" && options.profile != socket && options.profile != syscall) {
-    return Error{ErrorCode::kUnsupported, "there is no profile \"" + options.profile + "\"",
-                 "use --profile socket (Linux 6.3 and later), --profile syscall (any), or leave it out"};
+    return Error{ErrorCode::kUnsupported, "unknown profile \"" + options.profile + "\"",
+                 "use --profile socket (Linux 6.3 or later) or --profile syscall (any kernel), or omit it"};
   }
   if (options.profile == syscall) {
     return load_profile(options, Profile::kSyscall);

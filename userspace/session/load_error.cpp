@@ -84,33 +84,33 @@ Error explain_load_error(std::string_view operation, int saved_errno, std::strin
   if (!machine.has_btf) {
     return Error{ErrorCode::kUnsupported,
                  failed + "kernel " + machine.kernel_release +
-                     " has no BTF (/sys/kernel/btf/vmlinux), which tells where its structures' members are",
+                     " has no BTF (/sys/kernel/btf/vmlinux), which describes the layout of its structures",
                  "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as Debian's and other distributions' are"};
   }
   if (machine.confidential) {
     return Error{ErrorCode::kUnsupported,
-                 failed + "kernel lockdown is in the mode confidentiality, which forbids programs to read memory",
-                 "boot with lockdown=integrity or without it"};
+                 failed + "kernel lockdown is in confidentiality mode, which forbids BPF programs to read memory",
+                 "boot with lockdown=integrity or without lockdown"};
   }
   for (const char* tracepoint : {"sock_recv_length", "sock_send_length", "inet_sock_set_state"}) {
     if (contains(log, tracepoint) && (saved_errno == ESRCH || saved_errno == ENOENT)) {
       return Error{ErrorCode::kUnsupported,
                    failed + "kernel " + machine.kernel_release + " lacks the tracepoint " + tracepoint,
-                   "the profile \"socket\" needs Linux 6.3 or later; --profile syscall does without"};
+                   "the profile \"socket\" needs Linux 6.3 or later; use --profile syscall"};
     }
   }
   if (saved_errno == EPERM || saved_errno == EACCES) {
     return Error{ErrorCode::kNotPermitted,
                  failed +
-                     "not permitted, though the capabilities are there: a seccomp filter, an LSM or a container "
+                     "not permitted although the capabilities are present: a seccomp filter, an LSM or a container "
                      "forbids the bpf system call",
-                 "run it on the host, outside of containers"};
+                 "run it on the host, outside containers"};
   }
   Error error = system_error(saved_errno, operation);
   if (!log.empty()) {
     error.what += " (" + std::string(log) + ")";
   }
-  error.hint = "run it again with --verbose to see what libbpf and the kernel say";
+  error.hint = "run it again with --verbose to see the messages of libbpf and the kernel";
   return error;
 }
 

@@ -24,7 +24,7 @@ Result<Map> Map::of(std::string name, Fd fd) {
   bpf_map_info info{};
   std::uint32_t size = sizeof(info);
   if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) {
-    return system_error(errno, "ask for the map " + name);
+    return system_error(errno, "query the map " + name);
   }
   Map map;
   map.name_ = std::move(name);

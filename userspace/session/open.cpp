@@ -15,7 +15,7 @@ namespace {
 
 Error damaged(const Pins& pins, const std::string& missing, const std::string& why) {
   return Error{ErrorCode::kFailed, "the engine attached at " + pins.directory() + " is damaged: " + missing + " " + why,
-               "remove what is left of it with monitor detach --all, and attach again"};
+               "remove its remains with monitor detach --all, then attach again"};
 }
 
 // Opens a map of the engine, which must have the sizes that the table gives it.
@@ -25,7 +25,7 @@ Result<Map> open_map(const Pins& pins, const std::string& name, std::size_t key_
   }
   Map map = TRY(Map::of(name, TRY(pins.open("maps", name))));
   if ((key_size != 0 && map.key_size() != key_size) || (value_size != 0 && map.value_size() != value_size)) {
-    return damaged(pins, "maps/" + name, "is of another size than it should be");
+    return damaged(pins, "maps/" + name, "has the wrong size");
   }
   return map;
 }
@@ -48,7 +48,7 @@ Result<Profile> check_version(const Pins& pins) {
                "the engine attached at " + pins.directory() +
                    " was attached by another version of monitor: its ABI is " + std::to_string(about.abi_version) +
                    ", this one's is " + std::to_string(MONITOR_ABI_VERSION),
-               "use that version, or end its counting with monitor detach --all and attach again"};
+               "use that version, or run monitor detach --all and attach again"};
 }
 
 Status open_programs(const Pins& pins, Part part, Objects& objects) {
@@ -82,7 +82,7 @@ Result<Objects> open_objects(const Pins& pins) {
 Status check_attached(const Pins& pins, const Links& links, Profile profile) {
   return for_each_program(profile, Part::kAlways, [&](ProgramId id) -> Status {
     if (id.row().is_hook() && !links.has(id)) {
-      return damaged(pins, "links/" + link_pin_name(id, {}), "is missing, so that something is not counted");
+      return damaged(pins, "links/" + link_pin_name(id, {}), "is missing, so some events are not counted");
     }
     return Ok{};
   });

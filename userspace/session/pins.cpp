@@ -65,7 +65,7 @@ Error pin_error(int saved_errno, const std::string& what, const std::string& whe
   if (saved_errno == EROFS) {
     error.hint = "remount it: mount -o remount,rw " + mount_point(where);
   } else if (saved_errno == ENOMEM || saved_errno == ENOSPC) {
-    error.hint = "the kernel has no memory left for it, or this process's control group has not";
+    error.hint = "the kernel, or this process's control group, is out of memory";
   } else if (refused) {
     error.hint = "run it as root, for example with sudo";
   }
@@ -190,8 +190,8 @@ Status Pins::check_place() const {
     TRY(mount_bpffs());
   }
   if (!is_bpffs(parent) && !is_bpffs(directory_)) {
-    return Error{ErrorCode::kFailed, "pin under " + directory_ + ": " + parent + " is no BPF file system",
-                 std::string("leave --pins out, or give a directory of one: mount -t bpf bpf ") + parent};
+    return Error{ErrorCode::kFailed, "pin under " + directory_ + ": " + parent + " is not a BPF file system",
+                 std::string("omit --pins, or name a directory on one: mount -t bpf bpf ") + parent};
   }
   return Ok{};
 }
@@ -255,7 +255,7 @@ Result<Fd> Pins::view(unsigned target) const {
   if (!directory || ::flock(directory.get(), LOCK_SH) != 0) {
     Error error = pin_error(errno, "look at ", name);
     if (error.hint.empty()) {
-      error.hint = "end the counting with monitor detach --all, and attach again";
+      error.hint = "run monitor detach --all, then attach again";
     }
     return error;
   }
@@ -283,7 +283,7 @@ Status Pins::store(const std::vector<Item>& items, unsigned targets, const PinLo
       }
     }
     if (::rename(building.c_str(), (directory_ + "/engine").c_str()) != 0) {
-      return pin_error(errno, "make the engine of what was pinned: rename ", building);
+      return pin_error(errno, "publish the pinned engine: rename ", building);
     }
     return Ok{};
   };

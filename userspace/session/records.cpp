@@ -45,7 +45,7 @@ Status sweep(const Objects& objects, const std::vector<monitor_live>& records, c
   for (const monitor_live& live : records) {
     if (!open.contains({live.address, live.inode})) {
       TRY(run_program(objects.program("sweep"), std::array{live.address, live.inode, kTargetStays},
-                      "take out a connection that has closed"));
+                      "remove the record of a closed connection"));
     }
   }
   return Ok{};
@@ -64,7 +64,7 @@ Status disown_records(const Objects& objects, unsigned target) {
     const std::vector<monitor_live> addressed = TRY(read_addressed_records(objects, target));
     for (const monitor_live& live : addressed) {
       TRY(run_program(objects.program("sweep"), std::array{live.address, live.inode, kTargetLeaves},
-                      "take out a connection of a server that is followed no longer"));
+                      "remove a connection of a server that is no longer followed"));
     }
     found = !deleted->empty() || !addressed.empty();
   }

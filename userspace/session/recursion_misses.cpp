@@ -17,7 +17,7 @@ Result<std::uint64_t> recursion_misses(const Objects& objects) {
     bpf_prog_info info{};
     std::uint32_t size = sizeof(info);
     if (bpf_obj_get_info_by_fd(program.fd(), &info, &size) != 0) {
-      return system_error(errno, "ask for lost events of " + program.name());
+      return system_error(errno, "query the lost events of " + program.name());
     }
     misses += info.recursion_misses;
   }

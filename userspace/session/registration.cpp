@@ -54,7 +54,7 @@ Status note_ports(const Objects& objects, unsigned target, const std::vector<std
     const std::uint32_t key = target << 16 | port;
     const std::uint8_t listens = 1;
     if (bpf_map_update_elem(objects.map("listen_ports").fd(), &key, &listens, BPF_ANY) != 0) {
-      return system_error(errno, "note the listening port " + std::to_string(port));
+      return system_error(errno, "record the listening port " + std::to_string(port));
     }
   }
   return Ok{};
@@ -121,7 +121,7 @@ Result<unsigned> Engine::add_target(const ProcessIdentity& root, const std::vect
   if (target >= state_->targets.size()) {
     return Error{ErrorCode::kFailed,
                  "add the server: " + std::to_string(state_->targets.size()) + " servers are followed already",
-                 is_pinned() ? "detach one of them; how many there can be is said at the first attach: --max-targets N"
+                 is_pinned() ? "detach one of them; the first attach sets the limit, with --max-targets N"
                              : "stop following one of them"};
   }
   monitor_target_settings settings{};

@@ -15,7 +15,7 @@ Result<Fd> open_to_append(const std::string& path) {
   if (!file) {
     const int saved_errno = errno;
     if (saved_errno == ENXIO) {
-      return Error{ErrorCode::kFailed, "open the log file " + path + ": nobody reads from it",
+      return Error{ErrorCode::kFailed, "open the log file " + path + ": no process reads from it",
                    "start the reader of this FIFO first"};
     }
     Error error = system_error(saved_errno, "open the log file " + path);

@@ -156,7 +156,7 @@ def test_limits_hold(start_server: Start, engine: Engine, short_directory: Path)
     assert snapshot["total_requests"] == 9
     again = engine.run(*engine.attach_arguments(server.pid), "--max-endpoints", 100)
     assert again.returncode == 0
-    assert "the limits are those of the engine that is attached already" in again.stderr
+    assert "the limits of the engine that is already attached apply" in again.stderr
 
 
 def test_a_second_attach_adds_a_target_to_the_engine_that_is_there(start_server: Start, engine: Engine) -> None:

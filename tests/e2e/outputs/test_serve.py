@@ -184,7 +184,7 @@ def test_where_it_cannot_listen(shared_server: Server, serve: Callable[..., Serv
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
         f"monitor: listen on {taken}: Address already in use\n"
-        "  something else listens there: give another port with --listen\n"
+        "  another program listens there; choose another port with --listen\n"
     )
     ended = run_monitor("serve", "--pid", pid, "--listen", "192.0.2.1:9464")
     assert ended.returncode == 1

@@ -47,7 +47,7 @@ def refuse_all(engine: Engine, pid: int, status: int, *words: str) -> None:
 
 def repair(engine: Engine, server: Server, objects: Objects) -> None:
     """By the command that the message names; then all is as it should be."""
-    assert engine.done("detach", "--all") == f"removed what was left of the engine at {engine.pins}\n"
+    assert engine.done("detach", "--all") == f"removed the remains of the engine at {engine.pins}\n"
     engine.assert_nothing_left(objects)
     counted = attach_counted(engine, server)
     keep_alive(server.port, 20, 2)
@@ -224,7 +224,7 @@ def test_a_directory_of_no_bpf_file_system(start_server: Start, tmp_path: Path) 
     engine = Engine(tmp_path / "monitor")
     ended = engine.run(*engine.attach_arguments(server.pid))
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert f"{tmp_path} is no BPF file system" in ended.stderr
+    assert f"{tmp_path} is not a BPF file system" in ended.stderr
     assert "mount -t bpf" in ended.stderr
     assert not engine.pins.exists()
     engine.assert_no_leak(before)

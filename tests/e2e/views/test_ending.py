@@ -108,7 +108,7 @@ def test_a_reader_that_takes_nothing_does_not_keep_it(shared_server: Server) -> 
         _, said = process.communicate(timeout=PATIENCE)
         assert (process.returncode, said) == (
             1,
-            "monitor: write to standard output: its reader takes nothing; stopped\n",
+            "monitor: write to standard output: its reader does not read; stopped\n",
         )
     finally:
         process.kill()
