@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The engine's BPF object: one translation unit, one idea a header. Read them in this order: http1/parser.h,
- * conn.bpf.h (the record of a connection), maps.bpf.h, endpoints.bpf.h, account.bpf.h and close.bpf.h (begin, end,
- * close), adopted.bpf.h (what began before the attach), socket_info.bpf.h and records.bpf.h (a socket and its record),
- * user_bytes.bpf.h and streams.bpf.h (bytes to parser); then the hooks: sockets.bpf.h, syscalls.bpf.h, unix.bpf.h,
- * processes.bpf.h; and iterators.bpf.h (what user space asks for).
+ * The engine's BPF object: one translation unit, one idea per header. Each folder stands on those before it; read them
+ *in this order:
+ *
+ *	lib, arch	macros; registers and system call numbers
+ *	http1		the parser
+ *	state		maps, the record of a connection, endpoints, what is read of a socket
+ *	account		begin, end and close of a request: the only code that counts
+ *	feed		from the bytes of a call through the parser to account
+ *	hooks, iter	the programs: on kernel events, and for user space to run
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -12,7 +16,10 @@
 #include <bpf/bpf_tracing.h>
 #include <monitor/abi.h>
 
-#include "iter/iterators.bpf.h"
 #include "hooks/processes.bpf.h"
+#include "hooks/sockets.bpf.h"
+#include "hooks/syscalls.bpf.h"
+#include "hooks/unix.bpf.h"
+#include "iter/iterators.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -34,6 +34,15 @@ find_unformatted() {
     sh -c 'clang-format-14 -style=file --dry-run --Werror "$1" 2>/dev/null || { echo "$1" >&2; exit 1; }' sh
 }
 
+# Each header of bpf/ compiles by itself: it includes what it uses, and no header relies on those before it.
+check_bpf_headers() {
+  local header
+  for header in $(find bpf -name '*.h' | sort); do
+    clang-14 -fsyntax-only -g -O2 -target bpf -mcpu=v3 -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-unused-function \
+      -Werror -D__TARGET_ARCH_x86 -Iinclude -Ivmlinux -Ibpf -x c "$header" || return 1
+  done
+}
+
 # clang-tidy reads the compile commands and the generated skeletons of a build directory of its own.
 prepare_clang_tidy() {
   local skeletons
@@ -60,5 +69,6 @@ esac
 find_unformatted || die 'these files are not formatted: run scripts/lint.sh --fix'
 shellcheck --external-sources --source-path=SCRIPTDIR/.. "${scripts[@]}"
 check_python || die 'ruff or mypy complains: see above (scripts/lint.sh --fix formats)'
+check_bpf_headers || die 'a header of bpf/ does not compile by itself: see above'
 prepare_clang_tidy
 run_clang_tidy "$tidied" || die 'clang-tidy complains: see above'

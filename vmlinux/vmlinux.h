@@ -4,8 +4,8 @@
  * header that defines it. libbpf relocates the offsets at load time (preserve_access_index). A kernel test compares
  * names and kinds with the running kernel's BTF.
  */
-#ifndef MONITOR_VMLINUX_H
-#define MONITOR_VMLINUX_H
+#ifndef __VMLINUX_H__
+#define __VMLINUX_H__ /* libbpf asks for this name: pt_regs has the names of the kernel */
 
 typedef unsigned char __u8;
 typedef signed char __s8;

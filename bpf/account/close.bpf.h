@@ -6,7 +6,13 @@
 #ifndef MONITOR_CLOSE_BPF_H
 #define MONITOR_CLOSE_BPF_H
 
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
 #include "account/requests.bpf.h"
+#include "http1/stream.h"
+#include "lib/pure.h"
+#include "state/conn.bpf.h"
 
 struct close_loop {
 	struct conn *c;

@@ -6,7 +6,15 @@
 #ifndef MONITOR_ACCOUNT_BPF_H
 #define MONITOR_ACCOUNT_BPF_H
 
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
+
+#include "http1/parser.h"
+#include "lib/pure.h"
+#include "state/conn.bpf.h"
 #include "state/endpoints.bpf.h"
+#include "state/maps.bpf.h"
 
 /* The two responses that uvicorn writes by itself, without its application. */
 #define OWN_400	       "Invalid HTTP request received."

@@ -16,7 +16,15 @@
 #ifndef MONITOR_ADOPTED_BPF_H
 #define MONITOR_ADOPTED_BPF_H
 
-#include "account/close.bpf.h"
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
+
+#include "account/requests.bpf.h"
+#include "feed/user_bytes.bpf.h"
+#include "http1/stream.h"
+#include "lib/pure.h"
+#include "state/conn.bpf.h"
 
 /* Bytes that are no clean start of a request came on a lost connection; `unknown`: why nothing is known of
  * them, or UNDERCOUNT_NONE. */

@@ -6,7 +6,24 @@
 #ifndef MONITOR_STREAMS_BPF_H
 #define MONITOR_STREAMS_BPF_H
 
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <monitor/abi.h>
+
+#include "account/close.bpf.h"
+#include "account/requests.bpf.h"
+#include "arch/syscall.bpf.h"
 #include "feed/adopted.bpf.h"
+#include "feed/scratch.bpf.h"
+#include "feed/user_bytes.bpf.h"
+#include "http1/parser.h"
+#include "http1/path_fold.h"
+#include "state/conn.bpf.h"
+#include "state/maps.bpf.h"
+
+/* Receives that take nothing out of the stream. */
+#define MSG_ASIDE (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
 
 /* Steps of one walk at most: a step takes a line, a body's skip, a vector, or a hundred bytes of a long line. A
  * megabyte of the shortest lines is below it; past it the stream is given up. */
@@ -142,8 +159,8 @@ static __always_inline int find_bytes(struct user_bytes *u, const struct call *c
 		regs = saved_registers(u, task);
 		/* Once a call is over its result is in ax: then these are of no call at all. A ring's work runs there.
 		 */
-		if ((long)regs->ax != -ENOSYS || !fd_is_socket(task, regs->di, call->sk))
-			return regs->orig_ax == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
+		if (!syscall_is_running(regs) || !fd_is_socket(task, SYSCALL_ARG1(regs), call->sk))
+			return syscall_number(regs) == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
 	}
 	return user_bytes_open(u, regs, length, cursor, result, sends);
 }
@@ -209,11 +226,11 @@ GLOBAL_FUNC int pass_message(struct conn *c, __s32 result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	bool sends = regs->orig_ax == SYSCALL_SENDMMSG;
+	bool sends = syscall_number(regs) == SYSCALL_SENDMMSG;
 	struct walk_scratch *x;
 	__u32 zero = 0;
 
-	if (!c || (!sends && regs->orig_ax != SYSCALL_RECVMMSG))
+	if (!c || (!sends && syscall_number(regs) != SYSCALL_RECVMMSG))
 		return 0;
 	x = sends ? bpf_map_lookup_elem(&send_scratch, &zero) : bpf_map_lookup_elem(&receive_scratch, &zero);
 	if (!x)
@@ -221,11 +238,12 @@ GLOBAL_FUNC int pass_message(struct conn *c, __s32 result)
 	if (sends && result < 0)
 		c->sending.index = 0;
 	else if (sends)
-		user_bytes_next_message(&x->source, &c->sending, regs->si, regs->dx, result);
+		user_bytes_next_message(&x->source, &c->sending, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs), result);
 	else if (result < 0)
 		c->receiving.index = 0;
 	else
-		user_bytes_next_message(&x->source, &c->receiving, regs->si, regs->dx, WHOLE_MESSAGE);
+		user_bytes_next_message(&x->source, &c->receiving, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs),
+					WHOLE_MESSAGE);
 	return 0;
 }
 

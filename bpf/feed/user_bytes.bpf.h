@@ -10,8 +10,10 @@
 #ifndef MONITOR_USER_BYTES_BPF_H
 #define MONITOR_USER_BYTES_BPF_H
 
+#include "arch/syscall.bpf.h"
+#include "http1/parser.h"
 #include "state/conn.bpf.h"
-#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
 
 /* A buffer, or a vector of them, in user memory. */
 struct user_bytes {
@@ -24,24 +26,6 @@ struct user_bytes {
 	__u64 messages_left;
 	__u64 message_left; /* bytes of the message under way that no buffer was found for yet; without messages ~0 */
 	__u64 registers_at; /* see saved_registers */
-};
-
-/* arch/x86/entry/syscalls/syscall_64.tbl */
-enum {
-	SYSCALL_READ = 0,
-	SYSCALL_WRITE = 1,
-	SYSCALL_READV = 19,
-	SYSCALL_WRITEV = 20,
-	SYSCALL_SENDFILE = 40,
-	SYSCALL_SENDTO = 44,
-	SYSCALL_RECVFROM = 45,
-	SYSCALL_SENDMSG = 46,
-	SYSCALL_RECVMSG = 47,
-	SYSCALL_SPLICE = 275,
-	SYSCALL_RECVMMSG = 299,
-	SYSCALL_SENDMMSG = 307,
-	SYSCALL_PREADV2 = 327,
-	SYSCALL_PWRITEV2 = 328,
 };
 
 /* The registers that the current task's system call was entered with. They lie where bpf_task_pt_regs says: as far from
@@ -162,7 +146,7 @@ GLOBAL_FUNC int user_bytes_all_messages(struct user_bytes *u, __u64 first, __u32
 static __always_inline int user_bytes_open(struct user_bytes *u, const struct pt_regs *regs, __u64 length,
 					   struct message_cursor *cursor, __u32 result, bool sends)
 {
-	__u64 call = regs->orig_ax;
+	__u64 call = syscall_number(regs);
 
 	u->base_left = 0;
 	u->vector_left = 0;
@@ -171,24 +155,25 @@ static __always_inline int user_bytes_open(struct user_bytes *u, const struct pt
 	u->left = length;
 	if (sends ? call == SYSCALL_WRITE || call == SYSCALL_SENDTO
 		  : call == SYSCALL_READ || call == SYSCALL_RECVFROM) {
-		u->base = regs->si;
+		u->base = SYSCALL_ARG2(regs);
 		u->base_left = length;
 		return 0;
 	}
 	if (sends ? call == SYSCALL_WRITEV || call == SYSCALL_PWRITEV2
 		  : call == SYSCALL_READV || call == SYSCALL_PREADV2) {
-		u->vector = regs->si;
-		u->vector_left = regs->dx;
+		u->vector = SYSCALL_ARG2(regs);
+		u->vector_left = SYSCALL_ARG3(regs);
 		return 0;
 	}
 	if (call == (sends ? SYSCALL_SENDMSG : SYSCALL_RECVMSG))
-		return user_bytes_message(u, regs->si) ? UNDERCOUNT_MEMORY : 0;
+		return user_bytes_message(u, SYSCALL_ARG2(regs)) ? UNDERCOUNT_MEMORY : 0;
 	if (call == (sends ? SYSCALL_SENDMMSG : SYSCALL_RECVMMSG)) {
 		if (result)
-			user_bytes_all_messages(u, regs->si, result);
-		else if (!sends && regs->r8 && regs->dx > 1)
+			user_bytes_all_messages(u, SYSCALL_ARG2(regs), result);
+		else if (!sends && SYSCALL_ARG5(regs) && SYSCALL_ARG3(regs) > 1)
 			return UNDERCOUNT_REGISTERS; /* a time limit ends it behind any message */
-		else if (user_bytes_next_message(u, cursor, regs->si, regs->dx, sends ? length : WHOLE_MESSAGE))
+		else if (user_bytes_next_message(u, cursor, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs),
+						 sends ? length : WHOLE_MESSAGE))
 			return UNDERCOUNT_MEMORY;
 		return 0;
 	}

@@ -5,7 +5,14 @@
 #ifndef MONITOR_PROCESSES_BPF_H
 #define MONITOR_PROCESSES_BPF_H
 
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <monitor/abi.h>
+
 #include "account/requests.bpf.h"
+#include "state/endpoints.bpf.h"
+#include "state/maps.bpf.h"
 
 static __always_inline void follow(__u32 pid, bool on)
 {

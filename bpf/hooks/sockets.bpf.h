@@ -5,11 +5,20 @@
 #ifndef MONITOR_SOCKETS_BPF_H
 #define MONITOR_SOCKETS_BPF_H
 
-#include "state/records.bpf.h"
-#include "feed/streams.bpf.h"
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <monitor/abi.h>
 
-/* Receives that take nothing out of the stream. */
-#define MSG_ASIDE (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
+#include "account/close.bpf.h"
+#include "account/requests.bpf.h"
+#include "feed/records.bpf.h"
+#include "feed/streams.bpf.h"
+#include "state/conn.bpf.h"
+#include "state/endpoints.bpf.h"
+#include "state/maps.bpf.h"
+#include "state/socket_info.bpf.h"
 
 /* A socket known to be TCP's, as such. (bpf_skc_to_tcp_sock says the same with a call.) */
 static __always_inline struct tcp_sock *as_tcp(struct sock *sk)

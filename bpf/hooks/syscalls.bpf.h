@@ -8,7 +8,21 @@
 #ifndef MONITOR_SYSCALLS_BPF_H
 #define MONITOR_SYSCALLS_BPF_H
 
-#include "hooks/sockets.bpf.h"
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <monitor/abi.h>
+
+#include "account/requests.bpf.h"
+#include "arch/syscall.bpf.h"
+#include "feed/records.bpf.h"
+#include "feed/scratch.bpf.h"
+#include "feed/streams.bpf.h"
+#include "feed/user_bytes.bpf.h"
+#include "state/conn.bpf.h"
+#include "state/endpoints.bpf.h"
+#include "state/socket_info.bpf.h"
 
 /* What a system call does with the stream of a socket. */
 struct socket_call {
@@ -20,18 +34,18 @@ struct socket_call {
 
 static __always_inline void read_call(struct socket_call *call, const struct pt_regs *regs)
 {
-	call->fd = regs->di;
+	call->fd = SYSCALL_ARG1(regs);
 	call->flags = 0;
 	call->receives = false;
 	call->sends = false;
-	switch (regs->orig_ax) {
+	switch (syscall_number(regs)) {
 	case SYSCALL_RECVFROM:
 	case SYSCALL_RECVMMSG:
-		call->flags = regs->r10;
+		call->flags = SYSCALL_ARG4(regs);
 		call->receives = true;
 		break;
 	case SYSCALL_RECVMSG:
-		call->flags = regs->dx;
+		call->flags = SYSCALL_ARG3(regs);
 		call->receives = true;
 		break;
 	case SYSCALL_READ:
@@ -50,26 +64,10 @@ static __always_inline void read_call(struct socket_call *call, const struct pt_
 		break;
 	case SYSCALL_SPLICE:
 		/* into a socket; out of one it shows as a gap at the next receive */
-		call->fd = regs->dx;
+		call->fd = SYSCALL_ARG3(regs);
 		call->sends = true;
 		break;
 	}
-}
-
-/* The socket of descriptor `fd` of the current process, NULL if it is none. */
-static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
-{
-	struct fdtable *table = task->files->fdt;
-	struct socket *socket;
-	struct file *file;
-
-	if ((__u32)fd >= table->max_fds || bpf_probe_read_kernel(&file, sizeof(file), &table->fd[(__u32)fd]) || !file)
-		return NULL;
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return NULL;
-	/* net/socket.c, sock_from_file */
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
 }
 
 /* How many bytes the messages of a recvmmsg or sendmmsg had together. */
@@ -81,7 +79,7 @@ static __always_inline __u32 sum_messages(const struct pt_regs *regs, __u32 coun
 	x = receives ? bpf_map_lookup_elem(&receive_scratch, &zero) : bpf_map_lookup_elem(&send_scratch, &zero);
 	if (!x)
 		return 0;
-	user_bytes_all_messages(&x->source, regs->si, count);
+	user_bytes_all_messages(&x->source, SYSCALL_ARG2(regs), count);
 	return x->source.left;
 }
 
@@ -108,7 +106,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 		return 0;
 	socket_info_read(&o.socket, sk);
 	length = ret > 0 ? ret : 0;
-	if (length && (regs->orig_ax == SYSCALL_RECVMMSG || regs->orig_ax == SYSCALL_SENDMMSG))
+	if (length && (syscall_number(regs) == SYSCALL_RECVMMSG || syscall_number(regs) == SYSCALL_SENDMMSG))
 		length = sum_messages(regs, ret, call.receives);
 	c = addressed_open(&o, pid, call.receives ? length : 0);
 	if (!c || c->role != ROLE_SERVER)

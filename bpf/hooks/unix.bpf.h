@@ -11,7 +11,19 @@
 #ifndef MONITOR_UNIX_BPF_H
 #define MONITOR_UNIX_BPF_H
 
-#include "hooks/syscalls.bpf.h"
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <monitor/abi.h>
+
+#include "account/close.bpf.h"
+#include "arch/syscall.bpf.h"
+#include "feed/records.bpf.h"
+#include "feed/streams.bpf.h"
+#include "state/conn.bpf.h"
+#include "state/endpoints.bpf.h"
+#include "state/socket_info.bpf.h"
 
 /* The record for a hook of the profile "socket", NULL when the event is of no interest. */
 static __always_inline struct conn *unix_open(struct sock *sk, int ret)
@@ -65,8 +77,6 @@ int BPF_PROG(on_unix_sent, struct sock *sk, int ret, int flags)
 	return 0;
 }
 
-#define SYSCALL_CLOSE 3
-
 /* struct file as it was before Linux 6.13 */
 struct file___counted {
 	struct {
@@ -103,7 +113,7 @@ int BPF_PROG(on_close, struct pt_regs *regs, long id)
 
 	if (id != SYSCALL_CLOSE || !is_followed(task->tgid))
 		return 0;
-	sk = fd_sock(task, regs->di);
+	sk = fd_sock(task, SYSCALL_ARG1(regs));
 	if (!sk)
 		return 0;
 	socket_info_read(&f, sk);

@@ -6,7 +6,19 @@
 #ifndef MONITOR_ITERATORS_BPF_H
 #define MONITOR_ITERATORS_BPF_H
 
-#include "hooks/unix.bpf.h"
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <monitor/abi.h>
+
+#include "account/close.bpf.h"
+#include "account/requests.bpf.h"
+#include "feed/records.bpf.h"
+#include "state/conn.bpf.h"
+#include "state/endpoints.bpf.h"
+#include "state/maps.bpf.h"
+#include "state/socket_info.bpf.h"
 
 /* The record of a socket, wherever it lies. */
 static __always_inline struct conn *record_of(struct sock *sk, const struct socket_info *f)

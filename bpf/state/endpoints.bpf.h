@@ -10,6 +10,12 @@
 #ifndef MONITOR_ENDPOINTS_BPF_H
 #define MONITOR_ENDPOINTS_BPF_H
 
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
+
+#include "lib/pure.h"
+#include "state/conn.bpf.h"
 #include "state/maps.bpf.h"
 
 static __always_inline void raise_peak(__u64 *peak, __u64 value)

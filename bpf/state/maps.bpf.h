@@ -6,10 +6,11 @@
 #ifndef MONITOR_MAPS_BPF_H
 #define MONITOR_MAPS_BPF_H
 
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
+
 #include "state/conn.bpf.h"
-#include "http1/parser.h"
-#include "http1/path_fold.h"
-#include "feed/user_bytes.bpf.h"
 
 /* Set by user space before the load. */
 const volatile bool raw_paths = false;	/* endpoints as sent, identifiers not folded */
@@ -143,9 +144,6 @@ struct {
 	__type(value, struct conn);
 } addressed_connections SEC(".maps");
 
-/* What a new entry there is before it is filled in: larger than a program's stack. */
-static const struct conn blank_connection = {};
-
 /*
  * Requests in flight on a connection beyond the ring in its record (deep pipelines). Key: socket and sequence. An entry
  * is made when the request begins and dies when it ends.
@@ -166,29 +164,5 @@ struct {
 	__type(key, __u32);
 	__type(value, __u8);
 } listen_ports SEC(".maps");
-
-/*
- * Scratch space, one for each CPU and direction: a hook in process context can be interrupted by one in softirq, but
- * never by itself (the kernel drops the inner event and counts it in recursion_misses).
- */
-struct walk_scratch {
-	struct user_bytes source;
-	struct fold fold;
-	struct http1_window window;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct walk_scratch);
-} receive_scratch SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct walk_scratch);
-} send_scratch SEC(".maps");
 
 #endif

@@ -95,4 +95,20 @@ static __always_inline bool socket_info_under_way(const struct socket_info *f)
 	return !BPF_CORE_READ(tcp, bytes_sent) || (__s32)(received - sent) > 0;
 }
 
+/* The socket of descriptor `fd` of the current process, NULL if it is none. */
+static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
+{
+	struct fdtable *table = task->files->fdt;
+	struct socket *socket;
+	struct file *file;
+
+	if ((__u32)fd >= table->max_fds || bpf_probe_read_kernel(&file, sizeof(file), &table->fd[(__u32)fd]) || !file)
+		return NULL;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	/* net/socket.c, sock_from_file */
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
 #endif

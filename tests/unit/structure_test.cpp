@@ -190,6 +190,42 @@ Violations kernel_side_looks_up(const Tree& tree) {
   return found;
 }
 
+// "bpf/hooks/unix.bpf.h" → "hooks"; empty for the objects themselves and for what lies outside bpf/.
+std::string floor_of(const std::string& file) {
+  constexpr std::string_view kTop = "bpf/";
+  const std::size_t end = file.starts_with(kTop) ? file.find('/', kTop.size()) : std::string::npos;
+  return end == std::string::npos ? "" : file.substr(kTop.size(), end - kTop.size());
+}
+
+// The folders of bpf/ stand on one another; hooks and iter are the top, and their files know nothing of each other.
+Violations wrong_floor(const Tree& tree) {
+  const std::map<std::string, std::set<std::string>> allowed = {
+      {"lib", {"lib"}},
+      {"arch", {"lib", "arch"}},
+      {"http1", {"lib", "http1"}},
+      {"state", {"lib", "http1", "state"}},
+      {"account", {"lib", "http1", "state", "account"}},
+      {"feed", {"lib", "arch", "http1", "state", "account", "feed"}},
+      {"hooks", {"lib", "arch", "http1", "state", "account", "feed"}},
+      {"iter", {"lib", "http1", "state", "account", "feed"}},
+  };
+  Violations found;
+  for (const Include& include : includes_of(tree)) {
+    const std::string from = floor_of(include.file);
+    const std::string to = floor_of(resolve(tree, include));
+    if (from.empty() || to.empty()) {
+      continue;
+    }
+    const auto may = allowed.find(from);
+    if (may == allowed.end()) {
+      found.push_back(include.file + ": bpf/" + from + " is not one of the known folders");
+    } else if (!may->second.contains(to)) {
+      found.push_back(says(include, "bpf/" + from + " may not include bpf/" + to));
+    }
+  }
+  return found;
+}
+
 Violations libbpf_outside_session(const Tree& tree) {
   Violations found;
   for (const Include& include : includes_of(tree)) {
@@ -345,6 +381,7 @@ TEST_CASE("structure.tree: the sources hold every rule") {
   REQUIRE(tree.count("bpf/engine.bpf.c") == 1);
   CHECK(joined(wrong_layer(tree)) == "");
   CHECK(joined(kernel_side_looks_up(tree)) == "");
+  CHECK(joined(wrong_floor(tree)) == "");
   CHECK(joined(libbpf_outside_session(tree)) == "");
   CHECK(joined(boost_outside_http(tree)) == "");
   CHECK(joined(impure_headers(tree)) == "");
@@ -386,6 +423,13 @@ TEST_CASE("structure.rules: each finds what breaks it, and says where") {
 
   CHECK(kernel_side_looks_up({{"bpf/a.h", "#include \"base/fd.h\""}, {"userspace/base/fd.h", ""}}).size() == 1);
   CHECK(kernel_side_looks_up({{"include/monitor/a.h", "#include \"lib/pure.h\""}, {"bpf/lib/pure.h", ""}}).size() == 1);
+
+  const Tree hooks = {{"bpf/hooks/a.bpf.h", "#include \"hooks/b.bpf.h\""}, {"bpf/hooks/b.bpf.h", ""}};
+  CHECK(joined(wrong_floor(hooks)) ==
+        "bpf/hooks/a.bpf.h:1: includes hooks/b.bpf.h: bpf/hooks may not include bpf/hooks\n");
+  CHECK(wrong_floor({{"bpf/state/a.bpf.h", "#include \"account/b.bpf.h\""}, {"bpf/account/b.bpf.h", ""}}).size() == 1);
+  CHECK(wrong_floor({{"bpf/account/a.bpf.h", "#include \"state/b.bpf.h\""}, {"bpf/state/b.bpf.h", ""}}).empty());
+  CHECK(wrong_floor({{"bpf/engine.bpf.c", "#include \"hooks/b.bpf.h\""}, {"bpf/hooks/b.bpf.h", ""}}).empty());
 
   CHECK(libbpf_outside_session({{"userspace/cli/a.cpp", "#include <bpf/libbpf.h>"}}).size() == 1);
   CHECK(libbpf_outside_session({{"userspace/output/a.cpp", "#include \"engine.skel.h\""}}).size() == 1);

@@ -3,10 +3,20 @@
  * Making, finding and closing the record of a connection. It lies in the socket's own storage where a program is given
  * the socket, else in a hash by the socket's address.
  */
-#ifndef MONITOR_RECORDS_BPF_H
-#define MONITOR_RECORDS_BPF_H
+#ifndef MONITOR_FEED_RECORDS_BPF_H
+#define MONITOR_FEED_RECORDS_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
 
 #include "account/close.bpf.h"
+#include "account/requests.bpf.h"
+#include "lib/pure.h"
+#include "state/conn.bpf.h"
+#include "state/endpoints.bpf.h"
+#include "state/maps.bpf.h"
 #include "state/socket_info.bpf.h"
 
 /* How a connection that left this state closes, see the table in docs/counting.md. */
@@ -148,6 +158,9 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 }
 
 /* ---- records by address ---- */
+
+/* What a new entry of addressed_connections is before it is filled in: too large for a program's stack. */
+static const struct conn blank_connection = {};
 
 static __always_inline struct conn *addressed_find(const struct socket_info *f)
 {

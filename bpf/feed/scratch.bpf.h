@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What one walk over the bytes of a receive or send works on: too large for a program's stack.
+ */
+#ifndef MONITOR_FEED_SCRATCH_BPF_H
+#define MONITOR_FEED_SCRATCH_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#include "feed/user_bytes.bpf.h"
+#include "http1/path_fold.h"
+#include "http1/stream.h"
+
+/*
+ * Scratch space, one for each CPU and direction: a hook in process context can be interrupted by one in softirq, but
+ * never by itself (the kernel drops the inner event and counts it in recursion_misses).
+ */
+struct walk_scratch {
+	struct user_bytes source;
+	struct fold fold;
+	struct http1_window window;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct walk_scratch);
+} receive_scratch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct walk_scratch);
+} send_scratch SEC(".maps");
+
+#endif
