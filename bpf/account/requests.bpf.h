@@ -25,7 +25,10 @@ static __always_inline void undercount(__u32 target, __u32 cause)
 {
 	struct monitor_target *t = target_at(target);
 
-	if (t && cause != UNDERCOUNT_NONE && cause < UNDERCOUNT_CAUSES)
+	if (!t || cause == UNDERCOUNT_NONE)
+		return;
+	barrier_var(cause); /* else both tests become one subtraction, from which Linux 6.1 learns no bound */
+	if (cause < UNDERCOUNT_CAUSES)
 		__sync_fetch_and_add(&t->undercount[cause], 1);
 }
 

@@ -61,7 +61,7 @@ std::vector<ServerRequest> requests_for(const Selection& selection, const std::v
 }  // namespace
 
 Error no_server_found() {
-  return Error{ErrorCode::kNoTarget, "found no listening uvicorn, gunicorn or hypercorn on this machine",
+  return Error{ErrorCode::kNoTarget, "no uvicorn, gunicorn or hypercorn is listening on this machine",
                "start one, or name a process: monitor --pid N"};
 }
 
