@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Connections that were open before the attach: what is under way on them began unseen, and is told by evidence. It is
- * counted on the endpoint "(before attach)".
+ * Connections that were open before the attach. No hook saw their current request begin, so evidence decides whether
+ * one is under way. Such requests count on the endpoint "(before attach)".
  *
- * At the attach a request is under way when all that came is read and came after what was sent last
- * (socket_info_under_way). A connection of which that is not so counts as idle until something passes that is no clean
- * start of a request: bytes from the client (the rest of a body or of a head, a WebSocket's frame) or from the server
- * (the next piece of a stream).
+ * At the attach a request is under way if the server has read everything that came, and it came after the last send
+ * (socket_info_under_way). Any other connection counts as idle until bytes pass that are not a clean start of a
+ * request: from the client (the rest of a body or head, a WebSocket frame) or from the server (the next piece of a
+ * stream).
  *
- * A response that is seen from its first byte on ends as any other. Of one that began before, the end is seen when it
- * is chunked and its last chunk ends a write; else it ends, without a status, with the connection's next request or
- * with the connection. Known to be wrong: a request whose answer fell into the same jiffy as its last byte is idle
- * until its next byte; a part of a head counts as under way; a HEAD request waits for a body until the next request.
+ * A response that is seen from its first byte ends like any other. The end of an earlier one is visible only if it is
+ * chunked and its last chunk ends a write; otherwise it ends, without a status, with the connection's next request or
+ * with the connection. Known errors: a request whose answer fell into the same jiffy as its last byte is idle until its
+ * next byte; part of a head counts as under way; a HEAD request waits for a body until the next request.
  */
 #ifndef MONITOR_ADOPTED_BPF_H
 #define MONITOR_ADOPTED_BPF_H
@@ -26,8 +26,8 @@
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
 
-/* Bytes that are no clean start of a request came on a lost connection; `unknown`: why nothing is known of
- * them, or UNDERCOUNT_NONE. */
+/* A lost connection received bytes that are not a clean start of a request. `unknown` is the reason why they cannot be
+ * read, or UNDERCOUNT_NONE. */
 GLOBAL_FUNC int adopted_received(struct conn *c, __u32 unknown)
 {
 	if (!c || !(c->flags & CONN_ADOPTED))
@@ -41,11 +41,11 @@ GLOBAL_FUNC int adopted_received(struct conn *c, __u32 unknown)
 	return 0;
 }
 
-/* "0\r\n\r\n", and "\r\n" before it, at the end of a buffer. */
+/* The last chunk: "0\r\n\r\n" at the end of a buffer, after "\r\n" if anything precedes it. */
 #define LAST_CHUNK	  WORD('0', '\r', '\n', '\r', '\n', 0, 0, 0)
 #define LAST_CHUNK_LENGTH 5
 
-/* Whether the `length` bytes at `base` end with the last chunk of a chunked body (RFC 9112 §7.1). */
+/* Returns whether the `length` bytes at `base` end with the last chunk of a chunked body (RFC 9112 §7.1). */
 static __always_inline bool ends_chunked(__u64 base, __u64 length)
 {
 	__u64 tail = 0, before = 0;
@@ -61,8 +61,8 @@ static __always_inline bool ends_chunked(__u64 base, __u64 length)
 }
 
 /*
- * The server sent the bytes that `u` finds (NULL: nothing is known of them) on an adopted connection. Returns whether
- * the response under way is followed from its first byte on, so that they are the parser's.
+ * The server sent the bytes in `u` (NULL: they cannot be read) on an adopted connection. Returns whether the current
+ * response was seen from its first byte, so that the parser takes them.
  */
 GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 {
@@ -83,7 +83,7 @@ GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 	last.iov_base = u->base;
 	last.iov_len = u->base_left;
 	if (!u->base_left) {
-		/* of vectors the first and the last */
+		/* check the first vector for a response's start, the last for its end */
 		if (!u->vector_left || bpf_probe_read_user(&last, sizeof(last), (void *)u->vector))
 			return 0;
 	}

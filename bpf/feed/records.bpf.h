@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Making, finding and closing the record of a connection. It lies in the socket's own storage where a program is given
- * the socket, else in a hash by the socket's address.
+ * Creates, finds and closes the record of a connection. The record is in the socket's local storage if the program is
+ * given the socket, otherwise in a hash keyed by the socket's address.
  */
 #ifndef MONITOR_FEED_RECORDS_BPF_H
 #define MONITOR_FEED_RECORDS_BPF_H
@@ -19,7 +19,7 @@
 #include "state/maps.bpf.h"
 #include "state/socket_info.bpf.h"
 
-/* How a connection that left this state closes, see the table in docs/counting.md. */
+/* How a connection closes that goes from state `from` to `to`; see the table in docs/counting.md. */
 static __always_inline __u32 close_kind(int from, int to, int error)
 {
 	if (from == TCP_ESTABLISHED)
@@ -27,27 +27,27 @@ static __always_inline __u32 close_kind(int from, int to, int error)
 	return from == TCP_CLOSE_WAIT && to == TCP_LAST_ACK ? CLOSE_BY_CLIENT : CLOSE_BY_RESET;
 }
 
-/* A state event that was lost to the recursion guard: the server's own call finds the socket closed. The error was
- * taken by that call, so what ended it is not known; a reset is what comes in softirq. */
+/* The recursion guard dropped the state event, and the server's own call finds the socket closed. That call consumed
+ * the socket's error, so the cause is unknown; assume a reset, because resets arrive in softirq. */
 static __always_inline void catch_up_close(struct conn *c, __u8 state)
 {
 	if (state == TCP_CLOSE && !(READ_ONCE(c->word) & CONN_CLOSED))
 		conn_close(c, CLOSE_BY_RESET);
 }
 
-/* A send was looked at to its end: counts the close that came meanwhile. */
+/* All bytes of a send are parsed: counts a close that came meanwhile. */
 static __always_inline void send_done(struct conn *c, __u32 seq)
 {
-	/* Stores, and only then looks: close_behind_send does so the other way round. */
+	/* Store first, then read close_due: close_behind_send stores close_due, then reads write_seq. */
 	__sync_lock_test_and_set(&c->write_seq, seq);
 	if (READ_ONCE(c->close_due))
 		conn_close(c, c->close_due);
 }
 
 /*
- * A reset may be handled between the moment that a send's bytes are the kernel's and the event of that send: the client
- * has the response, but here it is not answered yet. Then the send counts the close. That it is under way is told by
- * the kernel's write_seq, which is ahead of ours.
+ * The kernel can handle a reset after it has taken a send's bytes but before the event of that send. The client then
+ * has the response, but the record does not show it yet, so the send counts the close. A send is under way if the
+ * kernel's write_seq is ahead of ours.
  */
 static __always_inline void close_behind_send(struct conn *c, struct sock *sk, __u32 kind)
 {
@@ -57,8 +57,8 @@ static __always_inline void close_behind_send(struct conn *c, struct sock *sk, _
 		conn_close(c, kind);
 }
 
-/* Whether the client's end of a Unix socket is closed (net/unix/af_unix.c, unix_release_sock); after a shutdown of both
- * directions on the server's side it is not. */
+/* Returns whether the client's end of a Unix socket is closed (net/unix/af_unix.c, unix_release_sock). A shutdown of
+ * both directions by the server does not count: the peer still has its struct socket. */
 static __always_inline bool client_has_gone(struct sock *sk)
 {
 	struct sock *peer;
@@ -76,11 +76,11 @@ static __always_inline void catch_up_client(struct conn *c, struct sock *sk)
 		conn_close(c, CLOSE_BY_RESET);
 }
 
-/* Nanoseconds after which a call that had given the client its response has made its event, on the slowest machine. */
+/* Nanoseconds within which a call that sent the client its response makes its event, even on the slowest machine. */
 #define CLIENT_GONE_AFTER_NS 1000000000ULL
 
-/* The same for a look, which may come by between the bytes of a response and their event: the client can have them and
- * be gone by then. */
+/* The same for an iterator. It can run between the bytes of a response and their event, when the client may already
+ * have the response and be gone; so the client must stay gone for a while. */
 static __always_inline void look_for_client(struct conn *c, struct sock *sk)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
@@ -93,20 +93,20 @@ static __always_inline void look_for_client(struct conn *c, struct sock *sk)
 		conn_close(c, CLOSE_BY_RESET);
 }
 
-/* What is known of a connection that gets a record. */
+/* What a new record is filled in from. */
 struct opening {
 	struct socket_info socket;
-	struct monitor_process process; /* that reads from it, or holds it */
+	struct monitor_process process; /* reads from the socket, or holds it */
 	__u32 pid;			/* of the process */
-	__u32 passed;			/* bytes of the receive that is under way */
-	__u32 maybe_older;		/* it may have been open before its target was followed */
+	__u32 passed;			/* bytes of the current receive */
+	__u32 maybe_older;		/* the socket may be older than its target's registration */
 };
 
 /*
  * Fills in a fresh record, all zero.
  *
- * Of a socket that may be older than its target's registration only the local port or the name tells whose side it is.
- * What is under way on it is judged by socket_info_under_way; the rest is adopted.bpf.h's.
+ * For a socket that may be older than its target's registration, only the local port or the name distinguishes server
+ * from client. socket_info_under_way decides whether a request is under way; adopted.bpf.h does the rest.
  */
 GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 {
@@ -133,7 +133,7 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	c->write_seq = o->socket.write_seq;
 	c->responses.flags = HTTP1_F_RESPONSE;
 	for (int i = 0; i < MONITOR_RING; ++i)
-		c->ring[i].sequence = ~0U; /* no request's: sequences have 24 bits */
+		c->ring[i].sequence = ~0U; /* matches no request: sequences have 24 bits */
 	if (tcp ? older && !bpf_map_lookup_elem(&listen_ports, &port) : !o->socket.named) {
 		c->role = ROLE_CLIENT;
 		return 0;
@@ -141,25 +141,25 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	if (older)
 		c->flags = CONN_LOST | CONN_ADOPTED;
 	else if (tcp)
-		/* bytes that were read before and made no event are a gap; a FIN alone is nothing that was asked */
+		/* bytes that were read earlier without an event are a gap; a FIN alone is not */
 		c->copied_seq = socket_info_start(&o->socket, before - socket_info_fin_read(&o->socket));
 	c->role = ROLE_SERVER;
 	if (t)
 		raise_peak(&t->peak_connections, __sync_fetch_and_add(&t->connections, 1) + 1);
 	if (older && tcp) {
-		/* Sends until now found no record to be noted in. */
+		/* Earlier sends found no record to update. */
 		__sync_lock_test_and_set(&c->write_seq, BPF_CORE_READ((struct tcp_sock *)sk, write_seq));
 		if (!o->passed && socket_info_under_way(&o->socket))
 			request_begin_before_attach(c);
 	}
-	/* The close may have passed before there was a record to note it in. */
+	/* The close may have come before the record existed. */
 	catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
 	return 0;
 }
 
 /* ---- records by address ---- */
 
-/* What a new entry of addressed_connections is before it is filled in: too large for a program's stack. */
+/* Initial value of an entry in addressed_connections, too large for a program's stack. */
 static const struct conn blank_connection = {};
 
 static __always_inline struct conn *addressed_find(const struct socket_info *f)
@@ -170,14 +170,14 @@ static __always_inline struct conn *addressed_find(const struct socket_info *f)
 	return c && c->inode == f->inode ? c : NULL;
 }
 
-/* The record for a socket that has none: all zero. NULL when there is no room. */
+/* Creates an all-zero record for a socket that has no record yet. Returns NULL if the map is full. */
 static __always_inline struct conn *addressed_make(const struct socket_info *f)
 {
 	__u64 address = (__u64)f->sk;
 	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);
 
 	if (c) {
-		/* the socket that was here before has gone, and nobody has seen it go */
+		/* an earlier socket at this address is gone, and no hook saw its close */
 		conn_close(c, CLOSE_BY_SERVER);
 		__builtin_memcpy(c, &blank_connection, sizeof(*c));
 		return c;
@@ -186,7 +186,7 @@ static __always_inline struct conn *addressed_make(const struct socket_info *f)
 	return bpf_map_lookup_elem(&addressed_connections, &address);
 }
 
-/* Whether sockets seen first now may be older than the target's registration. */
+/* Returns whether a socket that is first seen now may be older than the target's registration. */
 static __always_inline bool is_registering(__u32 target)
 {
 	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
@@ -194,8 +194,8 @@ static __always_inline bool is_registering(__u32 target)
 	return settings && settings->state == TARGET_REGISTERING;
 }
 
-/* Completes what is known of a connection that process `pid` reads from for the first time. Returns whether it is a
- * target's process. */
+/* Completes `o` for a connection that process `pid` reads from for the first time. Returns whether the process belongs
+ * to a target. */
 static __always_inline bool opening_by(struct opening *o, __u32 pid, __u32 passed)
 {
 	struct monitor_process *process = bpf_map_lookup_elem(&processes, &pid);
@@ -209,8 +209,8 @@ static __always_inline bool opening_by(struct opening *o, __u32 pid, __u32 passe
 	return true;
 }
 
-/* The record by address of the connection of o->socket, made at its first receive, by process `pid`. `passed`: its
- * bytes in this receive. NULL: it is no connection of a target, or there is no room. */
+/* Returns the record by address for o->socket, and creates it at the first receive by process `pid`. `passed` is the
+ * number of bytes in this receive. Returns NULL if the connection belongs to no target or the map is full. */
 static __attribute__((noinline)) struct conn *addressed_open(struct opening *o, __u32 pid, __u32 passed)
 {
 	struct conn *c;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What one walk over the bytes of a receive or send works on: too large for a program's stack.
+ * The state of one walk over the bytes of a receive or send. It is too large for a program's stack.
  */
 #ifndef MONITOR_FEED_SCRATCH_BPF_H
 #define MONITOR_FEED_SCRATCH_BPF_H
@@ -13,8 +13,8 @@
 #include "http1/stream.h"
 
 /*
- * Scratch space, one for each CPU and direction: a hook in process context can be interrupted by one in softirq, but
- * never by itself (the kernel drops the inner event and counts it in recursion_misses).
+ * Scratch space for each CPU and direction. A hook in softirq can interrupt one in process context, but a hook never
+ * interrupts itself (the kernel drops the inner event and counts it in recursion_misses).
  */
 struct walk_scratch {
 	struct user_bytes source;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The bytes of one receive or send through the parser: walks them in blocks within one program run, and tells the
- * connection state machine what the parser found.
+ * Feeds the bytes of one receive or send to the parser, in blocks within one program run, and passes what the parser
+ * finds to the connection's state machine.
  */
 #ifndef MONITOR_STREAMS_BPF_H
 #define MONITOR_STREAMS_BPF_H
@@ -22,21 +22,21 @@
 #include "state/conn.bpf.h"
 #include "state/maps.bpf.h"
 
-/* Receives that take nothing out of the stream. */
+/* Flags of receives that take nothing out of the stream. */
 #define MSG_ASIDE (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
 
-/* Steps of one walk at most: a step takes a line, a body's skip, a vector, or a hundred bytes of a long line. A
- * megabyte of the shortest lines is below it; past it the stream is given up. */
+/* Maximum number of steps in one walk. A step takes a line, a body's skip, a vector, or a hundred bytes of a long line.
+ * A megabyte of the shortest lines stays below the limit; a walk that exceeds it loses the stream. */
 #define WALK_STEPS (1 << 21)
 
-/* Context of the walks below. */
+/* Context of the bpf_loop callbacks below. */
 struct walk {
 	struct conn *c;
 	struct walk_scratch *x;
 };
 
-/* More bytes into the window when it is used up, or past a body without a look. Returns 1 when the walk is over: all
- * bytes are taken, or they can't be read (source.left tells which). */
+/* Refills the window when it is used up, or skips body bytes unread. Returns 1 when the walk is over: all bytes are
+ * taken (source.left is 0), or they cannot be read. */
 static __always_inline int walk_fill(struct walk_scratch *x, struct http1_stream *s, int *event)
 {
 	*event = HTTP1_AGAIN;
@@ -46,14 +46,14 @@ static __always_inline int walk_fill(struct walk_scratch *x, struct http1_stream
 	return *event == HTTP1_MORE || *event == HTTP1_ERROR;
 }
 
-/* Whether nothing is left for another step: spares the call that would find it out. */
+/* Returns whether no bytes are left for another step; saves the call that would find out. */
 static __always_inline int walk_over(const struct walk_scratch *x)
 {
 	return x->window.scan >= x->window.end && !x->source.left;
 }
 
-/* What lies behind an upgrade request in the same read may be of another protocol; httptools drops it, h11 does not. It
- * is not looked at: the stream is picked up at the next clean start. Returns whether there was something. */
+/* Bytes after an upgrade request in the same read may belong to another protocol; httptools drops them, h11 does not.
+ * Drops them: the stream resumes at the next clean start of a request. Returns whether there were any. */
 static __always_inline bool upgrade_drops(struct conn *c, struct walk_scratch *x)
 {
 	if (c->requests.mode != HTTP1_START || walk_over(x))
@@ -73,7 +73,7 @@ static int requests_step(__u32 i, struct walk *walk)
 
 	if (walk_fill(x, &c->requests, &event))
 		return 1;
-	/* a body that ended unseen is no news */
+	/* the end of a request's body needs no action */
 	event = http1_step(&c->requests, &x->window, &c->key, false);
 	if (event & HTTP1_REQUEST_LINE) {
 		c->key.target = c->target;
@@ -92,8 +92,8 @@ static int requests_step(__u32 i, struct walk *walk)
 	return walk_over(x);
 }
 
-/* Whether what should be a response is none, by its first byte: "HTTP/" has to come, or line ends before it. Other
- * protocols are known by that at once; a line end, which the parser waits for, may never come in them. */
+/* Returns whether the first byte rules out a response, which starts with "HTTP/" or with line ends before it. This
+ * detects other protocols at once; the line end that the parser waits for may never come in them. */
 static __always_inline bool begins_no_response(const struct http1_stream *s, const struct http1_window *w)
 {
 	char first = WINDOW_BYTE(w, w->pos);
@@ -126,8 +126,8 @@ static int responses_step(__u32 i, struct walk *walk)
 	return walk_over(x);
 }
 
-/* Bytes that can't be looked at: within a body they need not be, and are none that the server wrote by itself. Returns
- * whether the stream can go on behind them. */
+/* Skips `count` bytes that cannot be read. Inside a body the parser does not need them; the capture ends, because
+ * such a body is not one that the server wrote by itself. Returns whether the stream can continue after them. */
 static __always_inline bool pass_unseen(struct http1_stream *s, __u64 count, enum http1_event *event)
 {
 	s->flags &= ~HTTP1_F_CAPTURING;
@@ -138,15 +138,16 @@ static __always_inline bool pass_unseen(struct http1_stream *s, __u64 count, enu
 	return true;
 }
 
-/* The system call that an event is of. */
+/* The system call that an event belongs to. If `known`, `regs` are its registers. Otherwise it is the current call,
+ * provided that the descriptor in that call's registers is `sk`. */
 struct call {
-	bool known;		    /* at compile time: whether it is known for certain, by */
-	const struct pt_regs *regs; /* its registers; else it is the current one if that is of */
-	struct sock *sk;	    /* this socket */
-	struct task_struct *task;   /* the current one; NULL where it was not asked for yet */
+	bool known; /* constant at compile time */
+	const struct pt_regs *regs;
+	struct sock *sk;
+	struct task_struct *task; /* the current task, or NULL if not fetched yet */
 };
 
-/* Finds the bytes of this event. `result` and what is returned as of user_bytes_open. */
+/* Finds the bytes of this event. `result` and the return value are those of user_bytes_open. */
 static __always_inline int find_bytes(struct user_bytes *u, const struct call *call, __u64 length,
 				      struct message_cursor *cursor, __u32 result, bool sends)
 {
@@ -157,16 +158,16 @@ static __always_inline int find_bytes(struct user_bytes *u, const struct call *c
 		if (!task)
 			task = bpf_get_current_task_btf();
 		regs = saved_registers(u, task);
-		/* Once a call is over its result is in ax: then these are of no call at all. A ring's work runs there.
-		 */
+		/* Once a call is over, ax holds its result and the registers belong to no call. io_uring work runs
+		 * then. */
 		if (!syscall_is_running(regs) || !fd_is_socket(task, SYSCALL_ARG1(regs), call->sk))
 			return syscall_number(regs) == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
 	}
 	return user_bytes_open(u, regs, length, cursor, result, sends);
 }
 
-/* Whether the bytes of a receive are a clean start of a request: it lies in the first buffer and has at least
- * "GET / HTTP/1.1\r\n". */
+/* Returns whether the bytes of a receive are a clean start of a request. It has to be in the first buffer and at least
+ * as long as "GET / HTTP/1.1\r\n". */
 static __always_inline bool begins_request(struct user_bytes *u, __u32 length)
 {
 	__u64 start[2];
@@ -178,8 +179,8 @@ static __always_inline bool begins_request(struct user_bytes *u, __u32 length)
 }
 
 /*
- * `length` bytes were received, after `gap` that made no event. `result`: what the call
- * returned, 0 while it is not over. The buffer is not filled by receives that drop what they take.
+ * `length` bytes were received, after `gap` bytes without an event. `result` is what the call returned, or 0 if it is
+ * still running. Receives that discard their bytes (MSG_TRUNC) do not fill the buffer.
  */
 static __always_inline void received(struct conn *c, const struct call *call, __u32 length, __u32 gap,
 				     bool buffer_filled, __u32 result)
@@ -189,7 +190,7 @@ static __always_inline void received(struct conn *c, const struct call *call, __
 	__u32 zero = 0;
 	int unknown;
 
-	/* A single byte may be urgent data, which the server's reads leave out: then it is none of the body's. */
+	/* A single byte may be urgent data, which the server's reads skip: it is not part of the body then. */
 	if (gap) {
 		c->flags &= ~CONN_UNSEEN;
 		if (!(c->flags & CONN_LOST) && (gap == 1 || !pass_unseen(&c->requests, gap, &event)))
@@ -220,8 +221,8 @@ static __always_inline void received(struct conn *c, const struct call *call, __
 	http1_close_window(&c->requests, &walk.x->window);
 }
 
-/* An event that nothing is looked up for, of `result` bytes or a failure: of recvmmsg and sendmmsg the next message
- * passes with it, or the call is over. */
+/* An event of `result` bytes, or a failure, whose bytes are not read. For recvmmsg and sendmmsg, moves the cursor past
+ * this message, or resets it after a failure. */
 GLOBAL_FUNC int pass_message(struct conn *c, __s32 result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -247,23 +248,23 @@ GLOBAL_FUNC int pass_message(struct conn *c, __s32 result)
 	return 0;
 }
 
-/* Whether it must be asked: not where neither call was ever used on the connection. */
+/* Returns whether recvmmsg or sendmmsg was ever used on the connection, so that pass_message is needed. */
 static __always_inline bool has_messages(const struct conn *c)
 {
 	return c->sending.vector | c->receiving.vector;
 }
 
-/* A call failed or moved nothing. */
+/* A call failed or moved no bytes. */
 static __always_inline void nothing_passed(struct conn *c, int result)
 {
 	if (!result || has_messages(c))
 		pass_message(c, result);
 }
 
-/* Whether what the server sends on a lost connection is to be looked at. */
+/* Returns whether the parser takes what the server sends on a lost connection. */
 static __always_inline bool lost_sent(struct conn *c, const struct call *call, __u32 length, __u32 result)
 {
-	struct message_cursor cursor = c->sending; /* c's own moves on when the bytes are looked at or passed */
+	struct message_cursor cursor = c->sending; /* c's own moves when the bytes are parsed or passed */
 	struct walk_scratch *x;
 	__u32 zero = 0;
 
@@ -277,7 +278,7 @@ static __always_inline bool lost_sent(struct conn *c, const struct call *call, _
 	return adopted_sent(c, &x->source);
 }
 
-/* `length` bytes were sent, after `gap` that made no event. `result` as above. */
+/* `length` bytes were sent, after `gap` bytes without an event. `result` is as for received(). */
 static __always_inline void sent(struct conn *c, const struct call *call, __u32 length, __u32 gap, __u32 result)
 {
 	struct walk walk = {c, NULL};
@@ -292,7 +293,7 @@ static __always_inline void sent(struct conn *c, const struct call *call, __u32 
 			return;
 		}
 	}
-	/* an adopted connection's write_seq may be ahead of the events: taken while this send was under way */
+	/* an adopted connection's write_seq can be ahead of this event if it was read during this send */
 	if (gap && !((__s32)gap < 0 && (c->flags & CONN_ADOPTED))) {
 		if (!pass_unseen(&c->responses, gap, &event)) {
 			conn_lose(c, UNDERCOUNT_GAP);
@@ -301,7 +302,7 @@ static __always_inline void sent(struct conn *c, const struct call *call, __u32 
 		if (event == HTTP1_END)
 			response_end_call(c);
 	}
-	/* Within a body nothing needs to be looked at, whichever call it was. */
+	/* Inside a body the bytes need not be read, whatever the call. */
 	if (http1_skippable(&c->responses) >= length) {
 		if (http1_skip(&c->responses, length) == HTTP1_END)
 			response_end(c);
@@ -327,8 +328,8 @@ static __always_inline void sent(struct conn *c, const struct call *call, __u32 
 	http1_close_window(&c->responses, &walk.x->window);
 }
 
-/* The client's bytes moved on by `moved` of which `length` made this event: how many made none. Having read the
- * client's FIN counts one (net/ipv4/tcp.c, tcp_recvmsg_locked). */
+/* Returns how many of the client's `moved` bytes made no event; this event has `length`. Reading the client's FIN moves
+ * copied_seq by one (net/ipv4/tcp.c, tcp_recvmsg_locked). */
 static __always_inline __u32 receive_gap(__u32 moved, __u32 length, __u8 shutdown)
 {
 	__u32 gap = moved - length;
@@ -336,8 +337,8 @@ static __always_inline __u32 receive_gap(__u32 moved, __u32 length, __u8 shutdow
 	return gap == 1 && (shutdown & RCV_SHUTDOWN) ? 0 : gap;
 }
 
-/* Notes that the server took bytes of the client's that nobody has seen: should it answer them, that is why nothing is
- * known of the request. */
+/* Notes that the server read bytes of the client that made no event. If it answers them, this explains why the request
+ * is unknown. */
 static __always_inline void note_unseen(struct conn *c, __u32 copied_seq, __u8 shutdown)
 {
 	if (receive_gap(copied_seq, c->copied_seq, shutdown))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Where the bytes of a receive or send lie in the process's memory: found from the registers that the syscall was
- * entered with, and walked vector by vector. The registers are believed only if the descriptor in them is the very
- * socket of the event: io_uring and kernel threads run with registers of something else.
+ * Finds the bytes of a receive or send in the process's memory from the registers at syscall entry, and walks them
+ * vector by vector. The registers count only if their descriptor is the event's socket, because io_uring and kernel
+ * threads run with unrelated registers.
  *
- * recvmmsg and sendmmsg pass several messages. Under the profile "socket" each makes an event of its own, with the
- * registers of the whole call; under "syscall" they are seen together, when the call is over.
+ * recvmmsg and sendmmsg pass several messages. Under the profile "socket" each message makes its own event, with the
+ * registers of the whole call; under "syscall" one event at the end of the call covers them all.
  */
 #ifndef MONITOR_USER_BYTES_BPF_H
 #define MONITOR_USER_BYTES_BPF_H
@@ -18,29 +18,29 @@
 /* A buffer, or a vector of them, in user memory. */
 struct user_bytes {
 	__u64 base;	   /* next byte */
-	__u64 base_left;   /* bytes from there on in this buffer */
-	__u64 vector;	   /* next struct user_iovec */
-	__u64 vector_left; /* how many of them */
+	__u64 base_left;   /* bytes left in this buffer */
+	__u64 vector;	   /* address of the next struct user_iovec */
+	__u64 vector_left; /* number of vectors left */
 	__u64 left;	   /* bytes of the event not yet taken */
-	__u64 message;	   /* next struct user_messages of a call seen whole */
+	__u64 message;	   /* next struct user_messages of a call that is over */
 	__u64 messages_left;
-	__u64 message_left; /* bytes of the message under way that no buffer was found for yet; without messages ~0 */
-	__u64 registers_at; /* see saved_registers */
+	__u64 message_left; /* bytes of the current message that have no buffer yet; ~0 without messages */
+	__u64 registers_at; /* offset of the registers from the stack's start; see saved_registers */
 };
 
-/* The registers that the current task's system call was entered with. They lie where bpf_task_pt_regs says: as far from
- * the start of each task's stack as of any other's, so that it is asked once and the distance is kept. */
+/* Returns the registers of the current task at syscall entry, as bpf_task_pt_regs does. Their offset from the start of
+ * the stack is the same for every task, so the helper is called once and the offset is kept. */
 static __always_inline const struct pt_regs *saved_registers(struct user_bytes *u, struct task_struct *task)
 {
 	if (!u->registers_at) {
-		/* by way of memory: of a pointer the verifier lets nothing be taken away */
+		/* spill through memory: the verifier rejects subtraction on this pointer */
 		WRITE_ONCE(u->registers_at, (__u64)bpf_task_pt_regs(task));
 		u->registers_at = READ_ONCE(u->registers_at) - (__u64)task->stack;
 	}
 	return bpf_rdonly_cast((void *)((__u64)task->stack + u->registers_at), bpf_core_type_id_kernel(struct pt_regs));
 }
 
-/* Whether descriptor `fd` of the current process is this socket. */
+/* Returns whether descriptor `fd` of the current process is this socket. */
 static __always_inline bool fd_is_socket(struct task_struct *task, __u64 fd, struct sock *sk)
 {
 	struct fdtable *table = task->files->fdt;
@@ -50,13 +50,13 @@ static __always_inline bool fd_is_socket(struct task_struct *task, __u64 fd, str
 
 	if (!socket || (__u32)fd >= table->max_fds)
 		return false;
-	/* table->fd[fd]: the table is an array of pointers, and the verifier follows none out of it */
+	/* table->fd[fd]: the verifier does not follow pointers out of an array, so read it as a struct's field */
 	slot = bpf_rdonly_cast(&table->fd[(__u32)fd], bpf_core_type_id_kernel(struct list_head));
 	file = (__u64)slot->next;
 	return file && file == (__u64)socket->file;
 }
 
-/* The buffers of one message. 0, or -1 when they can't be read. */
+/* Finds the buffers of one message. Returns 0, or -1 if the message header cannot be read. */
 static __always_inline int user_bytes_message(struct user_bytes *u, __u64 address)
 {
 	struct user_message message;
@@ -80,9 +80,9 @@ static int user_bytes_size_step(__u32 i, struct user_bytes **loop)
 }
 
 /*
- * The message of a recvmmsg or sendmmsg, `count` of them at `first`, that an event of `passed` bytes is of: the one
- * behind the event before. The next call begins behind the last message, behind a failure (pass_message) and behind a
- * message that was sent in part; `passed` is WHOLE_MESSAGE for receives, whose buffers need not be full.
+ * Finds the message that an event of `passed` bytes belongs to, among the `count` at `first` of a recvmmsg or sendmmsg:
+ * the one after the previous event's. The call is over after the last message, after a failure (pass_message) and after
+ * a message that was sent in part. `passed` is WHOLE_MESSAGE for receives, whose buffers need not be full.
  */
 #define WHOLE_MESSAGE (~0U)
 
@@ -123,7 +123,8 @@ static int user_bytes_sum_step(__u32 i, struct user_bytes **loop)
 	return 0;
 }
 
-/* All `count` messages at `first` of a call that is over. Their bytes are u->left then; 0 when they can't be read. */
+/* Takes all `count` messages at `first` of a call that is over. Sets u->left to the sum of their bytes, or to 0 if they
+ * cannot be read. */
 GLOBAL_FUNC int user_bytes_all_messages(struct user_bytes *u, __u64 first, __u32 count)
 {
 	if (!u)
@@ -139,9 +140,8 @@ GLOBAL_FUNC int user_bytes_all_messages(struct user_bytes *u, __u64 first, __u32
 }
 
 /*
- * Finds the buffers of the syscall with these registers, that receives or `sends`. Returns
- * why they can't be known, or UNDERCOUNT_NONE. `length` bytes passed, `result` is what the call returned, 0 while it is
- * not over.
+ * Finds the buffers of the syscall with these registers, which receives or `sends`. Returns the reason why they cannot
+ * be found, or UNDERCOUNT_NONE. `length` bytes passed; `result` is what the call returned, or 0 if it is still running.
  */
 static __always_inline int user_bytes_open(struct user_bytes *u, const struct pt_regs *regs, __u64 length,
 					   struct message_cursor *cursor, __u32 result, bool sends)
@@ -171,7 +171,7 @@ static __always_inline int user_bytes_open(struct user_bytes *u, const struct pt
 		if (result)
 			user_bytes_all_messages(u, SYSCALL_ARG2(regs), result);
 		else if (!sends && SYSCALL_ARG5(regs) && SYSCALL_ARG3(regs) > 1)
-			return UNDERCOUNT_REGISTERS; /* a time limit ends it behind any message */
+			return UNDERCOUNT_REGISTERS; /* a timeout can end the call after any message */
 		else if (user_bytes_next_message(u, cursor, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs),
 						 sends ? length : WHOLE_MESSAGE))
 			return UNDERCOUNT_MEMORY;
@@ -182,7 +182,7 @@ static __always_inline int user_bytes_open(struct user_bytes *u, const struct pt
 	return UNDERCOUNT_REGISTERS;
 }
 
-/* Moves on to the next of the messages seen whole. 0, or -1 when there is none or it can't be read. */
+/* Moves to the next message of a call that is over. Returns 0, or -1 if no message is left or it cannot be read. */
 GLOBAL_FUNC int user_bytes_pass_message(struct user_bytes *u)
 {
 	struct user_messages next;
@@ -197,8 +197,8 @@ GLOBAL_FUNC int user_bytes_pass_message(struct user_bytes *u)
 	return 0;
 }
 
-/* Makes base_left non-zero when there are bytes left, or takes one empty vector off. 0, or -1 when the memory can't be
- * read or the vectors hold less than what passed. */
+/* Moves to the next vector, which can be empty, or to the next message. Returns 0, or -1 if the memory cannot be read
+ * or the vectors hold less than what passed. */
 static __always_inline int user_bytes_next(struct user_bytes *u)
 {
 	struct user_iovec vector;
@@ -223,8 +223,8 @@ static __always_inline void user_bytes_advance(struct user_bytes *u, __u64 count
 }
 
 /*
- * Gives the parser more: skips bytes of a body unseen, or puts the next ones into the window behind what is carried.
- * HTTP1_MORE when the event has no bytes left, HTTP1_ERROR when they can't be read (u->left is not 0 then).
+ * Gives the parser more bytes: skips bytes of a body unread, or puts the next ones into the window after the carried
+ * ones. Returns HTTP1_MORE if the event has no bytes left, HTTP1_ERROR if they cannot be read (u->left is not 0 then).
  */
 static __always_inline enum http1_event user_bytes_fill(struct user_bytes *u, struct http1_stream *s,
 							struct http1_window *w)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The process tree of each target, followed as it forks and exits.
+ * The hooks on fork and exit, which follow the process tree of each target.
  */
 #ifndef MONITOR_PROCESSES_BPF_H
 #define MONITOR_PROCESSES_BPF_H
@@ -51,7 +51,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	worker->begun = 0;
 	worker->ended = 0;
 	worker->pid = child_pid;
-	/* There is one already if user space was first. */
+	/* The entry exists already if user space was first. */
 	if (bpf_map_update_elem(&processes, &child_pid, &made, BPF_NOEXIST)) {
 		bpf_map_push_elem(&free_workers, &made.worker, BPF_ANY);
 		if (!bpf_map_lookup_elem(&processes, &child_pid))
@@ -67,8 +67,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	struct monitor_process *process;
 	__u32 pid = task->tgid, worker;
 
-	/* The last thread has gone; its sockets are closed after this, which needs no entry (kernel/exit.c, do_exit).
-	 */
+	/* Only the last thread counts. Its sockets close after this (kernel/exit.c, do_exit), which needs no entry. */
 	if (task->signal->live.counter || !is_followed(pid))
 		return 0;
 	follow(pid, false);
@@ -77,7 +76,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (!process)
 		return 0;
 	worker = process->worker;
-	/* The last two threads may both come here: who deletes it gives the slot back. */
+	/* The last two threads can both get here: the one that deletes the entry gives the slot back. */
 	if (!bpf_map_delete_elem(&processes, &pid))
 		bpf_map_push_elem(&free_workers, &worker, BPF_ANY);
 	return 0;

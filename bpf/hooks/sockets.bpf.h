@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The hooks on sockets: what was read and written (profile "socket", Linux 6.3 and later), and closes (both profiles).
+ * The hooks on sockets: reads and writes (profile "socket", Linux 6.3 and later), and closes (both profiles).
  */
 #ifndef MONITOR_SOCKETS_BPF_H
 #define MONITOR_SOCKETS_BPF_H
@@ -20,14 +20,14 @@
 #include "state/maps.bpf.h"
 #include "state/socket_info.bpf.h"
 
-/* A socket known to be TCP's, as such. (bpf_skc_to_tcp_sock says the same with a call.) */
+/* Casts a socket that is known to be a TCP socket. (bpf_skc_to_tcp_sock does the same, but costs a call.) */
 static __always_inline struct tcp_sock *as_tcp(struct sock *sk)
 {
 	return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
 }
 
-/* The record of a TCP connection that process `pid` reads from for the first time, `passed` bytes. NULL: it is none of
- * a target's, or there is no room. */
+/* Creates the record of a TCP connection from which process `pid` reads for the first time, `passed` bytes. Returns
+ * NULL if the connection belongs to no target or there is no room. */
 static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 pid, __u32 passed)
 {
 	struct opening o = {};
@@ -42,15 +42,15 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 			conn_init(c, &o);
 		return c;
 	}
-	/* there is no room, or the look at registration was first */
+	/* there is no room, or the iterator at registration was first */
 	c = bpf_sk_storage_get(&connections, sk, 0, 0);
 	if (!c)
 		undercount(o.process.target, UNDERCOUNT_CONNECTIONS);
 	return c;
 }
 
-/* The record of a TCP connection, NULL if it has none. Nearly all sockets of the machine have no storage at all: they
- * pay a load and no call. */
+/* Returns the record of a TCP connection, or NULL. Nearly all sockets of the machine have no storage at all: they cost
+ * a load and no call. */
 static __always_inline struct conn *conn_of(struct sock *sk)
 {
 	return sk->sk_bpf_storage ? bpf_sk_storage_get(&connections, sk, 0, 0) : NULL;
@@ -115,7 +115,7 @@ int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 	return 0;
 }
 
-/* connect() in a process of a target: this connection is the application's own. */
+/* connect() in a target's process: the application is the client of this connection. */
 static __always_inline void note_client(struct sock *sk)
 {
 	__u32 pid = bpf_get_current_task_btf()->tgid;
@@ -141,7 +141,7 @@ static __always_inline void note_client(struct sock *sk)
 	c->role = ROLE_CLIENT;
 }
 
-/* By address the record may be that of an earlier socket whose close was lost: then it is high time. */
+/* A record by address may belong to an earlier socket whose close was lost; closing it now is right too. */
 static __always_inline struct conn *closing_record(struct sock *sk)
 {
 	__u64 address = (__u64)sk;
@@ -150,7 +150,7 @@ static __always_inline struct conn *closing_record(struct sock *sk)
 			  : bpf_sk_storage_get(&connections, sk, 0, 0);
 }
 
-/* A connection's state changes. Twice the same is as good as once: see on_state_too. */
+/* A connection's state changes. Running twice for the same change is harmless; see on_state_too. */
 static __always_inline int on_change(struct sock *sk, int from, int to)
 {
 	struct conn *c;
@@ -178,9 +178,9 @@ int BPF_PROG(on_state, struct sock *sk, int from, int to)
 }
 
 /*
- * The same once more. A change in process context can be interrupted by one in softirq, and a program that is
- * interrupted so is not run for the inner one (the kernel's guard against recursion, one for each program and CPU). Of
- * two, which run one after the other, one is always free: no change is missed.
+ * A second copy of on_state. A change in softirq can interrupt a change in process context, and the kernel's recursion
+ * guard (one for each program and CPU) then skips the interrupted program for the inner change. The two copies run one
+ * after the other, so one of them is always free and no change is missed.
  */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state_too, struct sock *sk, int from, int to)

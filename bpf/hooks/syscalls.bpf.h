@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The hook of the profile "syscall", for kernels before 6.3: what was read and written, told at the end of the system
- * call by its registers, its result and the descriptor's socket. One program on all system calls: a tracing program of
- * its own guard against recursion loses none, where the tracepoints of single calls share one guard with whoever reads
+ * The hook of the profile "syscall", for kernels before 6.3. At the end of each system call, its registers, its result
+ * and the descriptor's socket show what was read or written. It is one tracing program for all system calls, with its
+ * own recursion guard, so it loses no call. Tracepoints of single calls share one guard with every process that reads
  * a map on that CPU, and need tracefs.
  */
 #ifndef MONITOR_SYSCALLS_BPF_H
@@ -63,14 +63,14 @@ static __always_inline void read_call(struct socket_call *call, const struct pt_
 		call->sends = true;
 		break;
 	case SYSCALL_SPLICE:
-		/* into a socket; out of one it shows as a gap at the next receive */
+		/* splice into a socket; out of a socket it shows as a gap at the next receive */
 		call->fd = SYSCALL_ARG3(regs);
 		call->sends = true;
 		break;
 	}
 }
 
-/* How many bytes the messages of a recvmmsg or sendmmsg had together. */
+/* Returns the sum of the bytes in the messages of a recvmmsg or sendmmsg. */
 static __always_inline __u32 sum_messages(const struct pt_regs *regs, __u32 count, bool receives)
 {
 	struct walk_scratch *x;
@@ -123,9 +123,9 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 		if (o.socket.tcp) {
 			gap = receive_gap(o.socket.copied_seq - c->copied_seq, length, shutdown);
 			if ((__s32)gap < 0) {
-				/* An adopted one may have been taken in while this call was under way: then its bytes
-				 * are none that are waited for. Else the descriptor is another socket's than it was
-				 * when the call began. */
+				/* The connection may have been adopted during this call: then the record includes its
+				 * bytes already. Otherwise the descriptor now refers to another socket than at the
+				 * start of the call. */
 				if (!(c->flags & CONN_ADOPTED))
 					undercount(c->target, UNDERCOUNT_GAP);
 				return 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The hooks on Unix stream sockets, loaded and attached only where a target listens on one. Their records lie by
- * address under both profiles, since a Unix socket's close makes no event: the server's own is seen at the entry of the
- * system call when the descriptor is the last one, the client's by the server's next call. What neither sees (a close
- * of several descriptors, one made anew over it, the end of the process) the sweep at each look finds.
+ * The hooks on Unix stream sockets, loaded and attached only if a target listens on one. Their records are by address
+ * under both profiles, because closing a Unix socket makes no event. The entry of close() shows the server's close if
+ * the descriptor is the last one, and the server's next call shows the client's. The sweep at each sample finds the
+ * rest (close_range, dup2 over the descriptor, the end of the process).
  *
- * They have no sequence numbers: bytes without an event (splice, io_uring) go unnoticed until the stream makes no
- * sense.
+ * Unix sockets have no sequence numbers: bytes without an event (splice, io_uring) go unnoticed until the stream stops
+ * making sense.
  */
 #ifndef MONITOR_UNIX_BPF_H
 #define MONITOR_UNIX_BPF_H
@@ -25,7 +25,7 @@
 #include "state/endpoints.bpf.h"
 #include "state/socket_info.bpf.h"
 
-/* The record for a hook of the profile "socket", NULL when the event is of no interest. */
+/* Returns the record for a hook of the profile "socket", or NULL if the event is irrelevant. */
 static __always_inline struct conn *unix_open(struct sock *sk, int ret)
 {
 	struct opening o = {};
@@ -77,14 +77,14 @@ int BPF_PROG(on_unix_sent, struct sock *sk, int ret, int flags)
 	return 0;
 }
 
-/* struct file as it was before Linux 6.13 */
+/* struct file before Linux 6.13 */
 struct file___counted {
 	struct {
 		long counter;
 	} f_count;
 } __attribute__((preserve_access_index));
 
-/* and since then; counts from 0 (include/linux/file_ref.h) */
+/* struct file since Linux 6.13; counts from 0 (include/linux/file_ref.h) */
 struct file___referenced {
 	struct {
 		struct {
@@ -93,7 +93,7 @@ struct file___referenced {
 	} f_ref;
 } __attribute__((preserve_access_index));
 
-/* Whether the caller's descriptor is the only holder of the file. */
+/* Returns whether the caller's descriptor is the only reference to the file. */
 static __always_inline bool is_last_holder(struct file *file)
 {
 	struct file___counted *counted = (struct file___counted *)file;

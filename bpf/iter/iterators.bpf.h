@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What user space asks for at a look: the sockets that a process holds, and the live records. Iterators run in the
- * context of the reader of their file, only when it reads.
+ * The iterators over the sockets that a process holds and over the live records, and the programs that user space runs.
+ * An iterator runs in the context of the process that reads its file, and only while it reads.
  */
 #ifndef MONITOR_ITERATORS_BPF_H
 #define MONITOR_ITERATORS_BPF_H
@@ -20,7 +20,7 @@
 #include "state/maps.bpf.h"
 #include "state/socket_info.bpf.h"
 
-/* The record of a socket, wherever it lies. */
+/* Returns the record of a socket, from the socket's storage or by address. */
 static __always_inline struct conn *record_of(struct sock *sk, const struct socket_info *f)
 {
 	if (by_address || !f->tcp)
@@ -28,7 +28,7 @@ static __always_inline struct conn *record_of(struct sock *sk, const struct sock
 	return bpf_sk_storage_get(&connections, sk, 0, 0);
 }
 
-/* Takes in a socket that was open before its target was followed, or whose bytes nobody has seen pass. */
+/* Creates a record for a socket that was open before its target was followed, or whose bytes made no event. */
 static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 target, __u32 pid)
 {
 	const struct socket_info *f = &o->socket;
@@ -45,7 +45,7 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 		c = addressed_make(f);
 	else
 		c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	/* the hook may have been first */
+	/* a hook may have been first */
 	if (!c || c->role != ROLE_UNKNOWN)
 		return;
 	conn_init(c, o);
@@ -55,7 +55,7 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 	}
 }
 
-/* Tells user space the name of a listening Unix socket. */
+/* Writes the name of a listening Unix socket for user space. */
 static __attribute__((noinline)) int describe_name(struct seq_file *seq, struct sock *sk)
 {
 	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
@@ -68,7 +68,7 @@ static __attribute__((noinline)) int describe_name(struct seq_file *seq, struct 
 	return 0;
 }
 
-/* What of a socket is to be told depends on its family. Returns whether it is of interest at all. */
+/* Fills in what to report of a socket, depending on its family. Returns false if the socket is irrelevant. */
 static __always_inline bool describe_socket(struct monitor_socket *out, struct sock *sk, const struct socket_info *f)
 {
 	struct tcp_sock *tcp;
@@ -149,7 +149,7 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
-/* Tells user space of one record. */
+/* Writes one record for user space. */
 static __always_inline void describe_record(struct seq_file *seq, struct conn *c)
 {
 	struct monitor_live out = {};
@@ -163,15 +163,15 @@ static __always_inline void describe_record(struct seq_file *seq, struct conn *c
 	out.in_flight = out.closed ? 0 : conn_in_flight(word);
 	for (__u32 i = 0; i < MONITOR_RING; ++i) {
 		out.endpoint[i] = ~0U;
-		/* the last of a deep pipeline are not in the ring, however few are left */
+		/* the last requests of a deep pipeline are never in the ring, even when few are left */
 		if (i < out.in_flight)
 			out.endpoint[i] = request_endpoint(c, request_find(c, (conn_oldest(word) + i) & SEQUENCE_MASK));
 	}
 	bpf_seq_write(seq, &out, sizeof(out));
 }
 
-/* The records of open connections; closes those whose state event was lost, and deletes those of a target that leaves:
- * by then none of its processes is followed, so nobody but a close can be at work on them. */
+/* Iterates over the records of open connections. Closes those whose state event was lost, and deletes those of a target
+ * that leaves: its processes are no longer followed, so only a close can still use these records. */
 SEC("iter/bpf_sk_storage_map")
 int iterate_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
@@ -191,7 +191,7 @@ int iterate_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 	}
 	if (c->role != ROLE_SERVER)
 		return 0;
-	/* unless a send that is under way will do it */
+	/* unless a running send will count the close */
 	if (!c->close_due)
 		catch_up_close(c, sk->__sk_common.skc_state);
 	if (!(c->word & CONN_CLOSED))
@@ -199,7 +199,7 @@ int iterate_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 	return 0;
 }
 
-/* The records by address, all of them. */
+/* Iterates over all records by address. */
 SEC("iter/bpf_map_elem")
 int iterate_addressed(struct bpf_iter__bpf_map_elem *ctx)
 {
@@ -208,7 +208,7 @@ int iterate_addressed(struct bpf_iter__bpf_map_elem *ctx)
 
 	if (!key)
 		return 0;
-	/* through the map: what the iterator hands over may be read at fixed places only */
+	/* look it up again: the verifier allows only constant offsets into the iterator's value */
 	address = *key;
 	c = bpf_map_lookup_elem(&addressed_connections, &address);
 	if (c)
@@ -217,12 +217,12 @@ int iterate_addressed(struct bpf_iter__bpf_map_elem *ctx)
 }
 
 /*
- * What user space runs. As raw tracepoints that are attached to none, since programs of the kind "syscall" may sleep
- * and are then allowed no queues.
+ * Programs that user space runs. They are raw tracepoints without an attachment, because programs of type "syscall" can
+ * sleep, and sleepable programs cannot use queue maps.
  */
 
-/* When the table of endpoints is nearly full: gives slot `id` back, with `word` as it was seen, whose requests never
- * got an answer. */
+/* Frees endpoint slot `id` when the table is nearly full, if its requests all ended with 404 or without a response.
+ * `word` is the slot's word as user space read it. */
 SEC("raw_tp")
 int BPF_PROG(evict, __u64 id, __u64 word)
 {
@@ -233,12 +233,12 @@ int BPF_PROG(evict, __u64 id, __u64 word)
 	return 0;
 }
 
-/* Nanoseconds for which a record is kept whose socket has gone: whoever worked on it then has finished long ago. */
+/* Nanoseconds to keep a record after its socket is gone; every program that used it has finished long before. */
 #define SWEEP_AFTER_NS 1000000000ULL
 
 /*
- * The socket at `address` with `inode` is held by no process of the target any more: its connection is closed, and its
- * record deleted when that is so for a while, or at once with `leaving`.
+ * No process of the target holds the socket at `address` with `inode` any more. Closes its connection, and deletes its
+ * record after SWEEP_AFTER_NS, or at once if `leaving`.
  */
 SEC("raw_tp")
 int BPF_PROG(sweep, __u64 address, __u64 inode, __u64 leaving)
@@ -256,7 +256,8 @@ int BPF_PROG(sweep, __u64 address, __u64 inode, __u64 leaving)
 	return 0;
 }
 
-/* A look found so many connections of the target open: more than the events told when they are older than those. */
+/* An iteration found `open` connections of the target. This can exceed the counted peak, because connections older than
+ * the hooks made no event. */
 SEC("raw_tp")
 int BPF_PROG(note_open, __u64 target, __u64 open)
 {
@@ -267,8 +268,8 @@ int BPF_PROG(note_open, __u64 target, __u64 open)
 	return 0;
 }
 
-/* Takes out of the counters what no record stands for any more, a loss of the recursion guard: `requests` of an
- * endpoint in slot `id`, and connections. */
+/* Corrects counters after the recursion guard lost events: ends `requests` of the endpoint in slot `id`, and removes
+ * `gone_connections`, because no record accounts for them any more. */
 SEC("raw_tp")
 int BPF_PROG(correct, __u64 target, __u64 id, __u64 requests, __u64 gone_connections)
 {
