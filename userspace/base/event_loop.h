@@ -77,7 +77,7 @@ class EventLoop {
 class EventLoop::Watch {
  public:
   Watch() = default;
-  Watch(Watch&& other) noexcept : loop_(std::exchange(other.loop_, nullptr)), key_(other.key_) {}
+  Watch(Watch&& other) noexcept : loop_(std::exchange(other.loop_, nullptr)), key_(std::move(other.key_)) {}
   Watch& operator=(Watch&& other) noexcept;
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
@@ -88,7 +88,7 @@ class EventLoop::Watch {
 
  private:
   friend class EventLoop;
-  Watch(EventLoop& loop, Key key) : loop_(&loop), key_(key) {}
+  Watch(EventLoop& loop, Key key) : loop_(&loop), key_(std::move(key)) {}
   void end();
 
   EventLoop* loop_ = nullptr;

@@ -192,7 +192,7 @@ bool HttpServer::read(Connection& connection) {
   return true;
 }
 
-bool HttpServer::write(Connection& connection) {
+bool HttpServer::write(Connection& connection) const {
   const std::string_view left = std::string_view(connection.bytes).substr(connection.sent);
   const ssize_t count = ::send(connection.socket.get(), left.data(), left.size(), MSG_NOSIGNAL);
   if (count < 0) {

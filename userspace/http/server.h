@@ -72,7 +72,7 @@ class HttpServer {
   void advance(Connection& connection);
   // Each returns whether there may be more to do at once.
   bool read(Connection& connection);
-  bool write(Connection& connection);
+  bool write(Connection& connection) const;
   static bool drain(Connection& connection);
 
   EventLoop& loop_;

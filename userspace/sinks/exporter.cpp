@@ -47,8 +47,8 @@ HttpResponse Exporter::metrics(const Sample& sample, const HttpRequest& request)
 }
 
 // A member like every page, though it needs nothing of the exporter.
-HttpResponse Exporter::health(const Sample& sample,
-                              const HttpRequest&) {  // NOLINT(readability-convert-member-functions-to-static)
+// NOLINTNEXTLINE(readability-convert-member-functions-to-static)
+HttpResponse Exporter::health(const Sample& sample, const HttpRequest&) {
   return sample.snapshots.empty() || sample.server_ended ? unavailable("no server is observed")
                                                          : HttpResponse{.body = "ok\n"};
 }
