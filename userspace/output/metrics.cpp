@@ -63,8 +63,8 @@ constexpr bool kSystem = true;
 constexpr const char* kNoName = nullptr;
 
 // An array that counts its rows by itself, which std::array does not for aggregates without naming the type in each.
+// NOLINTNEXTLINE(modernize-avoid-c-arrays)
 constexpr Metric kMetrics[] = {
-    // NOLINT(modernize-avoid-c-arrays)
     // A server.
     {Topic::kRequests, "active_concurrent", kNoName, kGauge, "requests", kAll, "Requests in flight now.",
      number<&Snapshot::active>},
