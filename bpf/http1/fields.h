@@ -199,7 +199,7 @@ PURE_INLINE bool http1_colon(struct http1_window *w)
 	return WINDOW_BYTE(w, w->line - 1) == ':';
 }
 
-/* The value of Content-Length, from w->line on. */
+/* Reads the value of Content-Length at w->line. */
 PURE_INLINE void http1_read_length(struct http1_stream *s, struct http1_window *w, __u32 start, __u32 length)
 {
 	struct http1_loop loop = {w};

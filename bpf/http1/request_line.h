@@ -8,7 +8,7 @@
 
 #include "http1/fields.h"
 
-/* Goes over a scheme (RFC 3986 §3.1). */
+/* Skips a scheme (RFC 3986 §3.1). */
 static int http1_scheme_step(__u32 i, struct http1_loop *loop)
 {
 	struct http1_window *w = loop->w;
@@ -128,9 +128,9 @@ PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struc
 }
 
 /*
- * The request line [pos, line_end). Fills in the key's method and path and s->method. Returns 0 when it is none: not
- * "token SP target", or the preface of HTTP/2 (RFC 9113 §3.4), or the first byte of a TLS record. A path that begins
- * behind the judged bytes, after a long method, spaces or authority, is empty or "/", and cut.
+ * The request line [pos, line_end). Fills in the key's method and path and s->method. Returns 0 if it is not
+ * "token SP target", or is the preface of HTTP/2 (RFC 9113 §3.4), or the first byte of a TLS record. A path that begins
+ * after the bytes that are read, after a long method, spaces or authority, is empty or "/", and cut.
  */
 PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key)
 {

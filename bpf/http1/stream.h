@@ -55,7 +55,7 @@ enum http1_mode {
 #define HTTP1_F_MESSAGE		   0xe4ff
 #define HTTP1_F_RESPONSE	   0x0100 /* this direction carries responses */
 #define HTTP1_F_CAPTURING	   0x0200 /* the body under way is captured */
-#define HTTP1_F_HTTP2		   0x0800 /* the bad bytes are the preface of HTTP/2; of a response: Upgrade: h2c, ever */
+#define HTTP1_F_HTTP2		   0x0800 /* the bad bytes are the HTTP/2 preface; in responses: Upgrade: h2c, ever */
 #define HTTP1_F_TLS		   0x1000 /* the bad bytes look like a TLS record */
 
 /* One direction of a connection. All zero is the start of a connection's requests. */
