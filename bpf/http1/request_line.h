@@ -129,8 +129,8 @@ PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struc
 
 /*
  * The request line [pos, line_end). Fills in the key's method and path and s->method. Returns 0 if it is not
- * "token SP target", or is the preface of HTTP/2 (RFC 9113 §3.4), or the first byte of a TLS record. A path that begins
- * after the bytes that are read, after a long method, spaces or authority, is empty or "/", and cut.
+ * "token SP target", or is the preface of HTTP/2 (RFC 9113 §3.4), or the first byte of a TLS record. A path that
+ * begins after the bytes that are read, after a long method, spaces or authority, is empty or "/", and cut.
  */
 PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key)
 {
