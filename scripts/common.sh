@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Sourced by the other scripts, which run from the root of the tree: how to become root, how to end with a sentence,
-# how to bring apt's lists up to date, and whose the files under build/ are.
+# Sourced by the other scripts, which run from the root of the tree: becoming root, ending with an error message,
+# updating apt's lists, and handing build/ back to the caller.
 
 die() {
   printf '%s: %s\n' "$(basename "$0")" "$1" >&2

@@ -52,7 +52,7 @@ prepare_clang_tidy() {
   cmake --build build/tidy --target "${skeletons[@]}" >/dev/null
 }
 
-# It prints each command that it runs and, on stderr, how many warnings it suppressed: no news.
+# It prints each command that it runs and, on stderr, how many warnings it suppressed: drop both.
 run_clang_tidy() {
   run-clang-tidy-14 -quiet -j "$jobs" -p build/tidy "^$PWD/(build/tidy/)?($1)/" 2>/dev/null |
     { grep -v '^clang-tidy-14 ' || true; }

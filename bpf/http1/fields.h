@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What of a head or a body decides where a message ends: the header fields Content-Length, Transfer-Encoding,
- * Connection and Upgrade, and the lines of the chunked coding.
+ * Parses what decides where a message ends: the header fields Content-Length, Transfer-Encoding, Connection and
+ * Upgrade, and the chunk-size lines of the chunked coding.
  */
 #ifndef MONITOR_HTTP1_FIELDS_H
 #define MONITOR_HTTP1_FIELDS_H
@@ -11,8 +11,8 @@
 /* ---- values, byte by byte: rare or short ---- */
 
 /*
- * What the steps below find is kept in the window, not in variables: the verifier does not follow values in memory, so
- * that an iteration looks to it like the one before.
+ * The steps below keep their results in the window, not in variables. The verifier does not track values in memory, so
+ * every iteration has the same state.
  */
 struct http1_loop {
 	struct http1_window *w;
@@ -99,7 +99,7 @@ PURE_INLINE void http1_end_token(struct http1_window *w)
 	w->number = 0;
 }
 
-/* Added to an element's length when a blank is inside of it: it is none that we know. */
+/* Added to an element's length when a blank is inside of it: the element is not one that we know. */
 #define HTTP1_BROKEN 64
 
 static int http1_list_step(__u32 i, struct http1_loop *loop)
@@ -113,7 +113,7 @@ static int http1_list_step(__u32 i, struct http1_loop *loop)
 	if (c == ',') {
 		http1_end_token(w);
 	} else if (c == ' ' || c == '\t' || c == '\r') {
-		/* behind it, blanks or the end of the element may come and nothing else */
+		/* only blanks or the end of the element may follow */
 		w->number = w->token_length ? HTTP1_BROKEN : 0;
 	} else {
 		w->token = w->token << 8 | (c | 0x20);
@@ -145,8 +145,8 @@ PURE_INLINE bool http1_usual_list(struct http1_window *w)
 /* last_found where a list has no element. */
 #define HTTP1_NO_ELEMENT ~0U
 
-/* Reads a list of tokens in [line, line_end) of the window into found and last_found. `cut`: it goes on behind it, so
- * that the last token may not be whole. */
+/* Reads a list of tokens in [line, line_end) of the window into found and last_found. `cut`: the list continues after
+ * line_end, so the last token may be incomplete. */
 PURE_INLINE void http1_read_list(struct http1_window *w, bool cut)
 {
 	struct http1_loop loop = {w};
@@ -188,7 +188,7 @@ PURE_INLINE void http1_judge_tail(struct http1_window *w, __u32 start, __u32 len
 	w->line_end = start + length;
 }
 
-/* Whether a colon is at w->line, which is moved behind it. Debian's httptools takes spaces before it. */
+/* Whether a colon is at w->line, and moves w->line past it. Debian's httptools takes spaces before it. */
 PURE_INLINE bool http1_colon(struct http1_window *w)
 {
 	struct http1_loop loop = {w};
@@ -199,7 +199,7 @@ PURE_INLINE bool http1_colon(struct http1_window *w)
 	return WINDOW_BYTE(w, w->line - 1) == ':';
 }
 
-/* The value of Content-Length, from w->line on. */
+/* Reads the value of Content-Length at w->line. */
 PURE_INLINE void http1_read_length(struct http1_stream *s, struct http1_window *w, __u32 start, __u32 length)
 {
 	struct http1_loop loop = {w};
@@ -245,8 +245,8 @@ PURE_INLINE bool http1_usual_length(struct http1_stream *s, const struct http1_w
 	return true;
 }
 
-/* The list of a whole field line. Of one that is longer than what is judged, the elements in the middle are not seen,
- * and of those at its end only the last. */
+/* Reads the list of a whole field line. If the line is longer than the parser reads, it skips the elements in the
+ * middle and uses only the last of those at the end. */
 PURE_INLINE void http1_read_field_list(struct http1_window *w, __u32 start, __u32 length)
 {
 	__u32 found, last;
@@ -361,7 +361,7 @@ GLOBAL_FUNC int http1_chunk_line(struct http1_stream *s, struct http1_window *w)
 		repeat(HTTP1_LINE_SUFFIX, http1_hex_step, &loop);
 	}
 	if (w->number) {
-		s->remaining = w->number + 2; /* with the line end behind the data */
+		s->remaining = w->number + 2; /* includes the line end after the data */
 		s->mode = HTTP1_CHUNK_DATA;
 	} else {
 		s->mode = HTTP1_TRAILER;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Finding line ends in the window, eight bytes at a time, and going over header fields that decide nothing.
+ * Finds line ends in the window, eight bytes at a time, and skips header fields that decide nothing.
  */
 #ifndef MONITOR_HTTP1_LINES_H
 #define MONITOR_HTTP1_LINES_H
 
 #include "http1/stream.h"
 
-/* Bytes at a line's start that tell whether it matters. */
+/* Bytes at a line's start that decide whether it matters. */
 #define HTTP1_NAME_BYTES 9
 
 /* Whether the header field line at `at` may matter, is the empty line, or continues the line before it (obs-fold, RFC
@@ -33,15 +33,15 @@ PURE_INLINE bool http1_wanted(const struct http1_window *w, __u32 at)
 	return at + HTTP1_NAME_BYTES > w->end || http1_matters(w, at);
 }
 
-/* Words looked at in one step: pairs of them in fields of no interest, and in one line. More make the verifier's work
- * longer, fewer make more steps, each of which costs a call. */
+/* Words read in one step: pairs of them when skipping fields, and single words within a line. More words lengthen
+ * verification; fewer mean more steps, each of which costs a call. */
 #define HTTP1_SKIP_PAIRS 40
 #define HTTP1_LINE_WORDS 24
 
 /*
- * The two loops below must look to the verifier the same in each iteration, or it follows each way through each of
- * them: the position is masked anew (which changes nothing), and compared by a difference, from which nothing is learnt
- * of position and end.
+ * The verifier must see the same state in every iteration of the two loops below, or it follows every path through
+ * each iteration. So each iteration masks the position again, which changes nothing, and compares by a difference, from
+ * which the verifier learns no bounds of position and end.
  */
 PURE_INLINE bool http1_is_past(__u64 at, __u64 end)
 {
@@ -51,7 +51,7 @@ PURE_INLINE bool http1_is_past(__u64 at, __u64 end)
 	return difference >= 0;
 }
 
-/* Looks for the end of the line that begins at pos. Found: [pos, line_end) is its text and scan is behind it. */
+/* Finds the end of the line that begins at pos. If found, [pos, line_end) is its text and scan is after it. */
 PURE_INLINE bool http1_find_line(struct http1_window *w)
 {
 	__u64 scan = w->scan, end = w->end, marks = 0;
@@ -79,8 +79,8 @@ PURE_INLINE bool http1_find_line(struct http1_window *w)
 	return true;
 }
 
-/* Goes over header field lines of no interest, from the middle of one. Returns whether it came to the start of one that
- * is wanted; pos and scan are there then, else where the next step goes on. */
+/* Skips header field lines of no interest, from the middle of one. Returns true at the start of a wanted line. pos and
+ * scan are then there; otherwise they are where the next step continues. */
 PURE_INLINE bool http1_skip_fields(struct http1_window *w)
 {
 	__u64 scan = w->scan, end = w->end;

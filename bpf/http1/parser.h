@@ -2,12 +2,13 @@
 /*
  * The resumable HTTP/1.x parser (RFC 9112), one direction of one connection. Its owner puts bytes into a window, calls
  * http1_step until the window is used up, and acts on the events; what is left of an unfinished line is carried to the
- * next window, so that the result does not depend on how the bytes were split. It is lenient on purpose: whether a head
- * is well-formed is the server's to say (its own 400 takes a request back), so only what delimits messages is read.
+ * next window, so that the result does not depend on how the bytes were split. It is lenient on purpose: the server
+ * decides whether a head is well-formed (its own 400 takes a request back), so the parser reads only what delimits
+ * messages.
  *
- * Of a line, the first HTTP1_LINE_PREFIX and the last HTTP1_LINE_SUFFIX bytes are judged and no more, however it
- * arrives; of a request line HTTP1_REQUEST_LINE_PREFIX, so that a word may be looked at behind them whether it was
- * carried or not.
+ * The parser reads only the first HTTP1_LINE_PREFIX and the last HTTP1_LINE_SUFFIX bytes of a line, however it arrives.
+ * For a request line the prefix is HTTP1_REQUEST_LINE_PREFIX, so that a word after it can be loaded whether the line
+ * was carried or not.
  */
 #ifndef MONITOR_HTTP1_H
 #define MONITOR_HTTP1_H
@@ -86,7 +87,7 @@ PURE_INLINE enum http1_delimiter http1_response_body(struct http1_stream *s, enu
 		s->mode = HTTP1_LENGTH;
 	else
 		s->mode = HTTP1_UNTIL_CLOSE;
-	/* The two texts that the server writes by itself: which response is one is the owner's to say. */
+	/* The two texts that the server writes by itself: the owner decides which response is one. */
 	if (status == 400 || status == 503)
 		s->flags |= HTTP1_F_CAPTURING;
 	return HTTP1_HAS_BODY;
@@ -121,7 +122,7 @@ PURE_INLINE void http1_open_window(struct http1_stream *s, struct http1_window *
 	s->carried = 0;
 }
 
-/* Carries what the window still holds of an unfinished line: call when a step said HTTP1_MORE. */
+/* Carries what the window still holds of an unfinished line: call when a step returned HTTP1_MORE. */
 PURE_INLINE void http1_close_window(struct http1_stream *s, struct http1_window *w)
 {
 	__u32 left = w->end - w->pos;
@@ -202,7 +203,7 @@ GLOBAL_FUNC int http1_body_step(struct http1_stream *s, struct http1_window *w)
 		struct http1_capture_loop loop = {w, s};
 		__u64 data = count;
 
-		/* the line end behind a chunk is no body */
+		/* the line end after a chunk is not body */
 		if (s->mode == HTTP1_CHUNK_DATA && data + 2 > s->remaining)
 			data = s->remaining > 2 ? s->remaining - 2 : 0;
 		w->line = w->pos;
@@ -214,7 +215,7 @@ GLOBAL_FUNC int http1_body_step(struct http1_stream *s, struct http1_window *w)
 	return http1_skip(s, count);
 }
 
-/* The start line of a message, whole in the window. Empty lines before it are passed over. */
+/* The start line of a message, whole in the window. Empty lines before it are skipped. */
 PURE_INLINE int http1_start_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key,
 				 bool responses)
 {
@@ -288,7 +289,8 @@ PURE_INLINE int http1_step(struct http1_stream *s, struct http1_window *w, struc
 	if (s->mode >= HTTP1_CHUNK_DATA)
 		return http1_body_step(s, w);
 	if (s->mode == HTTP1_START) {
-		/* httptools passes over any before a request. At once: what is judged of a line begins behind them. */
+		/* httptools skips any before a request. Skip them at once: the bytes of the line that count begin after
+		 * them. */
 		if (!responses && WINDOW_BYTE(w, w->pos) == '\r') {
 			w->pos += 1;
 			if (w->scan < w->pos)

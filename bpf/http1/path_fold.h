@@ -101,8 +101,8 @@ static int fold_step(__u32 i, struct fold_loop *loop)
 	return 0;
 }
 
-/* Folds the key's path in place. One that outgrows its room is cut and says so. Nothing to do for a path without a
- * digit: each kind of identifier has one. (A UUID without is not folded.) */
+/* Folds the key's path in place. A path that outgrows its room is cut and flagged. Callers may skip paths without a
+ * digit, because identifiers have one. (A UUID without a digit is not folded.) */
 GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f)
 {
 	struct fold_loop loop = {f, key};

@@ -8,7 +8,7 @@
 
 #include "http1/fields.h"
 
-/* Goes over a scheme (RFC 3986 §3.1). */
+/* Skips a scheme (RFC 3986 §3.1). */
 static int http1_scheme_step(__u32 i, struct http1_loop *loop)
 {
 	struct http1_window *w = loop->w;
@@ -21,7 +21,7 @@ static int http1_scheme_step(__u32 i, struct http1_loop *loop)
 	return 0;
 }
 
-/* Looks for the "/" that begins the path of an absolute-form target, behind "://" and the authority. */
+/* Finds the "/" that begins the path of an absolute-form target, after "://" and the authority. */
 static int http1_authority_step(__u32 i, struct http1_loop *loop)
 {
 	struct http1_window *w = loop->w;
@@ -68,7 +68,7 @@ PURE_INLINE __u32 http1_version(struct http1_stream *s, const struct http1_windo
 	}
 	tail = window_word(w, w->line_end - 8);
 	if (WINDOW_BYTE(w, w->line_end - 9) != ' ' || low_bytes(tail, 5) != WORD('H', 'T', 'T', 'P', '/', 0, 0, 0)) {
-		/* "GET /a" with nothing behind: some servers take it, as HTTP/0.9, and close after it */
+		/* "GET /a" with no version: some servers accept it, as HTTP/0.9, and close after it */
 		s->flags |= HTTP1_F_OLD;
 		return length;
 	}
@@ -128,9 +128,9 @@ PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struc
 }
 
 /*
- * The request line [pos, line_end). Fills in the key's method and path and s->method. Returns 0 when it is none: not
- * "token SP target", or the preface of HTTP/2 (RFC 9113 §3.4), or the first byte of a TLS record. A path that begins
- * behind the judged bytes, after a long method, spaces or authority, is empty or "/", and cut.
+ * The request line [pos, line_end). Fills in the key's method and path and s->method. Returns 0 if it is not
+ * "token SP target", or is the preface of HTTP/2 (RFC 9113 §3.4), or the first byte of a TLS record. A path that
+ * begins after the bytes that are read, after a long method, spaces or authority, is empty or "/", and cut.
  */
 PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key)
 {
@@ -160,7 +160,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		}
 		method += 8;
 	}
-	/* a method as long as what is judged: the version tells that it is a request line */
+	/* a method as long as what is judged: the version shows that it is a request line */
 	longer = length > HTTP1_REQUEST_LINE_PREFIX;
 	if (!found && !(longer && w->line_end - w->pos > length))
 		return 0;
@@ -185,7 +185,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		path += 1;
 	if (WINDOW_BYTE(w, path) != '/') {
 		w->line = path;
-		/* the line's end is needed again by nobody: the loops below may use it */
+		/* nothing below needs the line's end: the loops may use it */
 		w->line_end = end;
 		if (WINDOW_BYTE(w, path) == ' ') {
 			http1_skip_blanks(w);
@@ -219,7 +219,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	}
 	if (root)
 		length = 1;
-	/* From memory the verifier knows nothing of it, and so no difference between the ways to here. */
+	/* Reload from memory: the verifier then knows no bounds, and the paths to here have the same state. */
 	w->token_length = length;
 	left = READ_ONCE(w->token_length);
 	ROLLED

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What the parser http1.h keeps of one direction of a connection, the window of bytes that it works on, and what it
- * tells its owner.
+ * The state that the parser (parser.h) keeps for one direction of a connection, the window of bytes that it works on,
+ * and the events that it reports.
  */
 #ifndef MONITOR_HTTP1_STREAM_H
 #define MONITOR_HTTP1_STREAM_H
@@ -14,7 +14,7 @@
 
 #define HTTP1_REQUEST_LINE_PREFIX (HTTP1_LINE_PREFIX - 8)
 
-/* Bytes that one fill may add to the window behind the carried ones. */
+/* Bytes that one fill may add to the window after the carried ones. */
 #define HTTP1_FILL 1024
 /* The window's index mask; HTTP1_CARRY + HTTP1_FILL is less. Loads of eight bytes may run past it into the slack. */
 #define HTTP1_MASK  2047
@@ -30,11 +30,11 @@ enum http1_mode {
 	HTTP1_TRAILER,	   /* at the start of a trailer line */
 	HTTP1_CHUNK_SIZE,  /* at the start of a chunk-size line */
 	HTTP1_DECIDE,	   /* a response's head is complete: http1_response_body must be called */
-	HTTP1_CHUNK_DATA,  /* `remaining` bytes of a chunk and of the line end behind it */
+	HTTP1_CHUNK_DATA,  /* `remaining` bytes of a chunk and of the line end after it */
 	HTTP1_LENGTH,	   /* `remaining` bytes of a body with Content-Length */
 	HTTP1_UNTIL_CLOSE, /* a response body that the close delimits */
 	HTTP1_OVER,	   /* nothing more is read here: after Connection: close, in a tunnel */
-	HTTP1_BAD,	   /* the bytes are no HTTP/1.x */
+	HTTP1_BAD,	   /* the bytes are not HTTP/1.x */
 };
 
 /* Bits of http1_stream.flags. Those of HTTP1_F_MESSAGE describe the message under way and are cleared at its start. */
@@ -55,7 +55,7 @@ enum http1_mode {
 #define HTTP1_F_MESSAGE		   0xe4ff
 #define HTTP1_F_RESPONSE	   0x0100 /* this direction carries responses */
 #define HTTP1_F_CAPTURING	   0x0200 /* the body under way is captured */
-#define HTTP1_F_HTTP2		   0x0800 /* the bad bytes are the preface of HTTP/2; of a response: Upgrade: h2c, ever */
+#define HTTP1_F_HTTP2		   0x0800 /* the bad bytes are the HTTP/2 preface; in responses: Upgrade: h2c, ever */
 #define HTTP1_F_TLS		   0x1000 /* the bad bytes look like a TLS record */
 
 /* One direction of a connection. All zero is the start of a connection's requests. */
@@ -77,30 +77,30 @@ enum http1_method {
 	HTTP1_METHOD_CONNECT,
 };
 
-/* Where the bytes under the parser's eyes lie. One for each CPU in the kernel. */
+/* The bytes that the parser works on. The kernel has one window for each CPU. */
 struct http1_window {
 	__u32 pos;	/* start of the line or of the unread bytes */
-	__u32 scan;	/* from here on no line end was looked for yet */
-	__u32 end;	/* behind the last byte */
+	__u32 scan;	/* the search for a line end continues here */
+	__u32 end;	/* after the last byte */
 	__u32 line;	/* scratch: start of the value under a byte-wise loop */
 	__u32 line_end; /* scratch: its end */
 	__u32 token_length;
 	__u64 token;	    /* scratch: the last eight bytes of a list element, in lower case */
 	__u64 number;	    /* scratch: the number being read */
 	__u32 found;	    /* scratch: HTTP1_F_* bits found in a list */
-	__u32 request_line; /* HTTP1_LINE_* of the request line that a step told of */
+	__u32 request_line; /* HTTP1_LINE_* of the request line that a step reported */
 	__u32 last_found;   /* scratch: those of the last element */
 	__u32 token_first;  /* scratch: the first two bytes of an element, in lower case */
 	char bytes[HTTP1_MASK + 1 + HTTP1_SLACK];
 };
 
-/* What a step has to tell. A request line and the end of its head may come together; the others come alone. */
+/* What a step returns. A request line and the end of its head may come together; the others come alone. */
 enum http1_event {
 	HTTP1_AGAIN = 0,	 /* nothing: step again */
 	HTTP1_REQUEST_LINE = 1,	 /* of a request, its key is filled in */
 	HTTP1_HEAD_COMPLETE = 2, /* a head is complete; of a response: http1_response_body comes next */
 	HTTP1_END = 4,		 /* a message with a body that is not delimited by the close is complete */
-	HTTP1_ERROR = 8,	 /* the bytes are no HTTP/1.x; the mode is HTTP1_BAD */
+	HTTP1_ERROR = 8,	 /* the bytes are not HTTP/1.x; the mode is HTTP1_BAD */
 	HTTP1_MORE = 16,	 /* the window is used up */
 };
 

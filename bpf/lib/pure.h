@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What the pure headers of this folder (http1*.h, path_fold.h) stand on: the same source compiles for the kernel, for
- * native tests and for the fuzzer. Nothing here knows of sockets, maps or processes.
+ * The base of the pure headers in http1/. The same source compiles for the kernel, for native tests and for the fuzzer.
+ * It does not depend on sockets, maps or processes.
  */
 #ifndef MONITOR_LIB_PURE_H
 #define MONITOR_LIB_PURE_H
@@ -11,7 +11,7 @@
 #include <bpf/bpf_helpers.h>
 #include <monitor/abi.h>
 #define PURE_INLINE static __always_inline
-/* A function that the verifier checks once, by its own, and not again at each call. */
+/* A global function: the verifier checks it once by itself, not again at each call. */
 #define GLOBAL_FUNC __attribute__((noinline))
 #else
 #include <linux/types.h>
@@ -25,7 +25,7 @@
 /*
  * repeat(n, step, context): calls step(i, context) for i = 0..n-1 until it returns 1. For loops that the verifier
  * would walk iteration by iteration. Results belong in what `context` points to (a map value in the kernel), never in
- * the context itself: Linux 6.1 takes stack variables for unchanged over bpf_loop and deletes branches.
+ * the context itself: Linux 6.1 assumes that bpf_loop leaves stack variables unchanged, and deletes branches.
  */
 #ifdef __bpf__
 #define repeat(n, step, context) bpf_loop(n, step, context, 0)
@@ -88,7 +88,7 @@ PURE_INLINE __u32 first_byte(__u64 marks)
 	return (((marks & -marks) - 1) & BYTES_01) * BYTES_01 >> 56;
 }
 
-/* Not 0 if a byte of `word` is an ASCII digit; bytes from 0x80 on are none. */
+/* Not 0 if a byte of `word` is an ASCII digit; bytes from 0x80 on are not digits. */
 PURE_INLINE __u64 digit_marks(__u64 word)
 {
 	__u64 low = word & ~BYTES_80;
@@ -123,7 +123,7 @@ PURE_INLINE __u64 cut_word(__u64 word, __s64 rest)
 	barrier_var(rest);
 	sign = rest >> 63;
 	barrier_var(sign);
-	bits = (__u64)(rest & ~sign) * 4; /* half of them, since a shift by 64 is none */
+	bits = (__u64)(rest & ~sign) * 4; /* half of them, since a shift by 64 is undefined */
 	return word & ((1ULL << bits << bits) - 1);
 }
 
