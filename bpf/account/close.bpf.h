@@ -20,8 +20,7 @@ struct close_loop {
 	__u32 kind;
 };
 
-/* A 400 to HEAD that could have been the server's own, which has a body all the same, and had none: the application's.
- */
+/* uvicorn's own 400 to HEAD carries a body; a 400 to HEAD without one is the application's. */
 static __always_inline bool is_bodiless_400(const struct conn *c, const struct conn_request *r)
 {
 	return r && r->method == HTTP1_METHOD_HEAD && c->responses.status == 400 && !c->responses.captured;
@@ -66,7 +65,7 @@ static int close_step(__u32 i, struct close_loop *loop)
 	return 0;
 }
 
-/* The connection closed: whoever says it first takes all that was in flight. May run in softirq. */
+/* The connection closed. The first caller ends everything that was in flight. May run in softirq. */
 GLOBAL_FUNC int conn_close(struct conn *c, __u32 kind)
 {
 	struct close_loop loop = {c, 0, kind};
@@ -97,7 +96,7 @@ static int resync_step(__u32 i, struct close_loop *loop)
 	return request_end(loop->c, OUTCOME_UNKNOWN, 0) ? 0 : 1;
 }
 
-/* The next bytes are the start of a request: what was in flight before has ended unseen. */
+/* The next bytes start a request: everything that was in flight before has ended unseen. */
 GLOBAL_FUNC int conn_resync(struct conn *c)
 {
 	struct close_loop loop = {c, 0, CLOSE_NONE};

@@ -32,7 +32,7 @@ static __always_inline void undercount(__u32 target, __u32 cause)
 		__sync_fetch_and_add(&t->undercount[cause], 1);
 }
 
-/* The stream can't be followed from here on: it is picked up again at the next clean request start. */
+/* The stream cannot be followed any further. It is picked up again at the next clean start of a request. */
 static __always_inline void conn_lose(struct conn *c, __u32 cause)
 {
 	__u32 lost = c->flags & (CONN_LOST | CONN_IGNORED | CONN_ANSWERED);
@@ -66,8 +66,8 @@ static __always_inline struct conn_request *request_find(struct conn *c, __u32 s
 	return bpf_map_lookup_elem(&spilled_requests, &key);
 }
 
-/* Remembers a request before the word publishes it. A place in the ring is free while fewer than MONITOR_RING are in
- * flight. Returns whether there was room. */
+/* Stores a request before the word publishes it. The ring has a free place while fewer than MONITOR_RING requests are
+ * in flight. Returns whether there was room. */
 static __always_inline bool request_store(struct conn *c, __u64 in_flight, const struct conn_request *r)
 {
 	struct spill_key key = {c->socket, r->sequence, 0};
@@ -168,7 +168,7 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 	__sync_fetch_and_sub(&t->active, 1);
 }
 
-/* The same for rare paths: inline in each it would be most of the program. */
+/* The same as a global function, for rare paths: inlined into each it would be most of the program. */
 GLOBAL_FUNC int count_end_call(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status, __u64 began_ns)
 {
 	if (c)
@@ -347,7 +347,7 @@ GLOBAL_FUNC int response_end_call(struct conn *c)
 	return 0;
 }
 
-/* Which protocol the client's bytes are, when they are no HTTP/1.x: by how it began. */
+/* The protocol of a client whose bytes are not HTTP/1.x, judged by its first bytes. */
 static __always_inline __u32 foreign_protocol(const struct http1_stream *requests)
 {
 	if (requests->flags & HTTP1_F_HTTP2)
@@ -357,7 +357,7 @@ static __always_inline __u32 foreign_protocol(const struct http1_stream *request
 	return UNDERCOUNT_PROTOCOL;
 }
 
-/* The head of a response to nothing that we took for a request. */
+/* A response head with no matching request. */
 GLOBAL_FUNC int response_unmatched(struct conn *c)
 {
 	struct monitor_target *t;
@@ -387,7 +387,7 @@ GLOBAL_FUNC int response_unmatched(struct conn *c)
 	return 0;
 }
 
-/* Takes a WebSocket out of its endpoint's count, once: it may be told to both by its upgrade and by the close. */
+/* Removes a WebSocket from its endpoint's count, once: both its upgrade and the close may call this. */
 static __always_inline void websocket_leave(struct conn_request *r)
 {
 	struct monitor_endpoint *e;
@@ -419,7 +419,7 @@ static __always_inline void request_tunnels(struct conn *c, struct conn_request 
 		websocket_leave(r);
 }
 
-/* A response's head is complete. Returns whether the response is as well. */
+/* A response's head is complete. Returns whether the whole response is. */
 static __always_inline bool response_head(struct conn *c)
 {
 	enum http1_method method = HTTP1_METHOD_OTHER;
@@ -453,7 +453,7 @@ static __always_inline bool response_head(struct conn *c)
 	return false;
 }
 
-/* The server's bytes are no HTTP/1.x: says which protocol it is, by how the client began. */
+/* The server's bytes are not HTTP/1.x. The client's first bytes decide which protocol the undercount names. */
 static __always_inline void response_unreadable(struct conn *c)
 {
 	if (c->flags & CONN_SPOKE) {

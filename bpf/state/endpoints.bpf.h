@@ -126,7 +126,7 @@ static __always_inline __u32 durations_index(struct monitor_endpoint *e, __u32 c
 	return i;
 }
 
-/* Adds the durations of an endpoint that goes to those of the one that it goes to, and leaves none. (endpoint_evict
+/* Merges the histograms of `from` into those of `to` and clears them. (endpoint_evict
  * lies at the end of the deepest chain of calls: Linux 6.1 has room for no more than it takes.) */
 static __always_inline void durations_move(struct monitor_endpoint *from, struct monitor_endpoint *to)
 {
@@ -190,7 +190,7 @@ GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word)
 	return 0;
 }
 
-/* One request less in flight; its end, if it is one, was counted before. */
+/* One request fewer is in flight. If it ended, its end is counted already. */
 static __always_inline void endpoint_leave(struct monitor_endpoint *e, __u32 id)
 {
 	__u64 word = __sync_fetch_and_sub(&e->word, 1) - 1;
