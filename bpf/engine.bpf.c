@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The engine's BPF object: one translation unit, one idea per header. Each folder stands on those before it; read them
- *in this order:
+ * The engine's BPF object: one translation unit, one idea per header. Each folder stands on those before it. Read them
+ * in this order:
  *
  *	lib, arch	macros; registers and system call numbers
  *	http1		the parser

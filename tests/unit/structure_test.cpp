@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Holds the shape of the source tree: who may include whom (docs: "One direction only"), how long a file may be, that
-// each names its licence. Each rule is a function from a tree to its violations, so that it is also shown one that
-// breaks it.
+// Checks the shape of the source tree: which folder may include which, how long a file may be, and that each file names
+// its licence. Each rule is a function from a tree to its violations, so that tests can also show it a tree that breaks
+// it.
 #include <doctest/doctest.h>
 
 #include <algorithm>
