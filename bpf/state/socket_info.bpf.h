@@ -95,7 +95,7 @@ static __always_inline bool socket_info_under_way(const struct socket_info *f)
 	return !BPF_CORE_READ(tcp, bytes_sent) || (__s32)(received - sent) > 0;
 }
 
-/* The socket of descriptor `fd` of the current process, NULL if it is none. */
+/* The socket of descriptor `fd` of the current process; NULL if the descriptor is not a socket. */
 static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
 {
 	struct fdtable *table = task->files->fdt;

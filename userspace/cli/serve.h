@@ -8,7 +8,7 @@
 
 namespace monitor {
 
-// Returns the exit status: when it is told to stop or, without --all, when all servers have ended.
+// Returns the exit status after a signal to stop or, without --all, after all servers have ended.
 Result<int> serve(const ServeOptions& options, Reporter& reporter);
 
 }  // namespace monitor
