@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 // The two tracepoints that a byte through TCP passes, with programs that do nothing: what attaching alone costs.
 #define SEC(name) __attribute__((section(name), used))
 

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks the shape of the source tree: which folder may include which, how long a file may be, and that each file names
-// its licence. Each rule is a function from a tree to its violations, so that tests can also show it a tree that breaks
-// it.
+// Checks the shape of the source tree: which folder may include which, and how long a file may be. Each rule is a
+// function from a tree to its violations, so that tests can also show it a tree that breaks it.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <set>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "unit/source_tree.h"
 
 namespace monitor {
 namespace {
 
 namespace fs = std::filesystem;
+using test::joined;
+using test::lines_of;
+using test::Tree;
 
-using Tree = std::map<std::string, std::string>;  // path from the top → content
 using Violations = std::vector<std::string>;
 
 struct Include {
@@ -33,15 +33,6 @@ struct Include {
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
-}
-
-std::vector<std::string> lines_of(const std::string& content) {
-  std::vector<std::string> lines;
-  std::istringstream stream(content);
-  for (std::string line; std::getline(stream, line);) {
-    lines.push_back(line);
-  }
-  return lines;
 }
 
 // The directive and the rest of its line: "# include <a.h>" → {"include", " <a.h>"}; empty when it is none.
@@ -332,51 +323,10 @@ Violations too_long(const Tree& tree) {
   return found;
 }
 
-Violations without_licence(const Tree& tree) {
-  Violations found;
-  for (const auto& [file, content] : tree) {
-    std::vector<std::string> lines = lines_of(content);
-    lines.resize(std::min<std::size_t>(lines.size(), 3));
-    if (std::none_of(lines.begin(), lines.end(),
-                     [](const std::string& line) { return contains(line, "SPDX-License-Identifier: "); })) {
-      found.push_back(file + ": no SPDX-License-Identifier in its first 3 lines");
-    }
-  }
-  return found;
-}
-
-// The sources as they are on disk; what is built, hidden or cached is none.
-Tree read_tree(const fs::path& top) {
-  const std::set<std::string> kinds = {".h", ".cpp", ".c", ".py", ".sh"};
-  Tree tree;
-  for (const char* folder : {"bpf", "userspace", "include", "tests", "vmlinux"}) {
-    for (auto entry = fs::recursive_directory_iterator(top / folder); entry != fs::recursive_directory_iterator();
-         ++entry) {
-      const std::string name = entry->path().filename().string();
-      if (entry->is_directory() && (name == "build" || name == "__pycache__" || name.front() == '.')) {
-        entry.disable_recursion_pending();
-      } else if (entry->is_regular_file() && kinds.contains(entry->path().extension().string())) {
-        std::ifstream file(entry->path(), std::ios::binary);
-        tree[entry->path().lexically_relative(top).generic_string()] =
-            std::string(std::istreambuf_iterator<char>(file), {});
-      }
-    }
-  }
-  return tree;
-}
-
-std::string joined(const Violations& violations) {
-  std::string text;
-  for (const std::string& violation : violations) {
-    text += violation + "\n";
-  }
-  return text;
-}
-
 }  // namespace
 
 TEST_CASE("structure.tree: the sources hold every rule") {
-  const Tree tree = read_tree(MONITOR_SOURCE_DIR);
+  const Tree tree = test::read_tree(MONITOR_SOURCE_DIR);
   REQUIRE(tree.count("userspace/main.cpp") == 1);
   REQUIRE(tree.count("bpf/engine.bpf.c") == 1);
   CHECK(joined(wrong_layer(tree)) == "");
@@ -387,7 +337,6 @@ TEST_CASE("structure.tree: the sources hold every rule") {
   CHECK(joined(impure_headers(tree)) == "");
   CHECK(joined(include_cycles(tree)) == "");
   CHECK(joined(too_long(tree)) == "");
-  CHECK(joined(without_licence(tree)) == "");
 }
 
 TEST_CASE("structure.rules: each finds what breaks it, and says where") {
@@ -453,9 +402,6 @@ TEST_CASE("structure.rules: each finds what breaks it, and says where") {
   CHECK(joined(too_long({{"tests/a.py", lines}})) == "tests/a.py: 501 lines, at most 500 allowed\n");
   CHECK(too_long({{"tests/a.py", lines.substr(1)}, {"vmlinux/vmlinux.h", lines}}).empty());
   CHECK(too_long({{"userspace/main.cpp", lines.substr(0, 40)}}).size() == 1);
-
-  CHECK(without_licence({{"bpf/a.h", "\n\n\n// SPDX-License-Identifier: Apache-2.0\n"}, {"bpf/b.h", ""}}).size() == 2);
-  CHECK(without_licence({{"tests/a.sh", "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"}}).empty());
 }
 
 TEST_CASE("structure.rules: kernel headers in a pure header") {
