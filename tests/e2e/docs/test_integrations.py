@@ -147,7 +147,7 @@ def test_cron(shell: Shell) -> None:
 
 def test_csv(shell: Shell) -> None:
     for _ in range(3):
-        assert shell.said(COMMANDS["A line more in a file, whose first one is the header"]) == ""
+        assert shell.said(COMMANDS["One more line in a file whose first line is the header"]) == ""
     with (shell.directory / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["failed_requests"] for row in rows] == ["1", "1", "1"]

@@ -153,7 +153,7 @@ def test_every_figure_is_defined_and_judged() -> None:
 
 
 def test_how_many_workers(shell: Shell) -> None:
-    title = "Each by itself, over five seconds of the usual load, with its CPU, requests in flight, total and memory"
+    title = "Each worker over five seconds of the usual load, with its pid, CPU, requests in flight, total and memory"
     lines = [line.split("\t") for line in shell.same_shape(title).splitlines()]
     assert len(lines) == 2
     assert (sum(int(line[2]) for line in lines), sum(int(line[3]) for line in lines)) == (2, 4)
@@ -202,7 +202,7 @@ def test_a_stuck_endpoint(shell: Shell) -> None:
 
 
 def test_the_mean_of_an_endpoint(shell: Shell) -> None:
-    said = shell.said("What an endpoint takes in the mean, the longest first").splitlines()
+    said = shell.said("The mean duration of each endpoint, longest first").splitlines()
     means = [(float(mean), name) for mean, _, name in (line.split(" ", 2) for line in said)]
     assert means == sorted(means, reverse=True)
     assert {"GET /health", "GET /users/{id}", "GET /fail"} <= {name for _, name in means}
@@ -236,14 +236,14 @@ def test_memory(shell: Shell) -> None:
                 client.ask(request("/health"))
         wait_until(lambda: requests_since_the_first_line() == 3, "three requests more")
     grown = float(rows()[-1]["memory_mb"]) - float(rows()[0]["memory_mb"])
-    assert shell.said("From its first line to its last") == f"{grown:+.1f} MB, 3 requests\n"
+    assert shell.said("The growth from its first line to its last") == f"{grown:+.1f} MB, 3 requests\n"
 
 
 # Behind the others: it starts the server anew.
 def test_loads(shell: Shell) -> None:
     shell.chats.close()
     loaded = shell.said(
-        "Load for the demo (for another application `wrk` and a URL of it), and a record of each second"
+        "Load for the demo (for another application, run `wrk` with one of its URLs), and a record of each second"
     )
     sent = sum(int(number) for number in re.findall(r"^  (?:answered|cut off) +(\d+)", loaded, re.MULTILINE))
     seconds = [line.split() for line in shell.same_shape(BY_SECOND).splitlines()]
