@@ -21,10 +21,12 @@
 #include <monitor/abi.h>
 
 #include "account/requests.bpf.h"
+#include "account/undercount.bpf.h"
 #include "feed/user_bytes.bpf.h"
 #include "http1/stream.h"
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
+#include "state/requests.bpf.h"
 
 /* A lost connection received bytes that are not a clean start of a request. `unknown` is the reason why they cannot be
  * read, or UNDERCOUNT_NONE. */
@@ -68,6 +70,7 @@ GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 {
 	struct user_iovec last;
 	__u64 start = 0;
+	__u32 id;
 
 	if (!c)
 		return 0;
@@ -90,15 +93,16 @@ GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 	if (last.iov_len >= 7 && !bpf_probe_read_user(&start, 7, (void *)last.iov_base) &&
 	    start == WORD('H', 'T', 'T', 'P', '/', '1', '.', 0)) {
 		c->flags |= CONN_ANSWERED;
-		c->responses.mode = HTTP1_START;
-		c->responses.carried = 0;
+		c->protocol.responses.mode = HTTP1_START;
+		c->protocol.responses.carried = 0;
 		return 1;
 	}
 	if (!u->base_left &&
 	    bpf_probe_read_user(&last, sizeof(last), (void *)(u->vector + (u->vector_left - 1) * sizeof(last))))
 		return 0;
-	if (ends_chunked(last.iov_base, last.iov_len))
-		request_end(c, OUTCOME_UNKNOWN, 0);
+	id = request_oldest(c);
+	if (id != NO_REQUEST && ends_chunked(last.iov_base, last.iov_len))
+		request_end(c, id, OUTCOME_UNKNOWN, 0);
 	return 0;
 }
 

@@ -10,7 +10,7 @@
 #include <bpf/bpf_tracing.h>
 #include <monitor/abi.h>
 
-#include "account/requests.bpf.h"
+#include "account/undercount.bpf.h"
 #include "state/endpoints.bpf.h"
 #include "state/maps.bpf.h"
 
