@@ -12,7 +12,7 @@
 #include "account/requests.bpf.h"
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
-#include "state/endpoints.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/requests.bpf.h"
 
 struct close_loop {

@@ -11,6 +11,7 @@
 
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/endpoints.bpf.h"
 
 /* How a request ended. The last two count as if the request had never begun. */

@@ -15,7 +15,7 @@
 #include "account/requests.bpf.h"
 #include "account/undercount.bpf.h"
 #include "state/conn.bpf.h"
-#include "state/endpoints.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/maps.bpf.h"
 #include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"

@@ -14,6 +14,7 @@
 #include "account/undercount.bpf.h"
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/endpoints.bpf.h"
 #include "state/requests.bpf.h"
 
@@ -46,7 +47,8 @@ static __always_inline struct monitor_endpoint *endpoint_take(struct conn *c, __
 	return e;
 }
 
-/* A request begins on endpoint `e` in slot r->endpoint, where it is one of `endpoint_active`. */
+/* Begins request `r` on endpoint `e`, whose slot is r->endpoint, as one of `endpoint_active` in flight there. Gives it
+ * its id. */
 static __always_inline void request_enter(struct conn *c, struct monitor_target *t, struct monitor_endpoint *e,
 					  struct conn_request *r, __u32 endpoint_active)
 {
@@ -58,7 +60,7 @@ static __always_inline void request_enter(struct conn *c, struct monitor_target 
 	r->id = request_id_next(word);
 	r->flags = conn_in_flight(word) ? REQUEST_PIPELINED : 0;
 	if (!request_store(c, conn_in_flight(word), r)) {
-		/* Its end will not find a record, and counts it on "(other)". */
+		/* Without a record its end counts on "(other)", so its begin has to count there too. */
 		endpoint_leave(e, r->endpoint);
 		r->endpoint = special_endpoint(c->target, SPECIAL_OTHER);
 		other = endpoint_at(r->endpoint);
@@ -86,8 +88,9 @@ static __always_inline void request_enter(struct conn *c, struct monitor_target 
 	}
 }
 
-/* The server has read the head of a request, whose key is in the record. `method` is the protocol's own code for it. */
-static __always_inline void request_begin(struct conn *c, __u16 method)
+/* The server has read the head of a request, whose key is in the record. `method` is the protocol's own code for it.
+ * Returns the request's id, or NO_REQUEST if its target has left. */
+static __always_inline __u32 request_begin(struct conn *c, __u16 method)
 {
 	struct monitor_endpoint *e;
 	struct monitor_target *t;
@@ -96,13 +99,14 @@ static __always_inline void request_begin(struct conn *c, __u16 method)
 
 	t = target_at(c->target);
 	if (!t)
-		return;
+		return NO_REQUEST;
 	e = endpoint_take(c, &r.endpoint, &endpoint_active);
 	if (!e)
-		return;
+		return NO_REQUEST;
 	r.method = method;
 	r.began_ns = bpf_ktime_get_ns();
 	request_enter(c, t, e, &r, endpoint_active);
+	return r.id;
 }
 
 /* A request is in flight whose head was read before the attach. */
@@ -140,15 +144,15 @@ static __always_inline void websocket_leave(struct conn_request *r)
 		__sync_fetch_and_sub(&e->websockets, 1);
 }
 
-/* The head of the final response was sent. `flags` are those REQUEST_* that the protocol decides. */
+/* The head of the final response was sent. `flags` are the REQUEST_* that the protocol decides. */
 static __always_inline void request_head(struct conn_request *r, __u16 status, __u32 flags)
 {
 	r->status = status;
 	r->flags |= REQUEST_ANSWERING | flags;
 }
 
-/* The head was one that makes the connection a tunnel, for a WebSocket or another protocol: the request is in flight
- * until the connection closes. */
+/* The head of the final response was sent, and it makes the connection a tunnel for a WebSocket or another protocol.
+ * The request stays in flight until the connection closes. */
 static __always_inline void request_tunnels(struct conn *c, struct conn_request *r, __u16 status, bool websocket)
 {
 	struct monitor_endpoint *e = endpoint_at(r->endpoint);

@@ -11,7 +11,7 @@
 
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
-#include "state/endpoints.bpf.h"
+#include "state/counters.bpf.h"
 
 static __always_inline void undercount(__u32 target, __u32 cause)
 {

@@ -20,8 +20,8 @@
 #include "state/conn.bpf.h"
 #include "state/maps.bpf.h"
 
-/* Returns whether the bytes of a receive are a clean start of a request. It has to be in the first buffer and at least
- * as long as "GET / HTTP/1.1\r\n". */
+/* Returns whether the bytes of a receive are a clean start of a request. The first buffer must hold at least 16 bytes
+ * of it, which is as long as "GET / HTTP/1.1\r\n". */
 static __always_inline bool http1_begins_request(struct user_bytes *u, __u32 length)
 {
 	__u64 start[2];
@@ -40,8 +40,9 @@ static __always_inline bool http1_pass_requests(struct conn *c, __u64 count)
 	return http1_pass(&c->protocol.requests, count, &event);
 }
 
-/* Bytes after an upgrade request in the same read may belong to another protocol; httptools drops them, h11 does not.
- * Drops them: the stream resumes at the next clean start of a request. Returns whether there were any. */
+/* Bytes after an upgrade request in the same read may belong to another protocol: httptools drops them, h11 does not.
+ * This function drops them, and the stream resumes at the next clean start of a request. Returns whether there were
+ * any. */
 static __always_inline bool upgrade_drops(struct conn *c, struct walk_scratch *x)
 {
 	if (c->protocol.requests.mode != HTTP1_START || walk_over(x))

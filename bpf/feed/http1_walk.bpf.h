@@ -71,7 +71,7 @@ static __always_inline int walk_fill(struct walk_scratch *x, struct http1_stream
 	return *event == HTTP1_MORE || *event == HTTP1_ERROR;
 }
 
-/* Returns whether no bytes are left for another step; saves the call that would find out. */
+/* Returns whether no bytes are left for another step. Without this test, one more step would have to find out. */
 static __always_inline int walk_over(const struct walk_scratch *x)
 {
 	return x->window.scan >= x->window.end && !x->source.left;

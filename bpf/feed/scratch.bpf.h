@@ -14,7 +14,7 @@
 
 /*
  * Scratch space for each CPU and direction. A hook in softirq can interrupt one in process context, but a hook never
- * interrupts itself (the kernel drops the inner event and counts it in recursion_misses).
+ * interrupts itself, because the kernel drops the inner event and counts it in recursion_misses.
  */
 struct walk_scratch {
 	struct user_bytes source;

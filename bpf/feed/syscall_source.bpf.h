@@ -207,8 +207,8 @@ static __always_inline int source_open(struct user_bytes *u, const struct byte_s
 		if (!task)
 			task = bpf_get_current_task_btf();
 		regs = saved_registers(u, task);
-		/* After a call, the result register no longer says that it is running, and the registers belong to no
-		 * call. io_uring work runs then. */
+		/* If no call is running, the registers are left over from an earlier one. io_uring can send and receive
+		 * at such a time. */
 		if (!syscall_is_running(regs) || !fd_is_socket(task, SYSCALL_ARG1(regs), source->sk))
 			return syscall_number(regs) == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
 	}
@@ -248,7 +248,7 @@ static __always_inline bool has_messages(const struct conn *c)
 	return c->sending.vector | c->receiving.vector;
 }
 
-/* The bytes of a send of `length` bytes are not read. */
+/* The `length` bytes of a send are not read: moves the source past them. */
 static __always_inline void source_skip(struct conn *c, const struct byte_source *source, __u32 length)
 {
 	if (source->kind == SOURCE_RUNNING_CALL && has_messages(c))

@@ -11,7 +11,7 @@
 #include <monitor/abi.h>
 
 #include "account/undercount.bpf.h"
-#include "state/endpoints.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/maps.bpf.h"
 
 static __always_inline void follow(__u32 pid, bool on)

@@ -24,7 +24,7 @@
 #include "feed/streams.bpf.h"
 #include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
-#include "state/endpoints.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
 

@@ -13,6 +13,7 @@
 
 #include "account/close.bpf.h"
 #include "state/conn.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/endpoints.bpf.h"
 #include "state/maps.bpf.h"
 

@@ -88,7 +88,7 @@ TEST_CASE("kernel: each program of both BPF objects is verified within 300,000 i
   };
   for (const Choice& choice : {Choice{Profile::kSocket, Part::kAlways}, Choice{Profile::kSocket, Part::kUnix},
                                Choice{Profile::kSyscall, Part::kAlways}, Choice{Profile::kSyscall, Part::kUnix}}) {
-    CAPTURE(name_of(choice.profile));
+    CAPTURE(std::string(name_of(choice.profile)));
     const Skeleton skeleton = open_skeleton(choice.profile);
     REQUIRE(skeleton != nullptr);
     select_programs(*skeleton, choice.profile, choice.part);
