@@ -201,6 +201,13 @@ def zerocopy_receive(fd: int, size: int) -> bytes:
 
 # ---- sending ----
 
+MSG_ZEROCOPY = 0x4000000  # include/linux/socket.h; Python 3.11 has no name for it
+
+# With MSG_ZEROCOPY the kernel sends from the caller's pages, also after the call has returned, until it reports on the
+# error queue that it is done with them. A buffer that is freed or reused before then changes the bytes that the client
+# receives. The buffers of such calls are small and few: this process keeps them until it ends.
+_kept_for_zerocopy: list[object] = []
+
 
 def write(fd: int, data: bytes) -> int:
     buffer = ctypes.create_string_buffer(data, len(data) or 1)
@@ -209,6 +216,8 @@ def write(fd: int, data: bytes) -> int:
 
 def sendto(fd: int, data: bytes, flags: int = 0) -> int:
     buffer = ctypes.create_string_buffer(data, len(data) or 1)
+    if flags & MSG_ZEROCOPY:
+        _kept_for_zerocopy.append(buffer)
     return syscall("sendto", fd, ctypes.addressof(buffer), len(data), flags, 0, 0)
 
 
@@ -224,12 +233,15 @@ def pwritev2(fd: int, pieces: list[bytes], flags: int = 0) -> int:
 
 def sendmsg(fd: int, pieces: list[bytes], flags: int = 0) -> int:
     buffers = Buffers(pieces)
+    if flags & MSG_ZEROCOPY:
+        _kept_for_zerocopy.append(buffers)
     message = buffers.message()
     return syscall("sendmsg", fd, ctypes.addressof(message), flags)
 
 
 def sendmmsg(fd: int, pieces: list[list[bytes]], flags: int = 0) -> list[int]:
-    """How much of each message was sent, for those that were sent."""
+    """Returns how much of each message was sent, for those that were sent."""
+    assert not flags & MSG_ZEROCOPY  # the next call refills the buffers
     messages = Messages.of([list(map(len, each)) for each in pieces])
     for buffers, each in zip(messages.buffers, pieces, strict=True):
         buffers.fill(each)

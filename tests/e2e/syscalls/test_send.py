@@ -15,8 +15,8 @@ from harness.changes import Watched
 from harness.client import Client, chunked, request
 from harness.syscall_server import SyscallServer
 from harness.waiting import PATIENCE, wait_until
+from raw_syscalls import MSG_ZEROCOPY
 
-MSG_ZEROCOPY = 0x4000000
 MSG_ERRQUEUE = 0x2000
 SO_ZEROCOPY = 60
 
