@@ -281,7 +281,7 @@ def test_zero_copy(watched: Watched) -> None:
         assert watched.change() == dict.fromkeys(COUNTED, 3)
 
 
-def test_writes_from_memory_that_is_not_there(watched: Watched) -> None:
+def test_writes_from_inaccessible_memory(watched: Watched) -> None:
     body = b"x" * 400_000
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n" + body
     with watched.server.connection() as (client, fd):
