@@ -15,8 +15,8 @@ from harness.changes import Watched
 from harness.client import Client, chunked, request
 from harness.syscall_server import SyscallServer
 from harness.waiting import PATIENCE, wait_until
+from raw_syscalls import MSG_ZEROCOPY
 
-MSG_ZEROCOPY = 0x4000000
 MSG_ERRQUEUE = 0x2000
 SO_ZEROCOPY = 60
 
@@ -281,7 +281,7 @@ def test_zero_copy(watched: Watched) -> None:
         assert watched.change() == dict.fromkeys(COUNTED, 3)
 
 
-def test_writes_from_memory_that_is_not_there(watched: Watched) -> None:
+def test_writes_from_inaccessible_memory(watched: Watched) -> None:
     body = b"x" * 400_000
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n" + body
     with watched.server.connection() as (client, fd):
