@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-# A failed assertion of the harness shows its values, as one of a test does. This comes before any import of it.
+# Failed assertions in the harness show their values, like those in tests. Call this before any import of the harness.
 pytest.register_assert_rewrite("harness")
 
 from harness.attached_engine import Engine
@@ -25,7 +25,7 @@ from harness.observation import Observation
 from harness.server import USUAL, AppServer, Flavour, Server
 from harness.syscall_server import SyscallServer
 
-# ctest's word for "skipped, and the reason was said" (SKIP_RETURN_CODE).
+# The exit status that ctest reports as skipped (SKIP_RETURN_CODE).
 SKIPPED = 77
 
 
@@ -37,7 +37,7 @@ def pytest_configure() -> None:
         pytest.exit(f"no monitor at {BINARY}: build it, or set MONITOR_BINARY", returncode=1)
     raise_descriptor_limit(8192)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A job in the background of a script ignores SIGINT, and so would everything that the tests start.
+        # A background job of a script ignores SIGINT, and everything that the tests start would inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -50,14 +50,15 @@ def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def short_directory() -> Iterator[Path]:
-    """For Unix sockets: their path has room for 107 bytes (man 7 unix), and tmp_path is named after the test."""
+    """For Unix sockets: their path may be at most 107 bytes long (man 7 unix), and tmp_path contains the test's
+    name."""
     with TemporaryDirectory(prefix="monitor-e2e-") as made:
         yield Path(made)
 
 
 @pytest.fixture
 def binary_for_all() -> Iterator[Path]:
-    """A copy that others may run: the directory of the build may be closed to them."""
+    """A copy that other users may run: the build directory may not be accessible to them."""
     with TemporaryDirectory(prefix="monitor-e2e-") as directory:
         Path(directory).chmod(0o755)
         yield Path(shutil.copy(BINARY, directory))
@@ -65,7 +66,7 @@ def binary_for_all() -> Iterator[Path]:
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts servers that are this test's own."""
+    """Starts servers that belong to this test alone."""
     with ExitStack() as stack:
         count = 0
 
@@ -88,9 +89,9 @@ def attach() -> Iterator[Callable[..., Monitor]]:
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    """A place of the test's own to pin an engine in. Nothing is left of it, whatever happens."""
+    """A directory of the test's own to pin an engine in. Whatever happens, it is removed at the end."""
     engine = Engine(BPFFS / f"monitor-test-{os.getpid()}")
-    engine.remove()  # of a process of that id that was killed
+    engine.remove()  # left by a killed process with the same pid
     yield engine
     engine.remove()
 
@@ -124,13 +125,13 @@ def _watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Wa
 
 @pytest.fixture
 def watched(_watch: Callable[[], Watched]) -> Iterator[Watched]:
-    """The module's server of system calls and its monitor. No connection is open before the test or after it."""
+    """The module's syscall server and its monitor. No connection is open before the test or after it."""
     watched = _watch()
     watched.change()
     yield watched
     if not watched.server.broken:
-        watched.server.broken = True  # unless all is well
+        watched.server.broken = True  # reset below if all is well
         watched.monitor.wait_for(
-            lambda s: s["active_concurrent"] == s["open_connections"] == 0, "nothing is left of the test's connections"
+            lambda s: s["active_concurrent"] == s["open_connections"] == 0, "all connections of the test have ended"
         )
         watched.server.broken = False

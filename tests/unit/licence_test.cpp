@@ -12,8 +12,6 @@
 namespace monitor {
 namespace {
 
-using test::joined;
-
 // The licence of a file. Everything that is compiled for the kernel can be used under the GPL: tests/parser/trace.h is
 // the header that a program of the tests shares with native code.
 std::string licence_of(const std::string& file) {
@@ -22,14 +20,13 @@ std::string licence_of(const std::string& file) {
   return for_kernel ? "(GPL-2.0-only OR BSD-2-Clause)" : "Apache-2.0";
 }
 
-std::vector<std::string> wrong_licence(const test::Tree& tree) {
-  std::vector<std::string> found;
+Violations wrong_licence(const Tree& tree) {
+  Violations found;
   for (const auto& [file, content] : tree) {
-    std::vector<std::string> lines = test::lines_of(content);
+    std::vector<std::string> lines = lines_of(content);
     lines.resize(std::min<std::size_t>(lines.size(), 3));
     constexpr std::string_view kTag = "SPDX-License-Identifier: ";
-    const auto line = std::find_if(lines.begin(), lines.end(),
-                                   [&](const std::string& l) { return l.find(kTag) != std::string::npos; });
+    const auto line = std::find_if(lines.begin(), lines.end(), [&](const std::string& l) { return contains(l, kTag); });
     if (line == lines.end()) {
       found.push_back(file + ": no SPDX-License-Identifier in its first 3 lines");
       continue;
@@ -46,7 +43,7 @@ std::vector<std::string> wrong_licence(const test::Tree& tree) {
 }
 
 TEST_CASE("licence.tree: each source file has the licence of its folder") {
-  const test::Tree tree = test::read_tree(MONITOR_SOURCE_DIR);
+  const Tree tree = read_tree(MONITOR_SOURCE_DIR);
   for (const char* file : {"CMakeLists.txt", "bpf/CMakeLists.txt", "scripts/demo.sh", "tests/kernel/parser.bpf.c"}) {
     REQUIRE(tree.contains(file));
   }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.attached_engine import HOOKS, Engine, assert_held_by_nobody, attach_counted
+from harness.attached_engine import HOOKS, Engine, assert_no_process_holds, attach_counted
 from harness.client import Client, long_after, request
 from harness.flavours import usual_flavour
 from harness.kernel_objects import all_objects
@@ -32,17 +32,17 @@ def ask(server: Server, count: int, target: str = "/ok") -> None:
 
 
 @pytest.mark.parametrize("flavour", FASTEST, ids=str)
-def test_counting_goes_on_with_no_process_of_ours(flavour: Flavour, start_server: Start, engine: Engine) -> None:
+def test_counting_continues_while_no_monitor_runs(flavour: Flavour, start_server: Start, engine: Engine) -> None:
     server = start_server(flavour)
     counted = attach_counted(engine, server)
     objects = engine.objects()
     assert {kind for kind, _ in objects} == {"map", "prog", "link"}
-    assert_held_by_nobody(objects)
+    assert_no_process_holds(objects)
     for drive in DRIVES:
         drive(server.address)
-    assert_held_by_nobody(objects)
+    assert_no_process_holds(objects)
     counted.assert_equal(counted.settle())
-    assert_held_by_nobody(objects)
+    assert_no_process_holds(objects)
     assert engine.objects() == objects
 
 
@@ -73,7 +73,7 @@ def test_detach_leaves_nothing(start_server: Start, engine: Engine) -> None:
     ask(server, 1)
 
 
-def test_sessions_lists_targets_since_when_by_which_version_with_what_profile(
+def test_sessions_lists_targets_times_version_and_profile(
     start_server: Start, engine: Engine
 ) -> None:
     server, workers = start_server(), start_server(USUAL, workers=2)
@@ -159,7 +159,7 @@ def test_limits_hold(start_server: Start, engine: Engine, short_directory: Path)
     assert "the limits of the engine that is already attached apply" in again.stderr
 
 
-def test_a_second_attach_adds_a_target_to_the_engine_that_is_there(start_server: Start, engine: Engine) -> None:
+def test_a_second_attach_adds_a_target_to_the_attached_engine(start_server: Start, engine: Engine) -> None:
     servers = [start_server() for _ in range(3)]
     first = attach_counted(engine, servers[0])
     ask(servers[0], 5)
@@ -218,7 +218,7 @@ def test_attaching_again_reports_it_and_changes_nothing(start_server: Start, eng
     counted.assert_equal(counted.settle())
 
 
-def test_either_all_of_several_servers_are_attached_or_no_server_is(start_server: Start, engine: Engine) -> None:
+def test_several_servers_are_all_attached_or_not_at_all(start_server: Start, engine: Engine) -> None:
     server, workers = start_server(), start_server(USUAL, workers=2)
     before = all_objects()
     one_of_them = workers.workers()[0]
@@ -235,7 +235,7 @@ def test_either_all_of_several_servers_are_attached_or_no_server_is(start_server
     counted.assert_equal(counted.settle())
 
 
-def test_a_worker_of_a_server_that_is_attached_is_no_other_server(start_server: Start, engine: Engine) -> None:
+def test_a_worker_of_an_attached_server_is_rejected(start_server: Start, engine: Engine) -> None:
     server = start_server(USUAL, workers=2)
     engine.attach(server.pid)
     objects = engine.objects()
@@ -247,7 +247,7 @@ def test_a_worker_of_a_server_that_is_attached_is_no_other_server(start_server: 
     assert engine.objects() == objects
 
 
-def test_workers_that_are_replaced_while_nobody_looks(start_server: Start, engine: Engine) -> None:
+def test_workers_replaced_while_no_monitor_runs(start_server: Start, engine: Engine) -> None:
     server = start_server(USUAL, workers=2)
     counted = attach_counted(engine, server)
     first = server.workers()
@@ -269,7 +269,7 @@ def test_a_server_at_a_unix_socket(
     server = start_server(flavour, unix=short_directory / "server.sock")
     counted = attach_counted(engine, server)
     assert engine.pin("links/on_close").exists()
-    assert_held_by_nobody(engine.objects())
+    assert_no_process_holds(engine.objects())
     for drive in DRIVES:
         drive(server.address)
     keep_alive(server.address, 2_000)
@@ -299,7 +299,7 @@ def test_the_hooks_on_unix_sockets_come_with_the_first_server_at_one(
     assert engine.pin("links/on_close").exists()
     assert engine.pin("programs/on_close").exists()
     objects = engine.objects()
-    assert_held_by_nobody(objects)
+    assert_no_process_holds(objects)
     for drive in DRIVES:
         drive(unix.address)
         drive(tcp.address)
@@ -330,7 +330,7 @@ def test_requests_under_way_at_the_attach(shared_server: Server, engine: Engine)
     assert (snapshot["active_concurrent"], snapshot["failed_requests"], snapshot["undercount"]) == (0, 0, 0)
 
 
-def test_what_contradicts_the_engine_that_is_there_is_exit_2(start_server: Start, engine: Engine) -> None:
+def test_options_that_contradict_the_attached_engine_are_exit_2(start_server: Start, engine: Engine) -> None:
     servers = [start_server() for _ in range(2)]
     engine.attach(servers[0].pid)
     profile = engine.sessions()["engine"]["profile"]
@@ -353,7 +353,7 @@ def test_paths_as_sent(start_server: Start, engine: Engine) -> None:
     assert engine.sessions()["engine"]["raw_paths"] is True
 
 
-def test_pins_is_an_option_too(start_server: Start, engine: Engine) -> None:
+def test_the_pins_option(start_server: Start, engine: Engine) -> None:
     server = start_server()
     words = ("--pins", str(engine.pins))
     assert run_monitor("attach", *HOOKS, "--pid", str(server.pid), *words).returncode == 0

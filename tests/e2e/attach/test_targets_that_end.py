@@ -62,7 +62,7 @@ def test_a_target_that_ends_is_cleaned_up_by_the_next_command(
     engine.assert_no_leak(before)
 
 
-def test_a_target_that_ends_leaves_the_others_as_they_are(start_server: Start, engine: Engine) -> None:
+def test_a_target_that_ends_does_not_change_the_others(start_server: Start, engine: Engine) -> None:
     ending, staying, coming = (start_server() for _ in range(3))
     engine.attach(ending.pid)
     counted = attach_counted(engine, staying)
@@ -93,7 +93,7 @@ def test_a_target_that_ends_leaves_the_others_as_they_are(start_server: Start, e
     assert engine.objects() == objects
 
 
-def test_a_target_that_execs_is_the_same_process_and_counted_on(engine: Engine) -> None:
+def test_a_target_that_execs_keeps_its_counts(engine: Engine) -> None:
     """Its pid and its start time stay what they are. So a server that starts itself anew keeps its totals."""
     with BlockingServer("tcp") as server:
         engine.attach(server.pid)
@@ -110,7 +110,7 @@ def test_a_target_that_execs_is_the_same_process_and_counted_on(engine: Engine) 
         assert engine.sessions()["sessions"][0]["since"] == since
 
 
-def test_a_target_that_execs_what_is_no_server_stays_until_it_ends(engine: Engine) -> None:
+def test_a_target_that_execs_another_program_stays_until_it_ends(engine: Engine) -> None:
     with BlockingServer("tcp") as server:
         engine.attach(server.pid)
         objects = engine.objects()
@@ -124,7 +124,7 @@ def test_a_target_that_execs_what_is_no_server_stays_until_it_ends(engine: Engin
     engine.assert_nothing_left(objects)
 
 
-def start_another_life(engine: Engine, index: int = 0) -> None:
+def fake_pid_reuse(engine: Engine, index: int = 0) -> None:
     """As if the target's pid were another process's now: the start that was noted is changed."""
     pinned = ["pinned", str(engine.pin("maps/target_settings"))]
     key = ["key", *map(str, struct.pack("=I", index))]
@@ -137,18 +137,18 @@ def start_another_life(engine: Engine, index: int = 0) -> None:
     subprocess.run(["bpftool", "map", "update", *pinned, *key, "value", *map(str, value)], check=True)
 
 
-def test_a_pid_that_is_another_process_by_now_is_no_target(start_server: Start, engine: Engine) -> None:
+def test_a_reused_pid_is_not_a_target(start_server: Start, engine: Engine) -> None:
     server = start_server()
     engine.attach(server.pid)
     keep_alive(server.port, 10, 2)
     objects = engine.objects()
-    start_another_life(engine)
+    fake_pid_reuse(engine)
     assert engine.done("sessions") == "No server is attached.\n"
     engine.assert_nothing_left(objects)
     # With another target beside it, and found by an attach of the new process.
     other = start_server()
     engine.attach(server.pid, other.pid)
-    start_another_life(engine, 0)
+    fake_pid_reuse(engine, 0)
     counted = attach_counted(engine, server)
     keep_alive(server.port, 10, 2)
     counted.assert_equal(counted.settle())
@@ -162,7 +162,7 @@ def sampled(engine: Engine) -> set[int]:
     return {int.from_bytes(bytes(int(byte, 16) for byte in entry["key"]), "little") for entry in found}
 
 
-def test_the_cpu_of_processes_that_have_ended_is_remembered_no_longer(
+def test_cpu_samples_of_ended_processes_are_removed(
     start_server: Start, engine: Engine, tmp_path: Path
 ) -> None:
     """Nor does it take the room of those that live."""
@@ -209,7 +209,7 @@ def test_a_detach_during_a_watch_ends_the_watch(
         assert not engine.is_there()
 
 
-def test_a_watch_of_a_target_that_was_detached_shows_nothing_of_its_successor(
+def test_a_watch_of_a_detached_target_does_not_show_the_next_one(
     start_server: Start, engine: Engine, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MONITOR_PINS", str(engine.pins))

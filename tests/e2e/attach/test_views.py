@@ -132,7 +132,7 @@ def test_several_servers_in_one_view(start_server: Start, engine: Engine) -> Non
     wait_until(lambda: totals() == {servers[0].pid: 10, servers[1].pid: 20}, "both are counted")
 
 
-def test_one_that_is_attached_beside_one_that_is_not(start_server: Start, engine: Engine) -> None:
+def test_an_attached_server_beside_one_that_is_not(start_server: Start, engine: Engine) -> None:
     """The command loads an engine of its own for that one, and leaves nothing of it."""
     attached, other = start_server(), start_server()
     before = all_objects()
@@ -191,7 +191,7 @@ def test_many_views_at_once_do_not_disturb_each_other(start_server: Start, pins:
     assert pins.objects() == objects
 
 
-def test_a_view_that_is_killed_disturbs_nobody(start_server: Start, pins: Engine, attach: Attach) -> None:
+def test_a_killed_view_does_not_disturb_the_others(start_server: Start, pins: Engine, attach: Attach) -> None:
     server = start_server()
     counted = attach_counted(pins, server)
     objects = pins.objects()
@@ -222,7 +222,7 @@ def test_a_hundred_snapshots(start_server: Start, engine: Engine, tmp_path: Path
     engine.wait_for(server.pid, lambda s: s["total_requests"] == 100, "all are counted")
 
 
-def test_capabilities_of_a_user_who_is_not_root(start_server: Start, engine: Engine, binary_for_all: Path) -> None:
+def test_a_user_with_capabilities_instead_of_root(start_server: Start, engine: Engine, binary_for_all: Path) -> None:
     """What attaching takes, given to nobody, is enough for every command: what is pinned is root's to see or his whom
     a capability lets see it, and is not taken for missing."""
     capabilities = "+bpf,+perfmon,+sys_ptrace,+dac_override,+dac_read_search"

@@ -75,7 +75,7 @@ def test_every_panel_explains_itself() -> None:
         assert f"alert: {alert}\n" in PAGE
 
 
-def test_overrides_and_columns_are_of_what_there_is() -> None:
+def test_overrides_and_columns_name_existing_series() -> None:
     """Grafana ignores unknown names without an error."""
     for panel in PANELS:
         names = {target.get("legendFormat", "") for target in panel["targets"]}
@@ -96,7 +96,7 @@ def test_overrides_and_columns_are_of_what_there_is() -> None:
             assert column["displayName"] in names, panel["title"]
 
 
-def test_queries_are_of_the_chosen_servers_alone() -> None:
+def test_queries_select_only_the_chosen_servers() -> None:
     """Each selects by all that can be chosen; `up` has no target, and metrics of a server have no endpoint."""
     for query in queries():
         selected = re.findall(r"(\w+)\{([^}]*)\}", query.expr)
@@ -113,7 +113,7 @@ def test_every_metric_is_shown_somewhere() -> None:
     assert {re.sub(r"_(bucket|sum|count)$", "", metric) for metric in shown} == METRICS
 
 
-def test_thresholds_are_those_of_the_alerts() -> None:
+def test_thresholds_equal_those_of_the_alerts() -> None:
     marked = {
         panel["title"]: [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]][1:]
         for panel in PANELS

@@ -29,7 +29,7 @@ from harness.private_proc import OwnProc
 from harness.server import ROOT, Server, tree
 from harness.serving import OPEN_METRICS, Serving
 from harness.statsd_server import StatsdServer
-from harness.waiting import PATIENCE, told_to_stop, wait_until
+from harness.waiting import PATIENCE, stopped_by_sigterm, wait_until
 from harness.websocket import CLOSE, WebSocket, frame
 
 PAGE = (ROOT / "docs/integrations.md").read_text()
@@ -83,7 +83,7 @@ class Shell:
             stdin=subprocess.DEVNULL,
             env=self._environment,
         )
-        return told_to_stop(process)
+        return stopped_by_sigterm(process)
 
     def said(self, command: str, **environment: str) -> str:
         ended = self.type(command, **environment)
@@ -107,7 +107,7 @@ def shell(tmp_path: Path, start_server: Callable[..., Server], engine: Engine) -
         yield shell
 
 
-def test_all_of_the_page_is_here() -> None:
+def test_every_command_of_the_page_is_tested() -> None:
     source = Path(__file__).read_text()
     assert PAGE.count("```sh\n") == len(COMMANDS)
     assert PAGE.count("```yaml\n") + PAGE.count("```cron\n") == len(FILES)
@@ -180,7 +180,7 @@ def test_datadog(shell: Shell) -> None:
     assert body["series"][0]["tags"] == [f"target:127.0.0.1:{shell.server.port}"]
 
 
-def test_grafana_is_given_the_dashboard(shell: Shell) -> None:
+def test_sending_the_dashboard_to_grafana(shell: Shell) -> None:
     command = COMMANDS["By Grafana's API, in this page's directory, with a service account's token"]
     (shell.directory / "grafana").symlink_to(grafana.FILE.parent)
     with grafana_api("token") as api:
@@ -197,7 +197,7 @@ def test_grafana_finds_the_dashboard() -> None:
     assert list((ROOT / path).iterdir()) == [grafana.FILE]
 
 
-def test_what_runs_until_it_is_stopped(shell: Shell, tmp_path: Path) -> None:
+def test_commands_that_run_until_they_are_stopped(shell: Shell, tmp_path: Path) -> None:
     """As it stands there, at the usual ports: in a network of the test's own these are free."""
     serve, serve_all, plain, tagged = RUNNING
     [url] = re.findall(r"# (\S+)", serve)

@@ -115,7 +115,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         yield shell
 
 
-def test_all_of_the_page_is_here() -> None:
+def test_every_command_of_the_page_is_tested() -> None:
     source = Path(__file__).read_text()
     assert PAGE.count("```sh\n") == len(COMMANDS)
     assert PAGE.count("\n```\n") == len(COMMANDS) + 2 * len(SHOWN)
@@ -171,7 +171,7 @@ def test_slow_at_three_in_the_morning(shell: Shell) -> None:
     assert re.fullmatch(r"\d+ GET /\w+", in_flight_shown)
 
 
-def test_what_documents_show_is_what_is_printed(shell: Shell) -> None:
+def test_documents_show_what_is_printed(shell: Shell) -> None:
     """Boxes and log lines: all but which endpoints are in flight."""
     box = shapes(shell.proxy.type("monitor").stdout)
     assert box.count("║    • /vN/chat/completions: N") == 1

@@ -56,13 +56,13 @@ def lines_of(served: tuple[Tree, int], title: str) -> list[str]:
     return ended.stdout.splitlines()
 
 
-def test_all_recipes_are_here() -> None:
+def test_every_recipe_is_tested() -> None:
     blocks = (ROOT / "docs/CONCURRENCY_MONITOR_DEBUG.md").read_text().count("```sh\n")
     assert len(RECIPES) == blocks
     assert [title for title in RECIPES if f'"{title}"' not in Path(__file__).read_text()] == []
 
 
-def test_of_the_log(served: tuple[Tree, int]) -> None:
+def test_recipes_for_the_log(served: tuple[Tree, int]) -> None:
     proxy, _ = served
     lines = lines_of(served, "The concurrency lines")
     assert len(lines) > 3
@@ -164,7 +164,7 @@ def test_recipes_for_snapshots(served: tuple[Tree, int]) -> None:
     assert json.loads(objects.read_text().splitlines()[0])["active_concurrent"] == 2
 
 
-def test_watching_without_attaching_anew(served: tuple[Tree, int]) -> None:
+def test_one_attach_for_all_samples(served: tuple[Tree, int]) -> None:
     proxy, _ = served
     objects = proxy.directory / "metrics.jsonl"
     objects.unlink(missing_ok=True)
@@ -280,7 +280,7 @@ def test_load(tmp_path: Path) -> None:
         assert f"load_test.sh: {url} did not answer\n" in ended.stderr
 
 
-def test_load_that_is_not_sent(tmp_path: Path) -> None:
+def test_load_test_with_wrong_options(tmp_path: Path) -> None:
     for options in ("--nonsense", "--requests", "--requests 0", "--duration soon", "--concurrency 1001", "--url host"):
         ended = subprocess.run([ROOT / LOAD, *options.split()], capture_output=True, text=True)
         assert (ended.returncode, ended.stdout) == (2, "")

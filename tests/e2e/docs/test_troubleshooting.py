@@ -25,7 +25,7 @@ def everything_said() -> str:
     return re.sub(r'"\s*\n\s*"', "", "\n".join(path.read_text() for path in files))
 
 
-def test_messages_are_those_of_the_programs() -> None:
+def test_every_message_is_one_of_the_programs() -> None:
     said = everything_said()
     messages = [block for block in BLOCKS if not block.startswith("sudo ")]
     assert len(messages) > 15
@@ -36,7 +36,7 @@ def test_messages_are_those_of_the_programs() -> None:
         assert [piece for piece in pieces if piece not in said] == [], line
 
 
-def test_the_capabilities_that_it_names_are_those_that_are_needed() -> None:
+def test_it_names_the_capabilities_that_are_needed() -> None:
     """proxy/test_users.py attaches with them."""
     [words] = re.findall(r"^sudo setcap (\S+)=ep build/release/monitor$", PAGE, re.MULTILINE)
     assert {word.removeprefix("cap_") for word in words.split(",")} == {

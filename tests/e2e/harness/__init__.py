@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests share: servers, clients, monitors, and how to wait for a condition."""
+"""What the tests share: servers, clients, monitors, and waiting for a condition."""

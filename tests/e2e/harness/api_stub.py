@@ -25,7 +25,7 @@ DATADOG_SERIES = {
             "required": ["metric", "points"],
             "additionalProperties": False,
             "properties": {
-                # What else is in a name, Datadog makes an underscore of.
+                # Datadog replaces every other character of a name by an underscore.
                 "metric": {"type": "string", "pattern": "^[a-zA-Z][a-zA-Z0-9_.]{0,199}$"},
                 "type": {"enum": [0, 1, 2, 3]},  # unspecified, count, rate, gauge
                 "interval": {"type": "integer"},
@@ -56,7 +56,7 @@ GRAFANA_DASHBOARD = {
             "type": "object",
             "required": ["title", "panels"],
             "properties": {
-                "id": {"type": "null"},  # a number is one of this Grafana's own
+                "id": {"type": "null"},  # a number identifies an existing dashboard of this Grafana
                 "uid": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,40}$"},
                 "title": {"type": "string", "minLength": 1},
             },
@@ -69,7 +69,7 @@ GRAFANA_DASHBOARD = {
 
 
 class Api:
-    """`taken` are the bodies of the requests that were right; `wrong` says what was not with others."""
+    """`taken` holds the bodies of valid requests, `wrong` describes the errors in the others."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -78,14 +78,14 @@ class Api:
 
 
 def stale(body: Any) -> bool:
-    """Datadog takes points of the last hour, and up to ten minutes ahead."""
+    """Whether Datadog would drop a point: it accepts the last hour and up to ten minutes ahead."""
     moments = [point["timestamp"] for series in body.get("series", []) for point in series["points"]]
     return any(not -3600 < moment - time.time() < 600 for moment in moments)
 
 
 @contextmanager
 def api(path: str, schema: Mapping[str, Any], headers: Mapping[str, str], status: int, answer: str) -> Iterator[Api]:
-    """Takes POSTs of JSON to `path` with these headers, and answers so."""
+    """Accepts POSTs of JSON to `path` with these headers, and responds with `status` and `answer`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -95,7 +95,7 @@ def api(path: str, schema: Mapping[str, Any], headers: Mapping[str, str], status
             try:
                 body = json.loads(sent)
                 wrong += [error.message for error in Draft202012Validator(schema).iter_errors(body)]
-                wrong += ["a point of another time"] if not wrong and stale(body) else []
+                wrong += ["a point that is too old or too far ahead"] if not wrong and stale(body) else []
             except ValueError as error:
                 wrong.append(str(error))
             if wrong:

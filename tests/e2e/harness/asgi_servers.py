@@ -7,9 +7,9 @@ from harness.client import Address
 from harness.server import ROOT, AppServer
 
 DEBIAN, CURRENT = "/usr/bin/python3", str(ROOT / "build/venv/bin/python")
-# The current uvicorn has its worker class in a package of its own.
+# The current uvicorn's worker class is in a separate package.
 WORKER_CLASS = {DEBIAN: "uvicorn.workers.UvicornWorker", CURRENT: "uvicorn_worker.UvicornWorker"}
-# The current gunicorn listens for commands too, below the home directory by default.
+# The current gunicorn also opens a control socket, by default below the home directory.
 CONTROL = {DEBIAN: [], CURRENT: ["--no-control-socket"]}
 SOMEWHERE = "127.0.0.1:0"
 
@@ -35,7 +35,7 @@ class Gunicorn(AppServer):
 
 
 class Hypercorn(AppServer):
-    """With one worker it has a supervisor and a child all the same."""
+    """Has a supervisor and a child even with one worker."""
 
     def __init__(
         self, directory: Path, *options: str, workers: int = 1, binds: tuple[Path | str, ...] = (SOMEWHERE,)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.kernel_objects import Objects, all_objects, held_by_anybody, pinned_under, unaccounted_for
+from harness.kernel_objects import Objects, all_objects, held_by_any_process, pinned_under, unaccounted_for
 from harness.monitor import BINARY, PROFILE, Snapshot, run_monitor
 from harness.observation import CLASSES, figure_by_key
 from harness.server import AppServer
@@ -19,12 +19,12 @@ from harness.waiting import PATIENCE, wait_until
 from tally import Tally
 
 Ended = subprocess.CompletedProcess[str]
-# The choice of hooks, as every attach gets it.
+# The profile, which every attach of the tests passes.
 HOOKS = ("--profile", PROFILE)
 
 
 def remove_pins(directory: Path) -> None:
-    """Whatever is there, past all commands."""
+    """Removes the pins directly, without `monitor`."""
     for path in sorted(directory.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     if directory.exists():
@@ -32,18 +32,18 @@ def remove_pins(directory: Path) -> None:
 
 
 class Engine:
-    """The engine that is, or is not, pinned in `pins`."""
+    """An engine that may be pinned in `pins`."""
 
     def __init__(self, pins: Path) -> None:
         self.pins = pins
         self.environment = os.environ | {"MONITOR_PINS": str(pins)}
 
     def run(self, *arguments: object, **options: Any) -> Ended:
-        """Runs one command to its end, whatever comes of it."""
+        """Runs one command to its end, whether it succeeds or fails."""
         return run_monitor(*map(str, arguments), env=self.environment, **options)
 
     def done(self, *arguments: object, **options: Any) -> str:
-        """Runs one command that succeeds and complains of nothing; what it said."""
+        """Runs one command that succeeds without a complaint; returns its output."""
         ended = self.run(*arguments, **options)
         assert (ended.returncode, ended.stderr) == (0, ""), ended
         return ended.stdout
@@ -68,14 +68,14 @@ class Engine:
         return dict(json.loads(self.done("sessions", "--json")))
 
     def targets(self) -> list[int]:
-        """Pids of the servers that are attached, by a command: it cleans up first."""
+        """Pids of the attached servers. The command that lists them cleans up first."""
         return sorted(session["pid"] for session in self.sessions()["sessions"])
 
     def snapshot(self, pid: int) -> Snapshot:
         return dict(json.loads(self.done("--pid", pid, "--json")))
 
     def wait_for(self, pid: int, predicate: Callable[[Snapshot], object], what: str) -> Snapshot:
-        """One snapshot after another, each by a command of its own, until the predicate holds."""
+        """Takes one snapshot after another, each with a new command, until the predicate holds."""
         newest: Snapshot = {}
 
         def holds() -> bool:
@@ -89,44 +89,44 @@ class Engine:
             raise AssertionError(f"{error}; the last snapshot: {newest}") from None
         return newest
 
-    # ---- past all commands ----
+    # ---- without any command ----
 
     def is_there(self) -> bool:
         return (self.pins / "engine").exists()
 
     def pin(self, name: str) -> Path:
-        """Of a map, program or link: "maps/engine"."""
+        """The pin of a map, program or link, for example "maps/engine"."""
         return self.pins / "engine" / name
 
     def objects(self) -> Objects:
         return pinned_under(self.pins)
 
     def assert_nothing_left(self, of: Objects) -> None:
-        """Neither pins nor objects in the kernel."""
+        """No pins, and no objects in the kernel."""
         assert not self.pins.exists(), sorted(self.pins.rglob("*"))
-        wait_until(lambda: not of & all_objects(), "the engine's objects have gone")
+        wait_until(lambda: not of & all_objects(), "the engine's objects are gone")
 
     def assert_no_leak(self, before: Objects) -> None:
-        """No link but what was there `before`, what is pinned, and what a process holds."""
-        wait_until(lambda: not unaccounted_for(before), "links that nobody holds have gone")
+        """Every link existed `before`, is pinned, or is held by a process."""
+        wait_until(lambda: not unaccounted_for(before), "links that no process holds are gone")
         assert not (self.pins / "new").exists()
         assert not (self.pins / "old").exists()
 
     def remove(self) -> None:
-        """At the end of a test, whatever happened."""
+        """Cleans up after a test, whatever happened."""
         try:
             self.run("detach", "--all")
         finally:
             remove_pins(self.pins)
 
 
-def assert_held_by_nobody(objects: Objects) -> None:
-    """But for an instant by a bpftool of another test, which lists all that there are."""
-    wait_until(lambda: not objects & held_by_anybody(), "no process holds the engine's objects")
+def assert_no_process_holds(objects: Objects) -> None:
+    """A bpftool of another test, which lists all objects, may hold them for an instant."""
+    wait_until(lambda: not objects & held_by_any_process(), "no process holds the engine's objects")
 
 
 class Counted:
-    """A server that is attached, and what the application counted since; attach while nothing runs."""
+    """An attached server, and what the application has counted since. Attach while no request is in flight."""
 
     def __init__(self, engine: Engine, server: AppServer, before: Tally) -> None:
         self.engine = engine
@@ -137,7 +137,7 @@ class Counted:
         return self.server.tally() - self._before
 
     def settle(self) -> Snapshot:
-        """A look when nothing is in flight and as many requests have ended as the application began."""
+        """Returns a snapshot with nothing in flight and as many ended requests as the application began."""
         return self.engine.wait_for(
             self.server.pid,
             lambda s: s["active_concurrent"] == 0 and s["total_requests"] == self.tally().total(),
@@ -162,7 +162,7 @@ def attach_counted(engine: Engine, server: AppServer, *options: object) -> Count
 
 
 def end(process: "subprocess.Popen[str]", number: int = signal.SIGKILL) -> tuple[int, str, str]:
-    """Ends it, unless it has ended; its status and what it said."""
+    """Ends the process, unless it has ended. Returns its status, stdout and stderr."""
     if process.poll() is None:
         process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)

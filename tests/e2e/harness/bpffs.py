@@ -19,8 +19,8 @@ def bpffs_is_mounted() -> bool:
 
 @contextmanager
 def pin_directory() -> Iterator[Path]:
-    """Not made yet. What is attached there is detached at the end. Where no BPF file system is mounted, monitor mounts
-    one; it stays, since others may use it by then."""
+    """A path that does not exist yet. At the end, everything attached there is detached. If no BPF file system is
+    mounted, monitor mounts one; it stays mounted, because others may use it by then."""
     directory = BPFFS / f"monitor-test-several-{os.getpid()}"
     try:
         yield directory

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Capabilities by number, and how to give a program file some of its own."""
+"""Capabilities by number, and a way to give them to a program file."""
 
 import os
 import struct
@@ -12,8 +12,8 @@ TO_ATTACH = {"+sys_ptrace": 19, "+perfmon": 38, "+bpf": 39}
 
 
 def give_capabilities(program: Path, *numbers: int) -> None:
-    """As setcap does, which is not everywhere: struct vfs_cap_data, revision 2, effective; permitted and inheritable,
-    the lower halves before the upper."""
+    """Does what setcap does, which is not installed everywhere. Writes a struct vfs_cap_data of revision 2, effective:
+    permitted and inheritable, the lower halves before the upper."""
     bits = sum(1 << number for number in numbers)
     data = struct.pack("<5I", 0x02000001, bits & 0xFFFFFFFF, 0, bits >> 32, 0)
     os.setxattr(program, "security.capability", data)

@@ -24,7 +24,7 @@ Facts = Counter[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Note:
-    """How the counts of some servers differ from what their application counted, exactly, and why."""
+    """How the counts of some servers differ from what their application counted, and why."""
 
     who: tuple[str, ...]  # "all", "debian", "h11", "debian-h11" …
     facts: Facts
@@ -50,7 +50,7 @@ def unescape(text: str) -> bytes:
     at = 0
     while at < len(text):
         match = PIECE.match(text, at)
-        assert match, f"no piece of bytes: {text[at:]}"
+        assert match, f"not a valid byte sequence: {text[at:]}"
         at = match.end()
         if match["count"]:
             data += int(match["count"]) * unescape(match["unit"])
@@ -63,7 +63,7 @@ def unescape(text: str) -> bytes:
 
 def read_note(line: str) -> Note:
     match = NOTE.fullmatch(line)
-    assert match, f"no note: {line}"
+    assert match, f"not a valid note: {line}"
     facts = [(fact["word"], fact["object"].replace('"', "")) for fact in FACT.finditer(match["what"])]
     assert ", ".join(f"{word} {it}" for word, it in facts) == match["what"].replace('"', ""), line
     return Note(tuple(match["who"].split(", ")), Counter(facts))

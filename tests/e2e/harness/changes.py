@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a monitor counted since it was last asked.
+"""What a monitor has counted since the previous call.
 
-A test that does one thing after another checks after each step exactly what that step added, and that nothing else
-changed."""
+A test that does one thing after another checks after each step that exactly what it expects was added, and that
+nothing else changed."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ Change = dict[str, int]
 
 
 def _figures(snapshot: Snapshot) -> Counter[str]:
-    """What a snapshot counts, by name."""
+    """The counters of a snapshot, by name."""
     figures = Counter({name: snapshot[f"{name}_requests"] for name in ("failed", "aborted", "refused", "rejected")})
     for endpoint in snapshot["endpoints"]:
         name = f"{endpoint['method']} {endpoint['path']}".strip()
@@ -25,7 +25,7 @@ def _figures(snapshot: Snapshot) -> Counter[str]:
         assert endpoint["completed"] == sum(endpoint["status"].values())
     for cause, count in snapshot["undercount_by_cause"].items():
         figures[f"undercount {cause}"] += count
-    # The totals are the sums of these, always.
+    # The totals are always the sums of these.
     endpoints = snapshot["endpoints"]
     assert snapshot["total_requests"] == sum(endpoint["completed"] for endpoint in endpoints)
     assert snapshot["active_concurrent"] == sum(endpoint["active"] for endpoint in endpoints)
@@ -45,20 +45,20 @@ class Changes:
         return {name: now[name] - self._before[name] for name in names if now[name] != self._before[name]}
 
     def change(self) -> Change:
-        """What has changed since the call before, but for what has not."""
+        """The figures that have changed since the previous call."""
         snapshot = self.monitor.next()
         change = self._change(snapshot)
         self._before = _figures(snapshot)
         return change
 
     def wait_change(self, expected: Change, what: str = "") -> None:
-        """For what comes from the client's side, after a while."""
+        """Waits for a change that the client causes, which takes a while to arrive."""
         snapshot = self.monitor.wait_for(lambda s: self._change(s) == expected, f"{expected} {what}")
         self._before = _figures(snapshot)
 
 
 class Watched(Changes):
-    """A server that does the system calls it is told to, and a monitor that observes it."""
+    """A server that makes the system calls it is sent, and a monitor that observes it."""
 
     def __init__(self, server: SyscallServer, monitor: Monitor) -> None:
         super().__init__(monitor)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client whose every send and close is up to the test, and which reads responses by RFC 9112 §6.3."""
+"""A client that sends and closes only when the test does, and reads responses by RFC 9112 §6.3."""
 
 import re
 import socket
@@ -22,7 +22,7 @@ class Response:
 
     @property
     def rejected(self) -> bool:
-        """Uvicorn's own answer to what its parser took for no request."""
+        """Whether this is uvicorn's own response to bytes that its parser rejected."""
         return self.status == 400 and self.body == OWN_400
 
 
@@ -62,7 +62,7 @@ class Client:
     def __init__(self, address: Address, host: str = "127.0.0.1") -> None:
         self.socket = connect(address, host)
         name = self.socket.getsockname()
-        self.port: int = name[1] if isinstance(name, tuple) else 0  # its own
+        self.port: int = name[1] if isinstance(name, tuple) else 0  # the client's own port
         self._unread = b""
         self._ended = False
 
@@ -92,12 +92,12 @@ class Client:
         while len(self._unread) < count and self._receive():
             pass
         if len(self._unread) < count:
-            raise EOFError(f"the connection ended behind {self._unread[:200]!r}")
+            raise EOFError(f"the connection ended after {self._unread[:200]!r}")
         taken, self._unread = self._unread[:count], self._unread[count:]
         return taken
 
     def skip(self, count: int) -> "Client":
-        """Reads so many bytes and drops them."""
+        """Reads this many bytes and drops them."""
         dropped = min(count, len(self._unread))
         self._unread = self._unread[dropped:]
         buffer = memoryview(bytearray(1 << 20))
@@ -112,11 +112,11 @@ class Client:
         while (at := self._unread.find(end)) < 0 and self._receive():
             pass
         if at < 0:
-            raise EOFError(f"the connection ended behind {self._unread[:200]!r}")
+            raise EOFError(f"the connection ended after {self._unread[:200]!r}")
         return self.take(at + len(end))
 
     def chunk(self) -> bytes:
-        """Reads one chunk of a chunked body; the last one, with its trailers, is empty."""
+        """Reads one chunk of a chunked body. Returns b"" for the last chunk, whose trailers it reads too."""
         size = int(self._take_until(b"\r\n").partition(b";")[0], 16)
         if size:
             return self.take(size + 2)[:-2]
@@ -134,17 +134,17 @@ class Client:
         """Reads the head of a response: its status and fields."""
         first, *fields = self._take_until(b"\r\n\r\n").removesuffix(b"\r\n\r\n").split(b"\r\n")
         match = re.fullmatch(rb"HTTP/1\.[01] (\d{3})( .*)?", first)
-        assert match, f"no status line: {first!r}"
+        assert match, f"not a status line: {first!r}"
         pairs = [field.partition(b":") for field in fields]
         return int(match[1]), {name.lower(): value.strip() for name, _, value in pairs}
 
     def response(self, method: str = "GET") -> Response:
-        """Reads one final response; interim ones are passed over."""
+        """Reads one final response and skips interim ones."""
         status, headers = self.head()
         while 100 <= status < 200 and status != 101:
             status, headers = self.head()
         if method == "HEAD" and status == 400 and headers.get(b"connection") == b"close":
-            body = OWN_400 if OWN_400 in self.rest() else b""  # uvicorn's own has a body here too
+            body = OWN_400 if OWN_400 in self.rest() else b""  # uvicorn's own 400 has a body even for HEAD
         elif method == "HEAD" or status in (101, 204, 304):
             body = b""
         elif method == "CONNECT" and 200 <= status < 300:
@@ -158,15 +158,15 @@ class Client:
         return Response(status, headers, body)
 
     def rest(self) -> bytes:
-        """Everything until the server closes."""
+        """Reads everything until the server closes."""
         while self._receive():
             pass
         taken, self._unread = self._unread, b""
         return taken
 
     def responses(self, *methods: str) -> list[Response]:
-        """All final responses until the server closes, in answer to these methods (then GET). One that is cut off is
-        not among them."""
+        """Reads all final responses until the server closes. They answer these methods, then GET. A response that is
+        cut off is not returned."""
         found = []
         asked = iter(methods)
         while self._unread or self._receive():
@@ -177,7 +177,7 @@ class Client:
         return found
 
     def finish(self) -> "Client":
-        """Sends a FIN: nothing more will come from here."""
+        """Sends a FIN: the client sends nothing more."""
         self.socket.shutdown(socket.SHUT_WR)
         return self
 
@@ -197,14 +197,14 @@ class Client:
 
 
 def long_after(client: Client) -> Client:
-    """Waits until the kernel's clock, in ticks of 4 ms, has moved on since the last data was received.
+    """Waits until the kernel's clock, in ticks of 4 ms, has advanced since the last data was received.
 
-    The kernel keeps the tick of the last data for each direction. Within one tick a next request looks answered."""
+    The kernel keeps the tick of the last data for each direction. A request within the same tick looks answered."""
 
     def milliseconds() -> int:
-        """tcpi_last_data_recv of struct tcp_info: how long ago."""
+        """tcpi_last_data_recv of struct tcp_info: the time since the last data."""
         info = client.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
         return int.from_bytes(info[52:56], "little")
 
-    wait_until(lambda: milliseconds() > 20, "time passes")
+    wait_until(lambda: milliseconds() > 20, "the kernel's clock advances")
     return client

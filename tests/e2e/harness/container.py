@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server in pid, network and mount namespaces of its own: to the kernel, that is a container.
+"""A server in pid, network and mount namespaces of its own, which is what a container is to the kernel.
 
-Inside, the server has other pids than on the host."""
+Inside, its processes have different pids than on the host."""
 
 from pathlib import Path
 
 from harness.network import NetworkNamespace
 from harness.server import AppServer, tree
 
-# The init of the pid namespace is the command itself, and ends with unshare.
+# The command itself is the init of the pid namespace, and ends together with unshare.
 ISOLATED = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount")
 
 
@@ -22,7 +22,7 @@ def inner_pid(pid: int) -> int:
 
 
 class Container(AppServer):
-    """A server of app.py whose command is run isolated. `pid` and workers() are pids of the host."""
+    """A server of app.py that runs isolated. `pid` and workers() are pids of the host."""
 
     def __init__(
         self, directory: Path, network: NetworkNamespace, command: list[str], workers: int = 1, unix: Path | None = None
@@ -31,7 +31,7 @@ class Container(AppServer):
         super().__init__(directory, "a server in a container", isolated, workers, unix)
 
     def _listens(self, unix: Path | None) -> bool:
-        # What was started is unshare, which waits for the init of the namespace.
+        # The process started is unshare, which waits for the init of the namespace.
         self.pid = tree(self._process.pid)[1]
         return super()._listens(unix)
 

@@ -23,7 +23,7 @@ def program(name: str) -> str:
 
 
 def promtool(*arguments: str, given: str = "") -> None:
-    """Runs it, and fails unless it is content and has nothing to say against what it was given."""
+    """Runs promtool, and fails if it returns an error or prints a warning."""
     ended = subprocess.run(
         [program("promtool"), *arguments], input=given, capture_output=True, text=True, timeout=PATIENCE
     )
@@ -31,7 +31,7 @@ def promtool(*arguments: str, given: str = "") -> None:
 
 
 def open_metrics_families(text: str) -> list[str]:
-    """The families of a document of OpenMetrics, as its strictest reader sees them."""
+    """The metric families of an OpenMetrics document, as the strict parser of prometheus_client reads them."""
     ended = subprocess.run(
         [
             "/usr/bin/python3",
@@ -56,7 +56,7 @@ def fetch(url: str, data: bytes | None = None, **headers: str) -> str:
 
 
 class Daemon:
-    """A program that serves HTTP on the loopback, at a port of the kernel's choice; ready when `health` answers."""
+    """A program that serves HTTP on loopback, at a port that the kernel picks; ready when `health` answers."""
 
     def __init__(self, directory: Path, command: list[str], health: str, **environment: str) -> None:
         self.url = ""

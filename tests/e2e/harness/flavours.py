@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Marks that run a test once for each of several flavours of uvicorn. The tests of a module share the server."""
+"""Marks that run a test once for each of several flavours of uvicorn. Tests of one module share the server."""
 
 import pytest
 

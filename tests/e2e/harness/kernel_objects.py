@@ -16,7 +16,7 @@ Objects = set[tuple[str, int]]
 
 
 def held_by(pid: int) -> Objects:
-    """Nothing of a process that has gone, or that even root may not look into."""
+    """Objects that a process holds. Empty if the process has ended, or if even root may not read its descriptors."""
     found: Objects = set()
     try:
         entries = list(Path(f"/proc/{pid}/fdinfo").iterdir())
@@ -34,25 +34,25 @@ def held_by(pid: int) -> Objects:
     return found
 
 
-def held_by_anybody() -> Objects:
+def held_by_any_process() -> Objects:
     return {one for entry in Path("/proc").glob("[0-9]*") for one in held_by(int(entry.name))}
 
 
 def _listed(kind: str, *options: str) -> list[dict[str, Any]]:
-    """bpftool fails when an object goes while it is at it, as those of other tests do at any time."""
+    """bpftool fails when an object disappears while it lists. Objects of other tests do that at any time."""
     command = ["bpftool", "--json", *options, kind, "list"]
     listed = wait_until(lambda: _output(command), f"bpftool lists every {kind}")
     return list(json.loads(listed))
 
 
 def _output(command: list[str]) -> str:
-    """What it said, at least a pair of brackets; nothing when it failed."""
+    """What it printed, at least a pair of brackets; empty if it failed."""
     ended = subprocess.run(command, capture_output=True, text=True)
     return "" if ended.returncode else ended.stdout or "[]"
 
 
 def all_objects() -> Objects:
-    """Of the whole machine, others' too."""
+    """All objects on the machine, including those of other programs."""
     return {(kind, entry["id"]) for kind in KINDS for entry in _listed(kind)}
 
 
@@ -61,7 +61,7 @@ def still_there(objects: Objects) -> Objects:
 
 
 def pins() -> Iterator[tuple[Path, tuple[str, int]]]:
-    """Every pin on the machine's BPF file systems, and the object that it keeps."""
+    """Every pin on the machine's BPF file systems, and the object that it keeps alive."""
     for kind in KINDS:
         for entry in _listed(kind, "--bpffs"):
             for path in entry.get("pinned", []):
@@ -77,4 +77,4 @@ def unaccounted_for(before: Objects) -> Objects:
     links = {("link", entry["id"]) for entry in _listed("link")} - before
     if links:
         links -= {one for _, one in pins()}
-    return links - held_by_anybody() if links else links
+    return links - held_by_any_process() if links else links

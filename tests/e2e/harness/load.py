@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load: wrk for a limited time, or a fixed number of requests at full speed that are all answered."""
+"""Load: wrk for a limited time, or a fixed number of requests at full speed, each of which gets a response."""
 
 import os
 import selectors
@@ -27,14 +27,14 @@ def wrk_command(port: int, target: str, seconds: int, connections: int, *options
 
 
 def wrk(port: int, target: str, seconds: int = 1, connections: int = 16, *options: str) -> str:
-    """Runs it to its end. It closes its connections with requests in flight: the last few are cut off."""
+    """Runs wrk to its end. It closes its connections with requests in flight, so the last few are cut off."""
     command = wrk_command(port, target, seconds, connections, *options)
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + PATIENCE).stdout
 
 
 @contextmanager
 def wrk_running(port: int, target: str, connections: int = 16) -> Iterator[None]:
-    """Load for as long as the block runs."""
+    """Sends load for as long as the block runs."""
     process = subprocess.Popen(wrk_command(port, target, 600, connections), stdout=subprocess.DEVNULL)
     try:
         yield
@@ -45,7 +45,7 @@ def wrk_running(port: int, target: str, connections: int = 16) -> Iterator[None]
 
 
 def keep_alive(address: Address, count: int, connections: int = 16, host: str = "127.0.0.1") -> None:
-    """Exactly `count` requests for /ok over a few connections, the next on each as soon as its response is there."""
+    """Sends exactly `count` requests for /ok over a few connections, each as soon as the previous response has come."""
     asked = request("/ok")
     left = count
     with selectors.DefaultSelector() as selector:

@@ -20,14 +20,14 @@ from harness.waiting import PATIENCE
 ROOT = Path(__file__).parents[3]
 BINARY = os.environ.get("MONITOR_BINARY", str(ROOT / "build/release/monitor"))
 
-# The kernel hooks that every monitor is to use; the tests run once under each profile.
+# The profile of kernel hooks that every monitor uses. The tests run once under each profile.
 PROFILE = os.environ.get("MONITOR_PROFILE", "auto")
 
 Snapshot = dict[str, Any]
 
 
 def run_monitor(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Runs it to its end."""
+    """Runs the monitor to its end."""
     return subprocess.run(
         [BINARY, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, **options
     )
@@ -35,11 +35,11 @@ def run_monitor(*arguments: str, **options: Any) -> subprocess.CompletedProcess[
 
 @dataclass
 class Feed:
-    """What is said of one server."""
+    """The snapshots of one server."""
 
     lines: int = 0
     newest: Snapshot | None = None
-    began: float = float("inf")  # by our clock, when its counting began: never earlier than it was
+    began: float = float("inf")  # when the monitor began to count, by our clock; the true moment is this one or earlier
 
     def add(self, snapshot: Snapshot) -> None:
         self.lines += 1
@@ -47,13 +47,14 @@ class Feed:
         self.began = min(self.began, time.monotonic() - snapshot["observed_seconds"])
 
     def is_newer_than(self, moment: float) -> bool:
-        """On a busy machine lines from before it may still be on their way to us."""
+        """Whether the newest snapshot was taken after `moment`. On a busy machine older lines may still be in the
+        pipe."""
         return self.newest is not None and self.began + self.newest["observed_seconds"] >= moment
 
 
 class Monitor:
-    """`monitor --pid PID --watch --json`, counting from the moment that the constructor returns. Told to look at more
-    servers than that one, what it says of each can be asked for by `pid`. `command` is put in front of it."""
+    """`monitor --pid PID --watch --json`, which counts from the moment that the constructor returns. If the options
+    make it observe more servers, `pid` selects one. `command` is a prefix of the command line."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class Monitor:
         )
         self._condition = threading.Condition()
         self._feeds: defaultdict[int, Feed] = defaultdict(Feed)
-        self.printed: list[int] = []  # whose objects it printed, in that order
+        self.printed: list[int] = []  # the pids of the objects printed, in order
         self._broken: bytes | None = None
         self._ended = False
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -106,25 +107,25 @@ class Monitor:
         return self._errors.read()
 
     def _at_work_on(self) -> str:
-        """Where the monitor is in the kernel, for one that says nothing."""
-        told = []
+        """Where the monitor waits in the kernel, for one that prints nothing."""
+        places = []
         for name in ("wchan", "syscall", "stack"):
             with suppress(OSError):
-                told.append(f"{name}: {Path(f'/proc/{self.process.pid}/{name}').read_text().strip()}")
-        return "the monitor is at " + "; ".join(told)
+                places.append(f"{name}: {Path(f'/proc/{self.process.pid}/{name}').read_text().strip()}")
+        return "the monitor is at " + "; ".join(places)
 
     def wait_for(
         self, predicate: Callable[[Snapshot], object], what: str, patience: float = PATIENCE, pid: int | None = None
     ) -> Snapshot:
-        """The first snapshot for which the predicate holds, of those taken after this call: not the next one, which
-        may be under way already, but from the one after on."""
+        """Returns the first snapshot that was taken after this call and for which the predicate holds. The next line
+        does not count, because it may be of a snapshot that was under way before the call."""
         called = time.monotonic()
         deadline = called + patience
         with self._condition:
             feed = self._feeds[pid or self.pid]
             first = feed.lines + 2 if feed.lines else 1
             while True:
-                assert self._broken is None, f"a line that is no JSON: {self._broken!r}"
+                assert self._broken is None, f"a line that is not JSON: {self._broken!r}"
                 if (
                     feed.newest is not None
                     and feed.lines >= first
@@ -133,7 +134,7 @@ class Monitor:
                 ):
                     return feed.newest
                 if self._ended:
-                    raise AssertionError(f"the monitor ended before {what}; it said: {self.errors()}")
+                    raise AssertionError(f"the monitor ended before {what}; it printed: {self.errors()}")
                 if not self._condition.wait(deadline - time.monotonic()):
                     raise AssertionError(
                         f"waited {patience:g} s in vain: {what}; the last snapshot: {feed.newest}; {self._at_work_on()}"
@@ -144,7 +145,7 @@ class Monitor:
             return self._feeds[pid].newest
 
     def shown(self, pid: int) -> Snapshot:
-        """The newest snapshot of a server that has one."""
+        """The newest snapshot of a server that has at least one."""
         newest = self.newest(pid)
         assert newest is not None
         return newest
@@ -157,19 +158,19 @@ class Monitor:
         return self.wait_for(lambda snapshot: snapshot["active_concurrent"] == 0, "nothing is in flight")
 
     def wait_end(self) -> tuple[int, Snapshot]:
-        """Waits until it has ended; its exit status and the last thing it said."""
+        """Waits until the monitor has ended. Returns its exit status and its last snapshot."""
         status = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
-        assert self._broken is None, f"a line that is no JSON: {self._broken!r}"
+        assert self._broken is None, f"a line that is not JSON: {self._broken!r}"
         newest = self._feeds[self.pid].newest
         assert newest is not None
         return status, newest
 
     def stop(self) -> Snapshot:
-        """Interrupts it and returns the last sample, which it takes because of that."""
+        """Interrupts the monitor and returns its last snapshot, which it takes when it is interrupted."""
         self.process.send_signal(signal.SIGINT)
         status, last = self.wait_end()
-        assert status == 0, f"exit {status} after SIGINT; it said: {self.errors()}"
+        assert status == 0, f"exit {status} after SIGINT; it printed: {self.errors()}"
         return last
 
     def kill(self) -> None:

@@ -26,8 +26,8 @@ def enter(namespace: IO[bytes]) -> None:
 
 @contextmanager
 def own_network() -> Iterator[None]:
-    """A network of this thread's own, with nothing but a loopback, where every port is free. What the thread connects
-    or starts meanwhile is in there."""
+    """A network namespace for this thread alone, with only a loopback device and every port free. Whatever the thread
+    connects or starts meanwhile is in it."""
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/thread-self/ns/net", "rb") as outer:
         if libc.unshare(CLONE_NEWNET) != 0:
@@ -40,13 +40,13 @@ def own_network() -> Iterator[None]:
 
 
 class NetworkNamespace:
-    """Named and numbered after this process, so that tests can run side by side. The end of the pair that is the host's
-    has the address `outer`, the other one `inner`."""
+    """Named and numbered after this process, so that tests can run side by side. The host's end of the pair has the
+    address `outer`, the other end `inner`."""
 
     def __init__(self) -> None:
         self.name = f"monitor-e2e-{os.getpid()}"
         self._outer, self._inner = f"mo{os.getpid()}", f"mi{os.getpid()}"
-        # One of the networks of four addresses in 198.18.0.0/15, which is there for such tests (RFC 2544).
+        # One of the /30 networks of 198.18.0.0/15, which is reserved for such tests (RFC 2544).
         first = os.getpid() % 32768 * 4
         self.outer, self.inner = (
             f"198.{18 + (host >> 16)}.{host >> 8 & 255}.{host & 255}" for host in (first + 1, first + 2)
@@ -70,14 +70,14 @@ class NetworkNamespace:
             self.run("ip", "link", "set", device, "up")
 
     def spread_packets(self) -> None:
-        """Over all CPUs (RPS): there, unlike on loopback, a tracing program is now and then interrupted on its CPU by
-        another, and the kernel drops the inner event."""
+        """Spreads packets over all CPUs (RPS). Then, unlike on loopback, a tracing program is sometimes interrupted on
+        its CPU by another one, and the kernel drops the inner event."""
         every_cpu = f"{(1 << (os.cpu_count() or 1)) - 1:x}"
         for runs, device in ((run, self._outer), (self.run, self._inner)):
             runs("sh", "-c", f"echo {every_cpu} > /sys/class/net/{device}/queues/rx-0/rps_cpus")
 
     def command(self) -> tuple[str, ...]:
-        """What to put in front of a command that is to run in there."""
+        """The prefix of a command that is to run in the namespace."""
         return ("ip", "netns", "exec", self.name)
 
     def run(self, *command: str) -> None:
@@ -85,7 +85,7 @@ class NetworkNamespace:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Sockets that this thread makes meanwhile are in there."""
+        """Sockets that this thread opens in the block are in the namespace."""
         with open("/proc/thread-self/ns/net", "rb") as ours, open(f"/run/netns/{self.name}", "rb") as theirs:
             enter(theirs)
             try:
@@ -94,7 +94,7 @@ class NetworkNamespace:
                 enter(ours)
 
     def remove(self) -> None:
-        # The pair goes with either of its ends.
+        # Deleting either end deletes the pair.
         subprocess.run(["ip", "netns", "delete", self.name], check=False, capture_output=True)
         subprocess.run(["ip", "link", "delete", self._outer], check=False, capture_output=True)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An nginx whose files are all in one directory of the test.
+"""An nginx with all of its files in one directory of the test.
 
-It runs in front of a server of app.py, or is itself the server under observation. The system's nginx stays as it is."""
+It runs in front of a server of app.py, or is itself observed. The system's nginx is not touched."""
 
 import socket
 import subprocess
@@ -12,7 +12,7 @@ from typing import Self
 from harness.server import kill_tree, tree
 from harness.waiting import wait_until
 
-# `daemon off`: it stays our child. The workers run as root, like the tests, so that they can reach what is in /tmp.
+# `daemon off` keeps it our child. The workers run as root, like the tests, so that they can read files in /tmp.
 CONFIGURATION = """
 daemon off;
 user root;
@@ -39,8 +39,8 @@ http {{
 
 
 class Nginx:
-    """Serves `locations`, what goes into its server block; `http` goes before that. It inherits its listener, as
-    when its binary is replaced under it: that way the kernel picks the port."""
+    """`locations` goes into the server block and `http` before it. nginx inherits its listener, as it does when its
+    binary is replaced at run time; so the kernel can pick the port."""
 
     def __init__(self, directory: Path, locations: str, http: str = "", workers: int = 1) -> None:
         self.directory = directory
@@ -75,7 +75,7 @@ class Nginx:
         kill_tree(self._process)
 
     def answered(self) -> Counter[str]:
-        """What it has logged: responses by "METHOD /path status"."""
+        """The responses in its access log, by "METHOD /path status"."""
         return Counter((self.directory / "access.log").read_text().splitlines())
 
     def __enter__(self) -> Self:

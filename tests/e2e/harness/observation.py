@@ -14,7 +14,7 @@ NOT_FOUND = "(not found)"
 
 
 def figure_by_key(snapshot: Snapshot, figure: str, known: set[str]) -> dict[str, int]:
-    """A figure of each "METHOD /path", without the zeros. Paths that the application does not know are one."""
+    """The nonzero counts of a figure, by "METHOD /path". Paths that the application does not know are added up."""
     counts: Counter[str] = Counter()
     for endpoint in snapshot["endpoints"]:
         key = f"{endpoint['method']} {endpoint['path']}"
@@ -24,7 +24,7 @@ def figure_by_key(snapshot: Snapshot, figure: str, known: set[str]) -> dict[str,
 
 
 def responses_by_kind(snapshot: Snapshot) -> Counter[str]:
-    """By "METHOD /path 2xx". What got only 404 has no method: "(not found) 4xx"."""
+    """Responses by "METHOD /path 2xx". A path that got only 404 has no method: "(not found) 4xx"."""
     counts: Counter[str] = Counter()
     for endpoint in snapshot["endpoints"]:
         for status, count in endpoint["status"].items():
@@ -39,8 +39,8 @@ def endpoint_of(snapshot: Snapshot, path: str, method: str = "GET") -> dict[str,
 
 
 class Observation:
-    """A monitor beside a server, and what the application counted since the monitor was attached. Attach while
-    nothing runs."""
+    """A monitor of a server, and what the application has counted since it was attached. Attach while no request is in
+    flight."""
 
     def __init__(self, server: AppServer, monitor: Monitor, before: Tally) -> None:
         self.server = server
@@ -51,8 +51,8 @@ class Observation:
         return self.server.tally() - self._before
 
     def settle(self) -> Snapshot:
-        """Waits until nothing is in flight and as many requests have ended as the application began, and returns the
-        last sample, taken after that."""
+        """Waits until nothing is in flight and as many requests have ended as the application began. Returns a snapshot
+        taken after that."""
         self.monitor.wait_for(
             lambda snapshot: snapshot["active_concurrent"] == 0 and snapshot["total_requests"] == self.tally().total(),
             f"nothing in flight, and a total equal to the application's of {self.tally()}",
@@ -63,7 +63,7 @@ class Observation:
         return last
 
     def assert_equal(self, snapshot: Snapshot, *classes: str) -> None:
-        """Each endpoint was begun as often as the application says, and answered with the same classes of status."""
+        """The monitor counted each endpoint's requests, and their status classes, as the application did."""
         tally = self.tally()
         known = set(tally.by_key())
         assert figure_by_key(snapshot, "completed", known) == tally.by_key()

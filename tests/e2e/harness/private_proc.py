@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A /proc that shows only chosen processes, so that `monitor --all` does not see the servers of other tests.
 
-It is the real /proc, of which a mount namespace shows a part."""
+It is a part of the real /proc, shown in a mount namespace."""
 
 import os
 from pathlib import Path
 
 PROC = Path("/proc")
 
-# The real one stays at $1; $2 takes its place.
+# $1 gets the real /proc; $2 takes its place.
 ENTER = 'mount --rbind /proc "$1" && mount --bind "$2" /proc && shift 2 && exec "$@"'
 
 
@@ -30,5 +30,5 @@ class OwnProc:
             (self._shown / str(name)).unlink()
 
     def command(self) -> tuple[str, ...]:
-        """What to put in front of a command that is to see it. It keeps its pid."""
+        """The prefix of a command that is to see this /proc. The command keeps its pid."""
         return ("unshare", "--mount", "sh", "-c", ENTER, "sh", str(self._real), str(self._shown))

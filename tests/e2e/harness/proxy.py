@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A copy of the tree's layout in which run_proxy.sh and the other scripts run as an operator types them.
+"""A copy of the tree's layout, in which run_proxy.sh and the other scripts run as an operator types them.
 
 scripts/ and build/ are links to the tree's; logs/ belongs to the test."""
 
@@ -28,7 +28,7 @@ CONCURRENCY = re.compile(
     r" \| Queue: (?P<queue>\d+) \| Uptime: (?P<uptime>[0-9dhms ]+)$",
     re.MULTILINE,
 )
-# What would reach the scripts from outside.
+# Variables of the environment that would affect the scripts.
 VARIABLES = re.compile("PYTHON.*|WEB_.*|VIRTUAL_ENV|DEBUG|ENABLE_.*|MONITOR_UPDATE_INTERVAL|PROXY_.*|NO_COLOR|LC_.*")
 
 
@@ -59,7 +59,7 @@ class Tree:
         return subprocess.CompletedProcess(line, process.returncode, output, errors)
 
     def typed(self, line: str, **environment: str) -> subprocess.Popen[str]:
-        """The same, without waiting; in a process group of its own, as a terminal's foreground job."""
+        """Starts a command line without waiting, in a process group of its own like a terminal's foreground job."""
         return subprocess.Popen(
             ["bash", "-c", line],
             cwd=self.directory,
@@ -72,12 +72,12 @@ class Tree:
         )
 
     def app(self, *options: str) -> str:
-        """The options that run the tests' own application at a free port."""
+        """Options that run the tests' own application on a free port."""
         port = [] if "--port" in options else ["--port 0"]
         return " ".join(["--app app:app --app-dir", str(PROGRAMS), *port, *options])
 
     def start(self, *options: str, **environment: str) -> int:
-        """Its port."""
+        """Starts the proxy and returns its port."""
         ended = self.type(f"scripts/run_proxy.sh start {self.app('--monitor-interval 0.05', *options)}", **environment)
         assert ended.returncode == 0, ended.stdout + ended.stderr + self.log()
         return port_in(ended.stdout)
@@ -91,7 +91,7 @@ class Tree:
         return ""
 
     def last(self) -> dict[str, Any]:
-        """The figures of the newest concurrency line."""
+        """The figures of the newest [CONCURRENCY] line."""
         *_, newest = CONCURRENCY.finditer(self.log())
         return {name: value if name == "uptime" else int(value) for name, value in newest.groupdict().items()}
 
@@ -108,7 +108,7 @@ class Tree:
             os.close(descriptor)
 
     def processes(self) -> list[int]:
-        """Those that have to do with this directory: servers, monitors, scripts."""
+        """Pids of the servers, monitors and scripts that belong to this directory."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -118,7 +118,7 @@ class Tree:
         return found
 
     def clean(self) -> None:
-        """What a test that has failed left."""
+        """Ends what a failed test left running."""
         self.type("scripts/run_proxy.sh stop --timeout 0")
         for pid in self.processes():
             with suppress(ProcessLookupError):
@@ -138,8 +138,8 @@ def port_in(said: str) -> int:
 
 
 class ReservedPort:
-    """A port that the kernel picked and gives to nobody else, but at which a server can be started: a bound socket that
-    does not listen keeps no other out that is bound with SO_REUSEADDR, too."""
+    """A port that the kernel picked and gives to no other process, but on which a server can be started. A bound socket
+    that does not listen does not exclude another one if both set SO_REUSEADDR."""
 
     def __init__(self) -> None:
         self._socket = socket.socket()
@@ -155,7 +155,7 @@ class ReservedPort:
 
 
 class Hammer:
-    """Clients that ask as soon as and as long as anything answers: `answered` counts the requests that were."""
+    """Clients that send requests as fast as a server answers. `answered` is the number of responses."""
 
     def __init__(self, port: int, clients: int = 2) -> None:
         self._port = port
@@ -170,7 +170,7 @@ class Hammer:
                     if client.ask(request("/ok")).status == 200:
                         self._counts[number] += 1
             except (OSError, EOFError):
-                time.sleep(0.002)  # it is not there yet
+                time.sleep(0.002)  # the server does not listen yet
 
     @property
     def answered(self) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The randomized client: runs many scripts (random_plan.py) at once and checks every response.
 
-It keeps a record of what the monitor and the application must have counted."""
+It records what the monitor and the application must have counted."""
 
 import itertools
 import os
@@ -23,16 +23,17 @@ AT_ONCE = 32
 
 @dataclass
 class Books:
-    """What must have been counted. Only the application knows about requests of the endpoints in `vanished`."""
+    """What must have been counted. For the endpoints in `vanished`, only the application knows which requests it
+    got."""
 
     figures: Counter[tuple[str, str]] = field(default_factory=Counter)  # ("METHOD /path", figure) of the monitor
     ran: Counter[str] = field(default_factory=Counter)  # requests that reached the application
     answered: Counter[tuple[str, str]] = field(default_factory=Counter)  # of these, by status class
-    vanished: dict[str, str] = field(default_factory=dict)  # "METHOD /path" of the monitor: that of the application
+    vanished: dict[str, str] = field(default_factory=dict)  # "METHOD /path" in the monitor → in the application
     rejected: int = 0
 
     def end(self, ask: Ask, status: int | None, how: str = "", ran: bool = True) -> None:
-        """The request has ended, with this status, by its response or by `how`: "failed" or "aborted"."""
+        """Records that the request has ended with this status, by its response or by `how`: "failed" or "aborted"."""
         kind = f"{status // 100}xx" if status else "none"
         self.figures[ask.shown, "completed"] += 1
         self.figures[ask.shown, kind] += 1
@@ -47,7 +48,7 @@ class Books:
         if response.rejected:
             self.rejected += 1
         else:
-            # Debian's uvicorn says so itself; the application never hears of it.
+            # Debian's uvicorn sends this response itself, without the application.
             self.end(ask, response.status, ran=response.body != b"Unsupported upgrade request.")
 
     def add(self, other: "Books") -> None:
@@ -59,7 +60,7 @@ class Books:
 
 
 class ScriptFailed(AssertionError):
-    """What a client saw is not what its script says."""
+    """A client saw something other than what its script says."""
 
 
 def websocket_frame(opcode: int, payload: bytes) -> bytes:
@@ -94,7 +95,7 @@ def go(client: Client, going: str) -> None:
 
 
 class Connection:
-    """One script at work."""
+    """Runs one script."""
 
     _names = itertools.count()
 
@@ -103,10 +104,10 @@ class Connection:
         self.script = script
         self.books = Books()
         self.client = Client(server.port)
-        self.name = ""  # of the gate of the request sent last
+        self.name = ""  # of the gate of the newest request
 
     def run(self) -> None:
-        """All steps but what a script keeps open: for that, see finish()."""
+        """Runs all steps. What the script keeps open ends in finish()."""
         for number, step in enumerate(self.script.steps):
             try:
                 self.step(step)
@@ -126,12 +127,12 @@ class Connection:
 
     @property
     def left(self) -> bool:
-        """Whether a request of it waits at its gate though its client has gone."""
+        """Whether one of its requests still waits at a gate although the client has left."""
         return isinstance(self.last, plan.LeaveHeld | plan.Streamed)
 
     @property
     def in_flight(self) -> int:
-        """Requests of a kept connection that are under way."""
+        """Requests in flight on a connection that was kept open."""
         return int(self.kept and not isinstance(self.last, plan.Leave))
 
     def finish(self) -> None:
@@ -153,7 +154,7 @@ class Connection:
             self.client.send(piece)
 
     def send_held(self, ask: Ask, pieces: Iterable[bytes] = ()) -> None:
-        """Sends a request with a gate, under a new name, and waits until the application has come there."""
+        """Sends a request with a gate of a new name, and waits until the application has reached that gate."""
         self.name = f"{next(self._names):0{len(GATE)}x}"
         data = self.fill_in(ask.data)
         at = 0
@@ -167,16 +168,16 @@ class Connection:
         wait_until(lambda: file.exists() and file.stat().st_size >= times, f"arrival {times} at gate {self.name}")
 
     def answer(self, ask: Ask) -> None:
-        """Reads the response, and what follows where it closes."""
+        """Reads the response, and checks that nothing follows if the server closes."""
         response = self.client.response(ask.method)
         self.books.respond(ask, response)
         assert response.status == ask.status, f"{ask.shown}: {response}"[:2000]
         if ask.closes:
             left = self.client.rest()
-            assert not left, f"behind the last response: {left[:200]!r}"
+            assert not left, f"after the last response: {left[:200]!r}"
 
     def judge(self, ask: Ask, how: str) -> None:
-        """Reads to the end: the request was answered, or has ended by `how`."""
+        """Reads until the server closes: the request got its response, or has ended by `how`."""
         responses = self.client.responses(ask.method)
         assert len(responses) <= 1, responses
         if responses:
@@ -223,7 +224,7 @@ class Connection:
                 if going != "keep":
                     go(self.client, going)
             case plan.Judged(_, ask, pieces):
-                with suppress(ConnectionError):  # turned down before the last piece
+                with suppress(ConnectionError):  # rejected before the last piece
                     self.send(pieces)
                 responses = self.client.responses(ask.method)
                 assert len(responses) == 1, responses
@@ -233,7 +234,7 @@ class Connection:
                 left = self.client.rest()
                 assert left.endswith(b"\r\n\r\nshort"), left
                 self.books.end(ask, 200, "failed")
-            case plan.FinishBehind(ask):
+            case plan.HalfCloseAfter(ask):
                 self.client.send(ask.data).finish()
                 self.judge(ask, "aborted")
             case plan.LeaveUpload(ask, first, going):
@@ -268,7 +269,7 @@ class Connection:
         self.books.end(step.ask, status)
 
     def leave_download(self, ask: Ask) -> None:
-        """On a connection with small buffers: what the server's kernel takes is less than the response."""
+        """On a connection with small buffers, so that the server's kernel cannot take the whole response."""
         self.client.close()
         with socket.socket() as small:
             small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 10)
@@ -308,22 +309,22 @@ class Connection:
 
 
 def describe(step: plan.Step) -> str:
-    """What a failure shows of a step: enough to see what it was."""
+    """A step in a failure message, short but recognisable."""
     text = repr(step)
     return text if len(text) < 1500 else text[:1500] + " …"
 
 
 class Run:
-    """Scripts at work against one server, many at once."""
+    """Runs many scripts at once against one server."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.kept: list[Connection] = []
-        self.left: list[str] = []  # gates at which the requests of clients wait that have left
+        self.left: list[str] = []  # gates at which requests wait whose clients have left
         self.books = Books()
 
     def run(self, scripts: list[plan.Script], at_once: int = AT_ONCE) -> None:
-        """Runs all scripts. Those that keep their connections have them in `kept` then."""
+        """Runs all scripts. Connections that stay open are in `kept` afterwards."""
         connections = []
 
         def work(script: plan.Script) -> None:
@@ -345,13 +346,13 @@ class Run:
                 self.kept.append(connection)
 
     def open_left(self) -> None:
-        """Lets the application answer clients that have left, once the server knows that they have."""
+        """Lets the application answer clients that have left, after the server has noticed."""
         for name in self.left:
             self.server.open_gate(name, 9)
         self.left.clear()
 
     def finish(self) -> None:
-        """Ends the kept connections."""
+        """Ends the connections that were kept open."""
         for connection in self.kept:
             connection.finish()
             self.books.add(connection.books)

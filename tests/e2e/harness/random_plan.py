@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each connection of the randomized client does, derived from a seed: its steps, and the result of each request.
+"""What each connection of the randomized client does, derived from a seed: its steps, and each request's result.
 
-A plan holds only what a client can know. Where it leaves something out, it says so."""
+A plan holds only what a client can know, and says so where it leaves something out."""
 
 import random
 import re
@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from harness.random_requests import Ask, RequestWriter, cut
 from harness.server import Flavour
 
-# How a client leaves. "close" sends a FIN, or a reset where something came that it has not read.
+# How a client leaves. "close" sends a FIN, or a reset if it has not read everything that it received.
 GOING = ("close", "half-close", "reset")
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Requests in these pieces, whatever the pieces' bounds; then all their responses. The last may end it."""
+    """Requests, split into these pieces anywhere; then all their responses. The last response may end the
+    connection."""
 
     asks: tuple[Ask, ...]
     pieces: tuple[bytes, ...] = field(repr=False)
@@ -24,7 +25,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Continue:
-    """The head; the body once 100 Continue has come."""
+    """Sends the head, and the body after 100 Continue."""
 
     ask: Ask
     head: tuple[bytes, ...] = field(repr=False)
@@ -33,7 +34,7 @@ class Continue:
 
 @dataclass(frozen=True)
 class Early:
-    """Answered before the body is there, of which the rest follows, or not: `going`."""
+    """The response comes before the whole body is sent. Then the rest follows, or the client leaves as `going` says."""
 
     ask: Ask
     first: tuple[bytes, ...] = field(repr=False)
@@ -51,7 +52,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Streamed:
-    """Chunks, each after its gate opens. `leave_at`: leaves when the application waits before that chunk."""
+    """The response is sent in chunks, each after its gate opens. At chunk `leave_at` the client leaves meanwhile."""
 
     ask: Ask
     chunks: int
@@ -61,21 +62,21 @@ class Streamed:
 
 @dataclass(frozen=True)
 class WebSocket:
-    """Upgraded, then each frame is echoed. `going`: also "close frame" and "keep"."""
+    """Upgrades, then each frame is echoed. `going` may also be "close frame" or "keep"."""
 
     ask: Ask
     texts: tuple[bytes, ...]
     going: str
 
 
-# The steps below end a connection.
+# The steps below are the last ones of a connection.
 
 
 @dataclass(frozen=True)
 class Leave:
-    """Leaves with nothing in flight, or with "keep" stays until all scripts are done.
+    """Leaves with nothing in flight; with "keep" it stays until all scripts are done.
 
-    Before that it sends `unfinished`, which is no whole head."""
+    Before that it sends `unfinished`, which is not a complete head."""
 
     going: str
     unfinished: bytes = b""
@@ -83,7 +84,7 @@ class Leave:
 
 @dataclass(frozen=True)
 class Judged:
-    """A request that the server's parser may reject; its response shows that. Closes if the request is accepted."""
+    """A request that the server may reject; the response shows whether it did. Closes if the request is accepted."""
 
     name: str
     ask: Ask
@@ -92,14 +93,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class Cut:
-    """The server gives up in the middle of its response."""
+    """The server breaks off in the middle of its response."""
 
     ask: Ask
 
 
 @dataclass(frozen=True)
-class FinishBehind:
-    """Half-closes right after the request. The server decides whether to answer; the wire shows what it decided."""
+class HalfCloseAfter:
+    """Half-closes right after the request. The server decides whether to respond, and the client sees what it did."""
 
     ask: Ask
 
@@ -112,7 +113,7 @@ class LeaveHeld:
 
 @dataclass(frozen=True)
 class LeaveUpload:
-    """Leaves within a body that the application waits for."""
+    """Leaves in the middle of a body that the application reads."""
 
     ask: Ask
     first: tuple[bytes, ...] = field(repr=False)
@@ -121,23 +122,23 @@ class LeaveUpload:
 
 @dataclass(frozen=True)
 class LeaveDownload:
-    """Leaves within a response that is larger than all buffers on the way."""
+    """Leaves in the middle of a response that is larger than all buffers on the way."""
 
     ask: Ask
 
 
 @dataclass(frozen=True)
 class KeepHeld:
-    """Held until all scripts are done: these are in flight at once."""
+    """Held until all scripts are done, so that these requests are in flight at the same time."""
 
     ask: Ask
 
 
 @dataclass(frozen=True)
 class Vanish:
-    """Clients that leave right after a request, while the event loop is blocked or not. Whether the server read it
-    before is told by the application alone, and whether it could still answer by nobody: their endpoint's requests are
-    compared with the application's, without their outcomes."""
+    """Clients that leave right after a request, some of them while the event loop is blocked. Only the application
+    knows whether the server read the request, and nothing shows whether it could still respond. So the requests of this
+    endpoint are compared with the application's count, but not their outcomes."""
 
     ask: Ask
     blocker: Ask | None
@@ -154,7 +155,7 @@ Step = (
     | Leave
     | Judged
     | Cut
-    | FinishBehind
+    | HalfCloseAfter
     | LeaveHeld
     | LeaveUpload
     | LeaveDownload
@@ -173,7 +174,7 @@ class Script:
 
 
 class ScriptWriter:
-    """Writes one connection's script. It depends on the seed, the flavour and the index alone."""
+    """Writes one connection's script, which depends on the seed, the flavour and the index alone."""
 
     def __init__(self, seed: int, flavour: Flavour, index: int) -> None:
         self.rng = random.Random(f"{seed}:{flavour}:{index}")
@@ -190,7 +191,7 @@ class ScriptWriter:
             self.judged: 4,
             self.failed: 2,
             self.cut_off: 2,
-            self.finish_behind: 2,
+            self.half_close_after: 2,
             self.leave_held: 2,
             self.leave_upload: 2,
             self.leave_stream: 2,
@@ -219,13 +220,13 @@ class ScriptWriter:
         return Exchange(tuple(asks), self.pieces(b"".join(ask.data for ask in asks)))
 
     def last_exchange(self) -> Step:
-        """The last request asks for the close, or is of a version that implies it."""
+        """The last request asks for the close, or has a version that implies it."""
         asks = [self.requests.ordinary(small=True) for _ in range(self.rng.choice((0, 0, 1, 4, 12)))]
         asks.append(self.requests.ordinary(small=True, closes=self.rng.choice(("close", "1.0", "1.0 keep-alive"))))
         return Exchange(tuple(asks), self.pieces(b"".join(ask.data for ask in asks)))
 
     def failed(self) -> Step:
-        """Nothing follows it: after a 500 of its own uvicorn runs no pipelined request."""
+        """No request follows: after its own 500, uvicorn runs no pipelined request."""
         asks = [self.requests.ordinary(small=True) for _ in range(self.rng.choice((0, 0, 3)))]
         asks.append(self.requests.failing())
         return Exchange(tuple(asks), self.pieces(b"".join(ask.data for ask in asks)))
@@ -272,8 +273,8 @@ class ScriptWriter:
         unfinished = whole[: self.rng.randrange(len(whole) - 2)] if self.rng.random() < 0.25 else b""
         return Leave(self.rng.choice((*GOING, "keep")), unfinished)
 
-    def finish_behind(self) -> Step:
-        return FinishBehind(self.requests.plain("ok/left"))
+    def half_close_after(self) -> Step:
+        return HalfCloseAfter(self.requests.plain("ok/left"))
 
     def keep_held(self) -> Step:
         return KeepHeld(self.requests.held("hold"))
@@ -283,8 +284,8 @@ class ScriptWriter:
 
     def judged(self) -> Step:
         name, ask, data = self.requests.judged()
-        # Closing with bytes unread, the server would reset, and the client might lose the answer: what it turns down
-        # comes at once, or split once.
+        # A server that closes with unread bytes sends a reset, and the client might lose the response. So the request
+        # is sent at once, or in two pieces.
         at = self.rng.randrange(len(data)) if re.search("split", name) else 0
         return Judged(name, ask, tuple(piece for piece in (data[:at], data[at:]) if piece))
 

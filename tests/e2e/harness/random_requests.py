@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random requests: every way to write a head and to delimit a body.
 
-Each comes with the endpoint that the monitor must count it under, and the one that the application counts it under."""
+Each has the endpoint under which the monitor must count it, and the one under which the application counts it."""
 
 import base64
 import itertools
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from harness.server import Flavour
 
-# Stands in a target for what the client makes up when it sends it: the name of a gate, and of the file that tells
-# that the request has come to it.
+# A placeholder in a target. The client replaces it when it sends the request, by the name of a gate and of the file
+# that records the request's arrival.
 GATE = "GATEGATE"
 
 PATH_SIZE = 112  # what the monitor keeps of a path (MONITOR_PATH_SIZE)
@@ -45,13 +45,13 @@ NOISE = (
     "Connection: TE",
 )
 USUAL_METHODS = ("GET", "GET", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND", "M-SEARCH")
-# Tokens that httptools does not know and the others take.
+# Tokens that httptools rejects and the other parsers accept.
 ODD_METHODS = ("FOO", "get", "X", "a!#$%&'*+-.^_`|~", "GETT", "HEADER")
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A request, and what must come of it. `closes`: the server closes after the response."""
+    """A request and its expected result. `closes`: the server closes after the response."""
 
     method: str
     shown: str  # "METHOD /path" in the monitor
@@ -67,20 +67,20 @@ class Ask:
 
 
 def shown_path(path: str) -> str:
-    """A path as the monitor shows it: cut, folded, cut again (docs/metrics.md)."""
+    """A path as the monitor shows it: cut, folded and cut again (docs/metrics.md)."""
     folded = "/".join("{id}" if IDENTIFIER.fullmatch(segment) else segment for segment in path[:PATH_SIZE].split("/"))
     return folded[:PATH_SIZE] + ("…" if len(path) > PATH_SIZE or len(folded) > PATH_SIZE else "")
 
 
 def ran_path(path: str) -> str:
-    """The application's own name for it, see app.py. Takes the path as decoded."""
+    """The application's own name for a decoded path, see app.py."""
     if path.startswith("/users/"):
         return "/users/{id}"
     return "/".join("{id}" if segment.isdecimal() else segment for segment in path.split("/"))
 
 
 def cut(rng: random.Random, data: bytes) -> tuple[bytes, ...]:
-    """Pieces of it, each to be sent by itself: one, a few, or each of the first bytes."""
+    """Splits it into pieces that are sent one by one: one, a few, or each of the first bytes."""
     if not data:
         return ()
     how = rng.random()
@@ -100,13 +100,13 @@ class RequestWriter:
     def __init__(self, rng: random.Random, flavour: Flavour) -> None:
         self.rng = rng
         self.flavour = flavour
-        # What only some parsers take must not stand where a 400 would be a surprise.
+        # What only some parsers accept must not be used where a 400 is not expected.
         self.methods = USUAL_METHODS if flavour.http == "httptools" else (*USUAL_METHODS, *ODD_METHODS)
 
     # ---- parts ----
 
     def text(self) -> bytes:
-        """Valid UTF-8, up to 70 KB, of a kind that a parser out of step would take for something."""
+        """Valid UTF-8, up to 70 KB, which looks like HTTP to a parser that has lost its place."""
         return self.rng.choice(
             (b"", b"hello", REQUEST_LIKE, RESPONSE_LIKE, b"\r\n\r\n", b"0\r\n\r\n" + REQUEST_LIKE, b"5\r\nhello\r\n")
         ) * self.rng.choice((1, 1, 1, 2, 50))
@@ -125,7 +125,7 @@ class RequestWriter:
         return "".join(self.rng.choice((letter.lower(), letter.upper())) for letter in text)
 
     def field(self, name: str, value: str) -> str:
-        """A field in any of the ways to write it (RFC 9110 §5.5). httptools rejects a tab after some values."""
+        """A field written in any of the allowed ways (RFC 9110 §5.5). httptools rejects a tab after some values."""
         before, after = self.rng.choice((" ", " ", " ", "", "\t", "  ")), self.rng.choice(("", "", "", " "))
         return f"{self.any_case(name)}:{before}{value}{after}"
 
@@ -141,7 +141,7 @@ class RequestWriter:
         return fields
 
     def chunks(self, content: bytes) -> bytes:
-        """The chunked coding of it (RFC 9112 §7.1), with extensions and trailers."""
+        """The content in chunked coding (RFC 9112 §7.1), with extensions and trailers."""
         coded = b""
         while content:
             size = min(len(content), self.rng.choice((1, 2, 15, 16, 17, 255, 4096, 70_000)))
@@ -155,7 +155,7 @@ class RequestWriter:
         return coded + self.rng.choice((b"0", b"0", b"000", b"0;a=b")) + b"\r\n" + trailer + b"\r\n"
 
     def segments(self) -> str:
-        """More of a path: words, identifiers, percent-encoding, empty segments."""
+        """Further segments of a path: words, identifiers, percent-encoding, empty ones."""
         path = ""
         for _ in range(self.rng.choice((0, 0, 0, 1, 1, 2))):
             path += "/" + self.rng.choice((*WORDS, str(self.rng.randrange(10**6)), ""))
@@ -180,7 +180,8 @@ class RequestWriter:
         decoded: str | None = None,
         known: bool = True,
     ) -> Ask:
-        """`closes`: "close", "1.0", "1.0 keep-alive" (which zttp keeps, the others close). `plain`: no noise."""
+        """`closes`: "close", "1.0" or "1.0 keep-alive", after which only zttp keeps the connection. `plain`: no
+        noise."""
         target = path + query
         if not plain and self.rng.random() < 0.1:
             target = self.rng.choice(("http://x", "http://example.org:8080")) + target
@@ -190,7 +191,7 @@ class RequestWriter:
         if closes == "1.0 keep-alive":
             lines.append(self.field("Connection", self.any_case("keep-alive")))
         elif closes == "close":
-            # Debian's uvicorn closes only if it is written so.
+            # Debian's uvicorn closes only for this exact spelling.
             exact = self.flavour.uvicorn == "debian"
             lines.append("Connection: close" if exact else self.field("Connection", self.any_case("close")))
         lines += fields
@@ -203,13 +204,13 @@ class RequestWriter:
         return Ask(method, shown, ran, head, body, status, not kept)
 
     def framed(self, content: bytes, closes: str = "") -> tuple[tuple[str, ...], bytes]:
-        """The field that delimits a body, and the body. HTTP/1.0 knows no chunks."""
+        """The field that delimits a body, and the body. HTTP/1.0 has no chunks."""
         if self.rng.random() < 0.5 or closes.startswith("1.0"):
             return (self.field("Content-Length", str(len(content))),), content
         return (self.field("Transfer-Encoding", self.any_case("chunked")),), self.chunks(content)
 
     def ordinary(self, small: bool, closes: str = "") -> Ask:
-        """One that is answered in any case, and at once."""
+        """A request that is always answered, and at once."""
         method = self.rng.choice(self.methods)
         fields: tuple[str, ...] = ()
         body = b""
@@ -218,12 +219,12 @@ class RequestWriter:
             if self.rng.random() < 0.05 and not closes.startswith("1.0"):
                 fields += ("Expect: 100-continue",)
         if self.rng.random() < 0.05:
-            # No upgrade without Connection: upgrade. Not where a client leaves early: h11 makes uvicorn read no further
-            # meanwhile, so that a client's FIN is not seen.
+            # Without Connection: upgrade there is no upgrade. Not if the client leaves early: h11 makes uvicorn stop
+            # reading, and then it does not see the client's FIN.
             fields += (self.rng.choice(("Upgrade: h2c", "Upgrade: websocket")),)
         path, decoded, status, known = self.place()
         if closes and body:
-            # Answered before the body is there, the connection would be closed in the middle of it.
+            # If the response came before the body was read, the server would close in the middle of the body.
             path, decoded, status, known = "/echo", None, 200, True
         ask = self.ask(
             path,
@@ -239,11 +240,12 @@ class RequestWriter:
         return replace(ask, head=self.blank_lines() + ask.head)
 
     def blank_lines(self) -> bytes:
-        """Empty lines before a request, which httptools alone passes over (RFC 9112 §2.2)."""
+        """Empty lines before a request, which only httptools skips (RFC 9112 §2.2)."""
         return b"\r\n" * self.rng.choice((0, 0, 0, 0, 1, 3)) if self.flavour.http == "httptools" else b""
 
     def place(self) -> tuple[str, str | None, int, bool]:
-        """A path, the same decoded where that differs, the status of its answer, whether the application knows it."""
+        """A path, its decoded form if that differs, the status of the response, and whether the application knows
+        it."""
         how = self.rng.random()
         if how < 0.15:
             return "/ok" + self.segments(), None, 200, True
@@ -268,7 +270,7 @@ class RequestWriter:
         if how < 0.75:
             return "/chunked", None, 200, True
         if how < 0.85:
-            # No 404: with no other answer the endpoint would be one of "(not found)".
+            # Not 404: with no other response, the endpoint would be counted as "(not found)".
             status = self.rng.choice((200, 201, 204, 301, 304, 400, 403, 410, 500, 503))
             return f"/status/{status}", None, status, True
         return f"/missing/{self.rng.randrange(1000)}z" + self.segments(), None, 404, False
@@ -277,7 +279,7 @@ class RequestWriter:
         return self.ask("/" + path, query=self.query())
 
     def big(self) -> Ask:
-        """Answered with 8 MB, or with thousands of chunks."""
+        """A response of 8 MB, or of thousands of chunks."""
         return self.rng.choice((self.ask("/big"), self.ask("/chunked", query="?n=3000")))
 
     def failing(self) -> Ask:
@@ -287,7 +289,7 @@ class RequestWriter:
         return self.upload("echo", expects=True)
 
     def upload(self, path: str, expects: bool = False) -> Ask:
-        """With a body of some length, small enough for the buffers on the way."""
+        """A request with a body that is small enough for the buffers on the way."""
         content = self.content(small=True) + self.rng.randbytes(self.rng.choice((1, 100, 20_000)))
         fields, body = self.framed(content)
         if expects:
@@ -312,7 +314,7 @@ class RequestWriter:
         return self.ask(path, fields=fields, status=403 if denied else 101, plain=True, closes="")
 
     def judged(self) -> tuple[str, Ask, bytes]:
-        """A name, the request that it is if the server takes it, and the bytes."""
+        """A name, the request that it is if the server accepts it, and its bytes."""
         ask = self.ask("/raw/judged", closes="close", plain=True)
         line, _, rest = ask.head.partition(b"\r\n")
         post = self.ask(
@@ -343,8 +345,8 @@ class RequestWriter:
                 post,
                 post.head.replace(b"\r\n", b"\r\nContent-Length: 5\r\n", 1) + b"0\r\n\r\n",
             ),
-            "no Host, and more behind": (ask, line + b"\r\nConnection: close\r\n\r\n" + REQUEST_LIKE),
-            "an odd method, and more behind": (odd, odd.head + REQUEST_LIKE),
+            "no Host, and more after it": (ask, line + b"\r\nConnection: close\r\n\r\n" + REQUEST_LIKE),
+            "an odd method, and more after it": (odd, odd.head + REQUEST_LIKE),
             "Content-Length twice": (
                 post,
                 post.head.replace(b"Transfer-Encoding: chunked", b"Content-Length: 2\r\nContent-Length: 2") + b"ab",
@@ -354,7 +356,7 @@ class RequestWriter:
                 post.head.replace(b"Transfer-Encoding: chunked", b"Content-Length:\r\n 2") + b"ab",
             ),
             "gzip, chunked": (post, post.head.replace(b"chunked", b"gzip, chunked") + b"1\r\na\r\n0\r\n\r\n"),
-            "a space behind a chunk's size": (post, post.head + b"1 \r\na\r\n0\r\n\r\n"),
+            "a space after a chunk's size": (post, post.head + b"1 \r\na\r\n0\r\n\r\n"),
             "a bad chunk": (post, post.head + b"5\r\nhello\r\nzz\r\n"),
             "a bad chunk, split": (post, post.head + b"5\r\nhello\r\nzz\r\n"),
         }

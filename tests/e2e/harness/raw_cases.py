@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests that arrive in pieces or stop in the middle; tests/cases can only send each request whole.
 
-h11, httptools and zttp disagree on some of them. What each server sends back decides what is right for it."""
+h11, httptools and zttp disagree on some of them. The bytes that each server sends back decide what is right for it."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ LAST = b"GET /raw HTTP/1.1\r\n" + CLOSE
 
 @dataclass(frozen=True)
 class RawCase:
-    """What one connection sends, in these pieces. `finish`: the client half-closes right after them. `methods`:
-    of the requests, where they are not all GET."""
+    """What one connection sends, in these pieces. `finish`: the client half-closes right after the last piece.
+    `methods`: those of the requests, unless all are GET."""
 
     name: str
     pieces: tuple[bytes, ...]
@@ -72,7 +72,7 @@ CASES = [
         "Expect: 100-continue, and the body later",
         (post(b"Expect: 100-continue\r\nContent-Length: 5\r\n", b""), b"hello"),
     ),
-    RawCase("more behind Connection: close, later", (LAST, LAST)),
+    RawCase("more after Connection: close, later", (LAST, LAST)),
     RawCase("three in one piece and garbage", (GOOD * 3, b"\x01garbage\r\n\r\n")),
     RawCase("three in one piece and a FIN", (GOOD * 3,), finish=True),
     RawCase("a whole request and a FIN", (GOOD,), finish=True),

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests in a fixed order with the responses that they must get, for any server of app.py.
 
-They cover every way to delimit and to split up a request and a response."""
+They cover every way to delimit and to split a request and a response."""
 
 from harness.client import Address, Client, chunked, request
 
 
 def drive_keep_alive(address: Address) -> None:
-    """One connection, every way in which a request and a response can be delimited."""
+    """One connection, with every way to delimit a request and a response."""
     with Client(address) as client:
         assert client.ask(request("/ok")).body == b"ok"
         assert client.ask(request("/ok?a=1&b=/x")).body == b"ok"
@@ -54,7 +54,8 @@ def drive_expect(address: Address) -> None:
 
 
 def drive_closing(address: Address) -> None:
-    """Connections that the server closes: because it is asked to, because of the version, because the app raised."""
+    """Connections that the server closes: because of the request, because of the version, because the application
+    raised."""
     for asked in (request("/ok", "GET", "Connection: close"), request("/ok", version="1.0")):
         with Client(address) as client:
             assert [response.body for response in client.send(asked).responses()] == [b"ok"]
@@ -66,7 +67,7 @@ def drive_closing(address: Address) -> None:
 
 
 def drive_early(address: Address) -> None:
-    """A response before the request's body, which comes all the same."""
+    """The response comes before the request's body, which is still sent."""
     with Client(address) as client:
         client.send(request("/early", "POST", "Content-Length: 100000") + b"e" * 50_000)
         assert client.response().body == b"early"

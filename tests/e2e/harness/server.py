@@ -22,7 +22,7 @@ PROGRAMS = ROOT / "tests/e2e/programs"
 
 @dataclass(frozen=True)
 class Flavour:
-    """One way to run uvicorn: whose (Debian's packages or the current release), its HTTP parser, its event loop."""
+    """One way to run uvicorn: its release (Debian's packages or the current one), HTTP parser and event loop."""
 
     uvicorn: str
     http: str
@@ -48,7 +48,7 @@ USUAL = FASTEST[1]
 
 
 def parent_of(pid: int) -> int:
-    """0 for a process that is gone, or is a zombie."""
+    """The parent's pid; 0 if the process has ended or is a zombie."""
     try:
         state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
     except (FileNotFoundError, ProcessLookupError):
@@ -66,7 +66,7 @@ def tree(root: int) -> list[int]:
 
 
 def kill_tree(root: subprocess.Popen[bytes]) -> None:
-    """Ends the process and its descendants at once. The root goes first, so that it replaces nobody."""
+    """Ends the process and its descendants at once. The root goes first, so that it starts no replacements."""
     for pid in tree(root.pid):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -101,8 +101,9 @@ def listening_unix_sockets(pid: int) -> set[str]:
 
 
 class AppServer:
-    """A running server of app.py, whichever. `directory` is its own: the counts, the gates and the log are there. It is
-    ready when `workers` processes have started the application and it listens: at a TCP port, or where `unix` says."""
+    """A running server of app.py, of any kind. `directory` is its own and holds the counts, the gates and the log. It
+    is ready when `workers` processes have started the application and it listens at a TCP port or at the path
+    `unix`."""
 
     def __init__(
         self,
@@ -133,7 +134,7 @@ class AppServer:
 
     @property
     def port(self) -> int:
-        """Of the first TCP socket at which it listens."""
+        """The first TCP port on which it listens."""
         return self.ports[0]
 
     def alive(self) -> bool:
@@ -155,11 +156,11 @@ class AppServer:
         return (self.directory / "server.log").read_text(errors="replace")
 
     def started_workers(self) -> list[int]:
-        """Processes in which the application has started, those included that have ended since."""
+        """Pids of all processes in which the application has started, including those that have ended since."""
         return sorted(int(path.stem) for path in self.directory.glob("*.tally"))
 
     def workers(self) -> list[int]:
-        """The same, living ones only."""
+        """Pids of those that are still running."""
         living = set(tree(self.pid))
         return [pid for pid in self.started_workers() if pid in living]
 
@@ -167,7 +168,7 @@ class AppServer:
         return Tally.read(self.directory)
 
     def open_gate(self, name: str, count: int = 1) -> None:
-        """Lets `count` waiters through, in every worker."""
+        """Lets `count` requests through the gate, in every worker."""
         for worker in self.workers():
             with (self.directory / f"{worker}.gates").open("wb", buffering=0) as fifo:
                 fifo.write(f"{name} {count}\n".encode())
@@ -189,7 +190,7 @@ class AppServer:
 
 
 class Server(AppServer):
-    """A uvicorn of the given flavour: at a free port of `host`, at a Unix socket, or at an inherited socket."""
+    """A uvicorn of the given flavour, on a free port of `host`, a Unix socket or an inherited socket."""
 
     def __init__(
         self,

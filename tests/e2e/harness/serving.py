@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs `monitor serve` and asks it as Prometheus does."""
+"""Runs `monitor serve` and scrapes it as Prometheus does."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
 
 
 class Serving:
-    """A `monitor serve` on a free port, ready when it says where."""
+    """A `monitor serve` on a free port; ready when it has printed its address."""
 
     def __init__(self, directory: Path, *options: str, host: str = "127.0.0.1", under: tuple[str, ...] = ()) -> None:
         self._said = directory / "serve.log"

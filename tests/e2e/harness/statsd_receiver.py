@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes the datagrams of `monitor --statsd` and adds them up as a StatsD server does."""
+"""Receives the datagrams of `monitor --statsd` and adds them up as a StatsD server does."""
 
 import socket
 import subprocess
@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 
 from harness.monitor import BINARY
 from harness.server import Server
-from harness.waiting import told_to_stop, wait_until
+from harness.waiting import stopped_by_sigterm, wait_until
 
 
 class Received:
-    """What came as datagrams: gauges as they are, counters added up, by name and tags."""
+    """Figures from datagrams, by name and tags: the last value of a gauge, the sum of a counter."""
 
     def __init__(self, family: int = socket.AF_INET) -> None:
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
@@ -59,4 +59,4 @@ def sending(server: Server, to: str, *options: str) -> AbstractContextManager["s
         stderr=subprocess.PIPE,
         text=True,
     )
-    return told_to_stop(process)
+    return stopped_by_sigterm(process)

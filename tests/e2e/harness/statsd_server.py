@@ -12,7 +12,7 @@ from typing import Self
 from harness.server import ROOT, sockets_of
 from harness.waiting import PATIENCE, wait_until
 
-# One that is whole: the next one may be half written.
+# A complete flush: the last one in the file may be half written.
 FLUSH = re.compile(
     r"^Flushing stats at [^\n]*\n{\n  counters: {(.*?)},\n  timers: .*?^  gauges: {(.*?)},\n  timer_data: .*?^}$",
     re.MULTILINE | re.DOTALL,
@@ -21,13 +21,13 @@ VALUE = re.compile(r"'([^']+)': (-?[\d.e+-]+)")
 
 
 class StatsdServer:
-    """Ready when its socket is bound. Names are as it keeps them: tags become `;tag=value`, a slash becomes a dash, and
-    it drops every character that is not a letter, a digit or one of `-_.;=`."""
+    """Ready when its socket is bound. It changes names: tags become `;tag=value`, a slash becomes a dash, and every
+    character is dropped that is not a letter, a digit or one of `-_.;=`."""
 
     def __init__(self, directory: Path, port: int = 0) -> None:
         program = ROOT / "build/npm/node_modules/statsd/bin/statsd"
         assert program.exists(), f"no {program}: run scripts/setup.sh"
-        # Ports as text: it takes the number 0 for a missing value and would use its default ports.
+        # Ports are strings because it treats the number 0 as a missing value and would use its default ports.
         settings = {
             "address": "127.0.0.1",
             "port": str(port),
@@ -70,12 +70,12 @@ class StatsdServer:
         return total
 
     def gauges(self) -> dict[str, float]:
-        """Of the last flush."""
+        """The gauges of the last flush."""
         flushes = FLUSH.findall(self.printed())
         return {name: float(value) for name, value in VALUE.findall(flushes[-1][1])} if flushes else {}
 
     def stop(self) -> None:
-        """It flushes once more."""
+        """Stops the server, which flushes once more."""
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(PATIENCE) == 0, self.printed()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Controls programs/syscall_server.py: each `do` makes the server do one system call and returns when it is done."""
+"""Controls programs/syscall_server.py: each `do` makes the server make one system call and returns its result."""
 
 import json
 import os
@@ -49,14 +49,14 @@ class SyscallServer:
             env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},
         )
         self.pid = self._process.pid
-        self.broken = False  # by a test that failed: of no use to another
+        self.broken = False  # set when a test fails: no other test may use the server
         self.tcp, self.unix, self.port = self._answer()
 
     def _answer(self) -> Any:
         assert self._process.stdout
         if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
             self.broken = True
-            raise AssertionError(f"no answer for {PATIENCE:g} s: the call over there does not return")
+            raise AssertionError(f"no answer for {PATIENCE:g} s: the server's call does not return")
         line = self._process.stdout.readline()
         assert line, f"the server ended: {self._process.wait()}"
         return json.loads(line)
@@ -71,13 +71,13 @@ class SyscallServer:
         return result_of(self._answer())
 
     def do(self, *command: Any) -> Any:
-        """Has it do this, and returns what came of it. Bytes are bytes; raises the OSError that came over there."""
+        """Makes the server run a command and returns the result, or raises the server's OSError. Bytes stay bytes."""
         self.start(*command)
         return self.finish()
 
     @contextmanager
     def connection(self, family: str = "tcp") -> Iterator[tuple[Client, int]]:
-        """A client, and the descriptor of its connection over there; at the end both are closed."""
+        """A client, and the server's descriptor of its connection. Both are closed at the end."""
         with Client(self.port if family == "tcp" else self.path) as client:
             fd = int(self.do("accept", self.tcp if family == "tcp" else self.unix))
             if family == "tcp":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for a condition, the only way in which these tests wait."""
+"""Waits for a condition; the tests wait in no other way."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Far more than anything takes on a slow and busy machine: only a failure waits so long. An emulated one is slower yet.
+# Only a failure takes this long, even on a slow and busy machine. An emulated machine needs more.
 PATIENCE = float(os.environ.get("MONITOR_TEST_PATIENCE", 30))
 
 
@@ -26,7 +26,7 @@ def wait_until(condition: Callable[[], T], what: str, patience: float = PATIENCE
 
 
 @contextmanager
-def told_to_stop(process: "subprocess.Popen[Any]") -> Iterator["subprocess.Popen[Any]"]:
+def stopped_by_sigterm(process: "subprocess.Popen[Any]") -> Iterator["subprocess.Popen[Any]"]:
     """Runs the process during the block, then sends SIGTERM and expects exit status 0."""
     try:
         yield process

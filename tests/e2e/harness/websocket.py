@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A WebSocket client on a raw socket (RFC 6455): the test decides on every byte and on how they are split up."""
+"""A WebSocket client on a raw socket (RFC 6455): the test chooses every byte and how the bytes are split."""
 
 import base64
 import os
@@ -7,7 +7,7 @@ import os
 from harness.client import Address, Client, Response, request
 
 TEXT, BINARY, CLOSE = 1, 2, 8
-NO_MASK = bytes(4)  # what is sent is then the payload itself
+NO_MASK = bytes(4)  # with this mask the payload is sent as it is
 
 
 def upgrade(target: str) -> bytes:
@@ -17,7 +17,7 @@ def upgrade(target: str) -> bytes:
 
 
 def header(opcode: int, length: int, mask: bytes = NO_MASK) -> bytes:
-    """Of a frame that is masked, as a client's has to be (§5.2)."""
+    """The header of a masked frame; a client has to mask its frames (§5.2)."""
     if length < 126:
         return bytes([0x80 | opcode, 0x80 | length]) + mask
     return bytes([0x80 | opcode, 0x80 | 126]) + length.to_bytes(2) + mask
@@ -29,14 +29,14 @@ def frame(opcode: int, payload: bytes, mask: bytes = NO_MASK) -> bytes:
 
 
 class WebSocket(Client):
-    """A connection that was upgraded, unless the application turned it down: `answer` says."""
+    """A connection after its upgrade, or after the application's refusal: `answer` is the response."""
 
     def __init__(self, address: Address, target: str = "/ws") -> None:
         super().__init__(address)
         self.answer: Response = self.ask(upgrade(target))
 
     def message(self) -> tuple[int, bytes]:
-        """The next frame of the server: its opcode and its payload."""
+        """The server's next frame: its opcode and its payload."""
         first, second = self.take(2)
         length = second if second < 126 else int.from_bytes(self.take(2))
         return first & 0xF, self.take(length)

@@ -75,7 +75,7 @@ def test_dogstatsd(start_server: Start) -> None:
         )
 
 
-def test_what_the_real_statsd_makes_of_it(start_server: Start, tmp_path: Path) -> None:
+def test_a_real_statsd_server(start_server: Start, tmp_path: Path) -> None:
     """In both forms at once, over many intervals: nothing is lost or counted twice, and no line is bad to it."""
     server = start_server()
     # Its names can't contain the colon of the port.
@@ -133,7 +133,7 @@ def test_a_missing_statsd_server_is_reported_once(start_server: Start) -> None:
 
 
 @usual_flavour
-def test_statsd_of_a_name_that_is_not_known(shared_server: Server) -> None:
+def test_statsd_with_an_unknown_host(shared_server: Server) -> None:
     ended = run_monitor("--pid", str(shared_server.pid), "--statsd", "nowhere.invalid:8125")
     assert ended.returncode == 1
     assert "look up nowhere.invalid" in ended.stderr

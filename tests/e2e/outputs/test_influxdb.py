@@ -32,7 +32,7 @@ def query(daemon: Daemon, text: str) -> list[dict[str, object]]:
 HOSTILE = [b"/a,b=c", b'/"q"', b"/ends\\", b"/\\,", b"/=", "/日本語".encode(), b"/\xff"]
 
 
-def test_what_is_stored_is_what_was_counted(database: Daemon, start_server: Start, engine: Engine) -> None:
+def test_stored_figures_equal_the_counts(database: Daemon, start_server: Start, engine: Engine) -> None:
     server = start_server()
     engine.attach(server.pid)
     with Client(server.port) as held, Client(server.port) as client:

@@ -49,7 +49,7 @@ def scraped(serving: Serving, accept: str) -> tuple[str, str]:
         return answer.headers["Content-Type"], answer.read().decode()
 
 
-def test_a_file_for_a_textfile_collector_is_what_is_served(start_server: Start, engine: Engine, tmp_path: Path) -> None:
+def test_the_textfile_equals_what_is_served(start_server: Start, engine: Engine, tmp_path: Path) -> None:
     server = start_server(USUAL, workers=2)
     engine.attach(server.pid)
     with Client(server.port) as held, Client(server.port) as client:

@@ -75,7 +75,7 @@ def test_it_is_scraped_in_both_formats(start_server: Start, serve: Callable[...,
 
 
 @usual_flavour
-def test_hostile_clients_keep_nobody_out(shared_server: Server, serve: Callable[..., Serving]) -> None:
+def test_hostile_clients_do_not_keep_others_out(shared_server: Server, serve: Callable[..., Serving]) -> None:
     serving = serve("--pid", str(shared_server.pid))
     with ExitStack() as stack:
         for _ in range(200):
@@ -177,7 +177,7 @@ def test_what_it_may_do(shared_server: Server, serve: Callable[..., Serving]) ->
 
 
 @usual_flavour
-def test_where_it_cannot_listen(shared_server: Server, serve: Callable[..., Serving]) -> None:
+def test_addresses_on_which_it_cannot_listen(shared_server: Server, serve: Callable[..., Serving]) -> None:
     pid = str(shared_server.pid)
     taken = f"127.0.0.1:{shared_server.port}"
     ended = run_monitor("serve", "--pid", pid, "--listen", taken)

@@ -141,7 +141,7 @@ mount --bind "$2" /mnt/application && shift 2 && cd /mnt && export PYTHONPATH=/m
 """
 
 
-def test_paths_that_only_the_container_knows(network: NetworkNamespace, attach: Attach, tmp_path: Path) -> None:
+def test_paths_that_exist_only_in_the_container(network: NetworkNamespace, attach: Attach, tmp_path: Path) -> None:
     path = Path("/mnt/server.sock")
     server_command = ["/mnt/venv/bin/python", *UVICORN, "--uds", str(path), "app:app"]
     command = ["sh", "-c", OWN_FILES, "sh", str(ROOT / "build/venv"), str(PROGRAMS), *server_command]
@@ -168,7 +168,7 @@ def test_one_box_and_one_object(network: NetworkNamespace, start: Start) -> None
     assert json.loads(printed.stdout)["target"]["listen"] == [f"0.0.0.0:{server.port}"]
 
 
-def test_attached_it_is_counted_with_no_monitor_running(network: NetworkNamespace, start: Start) -> None:
+def test_an_attached_container_is_counted_while_no_monitor_runs(network: NetworkNamespace, start: Start) -> None:
     server = start(workers=2)
     with pin_directory() as pins:
         options = ["--pid", str(server.pid), "--pins", str(pins)]

@@ -118,7 +118,7 @@ def test_each_of_three_has_its_own_totals(
     assert monitor.printed == pids * (len(monitor.printed) // len(pids))
 
 
-def test_what_is_in_flight_at_one_is_in_flight_at_no_other(pair: list[Server], attach: Attach) -> None:
+def test_requests_in_flight_count_for_their_own_server_only(pair: list[Server], attach: Attach) -> None:
     busy, idle = pair
     monitor = watch(attach, busy, idle)
     with Client(busy.port) as client:
@@ -133,7 +133,7 @@ def test_what_is_in_flight_at_one_is_in_flight_at_no_other(pair: list[Server], a
     assert monitor.wait_idle()["total_requests"] == 1
 
 
-def test_boxes_say_whose_they_are_with_an_empty_line_between(pair: list[Server]) -> None:
+def test_boxes_have_headings_and_an_empty_line_between_them(pair: list[Server]) -> None:
     arguments = ["--profile", PROFILE, "--interval", "0.05", "--watch", "--count", "2"]
     ended = run_monitor(*pids_of(pair), *arguments, env=os.environ | {"LC_ALL": "C.UTF-8"})
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -175,7 +175,7 @@ def test_the_screen_shows_both(pair: list[Server]) -> None:
     assert "/hold/longer: 1" in second
 
 
-def test_one_ends_and_the_other_goes_on(start_server: Start, attach: Attach) -> None:
+def test_one_ends_and_the_other_continues(start_server: Start, attach: Attach) -> None:
     first, second = start_server(), start_server()
     monitor = watch(attach, first, second)
     use(first, 50)
@@ -243,7 +243,7 @@ def no_server() -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def test_one_that_is_no_server_among_good_ones_is_exit_3(pair: list[Server]) -> None:
+def test_a_process_that_is_not_a_server_is_exit_3(pair: list[Server]) -> None:
     """Nothing is attached either: it is all servers or no server."""
     with no_server() as process, pin_directory() as pins:
         for command in (["--json"], ["attach", "--pins", str(pins)]):
@@ -270,7 +270,7 @@ def server_of_nobody() -> Iterator[AppServer]:
             yield server
 
 
-def test_all_finds_those_that_run_and_those_that_come(start_server: Start, attach: Attach) -> None:
+def test_all_finds_running_and_new_servers(start_server: Start, attach: Attach) -> None:
     """Beside whatever else runs on the machine, and may fill the table of endpoints. The one that comes is another
     user's, and the monitor has given up most of its capabilities by then."""
     first = start_server()
@@ -297,7 +297,7 @@ def test_all_finds_those_that_run_and_those_that_come(start_server: Start, attac
     assert f"the server (pid {first.pid}) has ended" in monitor.errors()
 
 
-def test_all_goes_on_without_any(start_server: Start, attach: Attach, tmp_path: Path) -> None:
+def test_all_continues_without_any_server(start_server: Start, attach: Attach, tmp_path: Path) -> None:
     """Then it prints nothing, until one comes."""
     proc = OwnProc(tmp_path)
     first = start_server()
@@ -430,7 +430,7 @@ def test_all_with_some_attached(start_server: Start, attach: Attach, tmp_path: P
     assert "the server (pid" not in monitor.errors()
 
 
-def test_all_loads_an_engine_when_one_comes_that_is_not_attached(
+def test_all_loads_an_engine_for_a_new_server(
     start_server: Start, attach: Attach, short_directory: Path, tmp_path: Path
 ) -> None:
     """By then it has given up most of its capabilities. The second one needs the hooks on Unix sockets."""
@@ -478,7 +478,7 @@ def many_servers(directory: Path) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("how", ["--all", "--pid"])
-def test_more_servers_than_an_engine_is_usually_made_for(how: str, tmp_path: Path) -> None:
+def test_more_servers_than_the_default_limit(how: str, tmp_path: Path) -> None:
     proc = OwnProc(tmp_path)
     with many_servers(tmp_path) as pids:
         proc.show(*pids)

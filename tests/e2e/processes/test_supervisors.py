@@ -63,7 +63,7 @@ def test_sighup_under_load(start_server: Start, observe: Observe) -> None:
     assert snapshot["undercount_by_cause"] == {}
 
 
-def test_workers_that_have_served_their_share(start_server: Start, observe: Observe) -> None:
+def test_workers_past_their_request_limit(start_server: Start, observe: Observe) -> None:
     server = start_server(USUAL, "--limit-max-requests", "300", "--timeout-worker-healthcheck", "1", workers=2)
     observation = observe(server)
     with wrk_running(server.port, "/ok"):
@@ -75,7 +75,7 @@ def test_workers_that_have_served_their_share(start_server: Start, observe: Obse
 
 
 @pytest.mark.parametrize("flavour", FASTEST, ids=str)
-def test_the_only_process_has_served_its_share(flavour: Flavour, start_server: Start, observe: Observe) -> None:
+def test_a_single_process_past_its_request_limit(flavour: Flavour, start_server: Start, observe: Observe) -> None:
     server = start_server(flavour, "--limit-max-requests", "20")
     observation = observe(server)
     with Client(server.port) as client:

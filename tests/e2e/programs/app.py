@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The application under test: plain ASGI, so that the same file runs under every uvicorn.
 
-It counts what it does (tally.py). A request can wait at a gate, which the test opens through a FIFO: the line
-`name count` lets `count` waiters through."""
+It counts its requests (tally.py). A request can wait at a gate. The test opens a gate through a FIFO: the line
+`name count` lets `count` requests through."""
 
 import asyncio
 import os
@@ -24,13 +24,13 @@ DIRECTORY = Path(os.environ["E2E_DIRECTORY"])
 NOT_FOUND = "(not found)"
 BIG = 8 << 20
 
-# Each worker makes its own when it starts (serve_lifespan).
+# Set when a worker starts (serve_lifespan); each has its own.
 tally: TallyWriter
 gates: "Gates"
 
 
 class Gates:
-    """Named semaphores, closed at first. Opened from outside through a FIFO: it makes no socket event."""
+    """Named semaphores, closed at first. The test opens them through a FIFO, which causes no socket event."""
 
     def __init__(self, path: Path) -> None:
         self._semaphores: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(0))
@@ -51,10 +51,10 @@ class Gates:
 
 
 class Request:
-    """One request: what was asked, and how to answer it while counting the answer."""
+    """One request: what was asked, and a way to answer it that counts the answer."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # h11 hands over the absolute form as it is.
+        # h11 passes on a target in absolute form unchanged.
         path = str(scope["path"])
         if path.startswith("http://"):
             path = "/" + path.removeprefix("http://").partition("/")[2].partition("?")[0]
@@ -88,7 +88,7 @@ class Request:
                 return body
 
     def arrive(self) -> None:
-        """Tells the test that this very request is here: a byte more in the file that it named."""
+        """Records for the test that this request has arrived: appends a byte to the file that the request names."""
         if "arrived" in self.query:
             with (DIRECTORY / self.query["arrived"]).open("ab") as file:
                 file.write(b".")
@@ -111,7 +111,7 @@ async def echo(request: Request) -> None:
 
 
 async def sink(request: Request) -> None:
-    """Says how long the body was."""
+    """Responds with the length of the body."""
     length, more = 0, True
     while more:
         message = await request.receive()
@@ -121,7 +121,7 @@ async def sink(request: Request) -> None:
 
 
 async def early(request: Request) -> None:
-    """Answers before the body has been read, which keeps coming."""
+    """Responds before the body has been read, which still arrives."""
     await request.answer(200, b"early")
 
 
@@ -139,7 +139,7 @@ async def fail(request: Request) -> None:
 
 
 async def cut(request: Request) -> None:
-    """Promises more than it sends: the server has to cut the connection."""
+    """Declares more bytes than it sends, so the server has to cut the connection."""
     await request.start(200, [(b"content-length", b"100")])
     await request.body(b"short", more=True)
     raise RuntimeError("raised in the middle of a response")
@@ -156,7 +156,7 @@ async def hold_and_fail(request: Request) -> None:
 
 
 async def stream(request: Request) -> None:
-    """Chunks, each after its gate opens."""
+    """Sends chunks, each after its gate opens."""
     await request.start(200, [(b"content-type", b"text/event-stream")])
     count = int(request.query["n"])
     for index in range(count):
@@ -176,7 +176,7 @@ async def big(request: Request) -> None:
 
 
 async def download(request: Request) -> None:
-    """With Content-Length, a megabyte at a time; it can wait at a gate after the first."""
+    """Sends a body with Content-Length, a megabyte at a time. It can wait at a gate after the first."""
     count = int(request.query["mb"])
     await request.start(200, [(b"content-length", b"%d" % (count << 20))])
     for index in range(count):
@@ -186,7 +186,7 @@ async def download(request: Request) -> None:
 
 
 async def block(request: Request) -> None:
-    """Blocks the event loop until the file is there."""
+    """Blocks the event loop until the file exists."""
     tally.add(request.key, "waiting")
     request.arrive()
     while not (DIRECTORY / request.query["until"]).exists():
@@ -196,7 +196,7 @@ async def block(request: Request) -> None:
 
 
 async def hang(request: Request) -> None:
-    """Keeps the interpreter to itself for ever, so that the process can't answer its supervisor either."""
+    """Holds the interpreter for ever, so that the process can't answer its supervisor either."""
     import ctypes
 
     tally.add(request.key, "waiting")
@@ -204,7 +204,7 @@ async def hang(request: Request) -> None:
 
 
 async def orphan(request: Request) -> None:
-    """Leaves a process whose parent has ended. It ends with this one, which has the other end of its pipe."""
+    """Starts a process whose parent has ended. It ends with this process, which holds the other end of its pipe."""
     import subprocess
 
     read, write = os.pipe()
@@ -219,8 +219,8 @@ orphans: list[int] = []
 
 
 async def fetch(request: Request) -> None:
-    """Is a client itself, of the server at a port or at a path: on the event loop, where connections are kept for the
-    next time, and with blocking calls in another thread, on a connection of their own."""
+    """Is itself a client, of the server at a port or at a path: on the event loop, with connections that are kept for
+    the next time, and with blocking calls in another thread, with a new connection each time."""
     address = request.query["to"]
     if address not in pooled:
         is_port = address.isdecimal()
@@ -297,7 +297,7 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Echoes until the client closes, or asks to be closed: by the text "close"; /ws/reject is turned down."""
+    """Echoes until the client closes, or asks for the close with the text "close". /ws/reject is refused."""
     key = f"GET {scope['path']}"
     tally.add(key, "started")
     await receive()

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server of threads and blocking calls that does with its descriptors what uvicorn never does.
+"""A server with threads and blocking calls, which does things to its descriptors that uvicorn never does.
 
-Usage: `blocking_server.py ADDRESS [PATH | hand-over | take PATH]`. ADDRESS is the path of a Unix socket; with any other
-word it listens on a free TCP port. It prints its address, and later what it is about to do. One thread reads each
-connection, and one thread writes all responses. The path of a request says what to do:
+Usage: `blocking_server.py ADDRESS [PATH | hand-over | take PATH]`. ADDRESS is the path of a Unix socket; any other word
+means a free TCP port. It prints its address, and later what it is about to do. One thread reads each connection, and
+one thread writes all responses. The path of a request selects what the server does:
 
 /ok             answers
-/dup            goes on with a duplicate of the descriptor and closes the original, then answers
-/half-closed    closes one of two descriptors, prints so, and answers over the other when it reads a line
+/dup            continues with a duplicate of the descriptor, closes the original, then answers
+/half-closed    closes one of two descriptors, prints that, and answers over the other after it reads a line
 /close-range    closes the descriptor with close_range and does not answer
-/exec           becomes another program and does not answer: this one from its start, or `sleep` with /exec/sleep
+/exec           executes another program and does not answer: this program again, or `sleep` for /exec/sleep
 /give-asked     gives the connection away as below and does not answer
 /give           answers, then gives the connection away by SCM_RIGHTS to the process that listens at PATH
 
@@ -36,13 +36,13 @@ def say(what: str) -> None:
 def write_answers() -> None:
     while True:
         connection, done = answers.get()
-        with suppress(OSError):  # the client may be gone
+        with suppress(OSError):  # the client may have left
             connection.sendall(ANSWER)
         done.set()
 
 
 def answer(connection: socket.socket) -> None:
-    """Has the writing thread answer, and returns when the response is written."""
+    """Makes the writing thread answer, and returns when the response is written."""
     done = threading.Event()
     answers.put((connection, done))
     done.wait()
@@ -56,7 +56,7 @@ def give_away(connection: socket.socket, path: str) -> None:
 
 
 def read_head(connection: socket.socket) -> str:
-    """The path of the next request, which has no body; empty if the client has gone."""
+    """The path of the next request, which has no body; empty if the client has left."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         try:
@@ -102,7 +102,7 @@ def start_thread(target: Callable[..., None], *arguments: object) -> None:
 
 
 def work(from_parent: socket.socket) -> None:
-    """The worker of hand-over."""
+    """The worker that hand-over forks."""
     start_thread(write_answers)
     while True:
         _, descriptors, _, _ = socket.recv_fds(from_parent, 1, 1)

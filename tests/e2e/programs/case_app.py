@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The application that receives the requests of the case files.
 
-It answers any path with 200 after it has read the body, and appends to a file what was asked and from which port, one
-line a request. The test reads that file."""
+It reads the body and answers 200 for any path. It appends to a file what was asked and from which port, one line for
+each request. The test reads that file."""
 
 import json
 import os
@@ -17,16 +17,16 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-# Each worker makes its own when it starts (serve_lifespan).
+# Set when a worker starts (serve_lifespan); each has its own.
 tally: TallyWriter
-asked: int  # the file of what was asked
+asked: int  # the file that records what was asked
 
 # h11 passes on an absolute-form target as received, with its fragment (RFC 9112 §3.2.2); other parsers split it up.
 AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
 def path_of(target: bytes) -> bytes:
-    """The path as it was sent, without scheme, authority, query and fragment."""
+    """The path as it was sent, without scheme, authority, query or fragment."""
     absolute = AUTHORITY.match(target)
     path = re.split(rb"[?#]", target[absolute.end() if absolute else 0 :])[0]
     return path or b"/" if absolute else path
@@ -51,8 +51,8 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuses it."""
-    note(scope, scope["path"].encode())  # raw_path is not bytes in all versions
+    """Refuses the WebSocket."""
+    note(scope, scope["path"].encode())  # in some versions raw_path is not bytes
     await receive()
     await send({"type": "websocket.close"})
 
@@ -64,7 +64,7 @@ async def serve_lifespan(receive: Receive, send: Send) -> None:
         if message["type"] == "lifespan.startup":
             directory = Path(os.environ["E2E_DIRECTORY"])
             asked = os.open(directory / "asked", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            tally = TallyWriter(directory / f"{os.getpid()}.tally")  # says that it has started
+            tally = TallyWriter(directory / f"{os.getpid()}.tally")  # the new file shows that the worker has started
         await send({"type": message["type"] + ".complete"})
         if message["type"] == "lifespan.shutdown":
             return

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Node's http server and its keep-alive agent. `serve`: writes its port, and when its input ends what it answered and
-// how many connections it had at most, as JSON. `ask PORT COUNT`: that many requests of each kind over a few connections.
+// Node's http server and its keep-alive agent. `serve` prints its port; when its input ends, it prints as JSON what it
+// answered and the largest number of connections. `ask PORT COUNT` sends COUNT requests of each kind over a few
+// connections.
 "use strict";
 const http = require("http");
 

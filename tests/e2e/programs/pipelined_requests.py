@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks for /ok exactly COUNT times, as fast as the server answers: `pipelined_requests.py PORT COUNT`.
+"""Requests /ok exactly COUNT times, as fast as the server answers: `pipelined_requests.py PORT COUNT`.
 
-It uses a few connections, sends several requests in one piece, and sends the next ones when all are answered."""
+It uses a few connections and sends several requests in one piece, the next ones when all of them are answered."""
 
 import selectors
 import socket
 import sys
 
 CONNECTIONS = 8
-AT_ONCE = 8  # on each connection: as many as a connection's record has room for
+AT_ONCE = 8  # on each connection: the number that a connection's record can hold
 ASKED = b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n"
 ANSWER_ENDS = b"\r\n\r\nok"
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """System calls on a descriptor, made by number (x86-64).
 
-Each is truly the call that its function is named after: Python and the C library may use another one. They raise
-OSError and are never repeated."""
+Each function makes exactly the call that it is named after; Python and the C library may use another one. They raise
+OSError and never repeat a call."""
 
 import ctypes
 import mmap
@@ -39,7 +39,7 @@ NUMBERS = {
     "close_range": 436,
 }
 
-_libc = ctypes.CDLL(None, use_errno=True)  # which lets other threads run meanwhile
+_libc = ctypes.CDLL(None, use_errno=True)  # it releases the GIL, so that other threads run meanwhile
 _libc.syscall.restype = ctypes.c_long
 
 
@@ -73,7 +73,7 @@ class Message(ctypes.Structure):
 
 
 class Buffers:
-    """Buffers of these sizes to read into, or with these bytes to write; as vectors, and as a message of them."""
+    """Buffers of the given sizes to read into, or with the given bytes to write; also as iovecs and as a message."""
 
     def __init__(self, pieces: Sequence[int | bytes]) -> None:
         self._memory = [
@@ -96,7 +96,7 @@ class Buffers:
                 memory.raw = piece
 
     def taken(self, length: int) -> bytes:
-        """The bytes that a read of this length put there."""
+        """The bytes that a read of this length has put there."""
         return b"".join(memory.raw for memory in self._memory if memory)[:length]
 
 
@@ -110,7 +110,7 @@ def read(fd: int, size: int) -> bytes:
 
 
 def recvfrom(fd: int, size: int, flags: int = 0) -> bytes:
-    """With MSG_TRUNC, which drops the bytes, as many zeros."""
+    """With MSG_TRUNC, which drops the bytes, it returns as many zeros."""
     buffer = ctypes.create_string_buffer(size or 1)
     length = syscall("recvfrom", fd, ctypes.addressof(buffer), size, flags, 0, 0)
     return buffer.raw[:length]
@@ -122,7 +122,7 @@ def readv(fd: int, sizes: list[int]) -> bytes:
 
 
 def preadv2(fd: int, sizes: list[int], flags: int = 0) -> bytes:
-    """At offset -1, the current position: a socket has no other."""
+    """Reads at offset -1, the current position: a socket has no other."""
     buffers = Buffers(sizes)
     return buffers.taken(syscall("preadv2", fd, buffers.address, buffers.count, -1, -1, flags))
 
@@ -134,7 +134,7 @@ def recvmsg(fd: int, sizes: list[int], flags: int = 0) -> bytes:
 
 
 class Messages:
-    """An array of messages; those of the same sizes are the same memory again, as a program's own buffers are."""
+    """An array of messages. Arrays of the same sizes share their memory, as a program reuses its buffers."""
 
     _known: ClassVar[dict[str, "Messages"]] = {}
 
@@ -153,7 +153,7 @@ class Messages:
 
 
 def recvmmsg(fd: int, sizes: list[list[int]], flags: int = 0, seconds: int = -1) -> list[bytes]:
-    """With a time limit it waits for no more messages after the one that passes the limit."""
+    """With a time limit, it stops after the first message that arrives after the limit."""
     messages = Messages.of(sizes)
     limit = (ctypes.c_long * 2)(seconds, 0)
     address = ctypes.addressof(limit) if seconds >= 0 else 0
@@ -162,7 +162,7 @@ def recvmmsg(fd: int, sizes: list[list[int]], flags: int = 0, seconds: int = -1)
 
 
 def splice_in(fd: int, size: int) -> bytes:
-    """Moves bytes from the socket to a pipe, where they are read."""
+    """Moves bytes from the socket to a pipe and reads them there."""
     end, start = os.pipe()
     try:
         return os.read(end, syscall("splice", fd, 0, start, 0, size, 0))
@@ -172,7 +172,7 @@ def splice_in(fd: int, size: int) -> bytes:
 
 
 class ZerocopyReceive(ctypes.Structure):
-    """struct tcp_zerocopy_receive: nothing is mapped, what is there is copied."""
+    """struct tcp_zerocopy_receive. No address is given, so nothing is mapped and the bytes are copied."""
 
     _fields_ = [
         ("address", ctypes.c_uint64),
@@ -191,7 +191,7 @@ class ZerocopyReceive(ctypes.Structure):
 
 
 def zerocopy_receive(fd: int, size: int) -> bytes:
-    """getsockopt with TCP_ZEROCOPY_RECEIVE, which receives too."""
+    """Receives with getsockopt and TCP_ZEROCOPY_RECEIVE."""
     buffer = ctypes.create_string_buffer(size)
     option = ZerocopyReceive(copy_address=ctypes.addressof(buffer), copy_length=size)
     length = ctypes.c_uint32(ctypes.sizeof(option))
@@ -201,6 +201,13 @@ def zerocopy_receive(fd: int, size: int) -> bytes:
 
 # ---- sending ----
 
+MSG_ZEROCOPY = 0x4000000  # include/linux/socket.h; Python 3.11 has no name for it
+
+# With MSG_ZEROCOPY the kernel sends from the caller's pages, also after the call has returned, until it reports on the
+# error queue that it is done with them. A buffer that is freed or reused before then changes the bytes that the client
+# receives. The buffers of such calls are small and few: this process keeps them until it ends.
+_kept_for_zerocopy: list[object] = []
+
 
 def write(fd: int, data: bytes) -> int:
     buffer = ctypes.create_string_buffer(data, len(data) or 1)
@@ -209,6 +216,8 @@ def write(fd: int, data: bytes) -> int:
 
 def sendto(fd: int, data: bytes, flags: int = 0) -> int:
     buffer = ctypes.create_string_buffer(data, len(data) or 1)
+    if flags & MSG_ZEROCOPY:
+        _kept_for_zerocopy.append(buffer)
     return syscall("sendto", fd, ctypes.addressof(buffer), len(data), flags, 0, 0)
 
 
@@ -224,12 +233,15 @@ def pwritev2(fd: int, pieces: list[bytes], flags: int = 0) -> int:
 
 def sendmsg(fd: int, pieces: list[bytes], flags: int = 0) -> int:
     buffers = Buffers(pieces)
+    if flags & MSG_ZEROCOPY:
+        _kept_for_zerocopy.append(buffers)
     message = buffers.message()
     return syscall("sendmsg", fd, ctypes.addressof(message), flags)
 
 
 def sendmmsg(fd: int, pieces: list[list[bytes]], flags: int = 0) -> list[int]:
-    """How much of each message was sent, for those that were sent."""
+    """Returns how much of each message was sent, for those that were sent."""
+    assert not flags & MSG_ZEROCOPY  # the next call refills the buffers
     messages = Messages.of([list(map(len, each)) for each in pieces])
     for buffers, each in zip(messages.buffers, pieces, strict=True):
         buffers.fill(each)
@@ -258,7 +270,7 @@ def splice_out(fd: int, data: bytes) -> int:
         os.close(start)
 
 
-# ---- memory that ends in the middle of a call ----
+# ---- memory that becomes inaccessible in the middle of a call ----
 
 
 class Cliff:
@@ -280,7 +292,7 @@ class Cliff:
 
 
 def read_off_a_cliff(fd: int, good: int, size: int) -> bytes:
-    """A read of `size` bytes into memory of which only the first `good` are there."""
+    """Reads up to `size` bytes into memory of which only the first `good` bytes are accessible."""
     cliff = Cliff(good)
     return cliff.taken(syscall("read", fd, cliff.address, size))
 

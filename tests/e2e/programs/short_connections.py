@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks COUNT times, a few at a time, each on a connection of its own: `short_connections.py HOST PORT COUNT`.
+"""Sends COUNT requests, a few at a time, each on a new connection: `short_connections.py HOST PORT COUNT`.
 
 The server closes each connection. The tests run it inside a network namespace."""
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server under test that does the system calls it is told to, and no others on its connections.
+"""A server under test that makes exactly the system calls on its connections that it is sent.
 
 It listens on a port of 127.0.0.1 and at the path in its argument. Its first line holds both descriptors and the port.
-It answers each line `[command, argument, …]` (JSON; bytes as Latin-1) with `{"result": …}` or `{"errno": …}` when the
-command is done."""
+It reads lines `[command, argument, …]` (JSON; bytes as Latin-1) and answers each with `{"result": …}` or
+`{"errno": …}` when the command is done."""
 
 import inspect
 import json
@@ -75,7 +75,7 @@ def take_descriptor(over: int) -> int:
         return socket.recv_fds(borrowed, 100, 1)[1][0]
 
 
-# ---- bytes too many for the pipe ----
+# ---- more bytes than fit into the pipe ----
 
 
 def recv_bulk(fd: int, total: int, size: int, flags: int = 0) -> int:
@@ -88,7 +88,7 @@ def recv_bulk(fd: int, total: int, size: int, flags: int = 0) -> int:
 
 
 def write_bulk(fd: int, total: int, size: int) -> int:
-    """Writes `total` letters, at most `size` in each call; how many calls were short."""
+    """Writes `total` letters, at most `size` in each call. Returns the number of short calls."""
     letters, short = b"x" * size, 0
     while total:
         wanted = min(size, total)
@@ -99,7 +99,7 @@ def write_bulk(fd: int, total: int, size: int) -> int:
 
 
 def write_all(fd: int, data: bytes) -> int:
-    """Writes until all is written; the number of calls."""
+    """Writes until everything is written. Returns the number of calls."""
     calls = 0
     while data:
         data = data[raw_syscalls.write(fd, data) :]
@@ -107,13 +107,13 @@ def write_all(fd: int, data: bytes) -> int:
     return calls
 
 
-# ---- who does it, and what comes between ----
+# ---- other threads and processes, and interruptions ----
 
 _threads: dict[int, tuple[threading.Thread, list[Any]]] = {}
 
 
 def thread_start(commands: list[Command]) -> int:
-    """Another thread does these; says which."""
+    """Runs the commands in another thread. Returns its number."""
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.extend(map(perform, commands)))
     _threads[len(_threads)] = (thread, results)
@@ -128,7 +128,7 @@ def thread_join(number: int) -> list[Any]:
 
 
 def threads_asleep() -> int:
-    """How many of the other threads wait in a system call on a descriptor."""
+    """The number of other threads that wait in a system call on a descriptor."""
     found = 0
     for thread, _ in _threads.values():
         if thread.is_alive() and thread.native_id:
@@ -138,7 +138,7 @@ def threads_asleep() -> int:
 
 
 def in_child(commands: list[Command]) -> list[Any]:
-    """A fork of this process does these, and ends."""
+    """Runs the commands in a forked child, which then ends. Returns their results."""
     end, start = os.pipe()
     child = os.fork()
     if child == 0:
@@ -152,7 +152,7 @@ def in_child(commands: list[Command]) -> list[Any]:
 
 
 def interrupted(command: Command) -> Any:
-    """Does this under a signal that comes again and again, and restarts no call."""
+    """Runs the command while a signal arrives every 10 ms. No call is restarted."""
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
     try:
@@ -169,7 +169,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def decoded(value: Any) -> Any:
-    """Strings are bytes, but for the names of commands and of kinds of ring."""
+    """Turns strings into bytes. Names of commands and of kinds of ring stay strings."""
     if isinstance(value, list):
         return [decoded(each) for each in value]
     return value.encode("latin-1") if isinstance(value, str) else value
@@ -185,7 +185,7 @@ def run(command: Command) -> Any:
     name, *arguments = command
     if name.startswith("uring_"):
         return COMMANDS[name](arguments[0], *map(decoded, arguments[1:]))
-    if name in ("thread_start", "in_child", "interrupted"):  # which take commands
+    if name in ("thread_start", "in_child", "interrupted"):  # these take commands
         return COMMANDS[name](*arguments)
     return COMMANDS[name](*map(decoded, arguments))
 

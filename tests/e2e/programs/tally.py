@@ -13,13 +13,13 @@ from pathlib import Path
 ROWS = 4096
 KEY_SIZE = 128
 # What is counted for each "METHOD /path": requests that reached the application, those in it now, those waiting at a
-# gate now, and those that it answered, by status class.
+# gate now, and its responses by status class.
 COLUMNS = ("started", "running", "waiting", "1xx", "2xx", "3xx", "4xx", "5xx")
 ROW = struct.Struct(f"={KEY_SIZE}s{len(COLUMNS)}Q")
 
 
 class TallyWriter:
-    """The counts of one process. Single-threaded, as an event loop is; every store is one aligned word."""
+    """The counts of one process. Only one thread, the event loop's, writes them; every store is one aligned word."""
 
     def __init__(self, path: Path) -> None:
         with path.open("w+b") as file:
@@ -41,7 +41,7 @@ class TallyWriter:
 def _rows(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     for key, *counts in ROW.iter_unpack(path.read_bytes()):
         if not key[0]:
-            return  # they are taken in order
+            return  # rows are used in order
         yield key.rstrip(b"\0").decode(), tuple(counts)
 
 

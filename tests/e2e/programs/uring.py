@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One operation at a time on a socket through io_uring, by its three system calls.
+"""One operation at a time on a socket through io_uring, with its three system calls.
 
-The kind of ring decides who does the operation: the caller, a thread of the kernel's pool, or the kernel thread that
-polls the queue."""
+The kind of ring determines what runs the operation: the caller, a thread of the kernel's pool, or the kernel thread
+that polls the queue."""
 
 import ctypes
 import mmap
@@ -10,7 +10,7 @@ import os
 
 from raw_syscalls import syscall
 
-# linux/io_uring.h
+# include/uapi/linux/io_uring.h
 OP_ACCEPT, OP_CLOSE, OP_SEND, OP_RECV = 13, 19, 26, 27
 SETUP_SQPOLL = 1 << 1
 IOSQE_ASYNC = 1 << 4
@@ -24,7 +24,7 @@ def _words(*names: str) -> list[tuple[str, type]]:
 
 
 class RingOffsets(ctypes.Structure):
-    """struct io_sqring_offsets and io_cqring_offsets; `extra` is the flags of the one, the overflow of the other"""
+    """struct io_sqring_offsets and io_cqring_offsets; `extra` is `flags` in the first and `overflow` in the second"""
 
     _fields_ = [
         *_words("head", "tail", "mask", "entries", "extra", "dropped_or_cqes", "array_or_flags", "reserved"),
@@ -67,7 +67,7 @@ class Completion(ctypes.Structure):
 
 
 class Ring:
-    """One operation is under way at most."""
+    """A ring with at most one operation under way."""
 
     def __init__(self, kind: str) -> None:
         parameters = Parameters(flags=SETUP_SQPOLL if kind == "polled" else 0, sq_thread_idle=1000)
@@ -97,7 +97,7 @@ class Ring:
         syscall("io_uring_enter", self._fd, 1, 0, ENTER_SQ_WAKEUP, 0, 0)
 
     def wait(self) -> int:
-        """What the operation returned."""
+        """Waits for the operation and returns its result."""
         head = self._word(self._cq.head)
         while head.value == self._word(self._cq.tail).value:
             syscall("io_uring_enter", self._fd, 0, 1, ENTER_GETEVENTS | ENTER_SQ_WAKEUP, 0, 0)

@@ -90,7 +90,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("00000004000000000
 
 
 @pytest.mark.parametrize("data", [CLIENT_HELLO, PREFACE], ids=["TLS", "HTTP/2"])
-def test_other_protocols_are_no_requests(server: Server, observe: Observe, data: bytes) -> None:
+def test_other_protocols_are_not_requests(server: Server, observe: Observe, data: bytes) -> None:
     observation = observe(server)
     rejected = sum(response.rejected for response in send(server, RawCase("", (data,), finish=True)))
     snapshot = observation.monitor.wait_for(

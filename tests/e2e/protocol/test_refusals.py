@@ -34,7 +34,7 @@ def test_garbage_is_rejected(shared_server: Server, observe: Observe) -> None:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
-def test_past_the_limit_of_concurrency(flavour: Flavour, start_server: Start, observe: Observe) -> None:
+def test_past_the_concurrency_limit(flavour: Flavour, start_server: Start, observe: Observe) -> None:
     limit, more = 5, 7
     server = start_server(flavour, "--limit-concurrency", str(limit))
     observation = observe(server)

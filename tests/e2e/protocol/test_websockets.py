@@ -112,7 +112,7 @@ def test_a_rejected_upgrade_ends_as_a_response(server: Server, observe: Observe)
     assert snapshot["aborted_requests"] == snapshot["rejected_requests"] == snapshot["websockets_active"] == 0
 
 
-def test_frames_are_no_requests(server: Server, observe: Observe) -> None:
+def test_frames_are_not_requests(server: Server, observe: Observe) -> None:
     """What looks like a request or a response, from either side: the server's frames are never masked."""
     observation = observe(server)
     with WebSocket(server.port) as client:

@@ -151,7 +151,7 @@ def test_stale_pid_files(proxy: Tree) -> None:
         sleeping.wait()
 
 
-def test_a_pid_that_was_given_out_again_is_not_ended(proxy: Tree) -> None:
+def test_a_reused_pid_is_not_killed(proxy: Tree) -> None:
     proxy.start()
     pid = proxy.pid()
     os.kill(pid, signal.SIGKILL)
@@ -171,7 +171,7 @@ def test_a_pid_that_was_given_out_again_is_not_ended(proxy: Tree) -> None:
         sleeping.wait()
 
 
-def test_somebody_elses_server_is_left_alone(proxy: Tree, start_server: Callable[..., Server]) -> None:
+def test_a_server_started_elsewhere_is_left_alone(proxy: Tree, start_server: Callable[..., Server]) -> None:
     server = start_server()
     proxy.logs.mkdir()
     (proxy.logs / "proxy.pid").write_text(f"{server.pid}\n")
@@ -213,7 +213,7 @@ def test_a_server_that_dies_while_starting(proxy: Tree) -> None:
     wait_until(lambda: proxy.processes() == [], "the monitor's end")
 
 
-def test_stop_kills_what_does_not_end(proxy: Tree) -> None:
+def test_stop_kills_processes_that_do_not_end(proxy: Tree) -> None:
     port = proxy.start("--workers 2")
     pid = proxy.pid()
     family = tree(pid)
@@ -323,7 +323,7 @@ def test_options_as_one_word_and_the_log_level(proxy: Tree) -> None:
     assert "INFO" not in proxy.log()
 
 
-def test_whose_uvicorn(proxy: Tree) -> None:
+def test_which_uvicorn_runs(proxy: Tree) -> None:
     """An active venv's before that of build/venv; the system's is started by test_users.py."""
     venv = proxy.directory / "venv"
     (venv / "bin").mkdir(parents=True)
@@ -417,7 +417,7 @@ def test_help(proxy: Tree, script: str) -> None:
     assert max(map(len, helped.stdout.splitlines())) <= 120
 
 
-def test_reports_what_it_cannot_start(proxy: Tree) -> None:
+def test_reports_why_it_cannot_start(proxy: Tree) -> None:
     unfit = proxy.directory / "unfit"
     unfit.write_text('#!/bin/sh\n[ "$1" = -c ]\n')  # it has what it is asked for, and runs nothing
     unfit.chmod(0o755)

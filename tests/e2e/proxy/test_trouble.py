@@ -66,7 +66,7 @@ def test_a_start_that_takes_long(proxy: Tree) -> None:
     assert "PROXY_START_TIMEOUT: '0' is not a number from 1" in wrong.stderr
 
 
-def test_an_interrupt_takes_back_what_is_starting(proxy: Tree) -> None:
+def test_an_interrupt_ends_what_was_started(proxy: Tree) -> None:
     (proxy.directory / "slow.py").write_text(SLOW)
     with proxy.typed(f"exec {RUN} start --app slow:app --port 0") as starting:
         wait_until(lambda: "loading\n" in proxy.log(), "the server's start")
@@ -80,7 +80,7 @@ def test_an_interrupt_takes_back_what_is_starting(proxy: Tree) -> None:
     assert not (proxy.logs / "proxy.pid").exists()
 
 
-def test_blanks_in_every_name(tmp_path: Path) -> None:
+def test_spaces_in_every_name(tmp_path: Path) -> None:
     with Tree(tmp_path / "a tree") as proxy:
         proxy.logs = proxy.directory / "lo gs/deep er"
         here = proxy.directory / "my app"
@@ -107,7 +107,7 @@ def test_blanks_in_every_name(tmp_path: Path) -> None:
         assert "started from, in which it was started, is no directory any more" in gone.stderr
 
 
-def test_logs_that_are_no_place_for_logs(proxy: Tree) -> None:
+def test_log_directories_that_cannot_be_used(proxy: Tree) -> None:
     (proxy.directory / "file").touch()
     refused = proxy.type(f"{RUN} start", PROXY_LOG_DIR="file")
     assert refused.returncode == 1
@@ -121,7 +121,7 @@ def test_logs_that_are_no_place_for_logs(proxy: Tree) -> None:
     )
 
 
-def test_files_that_are_no_monitor(proxy: Tree) -> None:
+def test_monitor_binaries_that_do_not_work(proxy: Tree) -> None:
     for binary, said in (
         ("/tmp", "MONITOR_BINARY names no program: /tmp"),
         ("false", "/bin/false ended and said nothing"),

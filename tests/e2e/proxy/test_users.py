@@ -100,7 +100,7 @@ def test_without_privileges_the_server_starts(place: Place) -> None:
     assert not (place.top / "scripts/demo/__pycache__").exists()
 
 
-def test_sudo_is_used_for_the_monitor_alone(place: Place) -> None:
+def test_sudo_is_used_only_for_the_monitor(place: Place) -> None:
     place.add_working_sudo()
     started = place.as_nobody(f"{RUN} start --port 0 --monitor-interval 0.05 --no-system")
     assert (started.returncode, started.stderr) == (0, "")
@@ -128,7 +128,7 @@ def test_capabilities_of_the_program_itself_are_enough(place: Place) -> None:
     assert looked.returncode == 0, looked.stderr
 
 
-def test_another_users_server_takes_one_capability_more(place: Place, start_server: Callable[..., Server]) -> None:
+def test_another_users_server_needs_one_more_capability(place: Place, start_server: Callable[..., Server]) -> None:
     pid = start_server().pid
     program = place.top / "monitor"
     give_capabilities(program, *TO_ATTACH.values())

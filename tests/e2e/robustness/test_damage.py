@@ -105,7 +105,7 @@ def test_a_pin_of_something_else(start_server: Start, engine: Engine) -> None:
     repair(engine, server, objects)
 
 
-def test_a_hook_that_goes_during_a_watch_ends_it(
+def test_a_watch_ends_when_a_hook_disappears(
     start_server: Start, engine: Engine, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its figures would be wrong from then on."""
@@ -188,7 +188,7 @@ def remount(directory: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", str(directory)], check=True)
 
 
-def test_a_file_system_that_takes_no_pins(start_server: Start, short_directory: Path) -> None:
+def test_a_read_only_file_system(start_server: Start, short_directory: Path) -> None:
     """A BPF file system has no size that could be used up, but it may be read only."""
     server = start_server()
     before = all_objects()
@@ -218,7 +218,7 @@ def test_a_file_system_that_takes_no_pins(start_server: Start, short_directory: 
     engine.assert_no_leak(before)
 
 
-def test_a_directory_of_no_bpf_file_system(start_server: Start, tmp_path: Path) -> None:
+def test_a_directory_outside_a_bpf_file_system(start_server: Start, tmp_path: Path) -> None:
     server = start_server()
     before = all_objects()
     engine = Engine(tmp_path / "monitor")
@@ -249,7 +249,7 @@ def memory_limit() -> Iterator[Path]:
     pytest.skip("no control group that limits memory")
 
 
-def test_no_memory_left_for_it(start_server: Start, engine: Engine, memory_limit: Path) -> None:
+def test_too_little_memory(start_server: Start, engine: Engine, memory_limit: Path) -> None:
     """Whether the kernel refuses it or ends the process: it is attached whole, or nothing is left."""
     server = start_server()
     before = all_objects()
@@ -287,7 +287,7 @@ test -z "$(ls {bpffs})" || test ! -e {bpffs}/monitor
 """
 
 
-def test_bpffs_is_mounted_where_it_is_not(start_server: Start) -> None:
+def test_bpffs_is_mounted_if_missing(start_server: Start) -> None:
     server = start_server()
     before = all_objects()
     script = UNMOUNTED.format(

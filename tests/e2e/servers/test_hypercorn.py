@@ -73,7 +73,7 @@ def test_connections_without_a_request(tmp_path: Path, observe: Observe) -> None
         assert snapshot["undercount_by_cause"] == {}
 
 
-def test_what_it_turns_down(tmp_path: Path, observe: Observe) -> None:
+def test_rejected_requests(tmp_path: Path, observe: Observe) -> None:
     """Its own 400 has no body and looks like an application's: rejected is what was no request to our parser
     either; what was one counts as a request that got a 400."""
     with Hypercorn(tmp_path) as server:

@@ -93,20 +93,20 @@ FLAVOURS = [Flavour(uvicorn, "httptools", loop) for uvicorn in ("debian", "curre
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
-def test_asked_by_a_server_at_a_port(
+def test_sent_by_a_server_at_a_port(
     flavour: Flavour, others: list[str], start_server: Start, observe: Observe
 ) -> None:
     check(start_server(flavour), others, observe)
 
 
-def test_asked_by_a_server_at_a_unix_socket(
+def test_sent_by_a_server_at_a_unix_socket(
     others: list[str], short_directory: Path, start_server: Start, observe: Observe
 ) -> None:
     check(start_server(USUAL, unix=short_directory / "server.sock"), others, observe)
 
 
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
-def test_a_server_that_asks_itself(unix: bool, short_directory: Path, start_server: Start, observe: Observe) -> None:
+def test_a_server_as_its_own_client(unix: bool, short_directory: Path, start_server: Start, observe: Observe) -> None:
     """One process holds both ends: each request counts once, where it is read and not where it is asked."""
     times = 10
     server = start_server(USUAL, unix=short_directory / "server.sock" if unix else None)

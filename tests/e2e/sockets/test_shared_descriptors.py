@@ -114,7 +114,7 @@ def test_connections_are_handed_to_a_worker(address: Path | str, attach: Attach)
         assert snapshot["undercount_by_cause"] == {}
 
 
-def test_what_a_stranger_accepted_is_counted(short_directory: Path, attach: Attach) -> None:
+def test_a_connection_accepted_by_another_process_is_counted(short_directory: Path, attach: Attach) -> None:
     """It answers one request itself and gives the connection to the target then: what the target reads is the target's,
     though the connection came to a port at which it does not listen. That it was not the target which read what came
     before can't be known from outside: it did so without an event, as with splice, and that is a gap."""
@@ -141,7 +141,7 @@ def test_what_a_stranger_accepted_is_counted(short_directory: Path, attach: Atta
     assert last["undercount_by_cause"] == {"gap": 1}
 
 
-def answer_as_a_stranger(listener: socket.socket, ends: list[str]) -> None:
+def answer_as_another_process(listener: socket.socket, ends: list[str]) -> None:
     """Takes a connection over and answers what is asked on it until the client leaves."""
     giver, _ = listener.accept()
     with giver:
@@ -152,13 +152,13 @@ def answer_as_a_stranger(listener: socket.socket, ends: list[str]) -> None:
     ends.append("gone")
 
 
-def test_what_a_stranger_reads_is_not_counted(address: Path | str, short_directory: Path, attach: Attach) -> None:
+def test_requests_that_another_process_reads(address: Path | str, short_directory: Path, attach: Attach) -> None:
     """A connection is given to a process outside the target, this one, which serves it on."""
     ends: list[str] = []
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_directory / "stranger.sock"))
         listener.listen()
-        stranger = threading.Thread(target=answer_as_a_stranger, args=(listener, ends))
+        stranger = threading.Thread(target=answer_as_another_process, args=(listener, ends))
         stranger.start()
         with BlockingServer(address, str(short_directory / "stranger.sock")) as server:
             monitor = attach(server.pid)
@@ -180,7 +180,7 @@ def test_what_a_stranger_reads_is_not_counted(address: Path | str, short_directo
     assert last["undercount_by_cause"] == {}
 
 
-def test_what_a_stranger_answers(address: Path | str, short_directory: Path, attach: Attach) -> None:
+def test_responses_written_by_another_process(address: Path | str, short_directory: Path, attach: Attach) -> None:
     """The target has read the request; another process, this one, answers it without reading. Only the hooks on TCP
     sockets see that; else it ends, without a status, when a look finds that the target does not have the socket."""
     seen = address == TCP and PROFILE == "socket"

@@ -35,7 +35,7 @@ def begin(watched: Watched, client: Client, fd: int, path: str) -> None:
     assert watched.change() == {f"GET {path} active": 1}
 
 
-def test_a_double_is_the_same_connection(watched: Watched) -> None:
+def test_a_duplicate_is_the_same_connection(watched: Watched) -> None:
     with watched.server.connection() as (client, fd):
         double = watched.server.do("dup", fd)
         begin(watched, client, fd, "/double")
@@ -136,7 +136,7 @@ def test_many_closed_at_once(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_the_descriptor_is_another_connections_at_once(watched: Watched, answered: bool) -> None:
+def test_a_descriptor_that_is_reused_at_once(watched: Watched, answered: bool) -> None:
     clients, numbers = [], set()
     for _ in range(50):
         clients.append(client := Client(watched.server.port))
@@ -154,7 +154,7 @@ def test_the_descriptor_is_another_connections_at_once(watched: Watched, answere
         client.close()
 
 
-def test_the_descriptor_is_another_connections_while_a_read_waits(watched: Watched) -> None:
+def test_a_descriptor_that_is_reused_while_a_read_waits(watched: Watched) -> None:
     """The call was about the connection that the descriptor stood for at its start. Whose bytes they are is seen, and
     where they lie is not believed."""
     with Client(watched.server.port) as old, Client(watched.server.port) as new:
@@ -173,7 +173,7 @@ def test_the_descriptor_is_another_connections_while_a_read_waits(watched: Watch
         watched.server.do("close", fd)
 
 
-def test_two_doubles_in_two_threads(watched: Watched) -> None:
+def test_two_duplicates_in_two_threads(watched: Watched) -> None:
     """One reads everything, the other writes all responses, each through a descriptor of its own."""
     count = 200
     asked = request("/thread", "POST", body=b"body")

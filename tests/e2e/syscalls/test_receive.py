@@ -193,7 +193,7 @@ def test_recvmmsg_with_peek(watched: Watched) -> None:
 
 @every_family
 @pytest.mark.parametrize("flags", [socket.MSG_PEEK, socket.MSG_PEEK | socket.MSG_TRUNC], ids=["PEEK", "PEEK and TRUNC"])
-def test_what_is_peeked_at_counts_once(watched: Watched, family: str, flags: int) -> None:
+def test_peeked_bytes_count_once(watched: Watched, family: str, flags: int) -> None:
     asked = request("/peek", "POST", body=b"some body") + request("/after")
     with watched.server.connection(family) as (client, fd):
         client.send(asked)
@@ -227,7 +227,7 @@ Unseen = Callable[[SyscallServer, int, int], None]
 
 
 @every_unseen
-def test_a_body_that_nobody_sees(watched: Watched, unseen: Unseen) -> None:
+def test_an_unseen_body(watched: Watched, unseen: Unseen) -> None:
     """With Content-Length and within a chunk the length is all that counts."""
     long, pieces = b"G" * 5000, b"1388\r\n" + b"G" * 5000
     head = request("/long", "POST", "Content-Length: 5000")
@@ -253,7 +253,7 @@ def test_a_body_that_nobody_sees(watched: Watched, unseen: Unseen) -> None:
 
 
 @every_unseen
-def test_a_head_that_nobody_sees(watched: Watched, unseen: Unseen) -> None:
+def test_an_unseen_head(watched: Watched, unseen: Unseen) -> None:
     """One gap; the next clean request counts again."""
     head = request("/unseen")
     with watched.server.connection() as (client, fd):
@@ -272,7 +272,7 @@ def test_a_head_that_nobody_sees(watched: Watched, unseen: Unseen) -> None:
 
 @every_unseen
 @pytest.mark.parametrize("cut", [5, 30])
-def test_a_part_of_a_head_that_nobody_sees(watched: Watched, unseen: Unseen, cut: int) -> None:
+def test_an_unseen_part_of_a_head(watched: Watched, unseen: Unseen, cut: int) -> None:
     head = request("/unseen")
     for first in (True, False):
         with watched.server.connection() as (client, fd):
@@ -294,7 +294,7 @@ def test_a_part_of_a_head_that_nobody_sees(watched: Watched, unseen: Unseen, cut
 
 
 @every_unseen
-def test_the_first_bytes_of_a_connection_that_nobody_sees(watched: Watched, unseen: Unseen) -> None:
+def test_unseen_first_bytes_of_a_connection(watched: Watched, unseen: Unseen) -> None:
     head = request("/unseen")
     with watched.server.connection() as (client, fd):
         client.send(head)
@@ -307,7 +307,7 @@ def test_the_first_bytes_of_a_connection_that_nobody_sees(watched: Watched, unse
 
 
 @every_unseen
-def test_the_end_of_a_body_and_a_head_that_nobody_sees(watched: Watched, unseen: Unseen) -> None:
+def test_an_unseen_end_of_a_body_and_an_unseen_head(watched: Watched, unseen: Unseen) -> None:
     """The gap is seen at the next receive with an event, or by a response to no request that is known. A request that
     is in flight when the stream is lost has ended by the next clean start, and how is not known."""
     with watched.server.connection() as (client, fd):
@@ -355,7 +355,7 @@ EMPTY_READS: list[tuple[object, ...]] = [
 
 
 @every_family
-def test_reads_of_nothing(watched: Watched, family: str) -> None:
+def test_reads_of_zero_bytes(watched: Watched, family: str) -> None:
     """They return 0, which is also how the end of the stream looks."""
     asked = request("/nothing")
 
@@ -417,7 +417,7 @@ def test_interrupted_reads(watched: Watched, family: str) -> None:
         assert watched.change() == {"GET /interrupted 2xx": 1}
 
 
-def test_reads_into_memory_that_is_not_there(watched: Watched) -> None:
+def test_reads_into_inaccessible_memory(watched: Watched) -> None:
     asked = request("/fault", "POST", body=b"body")
     with watched.server.connection() as (client, fd):
         client.send(asked)
@@ -432,7 +432,7 @@ def test_reads_into_memory_that_is_not_there(watched: Watched) -> None:
         assert watched.change() == {"POST /fault 2xx": 1}
 
 
-def test_a_long_read_of_which_a_part_fails(watched: Watched) -> None:
+def test_a_long_read_that_fails_partway(watched: Watched) -> None:
     """The data fills several kernel buffers; those before the fault are delivered."""
     length = 3_000_000
     asked = request("/fault", "POST", body=b"x" * length)
@@ -452,7 +452,7 @@ def test_a_long_read_of_which_a_part_fails(watched: Watched) -> None:
         assert watched.change() == {"POST /fault 2xx": 1, "GET /after 2xx": 1}
 
 
-def test_the_error_queue_is_no_request(watched: Watched) -> None:
+def test_the_error_queue_is_not_a_request(watched: Watched) -> None:
     """What was sent comes back there with its time stamp, in a receive."""
     with watched.server.connection() as (client, fd):
         watched.server.do("set_option", fd, socket.SOL_SOCKET, SO_TIMESTAMPING, TX_SOFTWARE)

@@ -92,7 +92,7 @@ def test_bodies_sent(watched: Watched, kind: str) -> None:
 
 
 @every_kind
-def test_nothing_but_a_ring(watched: Watched, kind: str) -> None:
+def test_only_a_ring(watched: Watched, kind: str) -> None:
     """Nothing on this connection is ever seen: one undercount, whatever passes."""
     with watched.server.connection() as (client, fd):
         for _ in range(5):

@@ -92,7 +92,7 @@ def waits_for_its_reader(pid: int) -> bool:
 
 
 @usual_flavour
-def test_a_reader_that_takes_nothing_does_not_keep_it(shared_server: Server) -> None:
+def test_a_reader_that_does_not_read_does_not_keep_it_running(shared_server: Server) -> None:
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     process = subprocess.Popen(

@@ -41,7 +41,7 @@ def validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema)
 
 
-def test_json_is_valid_by_its_schema(start_server: Start, observe: Observe) -> None:
+def test_json_matches_its_schema(start_server: Start, observe: Observe) -> None:
     server = start_server(USUAL, workers=2)
     observation = observe(server)
     with Client(server.port) as held, Client(server.port) as client:
