@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every view reads an attached engine if there is one, any number of views at once.
+"""Every view reads the attached engine if there is one, and any number of views may run at once.
 
-Without an attached engine a command loads its own and leaves nothing."""
+Without an attached engine a command loads its own and removes it at the end."""
 
 import json
 import re
@@ -28,7 +28,7 @@ Attach = Callable[..., Monitor]
 
 @pytest.fixture
 def pins(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """The engine, for monitors that `attach` starts too."""
+    """The engine, also for monitors that `attach` starts."""
     monkeypatch.setenv("MONITOR_PINS", str(engine.pins))
     return engine
 
@@ -97,13 +97,13 @@ def test_cpu_is_measured_since_the_previous_snapshot(start_server: Start, engine
     with wrk_running(server.port, "/ok"):
         busy = engine.wait_for(server.pid, lambda s: s["cpu_percent"] > 5, "CPU is used")
         assert busy["workers"][0]["cpu_percent"] > 0
-    # Whoever looked last, it is his look that counts.
+    # The interval begins at the newest snapshot, whichever command took it.
     engine.wait_for(server.pid, lambda s: s["cpu_percent"] < 5, "no CPU is used any more")
     assert "CPU" in engine.done("--pid", server.pid)
 
 
 def test_json_without_pid_finds_the_attached_server(start_server: Start, engine: Engine, tmp_path: Path) -> None:
-    """Of many that run on the machine it is the one that is meant."""
+    """It picks the attached one of the many servers on the machine."""
     servers = [start_server(), start_server()]
     for server in servers:
         engine.attach(server.pid)
@@ -133,7 +133,7 @@ def test_several_servers_in_one_view(start_server: Start, engine: Engine) -> Non
 
 
 def test_an_attached_server_beside_one_that_is_not(start_server: Start, engine: Engine) -> None:
-    """The command loads an engine of its own for that one, and leaves nothing of it."""
+    """The command loads its own engine for the other server, and removes it at the end."""
     attached, other = start_server(), start_server()
     before = all_objects()
     engine.attach(attached.pid)
@@ -208,7 +208,7 @@ def test_a_killed_view_does_not_disturb_the_others(start_server: Start, pins: En
 
 
 def test_a_hundred_snapshots(start_server: Start, engine: Engine, tmp_path: Path) -> None:
-    """What they cost is measured by scripts/bench.sh."""
+    """scripts/bench.sh measures their cost."""
     server = start_server()
     engine.attach(server.pid)
     snapshots: list[Snapshot] = []
@@ -223,8 +223,8 @@ def test_a_hundred_snapshots(start_server: Start, engine: Engine, tmp_path: Path
 
 
 def test_a_user_with_capabilities_instead_of_root(start_server: Start, engine: Engine, binary_for_all: Path) -> None:
-    """What attaching takes, given to nobody, is enough for every command: what is pinned is root's to see or his whom
-    a capability lets see it, and is not taken for missing."""
+    """The user nobody with the capabilities that attaching needs can run every command. Only root, or a user with a
+    capability, can see the pins; they do not seem to be missing."""
     capabilities = "+bpf,+perfmon,+sys_ptrace,+dac_override,+dac_read_search"
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     nobody += [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", str(binary_for_all)]

@@ -36,8 +36,7 @@ RECIPES: dict[str, str] = dict(
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tree, int]]:
-    """A server of which three requests have ended, one of these failed, and two are in flight; and all that is in its
-    log."""
+    """A server with three ended requests, one of which failed, and two in flight, all of them in its log."""
     with Tree(tmp_path_factory.mktemp("recipes") / "tree") as proxy, ExitStack() as stack:
         port = proxy.start()
         for target in ("/ok", "/users/7", "/fail"):
@@ -46,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tree, int
         for _ in range(2):
             stack.enter_context(Client(port)).send(request("/hold?gate=never"))
         proxy.wait_for(active=2, peak=2, total=3, failed=1)
-        wait_until(lambda: "[ENDPOINTS] /hold: 2\n[SYSTEM]" in proxy.log(), "both in the log")
+        wait_until(lambda: "[ENDPOINTS] /hold: 2\n[SYSTEM]" in proxy.log(), "both requests are in the log")
         yield proxy, port
 
 
@@ -104,12 +103,12 @@ def test_csv(served: tuple[Tree, int]) -> None:
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:
-    """As Ctrl-C does."""
+    """Does what Ctrl-C does."""
     os.killpg(process.pid, signal.SIGINT)
 
 
 def interrupt_until_it_ends(process: subprocess.Popen[str]) -> None:
-    """A loop of the shell ends by one that comes between two looks: a look that is interrupted ends well."""
+    """A shell loop ends only if the interrupt comes between two commands, because an interrupted command succeeds."""
 
     def has_ended() -> bool:
         interrupt(process)
@@ -130,7 +129,8 @@ def first_lines(proxy: Tree, command: str, count: int) -> list[str]:
 
 
 def on_a_terminal(proxy: Tree, command: str, **variables: str) -> bytes:
-    """What is seen there up to the box's lower end; then it is interrupted, as a watch has to be."""
+    """The terminal's output up to the lower end of the box; then the command is interrupted, because a watch does not
+    end."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(proxy.directory)
@@ -145,7 +145,7 @@ def on_a_terminal(proxy: Tree, command: str, **variables: str) -> bytes:
 
 
 def test_recipes_for_snapshots(served: tuple[Tree, int]) -> None:
-    """Each observes for seconds, so all of them do at once."""
+    """Each takes seconds, so they all run at once."""
     proxy, _ = served
     titles = ["One figure", "Several", "Without CPU, memory and threads", "The box in a file"]
     endless = ["JSON, an object a line, until Ctrl-C"]
@@ -234,7 +234,7 @@ def test_what_monitor_uvicorn_shows(served: tuple[Tree, int]) -> None:
 
 
 def test_colours_of_monitor_uvicorn(served: tuple[Tree, int]) -> None:
-    """On a terminal alone, though the script takes what it prints through a pipe."""
+    """Only on a terminal, although the script reads the box through a pipe."""
     look, bold = f"{LOOK} --interval 0.05", b"\x1b[1mUvicorn Concurrency Monitor\x1b[0m"
     for options, variables, coloured in (
         ("", {}, True),

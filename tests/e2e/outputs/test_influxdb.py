@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The line protocol: written to a real InfluxDB and queried back."""
+"""The line protocol, written to a real InfluxDB and queried back."""
 
 import json
 from collections.abc import Callable, Iterator

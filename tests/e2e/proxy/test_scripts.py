@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""run_proxy.sh counts a server from its first request on, ends only what it started, and reports what goes wrong."""
+"""run_proxy.sh counts a server from its first request, ends only what it started, and reports errors."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def test_every_request_since_the_first_is_counted(proxy: Tree, python: str, work
     with ReservedPort() as port, Hammer(port.number) as hammer:
         started = proxy.start(f"--python {python} --workers {workers} --port", str(port.number))
         assert started == port.number
-        wait_until(lambda: hammer.answered >= 50, "requests from the first moment on")
+        wait_until(lambda: hammer.answered >= 50, "fifty responses")
         assert proxy.type(f"{RUN} status").returncode == 0
     assert proxy.type(f"{RUN} stop").returncode == 0
     assert proxy.tally().total() >= hammer.answered >= 50
@@ -156,7 +156,7 @@ def test_a_reused_pid_is_not_killed(proxy: Tree) -> None:
     pid = proxy.pid()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not alive(pid), "the server's end")
-    # The record of a server that has ended, with the pid of somebody else's process, and of its session.
+    # The record of a server that has ended. Its pid and session now belong to a process that the script did not start.
     sleeping = subprocess.Popen(["sleep", "infinity"], start_new_session=True)
     try:
         state = (proxy.logs / "proxy.state").read_bytes()
@@ -219,13 +219,13 @@ def test_stop_kills_processes_that_do_not_end(proxy: Tree) -> None:
     family = tree(pid)
     assert len(family) >= 3
     with Client(port) as client:
-        client.send(request("/hold?gate=never"))  # uvicorn waits for it, without end
+        client.send(request("/hold?gate=never"))  # uvicorn waits for it for ever
         proxy.wait_for(active=1)
         stopped = proxy.type(f"{RUN} stop --timeout 1")
     assert stopped.returncode == 0
     assert f"Proxy (pid {pid}) has not ended within 1 s after SIGTERM: SIGKILL" in stopped.stderr
     assert not any(alive(member) for member in family)
-    wait_until(lambda: proxy.processes() == [], "nothing is left")
+    wait_until(lambda: proxy.processes() == [], "every process has ended")
     assert proxy.last() | {"uptime": ""} == {
         "active": 0,
         "peak": 1,
@@ -237,7 +237,7 @@ def test_stop_kills_processes_that_do_not_end(proxy: Tree) -> None:
 
 
 def test_workers_that_outlive_their_supervisor(proxy: Tree) -> None:
-    proxy.start("--workers 2", f"--python {DEBIAN}")  # whose workers do not look after it
+    proxy.start("--workers 2", f"--python {DEBIAN}")  # Debian's workers do not watch their supervisor
     pid = proxy.pid()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not alive(pid), "the supervisor's end")
@@ -248,7 +248,7 @@ def test_workers_that_outlive_their_supervisor(proxy: Tree) -> None:
     assert refused.returncode == 1
     assert f"of the server before (pid {pid}) these processes are left" in refused.stderr
     assert proxy.type(f"{RUN} stop").returncode == 0
-    wait_until(lambda: proxy.processes() == [], "nothing is left")
+    wait_until(lambda: proxy.processes() == [], "every process has ended")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -324,7 +324,7 @@ def test_options_as_one_word_and_the_log_level(proxy: Tree) -> None:
 
 
 def test_which_uvicorn_runs(proxy: Tree) -> None:
-    """An active venv's before that of build/venv; the system's is started by test_users.py."""
+    """That of an active venv before that of build/venv. test_users.py starts the system's."""
     venv = proxy.directory / "venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin/python").symlink_to(DEBIAN)
@@ -352,7 +352,7 @@ def test_unix_sockets(proxy: Tree, short_directory: Path) -> None:
 def test_the_monitor_ends_with_the_server(proxy: Tree) -> None:
     proxy.start()
     os.kill(proxy.pid(), signal.SIGKILL)
-    wait_until(lambda: proxy.processes() == [], "the end of both")
+    wait_until(lambda: proxy.processes() == [], "both have ended")
     told = proxy.type(f"{RUN} status")
     assert (told.returncode, told.stdout.split(":")[0]) == (3, "Proxy is not running (stale PID file")
 
@@ -366,7 +366,7 @@ def test_a_start_that_is_killed_leaves_no_server(proxy: Tree) -> None:
         pid = proxy.pid()
         starting.kill()
         starting.wait()
-        wait_until(lambda: not alive(pid), "the end of what was to be the server")
+        wait_until(lambda: not alive(pid), "the unfinished server has ended")
     assert proxy.type(f"{RUN} status").returncode == 3
 
 
@@ -419,7 +419,7 @@ def test_help(proxy: Tree, script: str) -> None:
 
 def test_reports_why_it_cannot_start(proxy: Tree) -> None:
     unfit = proxy.directory / "unfit"
-    unfit.write_text('#!/bin/sh\n[ "$1" = -c ]\n')  # it has what it is asked for, and runs nothing
+    unfit.write_text('#!/bin/sh\n[ "$1" = -c ]\n')  # it passes the check for uvicorn, but runs nothing
     unfit.chmod(0o755)
     for options, said in (
         ("--python /bin/cat", "--python /bin/cat has no uvicorn"),

@@ -27,7 +27,7 @@ def proxy(tmp_path: Path) -> Iterator[Tree]:
 
 
 def test_workers_that_die_while_starting(tmp_path: Path) -> None:
-    """The current uvicorn replaces them without end, Debian's waits for them without end."""
+    """The current uvicorn replaces them without end, and Debian's waits for them without end."""
     with ExitStack() as stack:
         places = [stack.enter_context(Tree(tmp_path / name)) for name in ("current", "debian")]
         starting = []
@@ -43,7 +43,7 @@ def test_workers_that_die_while_starting(tmp_path: Path) -> None:
                 r"^Stopping what was started \(pid (\d+)\)\nProxy \(pid \1\) has ended$", output, re.MULTILINE
             )
             assert not (proxy.logs / "proxy.pid").exists()
-            wait_until(lambda: proxy.processes() == [], "nothing is left")
+            wait_until(lambda: proxy.processes() == [], "every process has ended")
 
 
 SLOW = "import time\nprint('loading', flush=True)\ntime.sleep(1000)\n"
@@ -135,7 +135,7 @@ def test_monitor_binaries_that_do_not_work(proxy: Tree) -> None:
 
 
 def test_no_monitor_anywhere(proxy: Tree) -> None:
-    """Neither built nor installed."""
+    """monitor is neither built nor installed."""
     (proxy.directory / "build").unlink()
     tools = proxy.directory / "tools"
     tools.mkdir()
@@ -149,7 +149,8 @@ def test_no_monitor_anywhere(proxy: Tree) -> None:
 
 
 def cut_patience_short(proxy: Tree, *places: tuple[str, str, str]) -> None:
-    """Gives the tree scripts of its own, with another text in each of these places: file, before, after."""
+    """Gives the tree its own copy of the scripts, with one text replaced in each of these places: file, before,
+    after."""
     (proxy.directory / "scripts").unlink()
     shutil.copytree(ROOT / "scripts", proxy.directory / "scripts")
     for name, long, short in places:
@@ -180,7 +181,7 @@ def test_monitors_that_do_not_attach_or_do_not_end(tmp_path: Path) -> None:
 
 
 def test_a_server_that_no_signal_ends(proxy: Tree) -> None:
-    """As one that hangs in the kernel: for the script that stops it, kill does nothing and says nothing."""
+    """Like a server that hangs in the kernel: in the script that stops it, kill does nothing and prints nothing."""
     cut_patience_short(proxy, ("scripts/run_proxy.sh", "await_end 10 ||", "await_end 1 ||"))
     proxy.start()
     pid = proxy.pid()

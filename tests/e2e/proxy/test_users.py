@@ -23,7 +23,7 @@ LOOK = "scripts/monitor_uvicorn.sh"
 
 
 class Place:
-    """A copy of the scripts that others may run, with the system's uvicorn alone and a logs/ of theirs."""
+    """A copy of the scripts that other users may run, with only the system's uvicorn and a logs/ of its own."""
 
     def __init__(self, top: Path) -> None:
         self.top = top
@@ -57,8 +57,8 @@ class Place:
         (self.top / "bin/sudo").chmod(0o755)
 
     def add_working_sudo(self) -> None:
-        """One that asks for no password, and gives what attaching takes instead of root: setpriv, which has that by
-        its file."""
+        """A sudo that asks for no password and, in place of root, gives the capabilities that attaching needs. They
+        come from the file of setpriv."""
         copy = self.top / "bin/setpriv"
         shutil.copy("/usr/bin/setpriv", copy)
         give_capabilities(copy, SETPCAP, *TO_ATTACH.values())
@@ -91,7 +91,7 @@ def test_without_privileges_the_server_starts(place: Place) -> None:
     assert told.returncode == 0
     assert "No figures: " in told.stdout
     assert "CAP_BPF" in told.stdout
-    assert "password is required" in place.as_nobody(LOOK).stderr  # it asks, since somebody is there to answer
+    assert "password is required" in place.as_nobody(LOOK).stderr  # it asks, because a person is there to answer
     (place.top / "bin/sudo").unlink()
     refused = place.as_nobody(LOOK)
     assert (refused.returncode, refused.stdout) == (4, "")
