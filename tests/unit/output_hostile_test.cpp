@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Strings that strangers write (paths, methods, command lines) must not reach a terminal, a log or the JSON unescaped,
-// pass for something else, or be lost.
+// Strings from outside (paths, methods, command lines) must not reach a terminal, a log or the JSON unescaped, pass for
+// something else, or be lost.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ using Json = nlohmann::ordered_json;
 using test::endpoint;
 using test::unescape;
 
-// Sets every string of a snapshot that others write.
+// Sets every string of a snapshot that comes from outside.
 Snapshot written_by_strangers(const std::string& bytes) {
   Snapshot snapshot;
   snapshot.endpoints = {endpoint("G" + bytes, "/" + bytes + "z", 1), endpoint("GET", bytes, 2)};

@@ -140,7 +140,7 @@ class Served {
   EventLoop& loop() { return loop_; }
   Client& client() { return clients_.emplace_back(*server_); }
 
-  // Does what can be done at once.
+  // Lets the server handle everything that is ready.
   void work() { REQUIRE(loop_.wait(Clock::now())); }
 
   // Lets the server work until the condition is met; reading from the clients is up to `met`.
@@ -202,7 +202,7 @@ TEST_CASE("serve.server.a request that arrives byte by byte") {
   CHECK(client.received().ends_with("/metrics||\n"));
 }
 
-TEST_CASE("serve.server.idle clients lock no other client out") {
+TEST_CASE("serve.server.idle clients do not lock others out") {
   Served served;
   for (int i = 0; i < 200; ++i) {
     served.client();
@@ -231,14 +231,14 @@ TEST_CASE("serve.server.a silent or slow client is disconnected") {
 }
 
 TEST_CASE("serve.server.a client that reads nothing is disconnected") {
-  const std::string large(16 << 20, 'x');  // more than the kernel takes for a client that does not read
+  const std::string large(16 << 20, 'x');  // more than the kernel buffers for a client that does not read
   Served served(kShort, [&large](const HttpRequest&) { return HttpResponse{.body = large}; });
   Client& deaf = served.client();
   deaf.send(kScrape);
   served.until([&] { return served.server().connections() == 1; });
   CHECK(served.ask(kScrape).size() > large.size());
   served.until([&] { return served.server().connections() == 0; });
-  // So is one that goes on sending after its response.
+  // A client that keeps sending after its response is disconnected too.
   Client& chatty = served.client();
   chatty.send(kScrape);
   served.until([&] {

@@ -129,7 +129,7 @@ def test_stale_pid_files(proxy: Tree) -> None:
         proxy.logs.mkdir()
         for content, why in (
             (f"{ended.pid}\n", f"names process {ended.pid}, which has ended"),
-            (f"{sleeping.pid}\n", f"names process {sleeping.pid}, which is no server: sleep infinity"),
+            (f"{sleeping.pid}\n", f"names process {sleeping.pid}, which is not a server: sleep infinity"),
             ("nonsense\n", "holds no pid"),
             ("-1\n", "holds no pid"),
             ("99999999999\n", "holds no pid"),
@@ -164,7 +164,7 @@ def test_a_reused_pid_is_not_killed(proxy: Tree) -> None:
         (proxy.logs / "proxy.pid").write_text(f"{sleeping.pid}\n")
         stopped = proxy.type(f"{RUN} stop")
         assert stopped.returncode == 0
-        assert "that pid is another's now" in stopped.stdout
+        assert "its pid now belongs to another process" in stopped.stdout
         assert sleeping.poll() is None
     finally:
         sleeping.kill()
@@ -243,10 +243,10 @@ def test_workers_that_outlive_their_supervisor(proxy: Tree) -> None:
     wait_until(lambda: not alive(pid), "the supervisor's end")
     told = proxy.type(f"{RUN} status")
     assert told.returncode == 3
-    assert "But processes of it are left" in told.stdout
+    assert "But some of its processes still run; stop ends them: " in told.stdout
     refused = proxy.type(f"{RUN} start")
     assert refused.returncode == 1
-    assert f"of the server before (pid {pid}) these processes are left" in refused.stderr
+    assert f"these processes of the previous server (pid {pid}) still run: " in refused.stderr
     assert proxy.type(f"{RUN} stop").returncode == 0
     wait_until(lambda: proxy.processes() == [], "every process has ended")
 
@@ -375,7 +375,7 @@ def test_without_a_monitor_the_server_starts(proxy: Tree) -> None:
     assert started.returncode == 0
     assert "the server starts, but without concurrency lines in logs/proxy.log" in started.stderr
     assert "/no/such/monitor" in started.stderr
-    assert "No figures: MONITOR_BINARY names no program" in proxy.type(f"{RUN} status", MONITOR_BINARY="/no").stdout
+    assert "No figures: MONITOR_BINARY is not a program" in proxy.type(f"{RUN} status", MONITOR_BINARY="/no").stdout
 
 
 @pytest.mark.parametrize(
@@ -424,9 +424,9 @@ def test_reports_why_it_cannot_start(proxy: Tree) -> None:
     for options, said in (
         ("--python /bin/cat", "--python /bin/cat has no uvicorn"),
         ("--python no-such-python", "there is no such program"),
-        ("--app-dir /no/such", "--app-dir /no/such is no directory"),
+        ("--app-dir /no/such", "--app-dir /no/such is not a directory"),
         ("--host no.such.host.invalid", "--host no.such.host.invalid: "),
-        ("--host 203.0.113.1", "port 0 of 203.0.113.1 cannot be had"),
+        ("--host 203.0.113.1", "cannot listen on port 0 of 203.0.113.1: "),
         (f"--python {unfit}", f"{unfit} did not start"),
     ):
         ended = proxy.type(f"{RUN} start --port 0 {options}")

@@ -148,7 +148,7 @@ def test_the_server_of_root(place: Place) -> None:
     told = place.as_nobody(f"{RUN} status")
     assert told.returncode == 0
     assert f"Proxy is running (pid {pid}), up " in told.stdout
-    assert "on an address that its user and root can see" in told.stdout
+    assert "on an address that only its user and root can see" in told.stdout
     refused = place.as_nobody(f"{RUN} stop")
     assert refused.returncode == 1
     assert f"pid {pid} cannot be ended: " in refused.stderr
@@ -157,4 +157,4 @@ def test_the_server_of_root(place: Place) -> None:
     again = place.as_nobody(f"{RUN} start --port 0")
     assert again.returncode == 1
     assert "logs/proxy.log cannot be written" in again.stderr
-    assert "PROXY_LOG_DIR names another place" in again.stderr
+    assert "set PROXY_LOG_DIR to another directory" in again.stderr
