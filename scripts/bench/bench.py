@@ -34,9 +34,7 @@ def main() -> None:
     parser.add_argument("--tools", required=True, type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--against", metavar="BINARY", help="another build of monitor, compared in the same rounds")
     parser.add_argument("--seconds", type=float, default=55, help="for each of the four groups of ratios (default 55)")
-    parser.add_argument(
-        "--quick", action="store_true", help="six rounds each, to check that everything works"
-    )
+    parser.add_argument("--quick", action="store_true", help="six rounds each, to check that everything works")
     parser.add_argument("--json", action="store_true", help="one JSON object at the end, in place of the table")
     arguments = parser.parse_args()
     builds = {"monitor": arguments.monitor} | ({"against": arguments.against} if arguments.against else {})

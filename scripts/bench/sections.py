@@ -120,7 +120,7 @@ def bench_programs(settings: Settings) -> None:
     served = slices * requests + 17  # the load also warms its 16 connections up, and first learns the response's length
     with (
         server("raw", settings.directory / "server.log") as watched,
-        server("raw", settings.directory / "stranger.log") as stranger,
+        server("raw", settings.directory / "unobserved.log") as other,
     ):
 
         def run_times(programs: Programs, pid: int, port: int) -> dict[str, tuple[float, float]]:
@@ -135,12 +135,12 @@ def bench_programs(settings: Settings) -> None:
         def cost(entered: tuple[int, float]) -> dict[str, float]:
             programs = Programs(entered[0])
             both = run_times(programs, *watched)
-            strangers = run_times(programs, *stranger)
-            totals = [sum(nanoseconds for nanoseconds, _ in times.values()) for times in (both, strangers)]
+            unobserved = run_times(programs, *other)
+            totals = [sum(nanoseconds for nanoseconds, _ in times.values()) for times in (both, unobserved)]
             return {
                 "own": totals[0] - totals[1] / 2,
                 "both": totals[0],
-                "strangers": totals[1],
+                "unobserved": totals[1],
                 **{f"ns {name}": nanoseconds for name, (nanoseconds, _) in both.items()},
                 **{f"runs {name}": runs for name, (_, runs) in both.items()},
             }
@@ -162,7 +162,7 @@ def add_program_rows(report: Report, arm: str, figures: Mapping[str, list[float]
     own = interval(figures["own"])
     report.add(Row(f"BPF time per request, 500-byte head: {arm}", own, "ns", 900, verdict(own, 900)))
     report.add(Row("  with the client's own socket calls", interval(figures["both"]), "ns"))
-    report.add(Row("  a request between two neighbours", interval(figures["strangers"]), "ns"))
+    report.add(Row("  a request between two neighbours", interval(figures["unobserved"]), "ns"))
     for key in figures:
         name = key.removeprefix("runs ")
         runs = median(figures[key])

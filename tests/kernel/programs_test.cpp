@@ -64,7 +64,7 @@ bool is_freed(std::uint32_t id) {
   return true;
 }
 
-// Whether this kernel supports the profile "socket", by its BTF not by what the engine reports.
+// Whether this kernel supports the profile "socket", by its BTF, not by what the engine reports.
 bool has_socket_tracepoints() {
   const std::unique_ptr<btf, FreeBtf> kernel{btf__load_vmlinux_btf()};
   REQUIRE(kernel != nullptr);

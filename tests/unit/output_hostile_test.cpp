@@ -21,7 +21,7 @@ using test::endpoint;
 using test::unescape;
 
 // Sets every string of a snapshot that comes from outside.
-Snapshot written_by_strangers(const std::string& bytes) {
+Snapshot with_every_string(const std::string& bytes) {
   Snapshot snapshot;
   snapshot.endpoints = {endpoint("G" + bytes, "/" + bytes + "z", 1), endpoint("GET", bytes, 2)};
   snapshot.command = bytes + " " + bytes;
@@ -55,7 +55,7 @@ void check_safe(const std::string& text, std::ptrdiff_t newlines) {
 
 void check_outputs(const std::string& bytes) {
   CAPTURE(escape_text(bytes));
-  const Snapshot snapshot = written_by_strangers(bytes);
+  const Snapshot snapshot = with_every_string(bytes);
   check_safe(render_box(snapshot, {}), 17);
   const std::string ascii = render_box(snapshot, {.color = false, .unicode = false});
   check_safe(ascii, 17);

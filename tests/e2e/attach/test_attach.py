@@ -192,10 +192,10 @@ def test_detach_needs_a_pid_if_several_are_attached(start_server: Start, engine:
     assert (unsaid.returncode, unsaid.stdout) == (2, "")
     for server in servers:
         assert f"monitor detach --pid {server.pid}" in unsaid.stderr
-    stranger = start_server()
-    wrong = engine.run("detach", "--pid", servers[0].pid, "--pid", stranger.pid)
+    other = start_server()
+    wrong = engine.run("detach", "--pid", servers[0].pid, "--pid", other.pid)
     assert (wrong.returncode, wrong.stdout) == (3, "")
-    assert f"pid {stranger.pid} is not attached" in wrong.stderr
+    assert f"pid {other.pid} is not attached" in wrong.stderr
     assert engine.targets() == sorted(server.pid for server in servers)
 
 

@@ -70,6 +70,6 @@ def test_commands(shared_server: Server, tmp_path: Path) -> None:
     assert said[0]["listen"] == [f"127.0.0.1:{shared_server.port}"]
     assert said[1] == {}
     assert "`monitor --pid N --verbose`" in " ".join(PAGE.split())
-    told = run_monitor("--pid", str(shared_server.pid), "--verbose", "--json", "--interval", "0.05").stderr
-    assert re.search(r"^monitor: loaded and attached in \d+ ms, profile \w+$", told, re.MULTILINE), told
-    assert f"monitor: following pid {shared_server.pid}: " in told
+    verbose = run_monitor("--pid", str(shared_server.pid), "--verbose", "--json", "--interval", "0.05").stderr
+    assert re.search(r"^monitor: loaded and attached in \d+ ms, profile \w+$", verbose, re.MULTILINE), verbose
+    assert f"monitor: following pid {shared_server.pid}: " in verbose

@@ -94,7 +94,7 @@ def on_a_terminal(arguments: list[str], **variables: str) -> bytes:
 
 def test_colours(attached: Attached) -> None:
     server, engine = attached
-    look = ["--pid", str(server.pid), "--pins", str(engine.pins)]
+    base = ["--pid", str(server.pid), "--pins", str(engine.pins)]
     bold = "\x1b[1mUvicorn Concurrency Monitor\x1b[0m"
     for options, variables, coloured in (
         ([], {}, True),
@@ -105,11 +105,11 @@ def test_colours(attached: Attached) -> None:
         (["--color", "never"], {}, False),
         (["--color", "always"], {"NO_COLOR": "1"}, True),
     ):
-        seen = on_a_terminal([*look, *options], **variables)
+        seen = on_a_terminal([*base, *options], **variables)
         assert b"Uvicorn Concurrency Monitor" in seen
         assert (bold.encode() in seen) == coloured, (options, variables)
     for choice, coloured in (("auto", False), ("always", True)):
-        assert (bold in run_monitor(*look, "--color", choice).stdout) == coloured
+        assert (bold in run_monitor(*base, "--color", choice).stdout) == coloured
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -128,9 +128,9 @@ def test_help(command: str) -> None:
 
 def test_verbose_describes_an_attached_server(attached: Attached) -> None:
     server, engine = attached
-    told = run_monitor("--pid", str(server.pid), "--verbose", "--json", env=engine.environment)
-    assert told.returncode == 0
-    assert re.search(r"^monitor: found attached in \d+ ms, profile \w+$", told.stderr, re.MULTILINE), told.stderr
+    verbose = run_monitor("--pid", str(server.pid), "--verbose", "--json", env=engine.environment)
+    assert verbose.returncode == 0
+    assert re.search(r"^monitor: found attached in \d+ ms, profile \w+$", verbose.stderr, re.MULTILINE), verbose.stderr
 
 
 def examples() -> list[str]:

@@ -177,14 +177,14 @@ def test_an_attached_container_is_counted_while_no_monitor_runs(network: Network
         assert f"attached pid {server.pid}, which listens on 0.0.0.0:{server.port}" in attached.stdout
         count = use(network, server)
 
-        def told() -> Snapshot:
+        def shown() -> Snapshot:
             printed = run_monitor(*options, "--json")
             assert (printed.returncode, printed.stderr) == (0, "")
             return dict(json.loads(printed.stdout))
 
         # The last response can be here before the kernel has counted its end.
-        wait_until(lambda: told()["active_concurrent"] == 0, "nothing is in flight")
-        snapshot = told()
+        wait_until(lambda: shown()["active_concurrent"] == 0, "nothing is in flight")
+        snapshot = shown()
         assert snapshot["total_requests"] == server.tally().total() == count
         assert snapshot["failed_requests"] == 1
         assert {worker["pid"] for worker in snapshot["workers"]} == set(server.workers())
@@ -225,7 +225,7 @@ def test_under_the_proc_of_a_container_the_monitor_refuses(start: Start) -> None
 
 def test_in_a_container_help_and_version_work() -> None:
     for option in ("--help", "--version"):
-        told = subprocess.run([*ISOLATED, BINARY, option], capture_output=True, text=True, timeout=PATIENCE)
-        assert (told.returncode, told.stderr) == (0, "")
+        ended = subprocess.run([*ISOLATED, BINARY, option], capture_output=True, text=True, timeout=PATIENCE)
+        assert (ended.returncode, ended.stderr) == (0, "")
     wrong = subprocess.run([*ISOLATED, BINARY, "--no-such-option"], capture_output=True, timeout=PATIENCE)
     assert wrong.returncode == 2

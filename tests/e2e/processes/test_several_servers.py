@@ -150,9 +150,9 @@ def test_boxes_have_headings_and_an_empty_line_between_them(pair: list[Server]) 
 def test_one_object_each_without_watching(pair: list[Server]) -> None:
     ended = run_monitor(*pids_of(pair), "--profile", PROFILE, "--interval", "0.05", "--json")
     assert (ended.returncode, ended.stderr) == (0, "")
-    told = [json.loads(line)["target"] for line in ended.stdout.splitlines()]
-    assert [target["pid"] for target in told] == [server.pid for server in pair]
-    assert [target["listen"] for target in told] == [[f"127.0.0.1:{server.port}"] for server in pair]
+    targets = [json.loads(line)["target"] for line in ended.stdout.splitlines()]
+    assert [target["pid"] for target in targets] == [server.pid for server in pair]
+    assert [target["listen"] for target in targets] == [[f"127.0.0.1:{server.port}"] for server in pair]
 
 
 LEFT = b"\x1b[?1049l"  # the alternate screen
@@ -266,7 +266,7 @@ def server_of_nobody() -> Iterator[AppServer]:
             (directory / name).chmod(0o644)
         command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         command += ["env", f"PYTHONPATH={directory}", DEBIAN, "-m", "uvicorn", "--lifespan", "on", "--port", "0"]
-        with AppServer(directory, "a server of nobody's", [*command, "app:app"]) as server:
+        with AppServer(directory, "a server of the user nobody", [*command, "app:app"]) as server:
             yield server
 
 

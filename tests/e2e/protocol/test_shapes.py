@@ -26,11 +26,11 @@ def drive_heads(client: Client) -> int:
     """One to ninety lines, of one byte up to more than is kept of a line, around the lines that matter."""
     shapes = [(0, 0), (1, 1), (3, 7), (9, 40), (40, 3), (60, 20), (2, 700), (5, 200), (1, 3000)]
     for count, size in shapes:
-        before, behind = fields(count, size), fields(count // 2, size)
+        before, after = fields(count, size), fields(count // 2, size)
         assert client.ask(request("/ok", "GET", *before)).body == b"ok"
-        asked = request("/echo", "POST", *before, "Content-Length: 5", *behind) + b"hello"
+        asked = request("/echo", "POST", *before, "Content-Length: 5", *after) + b"hello"
         assert client.ask(asked).body == b"hello"
-        asked = request("/echo", "POST", *before, "Transfer-Encoding: chunked", *behind) + chunked(b"one", b"two")
+        asked = request("/echo", "POST", *before, "Transfer-Encoding: chunked", *after) + chunked(b"one", b"two")
         assert client.ask(asked).body == b"onetwo"
     return 3 * len(shapes)
 

@@ -135,9 +135,9 @@ def test_stale_pid_files(proxy: Tree) -> None:
             ("99999999999\n", "holds no pid"),
         ):
             (proxy.logs / "proxy.pid").write_text(content)
-            told = proxy.type(f"{RUN} status")
-            assert told.returncode == 3
-            assert f"Proxy is not running (stale PID file: logs/proxy.pid {why}" in told.stdout
+            status = proxy.type(f"{RUN} status")
+            assert status.returncode == 3
+            assert f"Proxy is not running (stale PID file: logs/proxy.pid {why}" in status.stdout
             stopped = proxy.type(f"{RUN} stop")
             assert stopped.returncode == 0
             assert "removed a stale PID file" in stopped.stdout
@@ -175,11 +175,11 @@ def test_a_server_started_elsewhere_is_left_alone(proxy: Tree, start_server: Cal
     server = start_server()
     proxy.logs.mkdir()
     (proxy.logs / "proxy.pid").write_text(f"{server.pid}\n")
-    told = proxy.type(f"{RUN} status")
-    assert told.returncode == 0
-    assert f"Proxy is running (pid {server.pid})" in told.stdout
-    assert "It was not started here" in told.stdout
-    assert "[CONCURRENCY] Active: 0/0 | Total: 0 |" in told.stdout
+    status = proxy.type(f"{RUN} status")
+    assert status.returncode == 0
+    assert f"Proxy is running (pid {server.pid})" in status.stdout
+    assert "It was not started here" in status.stdout
+    assert "[CONCURRENCY] Active: 0/0 | Total: 0 |" in status.stdout
     for command in ("stop", "start", "restart"):
         refused = proxy.type(f"{RUN} {command}")
         assert refused.returncode == 1
@@ -241,9 +241,9 @@ def test_workers_that_outlive_their_supervisor(proxy: Tree) -> None:
     pid = proxy.pid()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not alive(pid), "the supervisor's end")
-    told = proxy.type(f"{RUN} status")
-    assert told.returncode == 3
-    assert "But some of its processes still run; stop ends them: " in told.stdout
+    status = proxy.type(f"{RUN} status")
+    assert status.returncode == 3
+    assert "But some of its processes still run; stop ends them: " in status.stdout
     refused = proxy.type(f"{RUN} start")
     assert refused.returncode == 1
     assert f"these processes of the previous server (pid {pid}) still run: " in refused.stderr
@@ -281,8 +281,8 @@ def test_the_variables(proxy: Tree) -> None:
     assert "debug" in arguments_of(proxy.pid())
     assert "[CONCURRENCY]" not in proxy.log()
     assert len(proxy.processes()) == 1
-    told = proxy.type(f"{RUN} status")
-    assert "[CONCURRENCY] Active: 0/0 | Total: 0 |" in told.stdout
+    status = proxy.type(f"{RUN} status")
+    assert "[CONCURRENCY] Active: 0/0 | Total: 0 |" in status.stdout
     restarted = proxy.type(
         f"{RUN} restart", ENABLE_CONCURRENCY_MONITOR="true", MONITOR_UPDATE_INTERVAL="0.05", DEBUG="false"
     )
@@ -296,9 +296,9 @@ def test_without_cpu_memory_and_threads(proxy: Tree) -> None:
     assert re.fullmatch(two, proxy.type(f"{RUN} status").stdout)
     uncounted = proxy.type(f"{RUN} restart", ENABLE_CONCURRENCY_MONITOR="false")
     assert uncounted.returncode == 0, uncounted.stderr
-    told = proxy.type(f"{RUN} status").stdout
-    assert "Within half a second:" in told
-    assert re.fullmatch(two, told)
+    status = proxy.type(f"{RUN} status").stdout
+    assert "Within half a second:" in status
+    assert re.fullmatch(two, status)
     assert "[SYSTEM]" not in proxy.log()
     everything = proxy.type(f"{RUN} restart", ENABLE_CONCURRENCY_MONITOR="true", MONITOR_NO_SYSTEM="false")
     assert everything.returncode == 0, everything.stderr
@@ -353,8 +353,8 @@ def test_the_monitor_ends_with_the_server(proxy: Tree) -> None:
     proxy.start()
     os.kill(proxy.pid(), signal.SIGKILL)
     wait_until(lambda: proxy.processes() == [], "both have ended")
-    told = proxy.type(f"{RUN} status")
-    assert (told.returncode, told.stdout.split(":")[0]) == (3, "Proxy is not running (stale PID file")
+    status = proxy.type(f"{RUN} status")
+    assert (status.returncode, status.stdout.split(":")[0]) == (3, "Proxy is not running (stale PID file")
 
 
 def test_a_start_that_is_killed_leaves_no_server(proxy: Tree) -> None:

@@ -17,7 +17,7 @@ from harness.server import PROGRAMS, ROOT, tree
 from harness.waiting import PATIENCE, wait_until
 
 RUN = "scripts/run_proxy.sh"
-LOOK = "scripts/monitor_uvicorn.sh"
+SHOW = "scripts/monitor_uvicorn.sh"
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def test_a_start_that_takes_long(proxy: Tree) -> None:
     assert started.stdout.endswith(
         f"Proxy is starting (pid {pid}): after 1 s it does not listen yet. Its log says:\nloading\n"
     )
-    told = proxy.type(f"{RUN} status")
-    assert told.returncode == 0
-    assert told.stdout.endswith("s, but does not listen yet: it is starting\n")
+    status = proxy.type(f"{RUN} status")
+    assert status.returncode == 0
+    assert status.stdout.endswith("s, but does not listen yet: it is starting\n")
     assert proxy.type(f"{RUN} stop").returncode == 0
     wrong = proxy.type(f"{RUN} start", PROXY_START_TIMEOUT="0")
     assert wrong.returncode == 2
@@ -92,11 +92,11 @@ def test_spaces_in_every_name(tmp_path: Path) -> None:
             **environment,
         )
         assert (started.returncode, started.stderr) == (0, "")
-        told = proxy.type(f"{RUN} status", **environment)
-        assert "\nSince its start, from lo gs/deep er/proxy.log:\n[CONCURRENCY] " in told.stdout
-        looked = proxy.type(f"{LOOK} --interval 0.05", **environment)
-        assert looked.returncode == 0
-        assert "since the server's start: [CONCURRENCY] Active: 0/0" in looked.stderr
+        status = proxy.type(f"{RUN} status", **environment)
+        assert "\nSince its start, from lo gs/deep er/proxy.log:\n[CONCURRENCY] " in status.stdout
+        shown = proxy.type(f"{SHOW} --interval 0.05", **environment)
+        assert shown.returncode == 0
+        assert "since the server's start: [CONCURRENCY] Active: 0/0" in shown.stderr
         assert CONCURRENCY.search(proxy.type(f"{RUN} logs -n9", **environment).stdout)
         assert proxy.type(f"{RUN} stop", **environment).returncode == 0
         (proxy.directory / "started from").rmdir()
@@ -112,8 +112,8 @@ def test_log_directories_that_cannot_be_used(proxy: Tree) -> None:
     assert "cannot create the directory file\n  set PROXY_LOG_DIR to another directory" in refused.stderr
     proxy.logs.mkdir()
     os.mkfifo(proxy.logs / "proxy.pid")
-    told = proxy.type(f"{RUN} status")
-    assert (told.returncode, told.stdout) == (
+    status = proxy.type(f"{RUN} status")
+    assert (status.returncode, status.stdout) == (
         3,
         "Proxy is not running (stale PID file: logs/proxy.pid holds no pid)\n",
     )

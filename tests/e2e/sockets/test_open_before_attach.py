@@ -38,13 +38,13 @@ def hold(
     client: Client,
     target: str,
     key: str,
-    behind: bytes = b"",
+    after: bytes = b"",
     method: str = "GET",
     version: str = "1.1",
 ) -> None:
     """Sends a request, and waits until the application waits at its gate."""
     waiting = server.tally().of(key, "waiting")
-    client.send(request(target, method, version=version) + behind)
+    client.send(request(target, method, version=version) + after)
     wait_until(lambda: server.tally().of(key, "waiting") == waiting + 1, f"{target} waits at its gate")
 
 

@@ -159,11 +159,11 @@ def test_requests_that_another_process_reads(address: Path | str, short_director
     """The connection is given to this process, which is outside the target and continues to serve it."""
     ends: list[str] = []
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(short_directory / "stranger.sock"))
+        listener.bind(str(short_directory / "other.sock"))
         listener.listen()
-        stranger = threading.Thread(target=answer_as_another_process, args=(listener, ends))
-        stranger.start()
-        with BlockingServer(address, str(short_directory / "stranger.sock")) as server:
+        other = threading.Thread(target=answer_as_another_process, args=(listener, ends))
+        other.start()
+        with BlockingServer(address, str(short_directory / "other.sock")) as server:
             monitor = attach(server.pid)
             with Client(server.address) as client:
                 assert client.ask(request("/ok")).body == b"ok"
@@ -173,7 +173,7 @@ def test_requests_that_another_process_reads(address: Path | str, short_director
                 snapshot = monitor.next()
                 assert (snapshot["total_requests"], snapshot["active_concurrent"]) == (2, 0)
                 assert snapshot["open_connections"] == 0  # of the target's connections
-            stranger.join()
+            other.join()
             with Client(server.address) as client:
                 assert client.ask(request("/ok")).body == b"ok"
             monitor.wait_for(lambda s: s["total_requests"] == 3 and s["open_connections"] == 0, "one more")
@@ -189,10 +189,10 @@ def test_responses_written_by_another_process(address: Path | str, short_directo
     socket."""
     seen = address == TCP and PROFILE == "socket"
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(short_directory / "stranger.sock"))
+        listener.bind(str(short_directory / "other.sock"))
         listener.listen()
         with (
-            BlockingServer(address, str(short_directory / "stranger.sock")) as server,
+            BlockingServer(address, str(short_directory / "other.sock")) as server,
             Client(server.address) as client,
         ):
             monitor = attach(server.pid)

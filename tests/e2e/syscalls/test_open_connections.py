@@ -96,7 +96,7 @@ def test_a_response_in_pieces(server: SyscallServer, connection: Connection, att
     assert changes.change() == {"GET /after 2xx": 1}
 
 
-@pytest.mark.parametrize("last", [(LAST,), (CHUNK + LAST,)], ids=["alone", "behind a chunk"])
+@pytest.mark.parametrize("last", [(LAST,), (CHUNK + LAST,)], ids=["alone", "after a chunk"])
 @every_call
 def test_the_end_of_a_stream(
     server: SyscallServer, connection: Connection, attached: Attached, call: str, last: tuple[bytes]

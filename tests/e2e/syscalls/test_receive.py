@@ -154,14 +154,14 @@ def test_recvmmsg_with_empty_messages(watched: Watched) -> None:
 
 def test_recvmmsg_within_a_body_and_after_it(watched: Watched) -> None:
     """Messages whose content does not matter, and then one with a head."""
-    asked = request("/body", "POST", body=b"x" * 100) + request("/behind")
+    asked = request("/body", "POST", body=b"x" * 100) + request("/next")
     with watched.server.connection() as (client, fd):
         for _ in range(3):
             client.send(asked)
             got = watched.server.do("recvmmsg", fd, [[len(asked) - 128], [30], [30], [30], [200]], MSG_WAITFORONE)
             assert b"".join(got) == asked
             watched.server.do("write", fd, OK * 2)
-        assert watched.change() == {"POST /body 2xx": 3, "GET /behind 2xx": 3}
+        assert watched.change() == {"POST /body 2xx": 3, "GET /next 2xx": 3}
 
 
 def test_recvmmsg_with_a_time_limit(watched: Watched) -> None:
@@ -475,13 +475,13 @@ def test_an_urgent_byte(watched: Watched, taken: bool) -> None:
         client.socket.send(b"!", socket.MSG_OOB)
         if taken:
             assert watched.server.do("recvfrom", fd, 1, socket.MSG_OOB) == b"!"
-        client.send(request("/behind"))
+        client.send(request("/next"))
         watched.server.do("read", fd, 1000)
         watched.server.do("write", fd, OK)
         client.send(request("/after"))
         watched.server.do("read", fd, 1000)
         watched.server.do("write", fd, OK)
-        counted = {"GET /before 2xx": 1, "GET /behind 2xx": 1, "GET /after 2xx": 1}
+        counted = {"GET /before 2xx": 1, "GET /next 2xx": 1, "GET /after 2xx": 1}
         assert watched.change() == counted | {"undercount gap": 1}
 
 
