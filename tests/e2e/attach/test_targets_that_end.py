@@ -103,7 +103,7 @@ def test_a_target_that_execs_keeps_its_counts(engine: Engine) -> None:
             assert client.send(request("/exec")).rest() == b""
         address = int(server.next_word())
         keep_alive(address, 20, 2)
-        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 31, "all are counted")
+        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 31, "every request is counted")
         assert snapshot["target"]["listen"] == [f"127.0.0.1:{address}"]
         assert (snapshot["active_concurrent"], snapshot["failed_requests"]) == (0, 1)
         assert snapshot["undercount"] == 0
@@ -117,7 +117,7 @@ def test_a_target_that_execs_another_program_stays_until_it_ends(engine: Engine)
         keep_alive(server.address, 10, 2)
         with Client(server.address) as client:
             assert client.send(request("/exec/sleep")).rest() == b""
-        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 11, "all are counted")
+        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 11, "every request is counted")
         assert (snapshot["target"]["listen"], snapshot["open_connections"]) == ([], 0)
         assert snapshot["target"]["command"] == "sleep infinity"
     assert engine.targets() == []
@@ -193,7 +193,7 @@ def test_a_detach_during_a_watch_ends_the_watch(
     engine.attach(other.pid, server.pid)
     keep_alive(server.port, 10, 2)
     monitor = attach(server.pid)
-    monitor.wait_for(lambda s: s["total_requests"] == 10, "all is counted")
+    monitor.wait_for(lambda s: s["total_requests"] == 10, "every request is counted")
     if how == "damaged":
         engine.pin("maps/targets").unlink()
     engine.done("detach", *(["--pid", server.pid] if how == "detached" else ["--all"]))
@@ -215,7 +215,7 @@ def test_a_watch_of_a_detached_target_does_not_show_the_next_one(
     engine.attach(servers[0].pid, servers[1].pid)
     keep_alive(servers[1].port, 10, 2)
     monitor = attach(servers[1].pid)
-    monitor.wait_for(lambda s: s["total_requests"] == 10, "all is counted")
+    monitor.wait_for(lambda s: s["total_requests"] == 10, "every request is counted")
     monitor.process.send_signal(signal.SIGSTOP)
     engine.detach(servers[1].pid)
     counted = attach_counted(engine, servers[2])
@@ -273,7 +273,7 @@ def test_two_attaches_at_once(start_server: Start, engine: Engine) -> None:
     assert engine.targets() == sorted(server.pid for server in servers)
     for number, server in enumerate(servers, 1):
         keep_alive(server.port, 10 * number, 2)
-        engine.wait_for(server.pid, lambda s: s["total_requests"] == 10 * number, "all is counted")
+        engine.wait_for(server.pid, lambda s: s["total_requests"] == 10 * number, "every request is counted")
     engine.assert_no_leak(before)
 
 
@@ -290,7 +290,7 @@ def test_attaches_and_detaches_at_once(start_server: Start, engine: Engine) -> N
         for pid in engine.targets():
             (server,) = [server for server in servers if server.pid == pid]
             keep_alive(server.port, 5, 1)
-            engine.wait_for(pid, lambda s: s["total_requests"] == 5, "all is counted")
+            engine.wait_for(pid, lambda s: s["total_requests"] == 5, "every request is counted")
         engine.done("detach", "--all")
         assert not engine.pins.exists()
     engine.assert_no_leak(before)
@@ -305,6 +305,6 @@ def test_many_servers_attached_at_once_end_at_once(engine: Engine) -> None:
         for number, server in enumerate(servers):
             keep_alive(server.address, 2 + number, 2)
         for number, server in enumerate(servers):
-            engine.wait_for(server.pid, lambda s: s["total_requests"] == 2 + number, "all is counted")
+            engine.wait_for(server.pid, lambda s: s["total_requests"] == 2 + number, "every request is counted")
     assert engine.targets() == []
     engine.assert_nothing_left(objects)

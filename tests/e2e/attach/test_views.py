@@ -84,7 +84,9 @@ def test_observed_seconds_peak_and_totals_are_since_the_attach(start_server: Sta
     for number in range(1, 4):
         keep_alive(server.port, 10, 1)
         before = time.monotonic()
-        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 7 + 10 * number, "all are counted")
+        snapshot = engine.wait_for(
+            server.pid, lambda s: s["total_requests"] == 7 + 10 * number, "every request is counted"
+        )
         after = time.monotonic()
         assert snapshot["peak_concurrent"] == endpoint_of(snapshot, "/hold")["peak"] == 7
         assert snapshot["peak_connections"] == 7
@@ -182,7 +184,9 @@ def test_many_views_at_once_do_not_disturb_each_other(start_server: Start, pins:
     final = counted.settle()
     counted.assert_equal(final)
     for monitor in monitors:
-        monitor.wait_for(lambda s: s["total_requests"] == count + 4 and not s["active_concurrent"], "all is counted")
+        monitor.wait_for(
+            lambda s: s["total_requests"] == count + 4 and not s["active_concurrent"], "every request is counted"
+        )
     for monitor in monitors:
         last = monitor.stop()
         for figure in ("total_requests", "peak_concurrent", "peak_connections", "endpoints", "undercount_by_cause"):
@@ -202,7 +206,7 @@ def test_a_killed_view_does_not_disturb_the_others(start_server: Start, pins: En
         keep_alive(server.port, 100, 2)
         killed.kill()
         end(one_shot)
-    watching.wait_for(lambda s: s["total_requests"] == 500, "all is counted")
+    watching.wait_for(lambda s: s["total_requests"] == 500, "every request is counted")
     counted.assert_equal(counted.settle())
     assert pins.objects() == objects
 
@@ -219,7 +223,7 @@ def test_a_hundred_snapshots(start_server: Start, engine: Engine, tmp_path: Path
         assert snapshots[-1]["undercount"] == 0
     observed = [snapshot["observed_seconds"] for snapshot in snapshots]
     assert observed == sorted(observed)
-    engine.wait_for(server.pid, lambda s: s["total_requests"] == 100, "all are counted")
+    engine.wait_for(server.pid, lambda s: s["total_requests"] == 100, "every request is counted")
 
 
 def test_a_user_with_capabilities_instead_of_root(start_server: Start, engine: Engine, binary_for_all: Path) -> None:

@@ -68,7 +68,9 @@ def test_close_range(address: Path | str, attach: Attach) -> None:
         with Client(server.address) as client:
             assert client.ask(request("/ok")).body == b"ok"
             assert client.send(request("/close-range")).rest() == b""
-            last = monitor.wait_for(lambda s: s["total_requests"] == 2 and s["open_connections"] == 0, "it is closed")
+            last = monitor.wait_for(
+                lambda s: s["total_requests"] == 2 and s["open_connections"] == 0, "the connection is closed"
+            )
     assert last["active_concurrent"] == last["aborted_requests"] == 0
     assert endpoint_of(last, "/close-range")["failed"] == last["failed_requests"] == 1
 
