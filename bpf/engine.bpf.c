@@ -5,9 +5,9 @@
  *
  *	lib, arch	macros; registers and system call numbers
  *	http1		the parser
- *	state		maps, the record of a connection, endpoints, what is read of a socket
- *	account		begin, end and close of a request: the only code that counts
- *	feed		from the bytes of a call through the parser to account
+ *	state		maps, the record of a connection, its requests, endpoints, what is read of a socket
+ *	account		open and close of a connection, begin, head and end of a request: the only code that counts
+ *	feed		a byte source finds the bytes of a call, a protocol reads them and reports to account
  *	hooks, iter	the programs: on kernel events, and for user space to run
  */
 #include "vmlinux.h"
@@ -20,6 +20,8 @@
 #include "hooks/sockets.bpf.h"
 #include "hooks/syscalls.bpf.h"
 #include "hooks/unix.bpf.h"
-#include "iter/iterators.bpf.h"
+#include "iter/commands.bpf.h"
+#include "iter/records.bpf.h"
+#include "iter/sockets.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

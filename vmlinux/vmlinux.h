@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The kernel types that the BPF programs read, maintained by hand: only the members in use, each type with the kernel
- * header that defines it. libbpf relocates the offsets at load time (preserve_access_index). A kernel test compares
- * names and kinds with the running kernel's BTF.
+ * The kernel types that the BPF programs read, maintained by hand. It has only the members in use, and names the kernel
+ * header that defines each type. libbpf relocates the offsets at load time (preserve_access_index). A kernel test
+ * compares names and kinds with the running kernel's BTF.
  */
 #ifndef __VMLINUX_H__
-#define __VMLINUX_H__ /* libbpf asks for this name: pt_regs has the names of the kernel */
+#define __VMLINUX_H__ /* with this name defined, libbpf uses the kernel's names for the members of pt_regs */
 
 typedef unsigned char __u8;
 typedef signed char __s8;
@@ -248,18 +248,19 @@ struct bpf_iter__bpf_map_elem {
 	void *value;
 };
 
-/* include/linux/types.h; also used to follow a kernel pointer whose type BTF loses, as a pointer at offset 0 */
+/* include/linux/types.h; it has a pointer at offset 0, so it also serves to follow a kernel pointer whose type is lost
+ */
 struct list_head {
 	struct list_head *next;
 };
 
 #pragma clang attribute pop
 
-/* kernel/bpf/helpers.c, since 6.2: casts to a read-only pointer of that BTF type; the verifier removes the call. */
+/* kernel/bpf/helpers.c, since 6.2: casts to a read-only pointer to that BTF type. The verifier removes the call. */
 #ifndef MONITOR_NO_KERNEL_FUNCTIONS
 void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __attribute__((section(".ksyms"), weak));
 #else
-#define bpf_rdonly_cast(obj, btf_id) ((void *)(obj)) /* only in programs that are not loaded */
+#define bpf_rdonly_cast(obj, btf_id) ((void *)(obj)) /* the programs that use it are then not loaded */
 #endif
 
 /* include/uapi/linux/uio.h: struct iovec in user memory. The ABI fixes the layout, so it is not relocated. */

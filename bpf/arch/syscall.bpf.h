@@ -1,7 +1,21 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * A system call by its registers, for the architecture that this object is built for. The only folder that names
- * registers: another architecture is one more header with the same enum and functions.
+ * The current system call, read from its registers. This is the only folder that names registers. A header for another
+ * architecture provides:
+ *
+ *	enum SYSCALL_*        the numbers of the same system calls
+ *	syscall_number        the number of the call, still readable at sys_exit
+ *	syscall_is_running    whether the registers belong to a call that has not returned yet. There is no common way:
+ *	                      x86-64 has -ENOSYS in the result register until then. arm64 does not store -ENOSYS; its
+ *	                      result register x0 equals orig_x0 until the call returns (and after it, if the call
+ *	                      returns its first argument)
+ *
+ * The arguments come from libbpf. They must have their values from the entry at sys_exit too: arm64 overwrites x0 with
+ * the result, so libbpf reads orig_x0.
+ *
+ * Outside this folder, another architecture needs its members of struct pt_regs in vmlinux/vmlinux.h and its
+ * __TARGET_ARCH_* in bpf/CMakeLists.txt. Where the memory order is weaker than on x86-64, also check each atomic whose
+ * result is unused: clang compiles it without ordering, so it is not a barrier (close_behind_send relies on one).
  */
 #ifndef MONITOR_ARCH_SYSCALL_BPF_H
 #define MONITOR_ARCH_SYSCALL_BPF_H
@@ -15,7 +29,7 @@
 #error "no header in bpf/arch/ for this architecture"
 #endif
 
-/* The arguments of the call, as its registers held them at the entry. */
+/* The arguments of the call, with their values from the entry. */
 #define SYSCALL_ARG1(regs) PT_REGS_PARM1_SYSCALL(regs)
 #define SYSCALL_ARG2(regs) PT_REGS_PARM2_SYSCALL(regs)
 #define SYSCALL_ARG3(regs) PT_REGS_PARM3_SYSCALL(regs)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * System calls on x86-64: their numbers (arch/x86/entry/syscalls/syscall_64.tbl) and which register holds the number
- * while a call runs. The arguments come from libbpf's PT_REGS_PARMn_SYSCALL.
+ * System calls on x86-64: their numbers (arch/x86/entry/syscalls/syscall_64.tbl), the register that holds the number,
+ * and how to see that a call is still running. syscall.bpf.h says what the arguments come from.
  */
 #ifndef MONITOR_ARCH_X86_64_BPF_H
 #define MONITOR_ARCH_X86_64_BPF_H
@@ -27,13 +27,14 @@ enum {
 	SYSCALL_PWRITEV2 = 328,
 };
 
-/* The number of the system call that these registers entered the kernel with. */
+/* Returns the number of the system call that entered the kernel with these registers. */
 static __always_inline __u64 syscall_number(const struct pt_regs *regs)
 {
 	return regs->orig_ax;
 }
 
-/* Whether that call is still running: the entry code stores -ENOSYS where the result goes once the call is over. */
+/* Returns whether that call is still running. The entry code puts -ENOSYS into the result register
+ * (arch/x86/entry/entry_64.S), and the result replaces it when the call returns. */
 static __always_inline bool syscall_is_running(const struct pt_regs *regs)
 {
 	return (long)regs->ax == -ENOSYS;

@@ -10,8 +10,8 @@
 #include <bpf/bpf_tracing.h>
 #include <monitor/abi.h>
 
-#include "account/requests.bpf.h"
-#include "state/endpoints.bpf.h"
+#include "account/undercount.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/maps.bpf.h"
 
 static __always_inline void follow(__u32 pid, bool on)

@@ -12,12 +12,16 @@
 #include <monitor/abi.h>
 
 #include "account/close.bpf.h"
-#include "account/requests.bpf.h"
-#include "feed/records.bpf.h"
+#include "account/close_events.bpf.h"
+#include "account/open.bpf.h"
+#include "account/undercount.bpf.h"
+#include "feed/byte_source.bpf.h"
 #include "feed/streams.bpf.h"
+#include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
-#include "state/endpoints.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/maps.bpf.h"
+#include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
 
 /* Casts a socket that is known to be a TCP socket. (bpf_skc_to_tcp_sock does the same, but costs a call.) */
@@ -47,13 +51,6 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	if (!c)
 		undercount(o.process.target, UNDERCOUNT_CONNECTIONS);
 	return c;
-}
-
-/* Returns the record of a TCP connection, or NULL. Nearly all sockets of the machine have no storage at all: they cost
- * a load and no call. */
-static __always_inline struct conn *conn_of(struct sock *sk)
-{
-	return sk->sk_bpf_storage ? bpf_sk_storage_get(&connections, sk, 0, 0) : NULL;
 }
 
 SEC("tp_btf/sock_recv_length")
@@ -88,7 +85,7 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 	gap = receive_gap(seq - c->copied_seq, ret, sk->sk_shutdown);
 	c->copied_seq = seq;
 	if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
-		received(c, &(struct call){.sk = sk, .task = task}, ret, gap, !(flags & MSG_TRUNC), 0);
+		received(c, &(struct byte_source){.sk = sk, .task = task}, ret, gap, !(flags & MSG_TRUNC));
 	return 0;
 }
 
@@ -110,7 +107,7 @@ int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 	seq = tcp->write_seq;
 	gap = seq - c->write_seq - ret;
 	note_unseen(c, tcp->copied_seq, sk->sk_shutdown);
-	sent(c, &(struct call){.sk = sk}, ret, gap, 0);
+	sent(c, &(struct byte_source){.sk = sk}, ret, gap);
 	send_done(c, seq);
 	return 0;
 }
@@ -139,15 +136,6 @@ static __always_inline void note_client(struct sock *sk)
 	c->inode = f.inode;
 	c->target = process->target;
 	c->role = ROLE_CLIENT;
-}
-
-/* A record by address may belong to an earlier socket whose close was lost; closing it now is right too. */
-static __always_inline struct conn *closing_record(struct sock *sk)
-{
-	__u64 address = (__u64)sk;
-
-	return by_address ? bpf_map_lookup_elem(&addressed_connections, &address)
-			  : bpf_sk_storage_get(&connections, sk, 0, 0);
 }
 
 /* A connection's state changes. Running twice for the same change is harmless; see on_state_too. */

@@ -14,14 +14,15 @@
 #include <bpf/bpf_tracing.h>
 #include <monitor/abi.h>
 
-#include "account/requests.bpf.h"
+#include "account/close_events.bpf.h"
+#include "account/open.bpf.h"
+#include "account/undercount.bpf.h"
 #include "arch/syscall.bpf.h"
-#include "feed/records.bpf.h"
-#include "feed/scratch.bpf.h"
+#include "feed/byte_source.bpf.h"
 #include "feed/streams.bpf.h"
-#include "feed/user_bytes.bpf.h"
+#include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
-#include "state/endpoints.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/socket_info.bpf.h"
 
 /* What a system call does with the stream of a socket. */
@@ -70,25 +71,13 @@ static __always_inline void read_call(struct socket_call *call, const struct pt_
 	}
 }
 
-/* Returns the sum of the bytes in the messages of a recvmmsg or sendmmsg. */
-static __always_inline __u32 sum_messages(const struct pt_regs *regs, __u32 count, bool receives)
-{
-	struct walk_scratch *x;
-	__u32 zero = 0;
-
-	x = receives ? bpf_map_lookup_elem(&receive_scratch, &zero) : bpf_map_lookup_elem(&send_scratch, &zero);
-	if (!x)
-		return 0;
-	user_bytes_all_messages(&x->source, SYSCALL_ARG2(regs), count);
-	return x->source.left;
-}
-
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 pid = task->tgid, length, gap = 0;
 	struct opening o = {};
+	struct byte_source source = {.kind = SOURCE_ENDED_CALL, .regs = regs, .result = ret};
 	struct socket_call call;
 	struct conn *c;
 	struct sock *sk;
@@ -107,7 +96,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	socket_info_read(&o.socket, sk);
 	length = ret > 0 ? ret : 0;
 	if (length && (syscall_number(regs) == SYSCALL_RECVMMSG || syscall_number(regs) == SYSCALL_SENDMMSG))
-		length = sum_messages(regs, ret, call.receives);
+		length = syscall_sum_messages(regs, ret, call.receives);
 	c = addressed_open(&o, pid, call.receives ? length : 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
@@ -133,15 +122,14 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 			c->copied_seq = o.socket.copied_seq;
 		}
 		if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
-			received(c, &(struct call){.known = true, .regs = regs}, length, gap, !(call.flags & MSG_TRUNC),
-				 ret);
+			received(c, &source, length, gap, !(call.flags & MSG_TRUNC));
 		return 0;
 	}
 	if (o.socket.tcp) {
 		gap = o.socket.write_seq - c->write_seq - length;
 		note_unseen(c, o.socket.copied_seq, shutdown);
 	}
-	sent(c, &(struct call){.known = true, .regs = regs}, length, gap, ret);
+	sent(c, &source, length, gap);
 	if (o.socket.tcp)
 		send_done(c, o.socket.write_seq);
 	return 0;

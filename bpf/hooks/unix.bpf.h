@@ -18,11 +18,15 @@
 #include <monitor/abi.h>
 
 #include "account/close.bpf.h"
+#include "account/close_events.bpf.h"
+#include "account/open.bpf.h"
 #include "arch/syscall.bpf.h"
-#include "feed/records.bpf.h"
+#include "feed/byte_source.bpf.h"
 #include "feed/streams.bpf.h"
+#include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
-#include "state/endpoints.bpf.h"
+#include "state/counters.bpf.h"
+#include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
 
 /* Returns the record for a hook of the profile "socket", or NULL if the event is irrelevant. */
@@ -56,7 +60,7 @@ int BPF_PROG(on_unix_received, struct sock *sk, int ret, int flags)
 		nothing_passed(c, ret);
 		catch_up_client(c, sk);
 	} else if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL))) {
-		received(c, &(struct call){.sk = sk}, ret, 0, !(flags & MSG_TRUNC), 0);
+		received(c, &(struct byte_source){.sk = sk}, ret, 0, !(flags & MSG_TRUNC));
 	}
 	return 0;
 }
@@ -72,7 +76,7 @@ int BPF_PROG(on_unix_sent, struct sock *sk, int ret, int flags)
 		nothing_passed(c, ret);
 		catch_up_client(c, sk);
 	} else {
-		sent(c, &(struct call){.sk = sk}, ret, 0, 0);
+		sent(c, &(struct byte_source){.sk = sk}, ret, 0);
 	}
 	return 0;
 }

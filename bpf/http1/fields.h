@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Parses what decides where a message ends: the header fields Content-Length, Transfer-Encoding, Connection and
- * Upgrade, and the chunk-size lines of the chunked coding.
+ * Parses the lines that decide where a message ends: the header fields Content-Length, Transfer-Encoding, Connection
+ * and Upgrade, and the chunk-size lines of the chunked coding.
  */
 #ifndef MONITOR_HTTP1_FIELDS_H
 #define MONITOR_HTTP1_FIELDS_H
 
 #include "http1/stream.h"
 
-/* ---- values, byte by byte: rare or short ---- */
+/* ---- values, byte by byte: they are rare or short ---- */
 
 /*
  * The steps below keep their results in the window, not in variables. The verifier does not track values in memory, so
@@ -18,7 +18,7 @@ struct http1_loop {
 	struct http1_window *w;
 };
 
-/* Runs a step in place as often as values are usually long, and only then through repeat(), which costs a call each. */
+/* Runs a step in place for the length of most values, and then through repeat(), which costs a call for each byte. */
 #define http1_each(step, loop)                                                                                         \
 	do {                                                                                                           \
 		bool each_done = false;                                                                                \
@@ -36,7 +36,7 @@ PURE_INLINE int http1_digit_step(__u32 i, struct http1_loop *loop)
 
 	if (w->line >= w->line_end || c < '0' || c > '9')
 		return 1;
-	/* More than 10^17 bytes of body: it never ends, which is what it would do. */
+	/* A body of more than 10^17 bytes never ends in practice, so the number may stop growing. */
 	if (w->number < 100000000000000000ULL)
 		w->number = w->number * 10 + (__u64)(c - '0');
 	w->line += 1;
@@ -99,7 +99,7 @@ PURE_INLINE void http1_end_token(struct http1_window *w)
 	w->number = 0;
 }
 
-/* Added to an element's length when a blank is inside of it: the element is not one that we know. */
+/* Added to the length of an element that contains a blank, so that it matches no known element. */
 #define HTTP1_BROKEN 64
 
 static int http1_list_step(__u32 i, struct http1_loop *loop)
@@ -124,7 +124,8 @@ static int http1_list_step(__u32 i, struct http1_loop *loop)
 	return 0;
 }
 
-/* Whether the value [line, line_end) is one of the two that nearly every list consists of. */
+/* Returns whether the value [line, line_end) is one of the three that nearly every list consists of. If so, sets found
+ * and last_found. */
 PURE_INLINE bool http1_usual_list(struct http1_window *w)
 {
 	__u64 word = window_word(w, w->line) | LOWER_CASE;
@@ -142,7 +143,7 @@ PURE_INLINE bool http1_usual_list(struct http1_window *w)
 	return w->found;
 }
 
-/* last_found where a list has no element. */
+/* Value of last_found for a list without an element. */
 #define HTTP1_NO_ELEMENT ~0U
 
 /* Reads a list of tokens in [line, line_end) of the window into found and last_found. `cut`: the list continues after
@@ -164,7 +165,7 @@ PURE_INLINE void http1_read_list(struct http1_window *w, bool cut)
 		http1_end_token(w);
 }
 
-/* What follows from an Upgrade field's value, at w->line. */
+/* Returns the flags that follow from the value of an Upgrade field, at w->line. */
 PURE_INLINE __u16 http1_upgrade_to(const struct http1_stream *s, const struct http1_window *w)
 {
 	__u64 word = window_word(w, w->line) | LOWER_CASE;
@@ -179,8 +180,9 @@ PURE_INLINE __u16 http1_upgrade_to(const struct http1_stream *s, const struct ht
 /* ---- lines ---- */
 
 /*
- * A line longer than HTTP1_LINE_PREFIX is judged by that and by its end: moves line and line_end there. One byte less
- * than HTTP1_LINE_SUFFIX, since the carried last one may be a carriage return that is no text. `start` is the line's.
+ * Moves line and line_end to the suffix of a line that is longer than HTTP1_LINE_PREFIX and begins at `start`. The
+ * parser reads only the prefix and the suffix of such a line. The suffix has one byte less than HTTP1_LINE_SUFFIX,
+ * because the last byte carried may be the carriage return of the line end.
  */
 PURE_INLINE void http1_judge_tail(struct http1_window *w, __u32 start, __u32 length)
 {
@@ -188,7 +190,7 @@ PURE_INLINE void http1_judge_tail(struct http1_window *w, __u32 start, __u32 len
 	w->line_end = start + length;
 }
 
-/* Whether a colon is at w->line, and moves w->line past it. Debian's httptools takes spaces before it. */
+/* Returns whether a colon is at w->line, and moves w->line past it. Debian's httptools accepts spaces before it. */
 PURE_INLINE bool http1_colon(struct http1_window *w)
 {
 	struct http1_loop loop = {w};
@@ -209,7 +211,7 @@ PURE_INLINE void http1_read_length(struct http1_stream *s, struct http1_window *
 	http1_each(http1_blank_step, &loop);
 	http1_each(http1_digit_step, &loop);
 	if (length > HTTP1_LINE_PREFIX && !w->number) {
-		/* so far only blanks or zeros */
+		/* the prefix has only blanks or zeros */
 		http1_judge_tail(w, start, length);
 		repeat(HTTP1_LINE_SUFFIX, http1_blank_step, &loop);
 		repeat(HTTP1_LINE_SUFFIX, http1_digit_step, &loop);
@@ -220,8 +222,9 @@ PURE_INLINE void http1_read_length(struct http1_stream *s, struct http1_window *
 	}
 }
 
-/* "Content-Length: 1234567" as nearly all write it, one blank and seven digits at most: the line [pos, line_end) in a
- * few operations and without a call. Returns false when it is anything else, which http1_field_line has to judge. */
+/* Parses a line [pos, line_end) such as "Content-Length: 1234567", with one blank and at most seven digits, as nearly
+ * every sender writes it. It takes a few operations and no call. Returns false for any other line; http1_field_line
+ * then parses it. */
 PURE_INLINE bool http1_usual_length(struct http1_stream *s, const struct http1_window *w)
 {
 	__u32 digits = w->line_end - w->pos - 16, missing = 8 * (8 - digits);
@@ -231,7 +234,7 @@ PURE_INLINE bool http1_usual_length(struct http1_stream *s, const struct http1_w
 	    (window_word(w, w->pos) | LOWER_CASE) != WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') ||
 	    (window_word(w, w->pos + 8) | low_bytes(LOWER_CASE, 6)) != WORD('l', 'e', 'n', 'g', 't', 'h', ':', ' '))
 		return false;
-	/* zeros in front make it eight digits; then pairs, fours and all of them are added up at once */
+	/* pad with leading zeros to eight digits; then combine them to pairs, fours and all eight at once */
 	number = window_word(w, w->pos + 16) << missing | (BYTES_01 * '0') >> (64 - missing);
 	if (digit_marks(number) != BYTES_80)
 		return false;
@@ -265,7 +268,7 @@ PURE_INLINE void http1_read_field_list(struct http1_window *w, __u32 start, __u3
 	w->found = found;
 }
 
-/* Transfer-Encoding: only the last coding decides (RFC 9112 §6.3). */
+/* Applies a Transfer-Encoding: only the last coding decides (RFC 9112 §6.3). */
 PURE_INLINE void http1_judge_codings(struct http1_stream *s, const struct http1_window *w)
 {
 	s->flags |= HTTP1_F_HAS_CODING;
@@ -276,10 +279,10 @@ PURE_INLINE void http1_judge_codings(struct http1_stream *s, const struct http1_
 }
 
 /*
- * A header field line [pos, line_end) without its line end: takes what decides about the message's end.
+ * Parses the header field line [pos, line_end), without its line end, if it affects where the message ends.
  * RFC 9112 §6: Transfer-Encoding, Content-Length; §9.3, §9.6: Connection; RFC 9110 §7.8: Upgrade.
- * A line that begins with a blank continues the one before it (obs-fold, RFC 9112 §5.2): it is read as if its text
- * stood in another field of that name.
+ * A line that begins with a blank continues the line before it (obs-fold, RFC 9112 §5.2). Its text counts as one more
+ * field of that name.
  */
 GLOBAL_FUNC int http1_field_line(struct http1_stream *s, struct http1_window *w)
 {
@@ -313,7 +316,7 @@ GLOBAL_FUNC int http1_field_line(struct http1_stream *s, struct http1_window *w)
 	} else if (low_bytes(first, 7) == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', 0)) {
 		w->line = start + 7;
 		if (http1_colon(w)) {
-			/* an empty one asks for nothing */
+			/* an empty value asks for nothing */
 			repeat(HTTP1_LINE_PREFIX, http1_blank_step, &loop);
 			if (w->line < w->line_end)
 				s->flags |= HTTP1_F_UPGRADE_FIELD | http1_upgrade_to(s, w);
@@ -337,7 +340,7 @@ GLOBAL_FUNC int http1_field_line(struct http1_stream *s, struct http1_window *w)
 	return 0;
 }
 
-/* The chunk-size line at pos (RFC 9112 §7.1): extensions are skipped. Returns whether it is one. */
+/* Parses the chunk-size line [pos, line_end) and skips its extensions (RFC 9112 §7.1). Returns 0 if it is not one. */
 GLOBAL_FUNC int http1_chunk_line(struct http1_stream *s, struct http1_window *w)
 {
 	struct http1_loop loop = {w};
@@ -356,7 +359,7 @@ GLOBAL_FUNC int http1_chunk_line(struct http1_stream *s, struct http1_window *w)
 	if (!w->token_length)
 		return 0;
 	if (!w->number && w->token_length >= HTTP1_LINE_PREFIX && length > HTTP1_LINE_PREFIX) {
-		/* so far only zeros */
+		/* the prefix has only zeros */
 		http1_judge_tail(w, start, length);
 		repeat(HTTP1_LINE_SUFFIX, http1_hex_step, &loop);
 	}

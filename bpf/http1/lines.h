@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Finds line ends in the window, eight bytes at a time, and skips header fields that decide nothing.
+ * Finds line ends in the window, eight bytes at a time, and skips header fields that do not affect where a message
+ * ends.
  */
 #ifndef MONITOR_HTTP1_LINES_H
 #define MONITOR_HTTP1_LINES_H
 
 #include "http1/stream.h"
 
-/* Bytes at a line's start that decide whether it matters. */
+/* Bytes at the start of a line that show whether the line matters. */
 #define HTTP1_NAME_BYTES 9
 
-/* Whether the header field line at `at` may matter, is the empty line, or continues the line before it (obs-fold, RFC
- * 9112 §5.2). Needs HTTP1_NAME_BYTES in the window. */
+/* Returns whether the header field line at `at` can affect where the message ends, is the empty line, or continues the
+ * line before it (obs-fold, RFC 9112 §5.2). The window must have HTTP1_NAME_BYTES of it. */
 PURE_INLINE bool http1_matters(const struct http1_window *w, __u32 at)
 {
 	__u64 word = window_word(w, at);
@@ -27,21 +28,21 @@ PURE_INLINE bool http1_matters(const struct http1_window *w, __u32 at)
 	       word == WORD('u', 'p', 'g', 'r', 'a', 'd', 'e', ' ');
 }
 
-/* Whether it must be read whole: also when there is too little of it to tell. */
+/* Returns whether the line at `at` must be read whole. It must if the window has too few bytes of it to decide. */
 PURE_INLINE bool http1_wanted(const struct http1_window *w, __u32 at)
 {
 	return at + HTTP1_NAME_BYTES > w->end || http1_matters(w, at);
 }
 
-/* Words read in one step: pairs of them when skipping fields, and single words within a line. More words lengthen
- * verification; fewer mean more steps, each of which costs a call. */
+/* How much one step reads: pairs of words when it skips fields, single words within a line. A higher number makes the
+ * verification longer; a lower one makes more steps, each of which costs a call. */
 #define HTTP1_SKIP_PAIRS 40
 #define HTTP1_LINE_WORDS 24
 
 /*
- * The verifier must see the same state in every iteration of the two loops below, or it follows every path through
- * each iteration. So each iteration masks the position again, which changes nothing, and compares by a difference, from
- * which the verifier learns no bounds of position and end.
+ * Returns whether `at` has reached `end`. The verifier must see the same state in every iteration of the two loops
+ * below; otherwise it follows every path through each iteration. So each iteration masks the position again, which does
+ * not change it, and compares a difference, from which the verifier learns no bounds of the position or the end.
  */
 PURE_INLINE bool http1_is_past(__u64 at, __u64 end)
 {
@@ -51,7 +52,8 @@ PURE_INLINE bool http1_is_past(__u64 at, __u64 end)
 	return difference >= 0;
 }
 
-/* Finds the end of the line that begins at pos. If found, [pos, line_end) is its text and scan is after it. */
+/* Finds the end of the line that begins at pos. If it is found, [pos, line_end) is the line's text, and scan is after
+ * the line end. */
 PURE_INLINE bool http1_find_line(struct http1_window *w)
 {
 	__u64 scan = w->scan, end = w->end, marks = 0;
@@ -79,8 +81,8 @@ PURE_INLINE bool http1_find_line(struct http1_window *w)
 	return true;
 }
 
-/* Skips header field lines of no interest, from the middle of one. Returns true at the start of a wanted line. pos and
- * scan are then there; otherwise they are where the next step continues. */
+/* Skips header field lines that do not matter, beginning inside one. Returns true at the start of a line that must be
+ * read; pos and scan are then there. Otherwise they are where the next step continues. */
 PURE_INLINE bool http1_skip_fields(struct http1_window *w)
 {
 	__u64 scan = w->scan, end = w->end;
@@ -93,7 +95,7 @@ PURE_INLINE bool http1_skip_fields(struct http1_window *w)
 		WINDOW_INDEX(scan);
 		first = load_word(w->bytes + scan);
 		second = load_word(w->bytes + scan + 8);
-		/* Few pairs of words have a control character at all. */
+		/* most pairs of words have no control character */
 		if (bytes_below_space(first) | bytes_below_space(second)) {
 			marks = bytes_equal(first, '\n');
 			if (!marks) {

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The resumable HTTP/1.x parser (RFC 9112), one direction of one connection. Its owner puts bytes into a window, calls
- * http1_step until the window is used up, and acts on the events; what is left of an unfinished line is carried to the
- * next window, so that the result does not depend on how the bytes were split. It is lenient on purpose: the server
- * decides whether a head is well-formed (its own 400 takes a request back), so the parser reads only what delimits
- * messages.
+ * The resumable HTTP/1.x parser (RFC 9112) for one direction of one connection. The caller puts bytes into a window,
+ * calls http1_step until the window is used up, and acts on the events. The rest of an unfinished line is carried to
+ * the next window, so the result does not depend on how the bytes were split. The parser is lenient on purpose, and
+ * reads only what delimits messages: the server decides whether a head is well-formed, and its own 400 takes the
+ * request back.
  *
- * The parser reads only the first HTTP1_LINE_PREFIX and the last HTTP1_LINE_SUFFIX bytes of a line, however it arrives.
- * For a request line the prefix is HTTP1_REQUEST_LINE_PREFIX, so that a word after it can be loaded whether the line
- * was carried or not.
+ * The parser reads only the first HTTP1_LINE_PREFIX and the last HTTP1_LINE_SUFFIX bytes of a line. For a request line
+ * the prefix is HTTP1_REQUEST_LINE_PREFIX, so that one more word can be loaded after it, even if the line was carried.
  */
 #ifndef MONITOR_HTTP1_H
 #define MONITOR_HTTP1_H
@@ -16,7 +15,7 @@
 #include "http1/lines.h"
 #include "http1/request_line.h"
 
-/* The status line "HTTP/1.1 200 OK" at pos. Returns whether it is one. */
+/* Parses a status line such as "HTTP/1.1 200 OK" at pos. Returns false if it is not one. */
 PURE_INLINE bool http1_status_line(struct http1_stream *s, const struct http1_window *w)
 {
 	__u64 first = window_word(w, w->pos);
@@ -31,7 +30,7 @@ PURE_INLINE bool http1_status_line(struct http1_stream *s, const struct http1_wi
 	return true;
 }
 
-/* The request's head is complete: what comes next on the connection. RFC 9112 §6.3, §9.3. */
+/* The request's head is complete: decides what comes next on the connection (RFC 9112 §6.3, §9.3). */
 PURE_INLINE void http1_request_body(struct http1_stream *s)
 {
 	if ((s->flags & HTTP1_F_CLOSE) || ((s->flags & HTTP1_F_OLD) && !(s->flags & HTTP1_F_KEEP_ALIVE)))
@@ -44,15 +43,15 @@ PURE_INLINE void http1_request_body(struct http1_stream *s)
 		s->mode = HTTP1_START;
 }
 
-/* What http1_response_body decided. */
+/* What http1_response_body decides. */
 enum http1_delimiter {
-	HTTP1_INTERIM,	/* 1xx: the response proper is still to come */
+	HTTP1_INTERIM,	/* 1xx: the final response comes later */
 	HTTP1_NO_BODY,	/* the response ended with its head */
-	HTTP1_HAS_BODY, /* HTTP1_END will come, or the close is the end when the mode is HTTP1_UNTIL_CLOSE */
-	HTTP1_TUNNEL,	/* no HTTP follows: 101, or CONNECT accepted */
+	HTTP1_HAS_BODY, /* HTTP1_END comes at its end, or the close is the end if the mode is HTTP1_UNTIL_CLOSE */
+	HTTP1_TUNNEL,	/* no HTTP follows: 101, or a successful CONNECT */
 };
 
-/* Bytes of the body of uvicorn's own 400. It is written in answer to HEAD too, against RFC 9110 §9.3.2. */
+/* Bytes of the body of uvicorn's own 400. uvicorn sends it in answer to HEAD too, against RFC 9110 §9.3.2. */
 #define HTTP1_OWN_400_LENGTH 30
 
 PURE_INLINE bool http1_maybe_own_400(const struct http1_stream *s)
@@ -61,7 +60,7 @@ PURE_INLINE bool http1_maybe_own_400(const struct http1_stream *s)
 	       (!(s->flags & HTTP1_F_HAS_LENGTH) || s->remaining == HTTP1_OWN_400_LENGTH);
 }
 
-/* The response's head is complete; `method` is that of the request it answers. RFC 9112 §6.3. */
+/* The response's head is complete: decides what follows (RFC 9112 §6.3). `method` is that of the answered request. */
 PURE_INLINE enum http1_delimiter http1_response_body(struct http1_stream *s, enum http1_method method)
 {
 	__u32 status = s->status;
@@ -87,13 +86,13 @@ PURE_INLINE enum http1_delimiter http1_response_body(struct http1_stream *s, enu
 		s->mode = HTTP1_LENGTH;
 	else
 		s->mode = HTTP1_UNTIL_CLOSE;
-	/* The two texts that the server writes by itself: the owner decides which response is one. */
+	/* The server sends these two by itself. The caller compares the body to find its own responses. */
 	if (status == 400 || status == 503)
 		s->flags |= HTTP1_F_CAPTURING;
 	return HTTP1_HAS_BODY;
 }
 
-/* Whether the captured body is exactly `text` of `length` (at most HTTP1_CAPTURE) bytes. */
+/* Returns whether the captured body is exactly `text`, of `length` (at most HTTP1_CAPTURE) bytes. */
 PURE_INLINE bool http1_captured_is(const struct http1_stream *s, const char *text, __u32 length)
 {
 	if (!(s->flags & HTTP1_F_CAPTURING) || s->captured != length)
@@ -107,7 +106,7 @@ PURE_INLINE bool http1_captured_is(const struct http1_stream *s, const char *tex
 
 /* ---- the window ---- */
 
-/* Empties the window and puts what was carried in front. */
+/* Empties the window and puts the carried bytes into it. */
 PURE_INLINE void http1_open_window(struct http1_stream *s, struct http1_window *w)
 {
 	__u32 carried = s->carried;
@@ -122,7 +121,7 @@ PURE_INLINE void http1_open_window(struct http1_stream *s, struct http1_window *
 	s->carried = 0;
 }
 
-/* Carries what the window still holds of an unfinished line: call when a step returned HTTP1_MORE. */
+/* Carries the unfinished line in the window, if there is one. Call it after a step returned HTTP1_MORE. */
 PURE_INLINE void http1_close_window(struct http1_stream *s, struct http1_window *w)
 {
 	__u32 left = w->end - w->pos;
@@ -143,7 +142,7 @@ PURE_INLINE void http1_close_window(struct http1_stream *s, struct http1_window 
 	w->pos = w->end;
 }
 
-/* How many of the next bytes of the stream need not be seen at all: they may be skipped with http1_skip instead. */
+/* Returns how many of the next bytes the parser need not read. Pass them to http1_skip instead. */
 PURE_INLINE __u64 http1_skippable(const struct http1_stream *s)
 {
 	if (s->mode < HTTP1_CHUNK_DATA || ((s->flags & HTTP1_F_CAPTURING) && s->captured < HTTP1_CAPTURE + 1))
@@ -151,7 +150,7 @@ PURE_INLINE __u64 http1_skippable(const struct http1_stream *s)
 	return s->mode <= HTTP1_LENGTH ? s->remaining : ~0ULL;
 }
 
-/* `count` (at most http1_skippable) bytes passed. */
+/* Moves past `count` (at most http1_skippable) bytes. */
 PURE_INLINE enum http1_event http1_skip(struct http1_stream *s, __u64 count)
 {
 	if (s->mode > HTTP1_LENGTH)
@@ -189,7 +188,7 @@ static int http1_capture_byte(__u32 i, struct http1_capture_loop *loop)
 	return 0;
 }
 
-/* Body bytes in the window. */
+/* Moves past the body bytes in the window, and captures them if asked to. */
 GLOBAL_FUNC int http1_body_step(struct http1_stream *s, struct http1_window *w)
 {
 	__u64 count;
@@ -203,7 +202,7 @@ GLOBAL_FUNC int http1_body_step(struct http1_stream *s, struct http1_window *w)
 		struct http1_capture_loop loop = {w, s};
 		__u64 data = count;
 
-		/* the line end after a chunk is not body */
+		/* the line end after a chunk is not part of the body */
 		if (s->mode == HTTP1_CHUNK_DATA && data + 2 > s->remaining)
 			data = s->remaining > 2 ? s->remaining - 2 : 0;
 		w->line = w->pos;
@@ -215,7 +214,7 @@ GLOBAL_FUNC int http1_body_step(struct http1_stream *s, struct http1_window *w)
 	return http1_skip(s, count);
 }
 
-/* The start line of a message, whole in the window. Empty lines before it are skipped. */
+/* Parses the start line of a message, or skips an empty line before it. The whole line is in the window. */
 PURE_INLINE int http1_start_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key,
 				 bool responses)
 {
@@ -236,12 +235,12 @@ PURE_INLINE int http1_start_line(struct http1_stream *s, struct http1_window *w,
 	return event;
 }
 
-/* Any other line, whole in the window. */
+/* Parses any other line. The whole line is in the window. */
 PURE_INLINE int http1_line(struct http1_stream *s, struct http1_window *w, bool responses)
 {
 	int event = HTTP1_AGAIN;
-	/* A request's head or trailers end for Debian's httptools at any line that begins with a carriage return; the
-	 * other servers turn the request down. */
+	/* For Debian's httptools, any line that begins with a carriage return ends a request's head or trailers. Other
+	 * servers reject such a request. */
 	bool empty = w->line_end == w->pos || (!responses && WINDOW_BYTE(w, w->pos) == '\r');
 
 	switch (s->mode) {
@@ -275,9 +274,9 @@ PURE_INLINE int http1_line(struct http1_stream *s, struct http1_window *w, bool 
 }
 
 /*
- * One step; a usual head takes one or two. `key` receives the method and path of a request line (its `target` is left
- * alone); unused for responses. HTTP1_MORE when the window is used up, which is when scan is at its end; otherwise bits
- * of enum http1_event. Must not be called in mode HTTP1_DECIDE.
+ * Parses one step; a usual head takes one or two. `key` receives the method and path of a request line, not `target`;
+ * responses do not use it. Returns HTTP1_MORE when scan has reached the end of the window, otherwise bits of enum
+ * http1_event. Must not be called in mode HTTP1_DECIDE.
  */
 PURE_INLINE int http1_step(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key,
 			   bool responses)
@@ -289,8 +288,8 @@ PURE_INLINE int http1_step(struct http1_stream *s, struct http1_window *w, struc
 	if (s->mode >= HTTP1_CHUNK_DATA)
 		return http1_body_step(s, w);
 	if (s->mode == HTTP1_START) {
-		/* httptools skips any before a request. Skip them at once: the bytes of the line that count begin after
-		 * them. */
+		/* httptools skips carriage returns before a request. Skip each one now, because the prefix of the
+		 * request line begins after them. */
 		if (!responses && WINDOW_BYTE(w, w->pos) == '\r') {
 			w->pos += 1;
 			if (w->scan < w->pos)

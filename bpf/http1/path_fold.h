@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Folds identifiers in a path, so that /users/42 and /users/43 are one endpoint /users/{id}. A segment is an identifier
- * when it is all digits, a UUID (RFC 9562 §4), or at least 16 hexadecimal digits with a decimal one among them.
+ * if it is all digits, a UUID (RFC 9562 §4), or at least 16 hexadecimal digits, at least one of them decimal.
  */
 #ifndef MONITOR_PATH_FOLD_H
 #define MONITOR_PATH_FOLD_H
@@ -13,15 +13,15 @@
 /* Positions of the hyphens in a UUID, one bit each. */
 #define FOLD_UUID_HYPHENS (1ULL << 8 | 1ULL << 13 | 1ULL << 18 | 1ULL << 23)
 
-/* Scratch of one fold; zero it or not, path_fold sets what it reads. `path` may be written eight bytes past its end. */
+/* Scratch of one fold. It need not be zeroed: path_fold sets what it reads. `path` has room for a word past its end. */
 struct fold {
 	__u32 from;    /* next byte of the key's path */
 	__u32 to;      /* next byte of `path` */
-	__u32 segment; /* where the segment under way begins in `path` */
-	__u32 length;  /* its bytes, digits and hexadecimal digits */
+	__u32 segment; /* where the current segment begins in `path` */
+	__u32 length;  /* of the segment: bytes, digits and hexadecimal digits */
 	__u32 digits;
 	__u32 hex;
-	__u64 hyphens; /* positions of its hyphens below 64 */
+	__u64 hyphens; /* positions of the segment's hyphens below 64, one bit each */
 	__u32 overflow;
 	__u32 padding;
 	char path[128 + 8];
@@ -53,7 +53,7 @@ PURE_INLINE void fold_end_segment(struct fold *f)
 
 	if (all_digits || long_hex || uuid) {
 		f->to = f->segment;
-		/* what did not fit of the identifier is not missing; if what is before did not fit, "{" does not */
+		/* "{id}" replaces the bytes that did not fit; if earlier segments did not fit, neither does "{" */
 		f->overflow = 0;
 		fold_put(f, '{');
 		fold_put(f, 'i');
@@ -101,8 +101,8 @@ static int fold_step(__u32 i, struct fold_loop *loop)
 	return 0;
 }
 
-/* Folds the key's path in place. A path that outgrows its room is cut and flagged. Callers may skip paths without a
- * digit, because identifiers have one. (A UUID without a digit is not folded.) */
+/* Folds the key's path in place. A path that no longer fits is cut and gets the flag ENDPOINT_PATH_CUT. Callers may
+ * skip paths without a digit, because nearly every identifier has one; a UUID without a digit then stays as it is. */
 GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f)
 {
 	struct fold_loop loop = {f, key};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The request line (RFC 9112 §3): the method, the path without scheme, authority, query and fragment, and whether the
- * version is older than HTTP/1.1.
+ * Parses the request line (RFC 9112 §3): the method, the path without scheme, authority, query and fragment, and
+ * whether the version is older than HTTP/1.1.
  */
 #ifndef MONITOR_HTTP1_REQUEST_LINE_H
 #define MONITOR_HTTP1_REQUEST_LINE_H
@@ -27,15 +27,15 @@ static int http1_authority_step(__u32 i, struct http1_loop *loop)
 	struct http1_window *w = loop->w;
 	char c = WINDOW_BYTE(w, w->line);
 
-	/* a query or fragment may follow the authority at once: then the path is empty */
+	/* if a query or fragment directly follows the authority, the path is empty */
 	if (w->line >= w->line_end || c == '/' || c == '?' || c == '#')
 		return 1;
 	w->line += 1;
 	return 0;
 }
 
-/* Moves w->line from the scheme of "http://host/path" to "/path"; leaves other targets where they are. Returns 1 when
- * the target had a scheme. */
+/* Moves w->line from the scheme of "http://host/path" to "/path", and returns 1. For a target without a scheme it moves
+ * nothing and returns 0. */
 GLOBAL_FUNC int http1_skip_authority(struct http1_window *w)
 {
 	struct http1_loop loop = {w};
@@ -55,8 +55,8 @@ GLOBAL_FUNC int http1_skip_authority(struct http1_window *w)
 	return 1;
 }
 
-/* The version at the line's end. Sets HTTP1_F_OLD below 1.1, HTTP1_F_HTTP2 at HTTP/2's preface. Returns the line's
- * length without it. */
+/* Parses the version at the end of the line. Sets HTTP1_F_OLD for a version below 1.1, and HTTP1_F_HTTP2 for the
+ * preface of HTTP/2. Returns the length of the line without the version. */
 PURE_INLINE __u32 http1_version(struct http1_stream *s, const struct http1_window *w)
 {
 	__u32 length = w->line_end - w->pos;
@@ -68,7 +68,7 @@ PURE_INLINE __u32 http1_version(struct http1_stream *s, const struct http1_windo
 	}
 	tail = window_word(w, w->line_end - 8);
 	if (WINDOW_BYTE(w, w->line_end - 9) != ' ' || low_bytes(tail, 5) != WORD('H', 'T', 'T', 'P', '/', 0, 0, 0)) {
-		/* "GET /a" with no version: some servers accept it, as HTTP/0.9, and close after it */
+		/* "GET /a" without a version: some servers accept it as HTTP/0.9, and then close the connection */
 		s->flags |= HTTP1_F_OLD;
 		return length;
 	}
@@ -80,7 +80,7 @@ PURE_INLINE __u32 http1_version(struct http1_stream *s, const struct http1_windo
 	return length - 9;
 }
 
-/* Moves w->line past more spaces than are usual before the target; not past w->line_end. */
+/* Moves w->line past further spaces before the target, but not past w->line_end. */
 GLOBAL_FUNC int http1_skip_blanks(struct http1_window *w)
 {
 	struct http1_loop loop = {w};
@@ -91,15 +91,15 @@ GLOBAL_FUNC int http1_skip_blanks(struct http1_window *w)
 }
 
 /* What http1_request_line leaves in w->request_line. */
-#define HTTP1_LINE_CHANGED 1 /* method or path are not those that the key held before */
-#define HTTP1_LINE_DIGITS  2 /* there is a digit in the path */
+#define HTTP1_LINE_CHANGED 1 /* the method or path differs from what the key had before */
+#define HTTP1_LINE_DIGITS  2 /* the path has a digit */
 
 PURE_INLINE bool http1_ends_path(char c)
 {
 	return c == ' ' || c == '?' || c == '#';
 }
 
-/* Puts the method, `length` bytes at pos, into the key. Returns 0 when that is what it held. */
+/* Stores the method, `length` bytes at pos, in the key. Returns 0 if the key already had it. */
 PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struct http1_window *w, __u32 length)
 {
 	__u32 kept = length > MONITOR_METHOD_SIZE ? MONITOR_METHOD_SIZE : length;
@@ -128,9 +128,10 @@ PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struc
 }
 
 /*
- * The request line [pos, line_end). Fills in the key's method and path and s->method. Returns 0 if it is not
- * "token SP target", or is the preface of HTTP/2 (RFC 9113 §3.4), or the first byte of a TLS record. A path that
- * begins after the bytes that are read, after a long method, spaces or authority, is empty or "/", and cut.
+ * Parses the request line [pos, line_end) into s->method and the key's method and path. Returns 0 if it is not
+ * "token SP target", is the preface of HTTP/2 (RFC 9113 §3.4), or begins like a TLS record. After a long method,
+ * authority or row of spaces the path can begin past the prefix that is read; it is then empty or "/", and counts as
+ * cut.
  */
 PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key)
 {
@@ -140,7 +141,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	__u8 flags = 0;
 
 	first = window_word(w, w->pos);
-	/* a ClientHello is random in part: line ends and spaces in it make no request of it */
+	/* a ClientHello is partly random: it can have line ends and spaces like a request */
 	if ((first & 0xff) == 0x16) {
 		s->flags |= HTTP1_F_TLS;
 		return 0;
@@ -160,7 +161,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		}
 		method += 8;
 	}
-	/* a method as long as what is judged: the version shows that it is a request line */
+	/* the method fills the whole prefix: only the version shows that this is a request line */
 	longer = length > HTTP1_REQUEST_LINE_PREFIX;
 	if (!found && !(longer && w->line_end - w->pos > length))
 		return 0;
@@ -176,16 +177,16 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	else if (first == WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
 		s->method = HTTP1_METHOD_CONNECT;
 
-	/* the target: judged as far as the line's head goes */
+	/* the target: only the prefix of the line is read */
 	end = w->pos + (longer ? HTTP1_REQUEST_LINE_PREFIX : length);
 	path = w->pos + method + 1;
-	/* more than one space: httptools takes it */
+	/* httptools accepts more than one space */
 	ROLLED
 	for (int i = 0; i < 8 && WINDOW_BYTE(w, path) == ' '; ++i)
 		path += 1;
 	if (WINDOW_BYTE(w, path) != '/') {
 		w->line = path;
-		/* nothing below needs the line's end: the loops may use it */
+		/* nothing below needs the end of the line, so the loops may use line_end */
 		w->line_end = end;
 		if (WINDOW_BYTE(w, path) == ' ') {
 			http1_skip_blanks(w);
@@ -198,7 +199,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		}
 	}
 	left = path < end ? end - path : 0;
-	/* The path ends at the first space, "?" or "#", or with the line, or where no more is kept. */
+	/* The path ends at the first space, "?" or "#", at the end of the line, or after MONITOR_PATH_SIZE bytes. */
 	length = MONITOR_PATH_SIZE;
 	ROLLED
 	for (int i = 0; i < MONITOR_PATH_SIZE; i += 8) {
@@ -219,7 +220,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	}
 	if (root)
 		length = 1;
-	/* Reload from memory: the verifier then knows no bounds, and the paths to here have the same state. */
+	/* Reload from memory: the verifier then knows no bounds, so every path to here has the same state. */
 	w->token_length = length;
 	left = READ_ONCE(w->token_length);
 	ROLLED
@@ -228,7 +229,7 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 
 		barrier_var(rest);
 		barrier_var(rest_before);
-		/* what follows was zero and stays so */
+		/* the rest was zero and stays zero */
 		if (rest <= 0 && rest_before <= 0)
 			break;
 		word = cut_word(root ? '/' : window_word(w, path + i), rest);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The state that the parser (parser.h) keeps for one direction of a connection, the window of bytes that it works on,
- * and the events that it reports.
+ * The state of the parser (parser.h) for one direction of a connection, the window of bytes that it reads, and the
+ * events that it returns.
  */
 #ifndef MONITOR_HTTP1_STREAM_H
 #define MONITOR_HTTP1_STREAM_H
@@ -14,59 +14,59 @@
 
 #define HTTP1_REQUEST_LINE_PREFIX (HTTP1_LINE_PREFIX - 8)
 
-/* Bytes that one fill may add to the window after the carried ones. */
+/* Bytes that one fill may add to the window, after the carried bytes. */
 #define HTTP1_FILL 1024
-/* The window's index mask; HTTP1_CARRY + HTTP1_FILL is less. Loads of eight bytes may run past it into the slack. */
+/* The window's index mask, greater than HTTP1_CARRY + HTTP1_FILL. A load of eight bytes may end in the slack. */
 #define HTTP1_MASK  2047
 #define HTTP1_SLACK 64
 
-/* Bytes of a body that are kept when asked for: enough for the server's own error texts. */
+/* Bytes of a body that are kept while HTTP1_F_CAPTURING is set: enough for the server's own error texts. */
 #define HTTP1_CAPTURE 32
 
 enum http1_mode {
 	HTTP1_START,	   /* before a start line; empty lines are skipped (RFC 9112 §2.2) */
-	HTTP1_FIELD,	   /* at the start of a header field line that is wanted whole */
-	HTTP1_SKIP,	   /* inside a header field line of no interest */
+	HTTP1_FIELD,	   /* at the start of a header field line that must be read whole */
+	HTTP1_SKIP,	   /* inside a header field line that does not matter */
 	HTTP1_TRAILER,	   /* at the start of a trailer line */
 	HTTP1_CHUNK_SIZE,  /* at the start of a chunk-size line */
-	HTTP1_DECIDE,	   /* a response's head is complete: http1_response_body must be called */
-	HTTP1_CHUNK_DATA,  /* `remaining` bytes of a chunk and of the line end after it */
-	HTTP1_LENGTH,	   /* `remaining` bytes of a body with Content-Length */
-	HTTP1_UNTIL_CLOSE, /* a response body that the close delimits */
-	HTTP1_OVER,	   /* nothing more is read here: after Connection: close, in a tunnel */
+	HTTP1_DECIDE,	   /* a response's head is complete: the caller must call http1_response_body */
+	HTTP1_CHUNK_DATA,  /* `remaining` bytes of a chunk and its line end follow */
+	HTTP1_LENGTH,	   /* `remaining` bytes of a body with Content-Length follow */
+	HTTP1_UNTIL_CLOSE, /* in a response body that the close delimits */
+	HTTP1_OVER,	   /* no message follows: after Connection: close, or in a tunnel */
 	HTTP1_BAD,	   /* the bytes are not HTTP/1.x */
 };
 
-/* Bits of http1_stream.flags. Those of HTTP1_F_MESSAGE describe the message under way and are cleared at its start. */
+/* Bits of http1_stream.flags. The bits of HTTP1_F_MESSAGE describe the current message; its start line clears them. */
 #define HTTP1_F_CHUNKED		   0x0001 /* Transfer-Encoding ends in chunked */
 #define HTTP1_F_HAS_LENGTH	   0x0002
 #define HTTP1_F_CLOSE		   0x0004 /* Connection: close */
 #define HTTP1_F_KEEP_ALIVE	   0x0008 /* Connection: keep-alive */
 #define HTTP1_F_UPGRADE		   0x0010 /* Connection: upgrade with an Upgrade field */
-#define HTTP1_F_OLD		   0x0020 /* HTTP/1.0 or less: one request a connection unless kept alive */
-#define HTTP1_F_FIELD_MASK	   0x00c0 /* which field the next line may continue: one of the next three, or 0 */
+#define HTTP1_F_OLD		   0x0020 /* below HTTP/1.1: one request on each connection, unless kept alive */
+#define HTTP1_F_FIELD_MASK	   0x00c0 /* the field that the next line may continue: one of the next three, or 0 */
 #define HTTP1_F_FIELD_LENGTH	   0x0040 /* Content-Length */
 #define HTTP1_F_FIELD_CONNECTION   0x0080 /* Connection */
 #define HTTP1_F_FIELD_CODING	   0x00c0 /* Transfer-Encoding */
-#define HTTP1_F_HAS_CODING	   0x0400 /* there was a Transfer-Encoding */
+#define HTTP1_F_HAS_CODING	   0x0400 /* the head has a Transfer-Encoding */
 #define HTTP1_F_CONNECTION_UPGRADE 0x2000 /* Connection: upgrade */
-#define HTTP1_F_UPGRADE_FIELD	   0x4000 /* there was an Upgrade field */
+#define HTTP1_F_UPGRADE_FIELD	   0x4000 /* the head has an Upgrade field */
 #define HTTP1_F_WEBSOCKET	   0x8000 /* Upgrade: websocket */
 #define HTTP1_F_MESSAGE		   0xe4ff
 #define HTTP1_F_RESPONSE	   0x0100 /* this direction carries responses */
-#define HTTP1_F_CAPTURING	   0x0200 /* the body under way is captured */
-#define HTTP1_F_HTTP2		   0x0800 /* the bad bytes are the HTTP/2 preface; in responses: Upgrade: h2c, ever */
-#define HTTP1_F_TLS		   0x1000 /* the bad bytes look like a TLS record */
+#define HTTP1_F_CAPTURING	   0x0200 /* the current body is captured */
+#define HTTP1_F_HTTP2		   0x0800 /* requests: the HTTP/2 preface came; responses: Upgrade: h2c came once */
+#define HTTP1_F_TLS		   0x1000 /* the bytes look like a TLS record */
 
-/* One direction of a connection. All zero is the start of a connection's requests. */
+/* The state for one direction of a connection. All zero: the requests of a new connection. */
 struct http1_stream {
 	__u64 remaining; /* bytes of body until the next line or message */
 	__u16 flags;	 /* HTTP1_F_* */
-	__u16 status;	 /* of the response under way */
+	__u16 status;	 /* of the current response */
 	__u8 mode;	 /* enum http1_mode */
 	__u8 carried;	 /* bytes of an unfinished line in `carry` */
-	__u8 captured;	 /* bytes of the body under way, stops at HTTP1_CAPTURE + 1; see `capture` */
-	__u8 method;	 /* enum http1_method of the request under way */
+	__u8 captured;	 /* bytes of the current body so far, at most HTTP1_CAPTURE + 1; see `capture` */
+	__u8 method;	 /* enum http1_method of the current request */
 	char carry[HTTP1_CARRY];
 	char capture[HTTP1_CAPTURE];
 };
@@ -79,35 +79,35 @@ enum http1_method {
 
 /* The bytes that the parser works on. The kernel has one window for each CPU. */
 struct http1_window {
-	__u32 pos;	/* start of the line or of the unread bytes */
+	__u32 pos;	/* start of the current line, or of the unread bytes */
 	__u32 scan;	/* the search for a line end continues here */
 	__u32 end;	/* after the last byte */
-	__u32 line;	/* scratch: start of the value under a byte-wise loop */
-	__u32 line_end; /* scratch: its end */
+	__u32 line;	/* scratch: where a loop over single bytes is */
+	__u32 line_end; /* scratch: where such a loop ends */
 	__u32 token_length;
 	__u64 token;	    /* scratch: the last eight bytes of a list element, in lower case */
-	__u64 number;	    /* scratch: the number being read */
+	__u64 number;	    /* scratch: the number that a loop reads */
 	__u32 found;	    /* scratch: HTTP1_F_* bits found in a list */
 	__u32 request_line; /* HTTP1_LINE_* of the request line that a step reported */
-	__u32 last_found;   /* scratch: those of the last element */
+	__u32 last_found;   /* scratch: those of the list's last element */
 	__u32 token_first;  /* scratch: the first two bytes of an element, in lower case */
 	char bytes[HTTP1_MASK + 1 + HTTP1_SLACK];
 };
 
-/* What a step returns. A request line and the end of its head may come together; the others come alone. */
+/* What a step returns. HTTP1_REQUEST_LINE and HTTP1_HEAD_COMPLETE can come together; the others come alone. */
 enum http1_event {
-	HTTP1_AGAIN = 0,	 /* nothing: step again */
-	HTTP1_REQUEST_LINE = 1,	 /* of a request, its key is filled in */
-	HTTP1_HEAD_COMPLETE = 2, /* a head is complete; of a response: http1_response_body comes next */
-	HTTP1_END = 4,		 /* a message with a body that is not delimited by the close is complete */
+	HTTP1_AGAIN = 0,	 /* nothing yet: step again */
+	HTTP1_REQUEST_LINE = 1,	 /* a request line: the key has its method and path */
+	HTTP1_HEAD_COMPLETE = 2, /* a head is complete; for a response, call http1_response_body next */
+	HTTP1_END = 4,		 /* a message is complete whose body ended before the close */
 	HTTP1_ERROR = 8,	 /* the bytes are not HTTP/1.x; the mode is HTTP1_BAD */
 	HTTP1_MORE = 16,	 /* the window is used up */
 };
 
 #define WINDOW_BYTE(w, at) ((w)->bytes[(at)&HTTP1_MASK])
 
-/* Makes a 64-bit position usable as an index. It changes nothing, since no position is past the mask, but says so to
- * the verifier, in the same words in each iteration of a loop: so that iterations look alike to it. */
+/* Makes a 64-bit position usable as an index. No position is past the mask, so the value stays; but the verifier sees a
+ * bound, and the same state in each iteration of a loop. */
 #define WINDOW_INDEX(at)                                                                                               \
 	do {                                                                                                           \
 		barrier_var(at);                                                                                       \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The base of the pure headers in http1/. The same source compiles for the kernel, for native tests and for the fuzzer.
- * It does not depend on sockets, maps or processes.
+ * The base of the pure headers in http1/: macros, and operations on eight bytes at a time. The same source compiles for
+ * the kernel, for the unit tests and for the fuzzer; it knows nothing of sockets, maps and processes.
  */
 #ifndef MONITOR_LIB_PURE_H
 #define MONITOR_LIB_PURE_H
@@ -23,9 +23,10 @@
 #endif
 
 /*
- * repeat(n, step, context): calls step(i, context) for i = 0..n-1 until it returns 1. For loops that the verifier
- * would walk iteration by iteration. Results belong in what `context` points to (a map value in the kernel), never in
- * the context itself: Linux 6.1 assumes that bpf_loop leaves stack variables unchanged, and deletes branches.
+ * repeat(n, step, context) calls step(i, context) for i = 0..n-1 until a step returns 1. Use it for loops that the
+ * verifier would walk iteration by iteration. A step stores its results in what `context` points to (a map value in the
+ * kernel), never in the context itself: Linux 6.1 assumes that bpf_loop leaves stack variables unchanged, and deletes
+ * branches that depend on them.
  */
 #ifdef __bpf__
 #define repeat(n, step, context) bpf_loop(n, step, context, 0)
@@ -39,19 +40,18 @@
 	} while (0)
 #endif
 
-/* Keeps a masked index as it is: without this the compiler moves or drops the mask after it has served for a compare,
- * and the verifier no longer sees the bound. */
+/* Hides from the compiler what it knows of a variable. Without it, the compiler moves or drops the mask of an index
+ * that it has already compared, and the verifier no longer sees the bound. libbpf defines it for the kernel. */
 #ifndef __bpf__
 #define barrier_var(x) ((void)0)
 #endif
 
-/* A load or store that the compiler neither drops, repeats nor splits, as in the kernel (include/asm-generic/rwonce.h).
- */
+/* A load or store that the compiler does not drop, repeat or split, as in the kernel (include/asm-generic/rwonce.h). */
 #define READ_ONCE(x)	     (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile __typeof__(x) *)&(x) = (value))
 
-/* Before a loop: its body is there once in the program. Copies of it would make both program and verifier slower. Or as
- * often as it runs: where a counter would not fit the stack. */
+/* ROLLED before a loop keeps one copy of its body, because more copies slow down both the program and the verifier.
+ * UNROLLED makes one copy for each iteration, where the stack has no room for a counter. */
 #ifdef __clang__
 #define ROLLED	 _Pragma("clang loop unroll(disable)")
 #define UNROLLED _Pragma("clang loop unroll(full)")
@@ -64,10 +64,12 @@
 
 #define BYTES_01 0x0101010101010101ULL
 #define BYTES_80 0x8080808080808080ULL
-/* Added by OR to letters: makes them lower-case. Also the space, eight times. */
+/* OR with it makes ASCII letters lower-case. It is also eight spaces. */
 #define LOWER_CASE 0x2020202020202020ULL
 
-/* The high bit of each byte of `word` that equals `byte`; exact for the lowest such byte, which is all that is used. */
+/* Marks each byte of `word` that equals `byte` by its high bit. Only the lowest mark is exact, and callers use no
+ * other.
+ */
 PURE_INLINE __u64 bytes_equal(__u64 word, __u8 byte)
 {
 	__u64 difference = word ^ (BYTES_01 * byte);
@@ -75,20 +77,20 @@ PURE_INLINE __u64 bytes_equal(__u64 word, __u8 byte)
 	return (difference - BYTES_01) & ~difference & BYTES_80;
 }
 
-/* Not 0 if a byte of `word` is below 0x20: a control character. */
+/* Returns a non-zero value if a byte of `word` is a control character, below 0x20. */
 PURE_INLINE __u64 bytes_below_space(__u64 word)
 {
 	return (word - LOWER_CASE) & ~word & BYTES_80;
 }
 
-/* Index 0..7 of the lowest byte marked in a non-zero mark of bytes_equal. */
+/* Returns the index (0..7) of the lowest marked byte. `marks` comes from bytes_equal and is not 0. */
 PURE_INLINE __u32 first_byte(__u64 marks)
 {
 	marks >>= 7;
 	return (((marks & -marks) - 1) & BYTES_01) * BYTES_01 >> 56;
 }
 
-/* Not 0 if a byte of `word` is an ASCII digit; bytes from 0x80 on are not digits. */
+/* Marks each byte of `word` that is an ASCII digit by its high bit. Bytes from 0x80 up are not digits. */
 PURE_INLINE __u64 digit_marks(__u64 word)
 {
 	__u64 low = word & ~BYTES_80;
@@ -99,15 +101,15 @@ PURE_INLINE __u64 digit_marks(__u64 word)
 	return from_zero & ~past_nine & ~word & BYTES_80;
 }
 
-/* The lowest `count` (0..7) bytes of `word`. */
+/* Returns the lowest `count` (0..7) bytes of `word`; the others become 0. */
 PURE_INLINE __u64 low_bytes(__u64 word, __u32 count)
 {
 	return word & ((1ULL << (8 * (count & 7))) - 1);
 }
 
 /*
- * `word` without what lies past its first `rest` bytes; 8 or more keep it, 0 or less leave nothing. Without a branch:
- * in a loop the verifier would follow both ways through it in each iteration, and Linux 6.1 does not see which are
+ * Returns the first `rest` bytes of `word`; the others become 0. `rest` may be negative, or above 8. There is no
+ * branch: the verifier would follow both sides in each iteration of a loop, and Linux 6.1 does not see which are
  * impossible.
  */
 PURE_INLINE __u64 cut_word(__u64 word, __s64 rest)
@@ -115,7 +117,7 @@ PURE_INLINE __u64 cut_word(__u64 word, __s64 rest)
 	__s64 sign = 8 - rest;
 	__u64 bits;
 
-	/* the compiler must not see that these are comparisons: it would make branches of them */
+	/* if the compiler saw that these are comparisons, it would make branches of them */
 	barrier_var(sign);
 	sign >>= 63;
 	barrier_var(sign);
@@ -123,16 +125,16 @@ PURE_INLINE __u64 cut_word(__u64 word, __s64 rest)
 	barrier_var(rest);
 	sign = rest >> 63;
 	barrier_var(sign);
-	bits = (__u64)(rest & ~sign) * 4; /* half of them, since a shift by 64 is undefined */
+	bits = (__u64)(rest & ~sign) * 4; /* half of the bits, because a shift by 64 is undefined */
 	return word & ((1ULL << bits << bits) - 1);
 }
 
-/* Eight characters as the word that a little-endian load of them gives. */
+/* The word that a little-endian load of these eight characters returns. */
 #define WORD(a, b, c, d, e, f, g, h)                                                                                   \
 	((__u64)(__u8)(a) | (__u64)(__u8)(b) << 8 | (__u64)(__u8)(c) << 16 | (__u64)(__u8)(d) << 24 |                  \
 	 (__u64)(__u8)(e) << 32 | (__u64)(__u8)(f) << 40 | (__u64)(__u8)(g) << 48 | (__u64)(__u8)(h) << 56)
 
-/* The last eight characters of a token as a shift register holds them after they were shifted in from the right. */
+/* The last eight characters of a token in a shift register that takes each new character at the right. */
 #define SHIFTED_IN(a, b, c, d, e, f, g, h) WORD(h, g, f, e, d, c, b, a)
 
 PURE_INLINE __u64 load_word(const void *from)

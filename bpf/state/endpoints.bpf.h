@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The table of endpoints: bounded, filled by what strangers ask for. A new method and path takes a free slot; when none
- * is free it is counted under "(other)". When all that an endpoint ever got was 404, its slot is given back and what it
- * counted goes to "(not found)".
+ * The table of endpoints. It is bounded, because strangers choose the paths that fill it. A new method and path takes a
+ * free slot; if no slot is free, it counts on "(other)". If an endpoint only ever got 404, its slot is freed and its
+ * counts move to "(not found)".
  *
- * A slot's word is generation << 32 | requests in flight. Whoever begins adds first and looks at the generation after;
- * whoever takes the slot away swaps the whole word, expecting nothing in flight. So one of the two notices the other.
+ * A slot's word is generation << 32 | requests in flight. A begin adds to it first and checks the generation after. An
+ * eviction swaps the whole word and expects no request in flight. So one of the two always notices the other.
  */
 #ifndef MONITOR_ENDPOINTS_BPF_H
 #define MONITOR_ENDPOINTS_BPF_H
@@ -16,53 +16,11 @@
 
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/maps.bpf.h"
 
-static __always_inline void raise_peak(__u64 *peak, __u64 value)
-{
-	/* Each failure means that another CPU stored a peak meanwhile; what it stored is looked at again. */
-	ROLLED
-	for (int i = 0; i < 16; ++i) {
-		__u64 seen = READ_ONCE(*peak);
-
-		if (seen >= value || __sync_val_compare_and_swap(peak, seen, value) == seen)
-			return;
-	}
-}
-
-static __always_inline struct monitor_endpoint *endpoint_at(__u32 id)
-{
-	return bpf_map_lookup_elem(&endpoint_table, &id);
-}
-
-static __always_inline struct monitor_target *target_at(__u32 id)
-{
-	return bpf_map_lookup_elem(&targets, &id);
-}
-
-static __always_inline struct monitor_worker *worker_at(__u32 slot)
-{
-	return bpf_map_lookup_elem(&workers, &slot);
-}
-
-/* Whether a process belongs to a target. */
-static __always_inline bool is_followed(__u32 pid)
-{
-	__u64 word = pid >> 6;
-
-	return word < MONITOR_MAX_PID / 64 && (followed[word] >> (pid & 63) & 1);
-}
-
-/* The slot of one of the target's special endpoints. */
-static __always_inline __u32 special_endpoint(__u32 target, enum monitor_special_endpoint which)
-{
-	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
-
-	return settings ? settings->special[which] : 0;
-}
-
-/* Finds or makes the endpoint of the connection's key. Leaves key_valid 0 when there is no room. Not verified by its
- * own, since Linux 6.1 takes no key of a map out of such a function's argument. */
+/* Finds or creates the endpoint of the connection's key. Leaves key_valid 0 if there is no room. It is not a
+ * GLOBAL_FUNC, because Linux 6.1 accepts no map key from the argument of one. */
 static __attribute__((noinline)) int endpoint_resolve(struct conn *c)
 {
 	struct monitor_endpoint_ref *known, made = {};
@@ -96,7 +54,8 @@ static __attribute__((noinline)) int endpoint_resolve(struct conn *c)
 	return 0;
 }
 
-/* Counts one more in flight. Returns how many there are now, 0 when the slot is no longer the endpoint's. */
+/* Counts one more request in flight. Returns how many there are now, or 0 if the slot belongs to another endpoint now.
+ */
 static __always_inline __u32 endpoint_enter(struct monitor_endpoint *e, __u32 generation)
 {
 	__u64 word = __sync_fetch_and_add(&e->word, 1) + 1;
@@ -108,8 +67,7 @@ static __always_inline __u32 endpoint_enter(struct monitor_endpoint *e, __u32 ge
 	return (__u32)word;
 }
 
-/* Which of the endpoint's durations are those of the requests with this code. An element is taken by whoever needs it
- * first. */
+/* Returns the index of the endpoint's durations for this status or code. Takes a free element if no element has it. */
 static __always_inline __u32 durations_index(struct monitor_endpoint *e, __u32 code)
 {
 	__u32 i, seen;
@@ -126,8 +84,8 @@ static __always_inline __u32 durations_index(struct monitor_endpoint *e, __u32 c
 	return i;
 }
 
-/* Merges the histograms of `from` into those of `to` and clears them. (endpoint_evict
- * lies at the end of the deepest chain of calls: Linux 6.1 has room for no more than it takes.) */
+/* Merges the histograms of `from` into those of `to` and clears them. Its stack must stay small: endpoint_evict ends
+ * the deepest chain of calls, and Linux 6.1 has no stack left for more. */
 static __always_inline void durations_move(struct monitor_endpoint *from, struct monitor_endpoint *to)
 {
 	ROLLED
@@ -138,8 +96,8 @@ static __always_inline void durations_move(struct monitor_endpoint *from, struct
 
 		if (d->code == DURATIONS_FREE)
 			return;
-		/* Through memory the verifier knows nothing of it, so that it goes over the buckets once and not once
-		 * for each element that it might be. */
+		/* The verifier does not track a value in memory. It therefore verifies the loop over the buckets once,
+		 * not once for each element. */
 		d->merge_into = durations_index(to, d->code);
 		at = READ_ONCE(d->merge_into);
 		if (at >= MONITOR_STATUSES)
@@ -156,20 +114,20 @@ static __always_inline void durations_move(struct monitor_endpoint *from, struct
 	}
 }
 
-/* Takes the slot away from an endpoint that only ever got 404, or no answer at all, unless a request begins on it
- * meanwhile. */
+/* Frees the slot of an endpoint that only ever got 404 or no response, unless a request begins on it meanwhile. A new
+ * counter of struct monitor_endpoint has to be moved and zeroed here. */
 GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word)
 {
 	struct monitor_endpoint *e = endpoint_at(id);
 	struct monitor_endpoint *to;
 
-	/* the special ones stay */
+	/* special endpoints stay */
 	if (!e || !e->key.method_length)
 		return 0;
 	to = endpoint_at(special_endpoint(e->key.target, SPECIAL_NOT_FOUND));
 	if (!to || __sync_val_compare_and_swap(&e->word, word, ((word >> 32) + 1) << 32) != word)
 		return 0;
-	/* From here on nobody else touches the slot: requests that still mean the old generation undo themselves. */
+	/* From here on no other CPU changes the slot: a begin that expects the old generation undoes itself. */
 	bpf_map_delete_elem(&endpoint_index, &e->key);
 	__sync_fetch_and_add(&to->completed, e->completed);
 	__sync_fetch_and_add(&to->aborted, e->aborted);
@@ -190,7 +148,7 @@ GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word)
 	return 0;
 }
 
-/* One request fewer is in flight. If it ended, its end is counted already. */
+/* One request fewer is in flight. If it ended, its end has been counted before this call. */
 static __always_inline void endpoint_leave(struct monitor_endpoint *e, __u32 id)
 {
 	__u64 word = __sync_fetch_and_sub(&e->word, 1) - 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Every map of the engine: what it holds, who writes and reads it, and when an entry dies. Sizes that depend on
- * options are set by user space before the load.
+ * Every map of the engine but the scratch space in feed/: what it holds, which side writes and reads it, and when an
+ * entry dies. User space sets the sizes that depend on options before the load.
  */
 #ifndef MONITOR_MAPS_BPF_H
 #define MONITOR_MAPS_BPF_H
@@ -13,11 +13,11 @@
 #include "state/conn.bpf.h"
 
 /* Set by user space before the load. */
-const volatile bool raw_paths = false;	/* endpoints as sent, identifiers not folded */
-const volatile bool by_address = false; /* profile "syscall": records of TCP connections lie in addressed_connections */
+const volatile bool raw_paths = false;	/* paths count as sent, identifiers are not folded */
+const volatile bool by_address = false; /* profile "syscall": records of TCP connections are in addressed_connections */
 
-/* What the loader says of this engine. Written before the hooks are attached, read by whoever finds the engine pinned.
- */
+/* Describes this engine. The loader writes it before it attaches the hooks; a process that finds the engine pinned
+ * reads it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -25,11 +25,11 @@ struct {
 	__type(value, struct monitor_engine);
 } engine SEC(".maps");
 
-/* Written by user space around the run of an iterator, which reads it. */
+/* User space writes it before the run of an iterator, which reads it. */
 struct monitor_iter_request iter_request SEC(".data.iter_request");
 
-/* Kept for user space alone, so that one look can measure CPU against another's. An entry is made and renewed by looks
- * and dies with the process (exit hook) or when its target leaves. */
+/* For user space alone, so that a sample can measure CPU time since the previous sample, by any process. Samples create
+ * and renew an entry; it dies with its process (exit hook) or when its target leaves. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MONITOR_PROCESSES);
@@ -39,15 +39,16 @@ struct {
 } cpu_samples SEC(".maps");
 
 /*
- * One bit for each process id (tgid, initial pid namespace): whether it is in `processes`. What a receive on any socket
- * of the machine without a record asks first: a load and no call. Written by who writes `processes`.
+ * One bit for each process id (tgid, initial pid namespace): whether it is in `processes`. A receive on a socket
+ * without a record, anywhere on the machine, reads this first: it costs a load and no call. Every writer of `processes`
+ * writes it too.
  */
 __u64 followed[MONITOR_MAX_PID / 64] SEC(".data.followed");
 
 /*
- * The processes of all targets. Key: process id (tgid) in the initial pid namespace. An entry is made by user space at
- * registration and by the fork hook, read at a connection's first receive and by user space at each look, and dies with
- * the process (exit hook).
+ * The processes of all targets. Key: process id (tgid) in the initial pid namespace. User space creates entries at
+ * registration, and the fork hook later. A connection's first receive and each sample read them. An entry dies with its
+ * process (exit hook).
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -56,8 +57,8 @@ struct {
 	__type(value, struct monitor_process);
 } processes SEC(".maps");
 
-/* Counters of processes by slot. Written by the hooks with atomics, read by user space. Element n lives forever; its
- * pid tells whose it is. */
+/* Counters of processes by slot. The hooks write them with atomics, user space reads them. An element lives forever;
+ * its pid identifies the process that has it now. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MONITOR_PROCESSES);
@@ -65,15 +66,16 @@ struct {
 	__type(value, struct monitor_worker);
 } workers SEC(".maps");
 
-/* Slots of `workers` that no process has, first freed first taken. Filled by user space before the hooks are attached;
- * who writes `processes` takes and gives back. */
+/* Free slots of `workers`; the one that was freed first is taken first. User space fills it before it attaches the
+ * hooks. Every writer of `processes` takes slots and returns them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, MONITOR_PROCESSES);
 	__type(value, __u32);
 } free_workers SEC(".maps");
 
-/* The counters of the targets by index. Written by the hooks with atomics, zeroed by user space at registration. */
+/* The counters of the targets by index. The hooks write them with atomics, user space zeroes them when a target leaves.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MONITOR_TARGETS);
@@ -81,7 +83,8 @@ struct {
 	__type(value, struct monitor_target);
 } targets SEC(".maps");
 
-/* Written by user space at registration and when a target leaves, read by the hooks in their rare paths. */
+/* User space writes it at registration, when a sample reconciles the counters, and when a target leaves. The hooks read
+ * it in their rare paths. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MONITOR_TARGETS);
@@ -90,9 +93,9 @@ struct {
 } target_settings SEC(".maps");
 
 /*
- * Which slot of endpoint_table an endpoint has. An entry is made by the hooks at an endpoint's first request (and by
- * user space for the special ones) and dies when all that the endpoint ever got was 404, or no answer and the table is
- * nearly full. Read by user space.
+ * Which slot of endpoint_table an endpoint has. The hooks create an entry at an endpoint's first request, and user
+ * space creates those of the special endpoints. An entry dies if its endpoint only ever got 404, or if it only ever got
+ * no response and the table is nearly full. User space reads it.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -101,8 +104,8 @@ struct {
 	__type(value, struct monitor_endpoint_ref);
 } endpoint_index SEC(".maps");
 
-/* Counters by slot. Written by the hooks with atomics, read by user space. A slot lives forever, its generation tells
- * whose it is now. */
+/* Counters of endpoints by slot. The hooks write them with atomics, user space reads them. A slot lives forever; its
+ * generation changes with the endpoint that has it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MONITOR_ENDPOINTS);
@@ -110,8 +113,8 @@ struct {
 	__type(value, struct monitor_endpoint);
 } endpoint_table SEC(".maps");
 
-/* Slots of endpoint_table that no endpoint has. Filled by user space before the hooks are attached; the hooks take and
- * give back. */
+/* Free slots of endpoint_table. User space fills it before it attaches the hooks. The hooks take slots and return them;
+ * user space does so for special endpoints. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, MONITOR_ENDPOINTS);
@@ -119,9 +122,9 @@ struct {
 } free_endpoints SEC(".maps");
 
 /*
- * One record a connection, private to bpf/. Made at the first receive by a process of a target (or at its connect, for
- * the application's own outgoing connections, and at registration for sockets open before); dies with its socket, or
- * when its target leaves.
+ * One record for each connection, private to bpf/. The first receive by a process of a target creates it. Connect does
+ * so for the application's own outgoing connections, and registration for sockets that are already open. A record dies
+ * with its socket, or when its target leaves.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -131,10 +134,10 @@ struct {
 } connections SEC(".maps");
 
 /*
- * The same by the address of the kernel's struct sock: of Unix sockets, whose close only they themselves can be asked
- * for, and under the profile "syscall" of all. An entry is made like those above and taken over by the next connection
- * at its address (the inode tells them apart); looks have those deleted whose socket no process of the target has held
- * for a second: by then nobody is at work on it.
+ * The same by the address of the kernel's struct sock: for Unix sockets, because their close makes no event, and under
+ * the profile "syscall" for all. An entry is created like those above. The next connection at its address reuses it;
+ * the inode distinguishes them. User space deletes an entry once no process of the target has held its socket for a
+ * second: by then every program that used it has ended.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -145,8 +148,8 @@ struct {
 } addressed_connections SEC(".maps");
 
 /*
- * Requests in flight on a connection beyond the ring in its record (deep pipelines). Key: socket and sequence. An entry
- * is made when the request begins and dies when it ends.
+ * Requests in flight on a connection beyond the ring in its record (deep pipelines), by socket and id. An entry lives
+ * from the begin of its request to the end.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -156,8 +159,8 @@ struct {
 	__type(value, struct conn_request);
 } spilled_requests SEC(".maps");
 
-/* Ports on which a target listens, for sockets that were open before the attach. Key: target << 16 | port. Written by
- * user space at registration, read by the socket iterator. */
+/* Ports on which a target listens. Key: target << 16 | port. User space writes them at registration; they identify the
+ * server's side among sockets that were open before. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);

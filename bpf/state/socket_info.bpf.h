@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What is read of a kernel socket outside of the hot path, by copying: so that the same code serves programs that are
- * given a socket, programs that only found its address, and kernels of any age.
+ * Reads a kernel socket outside of the hot path. It copies what it needs, so that the same code serves programs that
+ * get a socket from the kernel, programs that only found its address, and kernels of any age.
  */
 #ifndef MONITOR_SOCKET_INFO_BPF_H
 #define MONITOR_SOCKET_INFO_BPF_H
@@ -19,8 +19,8 @@ struct socket_info {
 	__u16 port;  /* local, host byte order; 0 for Unix sockets */
 	__u8 state;  /* TCP_*; Unix sockets use the same numbers */
 	bool tcp;    /* a TCP connection */
-	bool stream; /* that or a connected Unix stream socket */
-	bool named;  /* a Unix socket with a name, as one has that was accepted from a listener */
+	bool stream; /* a TCP connection or a connected Unix stream socket */
+	bool named;  /* a Unix socket with a name, which an accepted one inherits from its listener */
 };
 
 static __always_inline void socket_info_read(struct socket_info *f, struct sock *sk)
@@ -48,9 +48,9 @@ static __always_inline void socket_info_read(struct socket_info *f, struct sock 
 }
 
 /*
- * Where the client's bytes began, as a sequence number: copied_seq before the first read. The kernel does not keep it,
- * but keeps how many bytes came since; both move when a segment comes, and reading them in between gives a wrong one.
- * So it is asked again, unless it is `expected`.
+ * Returns the sequence number of the client's first byte: the value of copied_seq before the first read. The kernel
+ * does not keep it; rcv_nxt minus the number of received bytes gives it. A segment that arrives between the two reads
+ * makes it wrong, so a value other than `expected` is read again.
  */
 static __always_inline __u32 socket_info_start(const struct socket_info *f, __u32 expected)
 {
@@ -65,7 +65,7 @@ static __always_inline __u32 socket_info_start(const struct socket_info *f, __u3
 	return start;
 }
 
-/* Whether the last that was read is the client's FIN, which has a sequence number of its own: 1 or 0. */
+/* Returns 1 if the server has read the client's FIN, which has a sequence number of its own, otherwise 0. */
 static __always_inline __u32 socket_info_fin_read(const struct socket_info *f)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
@@ -75,8 +75,9 @@ static __always_inline __u32 socket_info_fin_read(const struct socket_info *f)
 }
 
 /*
- * Whether the server is at work on something that it has read from this connection: all that came is read, and it came
- * after the last that was sent. In jiffies: what falls into the same one (4 ms) is taken for answered.
+ * Returns whether a request is under way on this connection: the server has read everything that came, and it came
+ * after the last send. The kernel's times are in jiffies; a request that came and a response that went in the same
+ * jiffy (4 ms) count as answered.
  */
 static __always_inline bool socket_info_under_way(const struct socket_info *f)
 {
@@ -89,13 +90,13 @@ static __always_inline bool socket_info_under_way(const struct socket_info *f)
 	/* the client's FIN has a sequence number of its own until it is read */
 	if (unread > 1 || (unread == 1 && !(BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN)))
 		return false;
-	/* nothing was read at all, but for a FIN */
+	/* nothing was read, except perhaps a FIN */
 	if (f->copied_seq - socket_info_fin_read(f) == socket_info_start(f, f->copied_seq - socket_info_fin_read(f)))
 		return false;
 	return !BPF_CORE_READ(tcp, bytes_sent) || (__s32)(received - sent) > 0;
 }
 
-/* The socket of descriptor `fd` of the current process; NULL if the descriptor is not a socket. */
+/* Returns the socket of descriptor `fd` of the current process, or NULL if the descriptor is not a socket. */
 static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
 {
 	struct fdtable *table = task->files->fdt;

@@ -87,7 +87,7 @@ GLOBAL_FUNC int trace_put(struct trace* trace, __u32 event, __u32 delimiter) {
   return 0;
 }
 
-/* Does for the input's bytes what user_bytes_fill does in the engine. */
+/* Does for the input's bytes what http1_fill does in the engine. */
 PURE_INLINE enum http1_event trace_fill(struct trace_loop* loop) {
   struct trace* trace = loop->trace;
   struct http1_window* w = loop->window;

@@ -12,32 +12,13 @@
 #include "base/fd.h"
 #include "cli/view_loop.h"
 #include "pipe.h"
+#include "signal_mask.h"
 
 namespace monitor {
 namespace {
 
-// Restores the signal mask and discards pending signals. The tests may run under nohup, which ignores SIGHUP.
-class SignalMask {
- public:
-  SignalMask() : hangup_(::signal(SIGHUP, SIG_DFL)) { ::sigprocmask(SIG_BLOCK, nullptr, &before_); }
-  SignalMask(const SignalMask&) = delete;
-  SignalMask& operator=(const SignalMask&) = delete;
-  ~SignalMask() {
-    sigset_t all;
-    sigfillset(&all);
-    const timespec at_once{};
-    while (::sigtimedwait(&all, nullptr, &at_once) > 0) {
-    }
-    ::sigprocmask(SIG_SETMASK, &before_, nullptr);
-    ::signal(SIGHUP, hangup_);
-  }
-
- private:
-  void (*hangup_)(int);
-  sigset_t before_{};
-};
-
 using test::Pipe;
+using test::SignalMask;
 
 class RecordingSink : public Sink {
  public:

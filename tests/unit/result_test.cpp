@@ -6,6 +6,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace monitor {
 namespace {
@@ -35,6 +37,36 @@ Result<int> nested(const std::string& digit) {
   return *TRY(allocate(std::to_string(TRY(parse(digit)))));
 }
 
+// Counts the instances that exist.
+struct Counted {
+  static inline int instances = 0;
+  explicit Counted(int n) : number(n) { ++instances; }
+  Counted(const Counted& other) : number(other.number) { ++instances; }
+  Counted& operator=(const Counted&) = default;
+  ~Counted() { --instances; }
+  int number;
+};
+
+int add(const Counted& left, int right, Counted by_value) {
+  return left.number + right + by_value.number;
+}
+
+Result<int> before_others(const std::string& digit) {
+  return add(Counted(1), TRY(parse(digit)), Counted(2));
+}
+
+Result<int> after_others(const std::string& digit) {
+  const Counted left(1);
+  return add(Counted(left), Counted(2).number + TRY(parse(digit)), left);
+}
+
+Result<int> into_a_container(const std::string& digit) {
+  std::vector<std::pair<Counted, int>> numbers;
+  numbers.emplace_back(Counted(1), TRY(parse(digit)));
+  numbers.push_back(std::pair<Counted, int>(Counted(2), TRY(parse(digit))));
+  return numbers.back().second;
+}
+
 }  // namespace
 
 TEST_CASE("result.try: returns the value or propagates the Error") {
@@ -47,6 +79,15 @@ TEST_CASE("result.try: returns the value or propagates the Error") {
 TEST_CASE("result.try: moves values that cannot be copied, and nests") {
   CHECK(*nested("7") == 7);
   CHECK_FALSE(nested("seven"));
+}
+
+TEST_CASE("result.try: a return destroys the other arguments of a call") {
+  for (const auto& [try_it, sum_of_7] : {std::pair{&before_others, 10}, {&after_others, 11}, {&into_a_container, 7}}) {
+    CHECK(*try_it("7") == sum_of_7);
+    CHECK(Counted::instances == 0);
+    CHECK_FALSE(try_it("seven"));
+    CHECK(Counted::instances == 0);
+  }
 }
 
 TEST_CASE("result.within: prefixes the operation and leaves a value alone") {

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP for `monitor serve`: which requests it answers and which it rejects, and that slow, silent or hostile clients do
 // not affect others. Uses real sockets on the loopback, with limits short enough to wait for.
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
 #include <list>
 #include <memory>
 #include <string>
@@ -17,12 +13,14 @@
 #include "http/message.h"
 #include "http/routes.h"
 #include "http/server.h"
+#include "http_client.h"
 #include "sinks/exporter.h"
 
 namespace monitor {
 namespace {
 
 using Clock = HttpServer::Clock;
+using test::Client;
 
 bool contains(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
@@ -93,40 +91,6 @@ TEST_CASE("serve.http.no ranges and no encodings") {
     CHECK((answer == plain || answer.starts_with("HTTP/1.1 416 ")));
   }
 }
-
-// A client's end of a connection. It blocks only to connect: bytes sent before that would be lost.
-class Client {
- public:
-  explicit Client(const HttpServer& server) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(server.address().port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    static_cast<void>(::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)));
-  }
-
-  void send(std::string_view bytes) const {
-    static_cast<void>(::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
-  }
-
-  // Reads what has arrived.
-  void receive() {
-    std::array<char, 65536> piece{};
-    for (ssize_t count = 1; count > 0;) {
-      count = ::recv(fd_.get(), piece.data(), piece.size(), MSG_DONTWAIT);
-      ended_ = ended_ || count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN);
-      received_.append(piece.data(), count > 0 ? static_cast<std::size_t>(count) : 0);
-    }
-  }
-
-  bool ended() const { return ended_; }
-  const std::string& received() const { return received_; }
-
- private:
-  Fd fd_;
-  std::string received_;
-  bool ended_ = false;
-};
 
 class Served {
  public:
@@ -295,7 +259,7 @@ struct Fake {
   }
 };
 
-TEST_CASE("serve.routes.the path picks the handler, and the list of paths answers any other") {
+TEST_CASE("serve.routes.the path picks the handler, and any other path gets the list of paths") {
   const auto named = [](std::string name) {
     return [name = std::move(name)](const HttpRequest&) { return HttpResponse{.body = name}; };
   };

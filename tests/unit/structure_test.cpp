@@ -5,132 +5,17 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <set>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "source_tree.h"
+
 namespace monitor {
 namespace {
-
-namespace fs = std::filesystem;
-
-using Tree = std::map<std::string, std::string>;  // path from the top → content
-using Violations = std::vector<std::string>;
-
-struct Include {
-  std::string file;
-  int line = 0;
-  std::string name;
-  bool for_bpf = false;  // only compiled where __bpf__ is defined
-};
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
-std::vector<std::string> lines_of(const std::string& content) {
-  std::vector<std::string> lines;
-  std::istringstream stream(content);
-  for (std::string line; std::getline(stream, line);) {
-    lines.push_back(line);
-  }
-  return lines;
-}
-
-// The directive and the rest of its line: "# include <a.h>" → {"include", " <a.h>"}; empty if it is not a directive.
-std::pair<std::string, std::string> directive(const std::string& line) {
-  const std::size_t hash = line.find_first_not_of(" \t");
-  if (hash == std::string::npos || line[hash] != '#') {
-    return {};
-  }
-  const std::size_t begin = line.find_first_not_of(" \t", hash + 1);
-  if (begin == std::string::npos) {
-    return {};
-  }
-  std::size_t end = begin;
-  while (end < line.size() && line[end] >= 'a' && line[end] <= 'z') {
-    ++end;
-  }
-  return {line.substr(begin, end - begin), line.substr(end)};
-}
-
-// Follows #if … #endif only as far as needed to find the lines that are for the BPF compiler alone.
-class BpfBranches {
- public:
-  void see(const std::string& word, const std::string& rest) {
-    const bool negated = word == "ifndef" || contains(rest, "!");
-    const bool named = contains(rest, "__bpf__");
-    if (word == "if" || word == "ifdef" || word == "ifndef") {
-      branches_.push_back({named, named && !negated});
-    } else if (word == "elif" && !branches_.empty()) {
-      branches_.back() = {named, named && !negated};
-    } else if (word == "else" && !branches_.empty()) {
-      branches_.back().bpf = branches_.back().named && !branches_.back().bpf;
-    } else if (word == "endif" && !branches_.empty()) {
-      branches_.pop_back();
-    }
-  }
-  bool inside() const {
-    return std::any_of(branches_.begin(), branches_.end(), [](const Branch& branch) { return branch.bpf; });
-  }
-
- private:
-  struct Branch {
-    bool named;
-    bool bpf;
-  };
-  std::vector<Branch> branches_;
-};
-
-std::vector<Include> includes_of(const std::string& file, const std::string& content) {
-  std::vector<Include> includes;
-  BpfBranches branches;
-  int number = 0;
-  for (const std::string& line : lines_of(content)) {
-    ++number;
-    const auto [word, rest] = directive(line);
-    branches.see(word, rest);
-    const std::size_t begin = rest.find_first_of("<\"");
-    const std::size_t end = begin == std::string::npos ? begin : rest.find_first_of(">\"", begin + 1);
-    if (word == "include" && end != std::string::npos) {
-      includes.push_back({file, number, rest.substr(begin + 1, end - begin - 1), branches.inside()});
-    }
-  }
-  return includes;
-}
-
-std::vector<Include> includes_of(const Tree& tree) {
-  std::vector<Include> all;
-  for (const auto& [file, content] : tree) {
-    const auto of_file = includes_of(file, content);
-    all.insert(all.end(), of_file.begin(), of_file.end());
-  }
-  return all;
-}
-
-std::string says(const Include& include, const std::string& why) {
-  return include.file + ":" + std::to_string(include.line) + ": includes " + include.name + ": " + why;
-}
-
-// The file of the tree that an include means; empty for one that is not ours.
-std::string resolve(const Tree& tree, const Include& include) {
-  const std::string beside = include.file.substr(0, include.file.rfind('/') + 1);
-  for (const std::string& folder : {beside, std::string("userspace/"), std::string("bpf/"), std::string("include/"),
-                                    std::string("tests/"), std::string("vmlinux/")}) {
-    std::string path = fs::path(folder + include.name).lexically_normal().generic_string();
-    if (tree.contains(path)) {
-      return path;
-    }
-  }
-  return "";
-}
 
 // "userspace/host/procfs.h" → "host"; "main.cpp" for the program itself; empty outside userspace/.
 std::string layer_of(const std::string& file) {
@@ -205,10 +90,10 @@ Violations wrong_floor(const Tree& tree) {
       {"arch", {"lib", "arch"}},
       {"http1", {"lib", "http1"}},
       {"state", {"lib", "http1", "state"}},
-      {"account", {"lib", "http1", "state", "account"}},
+      {"account", {"lib", "state", "account"}},
       {"feed", {"lib", "arch", "http1", "state", "account", "feed"}},
-      {"hooks", {"lib", "arch", "http1", "state", "account", "feed"}},
-      {"iter", {"lib", "http1", "state", "account", "feed"}},
+      {"hooks", {"lib", "arch", "state", "account", "feed"}},
+      {"iter", {"lib", "state", "account"}},
   };
   Violations found;
   for (const Include& include : includes_of(tree)) {
@@ -222,6 +107,25 @@ Violations wrong_floor(const Tree& tree) {
       found.push_back(include.file + ": bpf/" + from + " is not one of the known folders");
     } else if (!may->second.contains(to)) {
       found.push_back(says(include, "bpf/" + from + " may not include bpf/" + to));
+    }
+  }
+  return found;
+}
+
+// The accounts, the hooks and the records know no protocol and no byte source: a second one is new files in feed/.
+Violations names_protocol(const Tree& tree) {
+  const std::set<std::string> floors = {"state", "account", "hooks", "iter"};
+  Violations found;
+  for (const auto& [path, content] : tree) {
+    if (!floors.contains(floor_of(path)) || path == "bpf/state/protocol_state.bpf.h") {
+      continue;
+    }
+    int number = 0;
+    for (const std::string& line : lines_of(content)) {
+      ++number;
+      if (contains(line, "http1") || contains(line, "HTTP1_")) {
+        found.push_back(path + ":" + std::to_string(number) + ": names a protocol outside bpf/feed: " + line);
+      }
     }
   }
   return found;
@@ -346,34 +250,6 @@ Violations without_licence(const Tree& tree) {
   return found;
 }
 
-// The sources on disk, without files that are built, hidden or cached.
-Tree read_tree(const fs::path& top) {
-  const std::set<std::string> kinds = {".h", ".cpp", ".c", ".py", ".sh"};
-  Tree tree;
-  for (const char* folder : {"bpf", "userspace", "include", "tests", "vmlinux"}) {
-    for (auto entry = fs::recursive_directory_iterator(top / folder); entry != fs::recursive_directory_iterator();
-         ++entry) {
-      const std::string name = entry->path().filename().string();
-      if (entry->is_directory() && (name == "build" || name == "__pycache__" || name.front() == '.')) {
-        entry.disable_recursion_pending();
-      } else if (entry->is_regular_file() && kinds.contains(entry->path().extension().string())) {
-        std::ifstream file(entry->path(), std::ios::binary);
-        tree[entry->path().lexically_relative(top).generic_string()] =
-            std::string(std::istreambuf_iterator<char>(file), {});
-      }
-    }
-  }
-  return tree;
-}
-
-std::string joined(const Violations& violations) {
-  std::string text;
-  for (const std::string& violation : violations) {
-    text += violation + "\n";
-  }
-  return text;
-}
-
 }  // namespace
 
 TEST_CASE("structure.tree: the sources hold every rule") {
@@ -383,6 +259,7 @@ TEST_CASE("structure.tree: the sources hold every rule") {
   CHECK(joined(wrong_layer(tree)) == "");
   CHECK(joined(kernel_side_looks_up(tree)) == "");
   CHECK(joined(wrong_floor(tree)) == "");
+  CHECK(joined(names_protocol(tree)) == "");
   CHECK(joined(libbpf_outside_session(tree)) == "");
   CHECK(joined(boost_outside_http(tree)) == "");
   CHECK(joined(impure_headers(tree)) == "");
@@ -431,6 +308,13 @@ TEST_CASE("structure.rules: each reports a violation and its place") {
   CHECK(wrong_floor({{"bpf/state/a.bpf.h", "#include \"account/b.bpf.h\""}, {"bpf/account/b.bpf.h", ""}}).size() == 1);
   CHECK(wrong_floor({{"bpf/account/a.bpf.h", "#include \"state/b.bpf.h\""}, {"bpf/state/b.bpf.h", ""}}).empty());
   CHECK(wrong_floor({{"bpf/engine.bpf.c", "#include \"hooks/b.bpf.h\""}, {"bpf/hooks/b.bpf.h", ""}}).empty());
+  CHECK(wrong_floor({{"bpf/account/a.bpf.h", "#include \"http1/b.h\""}, {"bpf/http1/b.h", ""}}).size() == 1);
+
+  CHECK(joined(names_protocol({{"bpf/account/a.bpf.h", "int a;\nstruct http1_stream s;"}})) ==
+        "bpf/account/a.bpf.h:2: names a protocol outside bpf/feed: struct http1_stream s;\n");
+  CHECK(names_protocol({{"bpf/hooks/a.bpf.h", "if (mode == HTTP1_START)"}}).size() == 1);
+  CHECK(names_protocol({{"bpf/state/protocol_state.bpf.h", "struct http1_stream s;"}}).empty());
+  CHECK(names_protocol({{"bpf/feed/a.bpf.h", "struct http1_stream s;"}}).empty());
 
   CHECK(libbpf_outside_session({{"userspace/cli/a.cpp", "#include <bpf/libbpf.h>"}}).size() == 1);
   CHECK(libbpf_outside_session({{"userspace/output/a.cpp", "#include \"engine.skel.h\""}}).size() == 1);

@@ -9,6 +9,8 @@
 namespace monitor {
 namespace {
 
+constexpr short kAlwaysReported = POLLERR | POLLHUP | POLLNVAL;  // whatever events poll(2) was asked for
+
 timespec time_left(EventLoop::Clock::time_point due) {
   const auto left = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(due - EventLoop::Clock::now()));
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
@@ -18,19 +20,17 @@ timespec time_left(EventLoop::Clock::time_point due) {
 }  // namespace
 
 EventLoop::Watch EventLoop::watch(int fd, short events, OnReady ready, Rank rank) {
-  const Key key{rank, ++last_};
-  watched_.emplace(key, Watched{fd, events, std::make_shared<OnReady>(std::move(ready))});
-  return {*this, key};
+  return add({fd, {}, events, std::make_shared<OnReady>(std::move(ready))}, rank);
 }
 
-EventLoop::Watch EventLoop::watch(int fd, short events, bool& flag, Rank rank) {
-  return watch(
-      fd, events,
-      [&flag](short) {
-        flag = true;
-        return Ok{};
-      },
-      rank);
+EventLoop::Watch EventLoop::watch(Descriptors descriptors, short events, OnReady ready, Rank rank) {
+  return add({-1, std::move(descriptors), events, std::make_shared<OnReady>(std::move(ready))}, rank);
+}
+
+EventLoop::Watch EventLoop::add(Watched watched, Rank rank) {
+  const Key key{rank, ++last_};
+  watched_.emplace(key, std::move(watched));
+  return {*this, key};
 }
 
 EventLoop::Timer EventLoop::timer(OnTime expired) {
@@ -49,11 +49,14 @@ std::optional<EventLoop::Clock::time_point> EventLoop::next_timer() const {
 }
 
 Status EventLoop::wait(std::optional<Clock::time_point> until) {
+  ending_ = false;
   std::vector<pollfd> polled;
   std::vector<Key> keys;
   for (const auto& [key, watched] : watched_) {
-    polled.push_back({watched.fd, watched.events, 0});
-    keys.push_back(key);
+    for (const int fd : watched.descriptors ? watched.descriptors() : std::vector{watched.fd}) {
+      polled.push_back({fd, watched.events, 0});
+      keys.push_back(key);
+    }
   }
   const std::optional<Clock::time_point> timer = next_timer();
   if (timer && (!until || *timer < *until)) {
@@ -67,7 +70,7 @@ Status EventLoop::wait(std::optional<Clock::time_point> until) {
   std::map<Key, short> arrived;
   for (std::size_t i = 0; ready > 0 && i < polled.size(); ++i) {
     if (polled[i].revents != 0) {
-      arrived.emplace(keys[i], polled[i].revents);
+      arrived[keys[i]] |= polled[i].revents;
     }
   }
   TRY(call_ready(arrived));
@@ -77,9 +80,13 @@ Status EventLoop::wait(std::optional<Clock::time_point> until) {
 Status EventLoop::call_ready(const std::map<Key, short>& arrived) {
   for (const auto& [key, events] : arrived) {
     const auto watched = watched_.find(key);
-    if (watched != watched_.end()) {  // an earlier callback may have ended the watching
+    if (ending_ || watched == watched_.end()) {  // an earlier callback may have ended the watching
+      continue;
+    }
+    const auto wanted = static_cast<short>(events & (watched->second.events | kAlwaysReported));
+    if (wanted != 0) {
       const std::shared_ptr<OnReady> ready = watched->second.ready;
-      TRY((*ready)(events));
+      TRY((*ready)(wanted));
     }
   }
   return Ok{};
@@ -87,15 +94,16 @@ Status EventLoop::call_ready(const std::map<Key, short>& arrived) {
 
 Status EventLoop::call_expired() {
   const auto now = Clock::now();
-  std::vector<std::uint64_t> due;
+  std::vector<std::pair<Clock::time_point, std::uint64_t>> due;
   for (const auto& [key, timed] : timed_) {
     if (timed.due && *timed.due <= now) {
-      due.push_back(key);
+      due.emplace_back(*timed.due, key);
     }
   }
-  for (const std::uint64_t key : due) {
+  std::sort(due.begin(), due.end());
+  for (const auto& [time, key] : due) {
     const auto timed = timed_.find(key);
-    if (timed != timed_.end() && timed->second.due && *timed->second.due <= now) {
+    if (!ending_ && timed != timed_.end() && timed->second.due && *timed->second.due <= now) {
       timed->second.due.reset();
       const std::shared_ptr<OnTime> expired = timed->second.expired;
       TRY((*expired)());

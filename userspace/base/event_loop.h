@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event loop of a run: waits for descriptors and timers, and calls back those whose time has come. One thread.
+// The event loop of a run: waits for descriptors and timers, and calls back those that are ready or due. One thread.
 #pragma once
 
 #include <poll.h>
@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 
@@ -20,11 +21,14 @@ class EventLoop {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // What a descriptor's callback is given: poll(2)'s events. An Error ends the wait.
+  // Called with poll(2)'s events. An Error ends the wait.
   using OnReady = std::function<Status(short events)>;
   using OnTime = std::function<Status()>;
 
-  // Callbacks of one wait run in this order, and those of one rank in the order in which they were added.
+  // Descriptors that differ from one wait to the next: called before each wait.
+  using Descriptors = std::function<std::vector<int>()>;
+
+  // The order of the callbacks of one wait. Within a rank they run in the order in which they were added.
   enum class Rank { kFirst, kUsual, kLast };
 
   class Watch;
@@ -36,27 +40,32 @@ class EventLoop {
   ~EventLoop() = default;
 
   // Calls `ready` in each wait in which the descriptor has one of `events`, an error or a hangup, for as long as the
-  // Watch exists. A descriptor below 0 never has any. The loop outlives the Watch.
+  // Watch exists. A descriptor below 0 is never ready. The loop outlives the Watch.
   [[nodiscard]] Watch watch(int fd, short events, OnReady ready, Rank rank = Rank::kUsual);
 
-  // The same, and sets `flag` instead of calling back.
-  [[nodiscard]] Watch watch(int fd, short events, bool& flag, Rank rank = Rank::kUsual);
+  // The same for several descriptors. Calls `ready` once in a wait, with the events of all of them.
+  [[nodiscard]] Watch watch(Descriptors descriptors, short events, OnReady ready, Rank rank = Rank::kUsual);
 
-  // Calls `expired` once when the time that the Timer was set to has come, after the callbacks of descriptors. The loop
-  // outlives the Timer.
+  // Calls `expired` once when the time that the Timer was set to has come. Timers run after the callbacks of
+  // descriptors, the one that was due first before the others. A callback that sets its Timer again makes it periodic.
+  // The loop outlives the Timer.
   [[nodiscard]] Timer timer(OnTime expired);
 
   // When the first timer expires, if one is set.
   std::optional<Clock::time_point> next_timer() const;
 
-  // Waits until something has come, and calls back everything that has. Returns at `until` at the latest. A callback
-  // may add and destroy watches and timers, its own too.
+  // Waits until a descriptor is ready or a timer is due, and calls back all that are. Returns at `until` at the latest.
+  // A callback may add, change and destroy watches and timers, its own too; it may not wait.
   Status wait(std::optional<Clock::time_point> until = std::nullopt);
+
+  // For callbacks: the wait returns without calling any further callback.
+  void end_wait() { ending_ = true; }
 
  private:
   using Key = std::pair<Rank, std::uint64_t>;
   struct Watched {
     int fd;
+    Descriptors descriptors;  // if not empty, it replaces `fd`
     short events;
     std::shared_ptr<OnReady> ready;  // shared with the call under way, which may destroy the Watch
   };
@@ -65,15 +74,17 @@ class EventLoop {
     std::shared_ptr<OnTime> expired;
   };
 
+  Watch add(Watched watched, Rank rank);
   Status call_ready(const std::map<Key, short>& arrived);
   Status call_expired();
 
   std::uint64_t last_ = 0;
+  bool ending_ = false;
   std::map<Key, Watched> watched_;
   std::map<std::uint64_t, Timed> timed_;
 };
 
-// Ends the watching of one descriptor when it is destroyed.
+// Its destructor ends the watching.
 class EventLoop::Watch {
  public:
   Watch() = default;
@@ -83,7 +94,7 @@ class EventLoop::Watch {
   Watch& operator=(const Watch&) = delete;
   ~Watch() { end(); }
 
-  // Waits for other events from now on.
+  // Waits for other events from now on. In the wait under way too: events that are no longer wanted do not call back.
   void change(short events);
 
  private:
@@ -95,7 +106,7 @@ class EventLoop::Watch {
   Key key_;
 };
 
-// A time to be called back at. Not set at first, and no longer set once it has expired.
+// A time to be called back at. It is not set at first, nor after it has expired.
 class EventLoop::Timer {
  public:
   Timer() = default;

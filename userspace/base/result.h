@@ -73,6 +73,10 @@ using Status = Result<Ok>;
 //   TRY(check_version(pins));
 //
 // Wrap the call to add context: TRY(within("pin " + name, bpf_pin(fd))).
+//
+// TRY must not follow another element of a braced list or a lambda's captures, nor be an argument of `new`: when it
+// returns, g++ and clang leak the elements built before it and the memory of `new`. Everywhere else, as in an argument
+// list, they destroy what the expression has built so far.
 #define TRY(expression) MONITOR_TRY(expression, __COUNTER__)
 #define MONITOR_TRY(expression, unique) MONITOR_TRY_AS(expression, unique)
 #define MONITOR_TRY_AS(expression, unique)    \

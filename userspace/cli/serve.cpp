@@ -3,67 +3,19 @@
 
 #include <fmt/format.h>
 
+#include <cstddef>
+#include <memory>
 #include <optional>
-#include <utility>
-#include <vector>
 
 #include "base/event_loop.h"
 #include "base/signals.h"
 #include "cli/fleet_setup.h"
+#include "cli/serve_loop.h"
 #include "http/routes.h"
 #include "http/server.h"
 #include "sinks/exporter.h"
 
 namespace monitor {
-namespace {
-
-struct Woken {
-  bool signal = false;
-};
-
-// Waits until something has happened; the HTTP server answers meanwhile. The end of a server comes before the requests,
-// so that their responses are made after it.
-Result<Woken> wait(EventLoop& events, const Signals& signals, const Fleet& fleet, Exporter& exporter) {
-  Woken woken;
-  bool refreshed = false;
-  std::vector<EventLoop::Watch> watches;
-  watches.push_back(events.watch(signals.fd(), POLLIN, woken.signal, EventLoop::Rank::kFirst));
-  for (const int server : fleet.ended_fds()) {
-    watches.push_back(events.watch(
-        server, POLLIN,
-        [&](short) {
-          if (!std::exchange(refreshed, true)) {
-            exporter.refresh();
-          }
-          return Ok{};
-        },
-        EventLoop::Rank::kFirst));
-  }
-  TRY(events.wait());
-  return woken;
-}
-
-Result<int> answer_requests(EventLoop& events, Fleet& fleet, Exporter& exporter, const Signals& signals,
-                            Reporter& reporter) {
-  std::size_t reported = 0;
-  for (;;) {
-    const Woken woken = TRY(wait(events, signals, fleet, exporter));
-    if (woken.signal && signals.take().stop) {
-      return 0;
-    }
-    for (; reported < fleet.ended().size(); ++reported) {
-      report_ended(fleet.ended()[reported], reporter);
-    }
-    if (std::optional<Error> failed = exporter.failed()) {
-      return *std::move(failed);
-    }
-    if (exporter.server_ended()) {
-      return static_cast<int>(ErrorCode::kNoTarget);
-    }
-  }
-}
-
-}  // namespace
 
 Result<int> serve(const ServeOptions& options, Reporter& reporter) {
   const Signals signals = TRY(Signals::block({}));
@@ -78,7 +30,14 @@ Result<int> serve(const ServeOptions& options, Reporter& reporter) {
   fleet = TRY(Fleet::begin(options, notices(options, reporter), true));
   settle(*fleet, options, false, reporter);
   reporter.notice(fmt::format("serving http://{}/metrics", to_string(http->address())));
-  return answer_requests(events, *fleet, exporter, signals, reporter);
+  std::size_t reported = 0;
+  const EndedServers ended{[&fleet] { return fleet->ended_fds(); },
+                           [&] {
+                             for (; reported < fleet->ended().size(); ++reported) {
+                               report_ended(fleet->ended()[reported], reporter);
+                             }
+                           }};
+  return run_serve_loop(events, signals, ended, exporter);
 }
 
 }  // namespace monitor

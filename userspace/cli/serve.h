@@ -8,7 +8,7 @@
 
 namespace monitor {
 
-// Returns the exit status after a signal to stop or, without --all, after all servers have ended.
+// Returns the exit status after a signal to stop or, without --all, after all servers have ended (serve_loop.h).
 Result<int> serve(const ServeOptions& options, Reporter& reporter);
 
 }  // namespace monitor

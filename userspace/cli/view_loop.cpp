@@ -11,6 +11,7 @@ namespace {
 
 class ViewLoop {
  public:
+  // What wakes the loop: one line for each.
   ViewLoop(EventLoop& events, const Observed& observed, const Signals& signals, const Plan& plan, Sink& sink,
            const Warn& warn)
       : events_(events),
@@ -18,96 +19,84 @@ class ViewLoop {
         signals_(signals),
         sink_(sink),
         warn_(warn),
-        schedule_(std::chrono::steady_clock::now(), plan) {}
+        schedule_(Clock::now(), plan),
+        due_(events.timer([this] { return take_sample(); })),
+        signal_(events.watch(signals.fd(), POLLIN, [this](short) { return handle_signals(); })),
+        key_(events.watch([&sink] { return std::vector{sink.keys()}; }, POLLIN, [this](short) { return read_keys(); })),
+        reader_gone_(events.watch([&sink] { return std::vector{sink.output()}; }, 0,
+                                  [this](short) { return end(Ending::kDone); })),
+        server_ended_(events.watch(observed.ended_fds, POLLIN, [this](short) { return sample_now(); })) {
+    due_.set(schedule_.due());
+  }
 
   Result<Ending> run() {
     while (!ending_) {
-      TRY(turn());
+      TRY(events_.wait());
     }
     return *ending_;
   }
 
  private:
-  struct Woken {
-    bool signal = false;
-    bool key = false;
-    bool reader_gone = false;
-    bool server_ended = false;
-  };
+  using Clock = EventLoop::Clock;
 
-  // Waits until something happens or the next sample is due. The descriptors are other ones in each turn: servers come
-  // and go, a log is reopened, a suspended terminal gives no keys.
-  Result<Woken> wait() {
-    Woken woken;
-    std::vector<EventLoop::Watch> watches;
-    watches.push_back(events_.watch(signals_.fd(), POLLIN, woken.signal));
-    watches.push_back(events_.watch(sink_.keys(), POLLIN, woken.key));
-    watches.push_back(events_.watch(sink_.output(), 0, woken.reader_gone));
-    for (const int server : observed_.ended_fds()) {
-      watches.push_back(events_.watch(server, POLLIN, woken.server_ended));
-    }
-    TRY(events_.wait(schedule_.due()));
-    return woken;
-  }
-
-  Status turn() {
-    const Woken woken = TRY(wait());
-    bool stop = woken.signal && TRY(handle_signals());
-    stop |= woken.key && sink_.read_keys();
-    if (ending_) {
-      return Ok{};
-    }
-    if (woken.reader_gone) {
-      ending_ = Ending::kDone;
-      return Ok{};
-    }
-    if (stop || woken.server_ended || std::chrono::steady_clock::now() >= schedule_.due()) {
-      return take_sample(stop);
-    }
+  // Timers run after the other callbacks of a wait: however many of them ask for a sample, one is taken.
+  Status sample_now() {
+    due_.set(Clock::now());
     return Ok{};
   }
 
-  // Returns whether to stop.
-  Result<bool> handle_signals() {
+  Status stop() {
+    stop_ = true;
+    return sample_now();
+  }
+
+  Status end(Ending ending) {
+    ending_ = ending;
+    events_.end_wait();
+    return Ok{};
+  }
+
+  Status read_keys() { return sink_.read_keys() ? stop() : Status(Ok{}); }
+
+  Status handle_signals() {
     const Signals::Arrived arrived = signals_.take();
     if (arrived.reopen) {
       if (Status status = sink_.reopen(); !status) {
         warn_(status.error());
       }
     }
+    if (arrived.stop) {
+      return stop();
+    }
     for (const auto& [has_arrived, handle] :
          {std::pair{arrived.suspend, &Sink::suspended}, std::pair{arrived.resumed, &Sink::resumed},
           std::pair{arrived.resized, &Sink::resized}}) {
-      if (has_arrived && !arrived.stop && !ending_) {
-        note(TRY((sink_.*handle)()));
+      if (has_arrived && !ending_) {
+        TRY(note(TRY((sink_.*handle)())));
       }
     }
-    return arrived.stop;
-  }
-
-  // Takes and prints one sample, and ends the loop after the last one.
-  Status take_sample(bool stop) {
-    const Sample sample = TRY(observed_.sample());
-    note(TRY(sink_.print(sample.snapshots)));
-    if (ending_) {
-      return Ok{};
-    }
-    if (schedule_.due() <= std::chrono::steady_clock::now()) {
-      schedule_.taken(std::chrono::steady_clock::now());
-    }
-    if (!stop && !sample.server_ended && !schedule_.finished()) {
-      return Ok{};
-    }
-    note(TRY(sink_.finish()));
-    ending_ = sample.server_ended && !stop ? Ending::kServerEnded : Ending::kDone;
     return Ok{};
   }
 
-  void note(Written written) {
-    if (written == Written::kReaderGone) {
-      ending_ = Ending::kDone;
+  // Takes and prints one sample, and ends the loop after the last one.
+  Status take_sample() {
+    const Sample sample = TRY(observed_.sample());
+    TRY(note(TRY(sink_.print(sample.snapshots))));
+    if (ending_) {
+      return Ok{};
     }
+    if (schedule_.due() <= Clock::now()) {
+      schedule_.taken(Clock::now());
+    }
+    if (!stop_ && !sample.server_ended && !schedule_.finished()) {
+      due_.set(schedule_.due());
+      return Ok{};
+    }
+    TRY(sink_.finish());
+    return end(sample.server_ended && !stop_ ? Ending::kServerEnded : Ending::kDone);
   }
+
+  Status note(Written written) { return written == Written::kReaderGone ? end(Ending::kDone) : Status(Ok{}); }
 
   EventLoop& events_;
   const Observed& observed_;
@@ -115,7 +104,13 @@ class ViewLoop {
   Sink& sink_;
   const Warn& warn_;
   Schedule schedule_;
+  bool stop_ = false;  // the next sample is the last one
   std::optional<Ending> ending_;
+  EventLoop::Timer due_;
+  EventLoop::Watch signal_;
+  EventLoop::Watch key_;
+  EventLoop::Watch reader_gone_;
+  EventLoop::Watch server_ended_;
 };
 
 }  // namespace

@@ -22,7 +22,7 @@ Engine::~Engine() = default;
 Result<Engine> Engine::load(const EngineOptions& options) {
   auto state = std::make_unique<State>();
   state->objects = TRY(load_objects(options));
-  TRY(for_each_program(state->objects.profile, Part::kAlways, [&](ProgramId id) -> Status {
+  TRY(for_each_program(state->objects.profile, "core", [&](ProgramId id) -> Status {
     return id.row().is_hook() ? state->links.attach(state->objects, id) : Status(Ok{});
   }));
   state->targets.resize(state->objects.map("targets").max_entries());

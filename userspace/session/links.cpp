@@ -14,13 +14,18 @@
 namespace monitor {
 namespace {
 
-Result<Fd> attach_to_tracepoint(const Program& program) {
-  // The program knows its tracepoint since the load.
-  Fd link{bpf_raw_tracepoint_open(nullptr, program.fd())};
-  if (!link) {
-    return libbpf_error("attach " + program.name(), errno);
+// Attaches a program to an object, in the way that its row asks for. Returns -1 and sets errno if that fails.
+int open_link(ProgramId id, const Program& program, [[maybe_unused]] const std::string& object) {
+  switch (id.row().attachment) {
+    case Attachment::kTracepoint:
+      return bpf_raw_tracepoint_open(nullptr, program.fd());  // the program knows its tracepoint since the load
+    // A uprobe's case comes here: `object` is the file that has the function.
+    case Attachment::kIterator:
+    case Attachment::kRun:
+      break;
   }
-  return link;
+  errno = EINVAL;  // not a hook
+  return -1;
 }
 
 }  // namespace
@@ -51,7 +56,10 @@ bool Links::has(ProgramId program, const std::string& object) const {
 
 Status Links::attach(const Objects& objects, ProgramId id, const std::string& object) {
   const Program& program = objects.program(id);
-  Fd link = TRY(attach_to_tracepoint(program));
+  Fd link{open_link(id, program, object)};
+  if (!link) {
+    return libbpf_error("attach " + program.name(), errno);
+  }
   if (!pins_) {
     held_.push_back(Link{id, object, std::move(link)});
     return Ok{};

@@ -16,9 +16,13 @@
 
 namespace monitor {
 
+// The object that a hook is attached to: the kernel, or something of which there are several, such as a library of a
+// process.
+inline constexpr const char* kKernel = "";
+
 struct Link {
   ProgramId program;
-  std::string object;  // the object attached to, such as a library of a process; empty: the kernel, there is only one
+  std::string object;
   Fd fd;
 };
 
@@ -28,10 +32,10 @@ std::string link_pin_name(ProgramId program, std::string_view object);
 
 class Links {
  public:
-  bool has(ProgramId program, const std::string& object = {}) const;
+  bool has(ProgramId program, const std::string& object = kKernel) const;
 
   // Attaches the program, which is loaded. Pins the program and the link, if the engine is pinned.
-  Status attach(const Objects& objects, ProgramId id, const std::string& object = {});
+  Status attach(const Objects& objects, ProgramId id, const std::string& object = kKernel);
 
   // Detaches every program that is attached to the object.
   Status detach(const std::string& object);

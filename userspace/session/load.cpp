@@ -22,6 +22,8 @@
 namespace monitor {
 namespace {
 
+constexpr const char* kLoad = "load the BPF programs";
+
 // The number of entries that the options give a map; 0: the number that bpf/ gives it.
 std::uint32_t entries_of(const MapRow& row, const EngineOptions& options) {
   switch (row.limit) {
@@ -39,7 +41,7 @@ std::uint32_t entries_of(const MapRow& row, const EngineOptions& options) {
 
 // Sets what the kernel must know before the load.
 Status configure(engine_bpf& bpf, const EngineOptions& options, Profile profile) {
-  select_programs(bpf, profile, Part::kAlways);
+  select_programs(bpf, profile, "core");
   bpf.rodata->raw_paths = options.raw_paths;
   for (const MapRow& row : kMaps) {
     const std::uint32_t entries = entries_of(row, options);
@@ -58,7 +60,7 @@ Result<Skeleton> load_profile(const EngineOptions& options, Profile profile) {
   }
   TRY(configure(*skeleton, options, profile));
   if (const int failed = engine_bpf__load(skeleton.get()); failed != 0) {
-    return libbpf_error("load the BPF programs", -failed);
+    return libbpf_error(kLoad, -failed);
   }
   return skeleton;
 }
@@ -101,7 +103,7 @@ Result<Skeleton> load_skeleton(const EngineOptions& options) {
     return skeleton;
   }
   if (options.profile == socket) {
-    return explain_load_error("load the BPF programs", ESRCH, lacking, machine_state());
+    return explain_load_error(kLoad, ESRCH, lacking, machine_state());
   }
   return load_profile(options, Profile::kSyscall);
 }
@@ -116,7 +118,7 @@ Result<Fd> keep(int fd, const std::string& name) {
 }
 
 // Takes the programs of one part, the one that was loaded.
-Status take_programs(const engine_bpf& bpf, Part part, Objects& objects) {
+Status take_programs(const engine_bpf& bpf, PartId part, Objects& objects) {
   return for_each_program(objects.profile, part, [&](ProgramId id) -> Status {
     const char* const name = id.row().name;
     const int fd = bpf_program__fd(bpf_object__find_program_by_name(bpf.obj, name));
@@ -132,7 +134,7 @@ Result<Objects> take_objects(const engine_bpf& bpf) {
     const MapRow& row = kMaps[index];
     objects.maps[index] = TRY(Map::of(row.name, TRY(keep(bpf_map__fd(find_map(bpf, row)), row.name))));
   }
-  TRY(take_programs(bpf, Part::kAlways, objects));
+  TRY(take_programs(bpf, "core", objects));
   TRY(objects.share());
   return objects;
 }
@@ -164,7 +166,7 @@ Status describe(const Objects& objects, const EngineOptions& options) {
 
 }  // namespace
 
-Status load_part(Objects& objects, Part part) {
+Status load_part(Objects& objects, PartId part) {
   monitor_engine about{};
   const std::uint32_t first = 0;
   if (bpf_map_lookup_elem(objects.map("engine").fd(), &first, &about) != 0) {
@@ -185,7 +187,7 @@ Status load_part(Objects& objects, Part part) {
     failed = engine_bpf__load(skeleton.get());
   }
   if (failed != 0) {
-    return libbpf_error("load the BPF programs for Unix sockets", -failed);
+    return libbpf_error(std::string("load ") + part.row().programs, -failed);
   }
   return take_programs(*skeleton, part, objects);
 }
@@ -193,7 +195,7 @@ Status load_part(Objects& objects, Part part) {
 Result<Objects> load_objects(const EngineOptions& options) {
   const MachineState machine = machine_state();
   if (!machine.missing_capabilities.empty()) {
-    return explain_load_error("load the BPF programs", EPERM, "", machine);
+    return explain_load_error(kLoad, EPERM, "", machine);
   }
   show_libbpf_messages(options.verbose);
   const Skeleton skeleton = TRY(load_skeleton(options));

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Engine::maintain: what user space does for the engine at each snapshot.
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <iterator>
 #include <map>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "session/endpoints.h"
 #include "session/engine_state.h"
 #include "session/load.h"
+#include "session/parts.h"
 #include "session/reconcile.h"
 #include "session/recursion_misses.h"
 #include "session/run_program.h"
@@ -22,8 +23,8 @@
 namespace monitor {
 namespace {
 
-// Loads and attaches the hooks of a part that are not attached yet.
-Status attach_part(Objects& objects, Links& links, Part part) {
+// Loads a part if it is not loaded, and attaches its hooks to the object if they are not attached.
+Status attach_part(Objects& objects, Links& links, PartId part, const std::string& object) {
   bool loaded = true;
   TRY(for_each_program(objects.profile, part, [&](ProgramId id) -> Status {
     loaded = loaded && objects.program(id);
@@ -33,13 +34,19 @@ Status attach_part(Objects& objects, Links& links, Part part) {
     TRY(load_part(objects, part));
   }
   return for_each_program(objects.profile, part, [&](ProgramId id) -> Status {
-    return !id.row().is_hook() || links.has(id) ? Status(Ok{}) : links.attach(objects, id);
+    return !id.row().is_hook() || links.has(id, object) ? Status(Ok{}) : links.attach(objects, id, object);
   });
 }
 
-bool listens_on_unix(const std::vector<ListedSocket>& sockets) {
-  return std::any_of(sockets.begin(), sockets.end(),
-                     [](const ListedSocket& socket) { return socket.family == AF_UNIX && is_listening(socket); });
+// Attaches what a target with these sockets needs.
+Status attach_parts(Objects& objects, Links& links, const SocketList& held) {
+  for (std::size_t index = 0; index < kParts.size(); ++index) {
+    const PartRow& row = kParts[index];
+    for (const std::string& object : row.is_core() ? std::vector<std::string>() : row.objects(held)) {
+      TRY(attach_part(objects, links, PartId(index), object));
+    }
+  }
+  return Ok{};
 }
 
 // Accepted connections without a record although bytes were read from them, each with a process that holds it.
@@ -93,9 +100,7 @@ Status Engine::maintain(unsigned target, const ListedSockets& listed) {
   TRY(check_counts(target));
   Objects& objects = state_->objects;
   TargetState& remembered = state_->targets.at(target);
-  if (listens_on_unix(listed.list->sockets)) {
-    TRY(attach_part(objects, state_->links, Part::kUnix));
-  }
+  TRY(attach_parts(objects, state_->links, *listed.list));
   TRY(sweep_closed(objects, *listed.list));
   TRY(adopt_unseen(objects, target, remembered, unseen_connections(listed)));
   TRY(run_program(objects.program("note_open"), std::array<std::uint64_t, 2>{target, listed.sample.open_connections},

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "session/map.h"
 #include "session/maps.h"
+#include "session/parts.h"
 #include "session/profile.h"
 #include "session/programs.h"
 
@@ -50,7 +51,7 @@ struct Objects {
 
 // Calls `take(id)` for each program that an engine of the profile has in this part.
 template <typename Take>
-Status for_each_program(Profile profile, Part part, const Take& take) {
+Status for_each_program(Profile profile, PartId part, const Take& take) {
   for (std::size_t index = 0; index < kPrograms.size(); ++index) {
     if (kPrograms[index].part == part && kPrograms[index].runs_under(profile)) {
       TRY(take(ProgramId(index)));

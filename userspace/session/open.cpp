@@ -51,7 +51,7 @@ Result<Profile> check_version(const Pins& pins) {
                "use that version, or run monitor detach --all and attach again"};
 }
 
-Status open_programs(const Pins& pins, Part part, Objects& objects) {
+Status open_programs(const Pins& pins, PartId part, Objects& objects) {
   return for_each_program(objects.profile, part, [&](ProgramId id) -> Status {
     const std::string name = id.row().name;
     if (pins.has("programs", name)) {
@@ -59,7 +59,7 @@ Status open_programs(const Pins& pins, Part part, Objects& objects) {
       return Ok{};
     }
     // The programs of other parts are pinned when a target needs them.
-    return part == Part::kAlways ? Status(damaged(pins, "programs/" + name, "is missing")) : Status(Ok{});
+    return part.row().is_core() ? Status(damaged(pins, "programs/" + name, "is missing")) : Status(Ok{});
   });
 }
 
@@ -72,15 +72,15 @@ Result<Objects> open_objects(const Pins& pins) {
     const MapRow& row = kMaps[index];
     objects.maps[index] = TRY(open_map(pins, row.name, row.key_size, row.value_size));
   }
-  for (const Part part : {Part::kAlways, Part::kUnix}) {
-    TRY(open_programs(pins, part, objects));
+  for (std::size_t index = 0; index < kParts.size(); ++index) {
+    TRY(open_programs(pins, PartId(index), objects));
   }
   TRY(objects.share());
   return objects;
 }
 
 Status check_attached(const Pins& pins, const Links& links, Profile profile) {
-  return for_each_program(profile, Part::kAlways, [&](ProgramId id) -> Status {
+  return for_each_program(profile, "core", [&](ProgramId id) -> Status {
     if (id.row().is_hook() && !links.has(id)) {
       return damaged(pins, "links/" + link_pin_name(id, {}), "is missing, so some events are not counted");
     }

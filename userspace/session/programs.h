@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 
+#include "session/parts.h"
 #include "session/profile.h"
 #include "session/table.h"
 
@@ -14,14 +15,9 @@ namespace monitor {
 
 enum class Profiles { kBoth, kSocket, kSyscall };
 
-// When a program is loaded and attached. An engine without a program of kAlways is damaged.
-enum class Part {
-  kAlways,
-  kUnix,  // when a target listens on a Unix socket; verifying these takes half of the time of a whole load
-};
-
+// How a program runs. A new kind of hook is a value here and a case in open_link (links.cpp).
 enum class Attachment {
-  kTracepoint,  // tp_btf: attached for as long as its link lives
+  kTracepoint,  // tp_btf: attached to the kernel for as long as its link lives
   kIterator,    // iter: user space opens and reads it (iterator.h)
   kRun,         // raw_tp, attached to nothing: user space runs it (run_program.h)
 };
@@ -29,7 +25,7 @@ enum class Attachment {
 struct ProgramRow {
   const char* name;
   Profiles profiles;
-  Part part;
+  PartId part;
   Attachment attachment;
   // Whether a run that the kernel drops, because it interrupts another run of the same program on that CPU, loses an
   // event. The changes of state have two programs, one of which is always free.
@@ -38,27 +34,27 @@ struct ProgramRow {
   constexpr bool runs_under(Profile profile) const {
     return profiles == Profiles::kBoth || (profiles == Profiles::kSocket) == (profile == Profile::kSocket);
   }
-  constexpr bool is_hook() const { return attachment == Attachment::kTracepoint; }
+  constexpr bool is_hook() const { return attachment != Attachment::kIterator && attachment != Attachment::kRun; }
 };
 
 inline constexpr std::array kPrograms = {
-    ProgramRow{"on_received", Profiles::kSocket, Part::kAlways, Attachment::kTracepoint, true},
-    ProgramRow{"on_sent", Profiles::kSocket, Part::kAlways, Attachment::kTracepoint, true},
-    ProgramRow{"on_syscall", Profiles::kSyscall, Part::kAlways, Attachment::kTracepoint, true},
-    ProgramRow{"on_state", Profiles::kBoth, Part::kAlways, Attachment::kTracepoint, false},
-    ProgramRow{"on_state_too", Profiles::kBoth, Part::kAlways, Attachment::kTracepoint, false},
-    ProgramRow{"on_fork", Profiles::kBoth, Part::kAlways, Attachment::kTracepoint, true},
-    ProgramRow{"on_exit", Profiles::kBoth, Part::kAlways, Attachment::kTracepoint, true},
-    ProgramRow{"on_unix_received", Profiles::kSocket, Part::kUnix, Attachment::kTracepoint, true},
-    ProgramRow{"on_unix_sent", Profiles::kSocket, Part::kUnix, Attachment::kTracepoint, true},
-    ProgramRow{"on_close", Profiles::kBoth, Part::kUnix, Attachment::kTracepoint, true},
-    ProgramRow{"iterate_sockets", Profiles::kBoth, Part::kAlways, Attachment::kIterator, false},
-    ProgramRow{"iterate_connections", Profiles::kSocket, Part::kAlways, Attachment::kIterator, false},
-    ProgramRow{"iterate_addressed", Profiles::kBoth, Part::kAlways, Attachment::kIterator, false},
-    ProgramRow{"evict", Profiles::kBoth, Part::kAlways, Attachment::kRun, false},
-    ProgramRow{"sweep", Profiles::kBoth, Part::kAlways, Attachment::kRun, false},
-    ProgramRow{"correct", Profiles::kBoth, Part::kAlways, Attachment::kRun, false},
-    ProgramRow{"note_open", Profiles::kBoth, Part::kAlways, Attachment::kRun, false},
+    ProgramRow{"on_received", Profiles::kSocket, "core", Attachment::kTracepoint, true},
+    ProgramRow{"on_sent", Profiles::kSocket, "core", Attachment::kTracepoint, true},
+    ProgramRow{"on_syscall", Profiles::kSyscall, "core", Attachment::kTracepoint, true},
+    ProgramRow{"on_state", Profiles::kBoth, "core", Attachment::kTracepoint, false},
+    ProgramRow{"on_state_too", Profiles::kBoth, "core", Attachment::kTracepoint, false},
+    ProgramRow{"on_fork", Profiles::kBoth, "core", Attachment::kTracepoint, true},
+    ProgramRow{"on_exit", Profiles::kBoth, "core", Attachment::kTracepoint, true},
+    ProgramRow{"on_unix_received", Profiles::kSocket, "unix", Attachment::kTracepoint, true},
+    ProgramRow{"on_unix_sent", Profiles::kSocket, "unix", Attachment::kTracepoint, true},
+    ProgramRow{"on_close", Profiles::kBoth, "unix", Attachment::kTracepoint, true},
+    ProgramRow{"iterate_sockets", Profiles::kBoth, "core", Attachment::kIterator, false},
+    ProgramRow{"iterate_connections", Profiles::kSocket, "core", Attachment::kIterator, false},
+    ProgramRow{"iterate_addressed", Profiles::kBoth, "core", Attachment::kIterator, false},
+    ProgramRow{"evict", Profiles::kBoth, "core", Attachment::kRun, false},
+    ProgramRow{"sweep", Profiles::kBoth, "core", Attachment::kRun, false},
+    ProgramRow{"correct", Profiles::kBoth, "core", Attachment::kRun, false},
+    ProgramRow{"note_open", Profiles::kBoth, "core", Attachment::kRun, false},
 };
 
 // A row of the table: written as the program's name, which must be in the table for the code to compile.

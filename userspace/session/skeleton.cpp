@@ -29,7 +29,7 @@ Skeleton open_skeleton(Profile profile) {
   return bpf_object__open_skeleton(skeleton->skeleton, nullptr) == 0 ? std::move(skeleton) : nullptr;
 }
 
-void select_programs(engine_bpf& bpf, Profile profile, Part part) {
+void select_programs(engine_bpf& bpf, Profile profile, PartId part) {
   bpf.rodata->by_address = profile == Profile::kSyscall;
   for (const ProgramRow& row : kPrograms) {
     bpf_program__set_autoload(bpf_object__find_program_by_name(bpf.obj, row.name),

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "session/maps.h"
+#include "session/parts.h"
 #include "session/profile.h"
 #include "session/programs.h"
 
@@ -23,7 +24,7 @@ using Skeleton = std::unique_ptr<engine_bpf, DestroySkeleton>;
 Skeleton open_skeleton(Profile profile);
 
 // Chooses, before the load, the programs to load: those of one part under the object's profile.
-void select_programs(engine_bpf& bpf, Profile profile, Part part);
+void select_programs(engine_bpf& bpf, Profile profile, PartId part);
 
 // Returns null if the object has no such map.
 bpf_map* find_map(const engine_bpf& bpf, const MapRow& row);

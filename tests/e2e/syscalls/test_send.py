@@ -281,6 +281,23 @@ def test_zero_copy(watched: Watched) -> None:
         assert watched.change() == dict.fromkeys(COUNTED, 3)
 
 
+def test_as_many_messages_as_one_call_takes(watched: Watched) -> None:
+    """sendmmsg takes 1024 messages (net/socket.c, UIO_MAXIOV)."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n"
+    data = head + b"x" * 2000
+    with watched.server.connection() as (client, fd):
+        ask(watched, client, fd, request("/many"), request("/after"))
+        first, rest = data[:1023], data[1023:]
+        messages = [[first[at : at + 1]] for at in range(len(first))] + [[rest]]
+        assert len(messages) == 1024
+        assert sum(watched.server.do("sendmmsg", fd, messages)) == len(data)
+        assert client.take(len(data)) == data
+        assert watched.change() == {"GET /many 2xx": 1, "GET /after active": 1}
+        watched.server.do("write", fd, OK)
+        assert client.take(len(OK)) == OK
+        assert watched.change() == {"GET /after active": -1, "GET /after 2xx": 1}
+
+
 def test_writes_from_inaccessible_memory(watched: Watched) -> None:
     body = b"x" * 400_000
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n" + body

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Counts the end of a request: its outcome, status and duration. docs/metrics.md defines the words.
+ */
+#ifndef MONITOR_COUNT_BPF_H
+#define MONITOR_COUNT_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
+
+#include "lib/pure.h"
+#include "state/conn.bpf.h"
+#include "state/counters.bpf.h"
+#include "state/endpoints.bpf.h"
+
+/* How a request ended. The last two count as if the request had never begun. */
+enum outcome {
+	OUTCOME_ANSWERED, /* by its response; the status decides whether it failed */
+	OUTCOME_REFUSED,  /* by the server's own 503: answered, and refused too */
+	OUTCOME_CUT,	  /* by the server before the response was complete: failed */
+	OUTCOME_ABORTED,  /* the client went away, or it was pipelined and never answered */
+	OUTCOME_UNKNOWN,  /* the stream was lost meanwhile: completed, and nothing more is known */
+	OUTCOME_REJECTED, /* by the server's own 400 */
+	OUTCOME_NEVER,	  /* pipelined after one that was rejected */
+};
+
+/* Returns the index in monitor_durations.buckets of a duration in nanoseconds. */
+#define MS 1000000ULL
+static __always_inline __u32 duration_bucket(__u64 ns)
+{
+	if (ns <= 100 * MS) {
+		if (ns <= 25 * MS)
+			return ns <= 5 * MS ? 0 : ns <= 10 * MS ? 1 : 2;
+		return ns <= 50 * MS ? 3 : ns <= 75 * MS ? 4 : 5;
+	}
+	if (ns <= 1000 * MS)
+		return ns <= 250 * MS ? 6 : ns <= 500 * MS ? 7 : ns <= 750 * MS ? 8 : 9;
+	if (ns <= 5000 * MS)
+		return ns <= 2500 * MS ? 10 : 11;
+	return ns <= 7500 * MS ? 12 : ns <= 10000 * MS ? 13 : 14;
+}
+
+static __always_inline void count_duration(struct monitor_endpoint *e, __u32 status, __u64 began_ns)
+{
+	struct monitor_durations *d = &e->durations[durations_index(e, status ? status : DURATIONS_NO_STATUS)];
+	__u64 took = bpf_ktime_get_ns() - began_ns;
+	__u32 bucket = duration_bucket(took);
+
+	barrier_var(bucket);
+	if (bucket >= MONITOR_DURATION_BUCKETS)
+		return;
+	__sync_fetch_and_add(&d->sum_ns, took);
+	__sync_fetch_and_add(&d->buckets[bucket], 1);
+}
+
+/* Returns the counters of the process that reads the connection, or NULL if it has ended. */
+static __always_inline struct monitor_worker *conn_worker(struct conn *c)
+{
+	struct monitor_worker *w = worker_at(c->worker_slot);
+
+	return w && w->pid == c->worker ? w : NULL;
+}
+
+/* Counts how a request ended and takes it out of what is in flight. `endpoint` and `began_ns` are those of its record,
+ * `outcome` is an enum outcome, `status` is 0 if the request got none. */
+static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status, __u64 began_ns)
+{
+	struct monitor_endpoint *e = endpoint_at(endpoint);
+	struct monitor_worker *w;
+	struct monitor_target *t;
+	__u64 class = status / 100;
+
+	if (!e)
+		return;
+	t = target_at(c->target);
+	if (!t)
+		return;
+	w = conn_worker(c);
+	if (outcome >= OUTCOME_REJECTED) {
+		if (w)
+			__sync_fetch_and_sub(&w->begun, 1);
+		if (outcome == OUTCOME_REJECTED)
+			__sync_fetch_and_add(&t->rejected, 1);
+	} else {
+		if (w)
+			__sync_fetch_and_add(&w->ended, 1);
+		barrier_var(class); /* the verifier knows no bound of a quotient */
+		if (class > 5)
+			class = 0;
+		__sync_fetch_and_add(&e->status[class], 1);
+		if (began_ns)
+			count_duration(e, status, began_ns);
+		if (status == 404)
+			__sync_fetch_and_add(&e->not_found, 1);
+		if (outcome == OUTCOME_ABORTED)
+			__sync_fetch_and_add(&e->aborted, 1);
+		else if (outcome == OUTCOME_CUT || (outcome != OUTCOME_UNKNOWN && status >= 500))
+			__sync_fetch_and_add(&e->failed, 1);
+		if (outcome == OUTCOME_REFUSED)
+			__sync_fetch_and_add(&t->refused, 1);
+		/* last: a reader that sees this request in the total sees its other counts too */
+		__sync_fetch_and_add(&e->completed, 1);
+	}
+	endpoint_leave(e, endpoint);
+	__sync_fetch_and_sub(&t->active, 1);
+}
+
+/* The same as a global function, for rare paths: inlined into each caller it would make up most of the program. */
+GLOBAL_FUNC int count_end_call(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status, __u64 began_ns)
+{
+	if (c)
+		count_end(c, endpoint, outcome, status, began_ns);
+	return 0;
+}
+
+/* The server rejected bytes of a client with its own 400, and they were no request yet. */
+static __always_inline void count_rejected(struct conn *c)
+{
+	struct monitor_target *t = target_at(c->target);
+
+	if (t)
+		__sync_fetch_and_add(&t->rejected, 1);
+}
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Creates the record of a connection, and counts the connection.
+ */
+#ifndef MONITOR_OPEN_BPF_H
+#define MONITOR_OPEN_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
+
+#include "account/close.bpf.h"
+#include "account/close_events.bpf.h"
+#include "account/requests.bpf.h"
+#include "account/undercount.bpf.h"
+#include "state/conn.bpf.h"
+#include "state/counters.bpf.h"
+#include "state/maps.bpf.h"
+#include "state/records.bpf.h"
+#include "state/socket_info.bpf.h"
+
+/* What a new record is initialized from. */
+struct opening {
+	struct socket_info socket;
+	struct monitor_process process; /* reads from the socket, or holds it */
+	__u32 pid;			/* of the process */
+	__u32 passed;			/* bytes of the current receive */
+	__u32 maybe_older;		/* the socket may be older than its target's registration */
+};
+
+/*
+ * Initializes a new record, which is all zero.
+ *
+ * For a socket that may be older than its target's registration, only the local port or the name distinguishes server
+ * from client. socket_info_under_way decides whether a request is under way; the adopted streams in feed/ do the rest.
+ */
+GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
+{
+	struct monitor_target *t;
+	__u32 target, port, before;
+	bool tcp, older;
+	struct sock *sk;
+
+	if (!c || !o)
+		return 0;
+	sk = o->socket.sk;
+	tcp = o->socket.tcp;
+	older = o->maybe_older;
+	target = o->process.target;
+	port = target << 16 | o->socket.port;
+	before = o->socket.copied_seq - o->passed;
+	t = target_at(target);
+	c->socket = (__u64)sk;
+	c->inode = o->socket.inode;
+	c->target = target;
+	c->worker = o->pid;
+	c->worker_slot = o->process.worker;
+	c->copied_seq = before;
+	c->write_seq = o->socket.write_seq;
+	protocol_state_init(&c->protocol);
+	for (int i = 0; i < MONITOR_RING; ++i)
+		c->ring[i].id = NO_REQUEST;
+	if (tcp ? older && !bpf_map_lookup_elem(&listen_ports, &port) : !o->socket.named) {
+		c->role = ROLE_CLIENT;
+		return 0;
+	}
+	if (older)
+		c->flags = CONN_LOST | CONN_ADOPTED;
+	else if (tcp)
+		/* bytes that were read earlier without an event are a gap; a FIN alone is not */
+		c->copied_seq = socket_info_start(&o->socket, before - socket_info_fin_read(&o->socket));
+	c->role = ROLE_SERVER;
+	if (t)
+		raise_peak(&t->peak_connections, __sync_fetch_and_add(&t->connections, 1) + 1);
+	if (older && tcp) {
+		/* Earlier sends found no record to update. */
+		__sync_lock_test_and_set(&c->write_seq, BPF_CORE_READ((struct tcp_sock *)sk, write_seq));
+		if (!o->passed && socket_info_under_way(&o->socket))
+			request_begin_before_attach(c);
+	}
+	/* The close may have come before the record existed. */
+	catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
+	return 0;
+}
+
+/* Initial value of an entry in addressed_connections, too large for a program's stack. */
+static const struct conn blank_connection = {};
+
+/* Creates an all-zero record for a socket that has no record yet. Returns NULL if the map is full. */
+static __always_inline struct conn *addressed_make(const struct socket_info *f)
+{
+	__u64 address = (__u64)f->sk;
+	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);
+
+	if (c) {
+		/* an earlier socket at this address is gone, and no hook saw its close */
+		conn_close(c, CLOSE_BY_SERVER);
+		__builtin_memcpy(c, &blank_connection, sizeof(*c));
+		return c;
+	}
+	bpf_map_update_elem(&addressed_connections, &address, &blank_connection, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&addressed_connections, &address);
+}
+
+/* Returns whether a socket that is first seen now may be older than the target's registration. */
+static __always_inline bool is_registering(__u32 target)
+{
+	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
+
+	return settings && settings->state == TARGET_REGISTERING;
+}
+
+/* Completes `o` for a connection whose first known process is `pid`. Returns whether the process belongs
+ * to a target. */
+static __always_inline bool opening_by(struct opening *o, __u32 pid, __u32 passed)
+{
+	struct monitor_process *process = bpf_map_lookup_elem(&processes, &pid);
+
+	if (!process)
+		return false;
+	o->process = *process;
+	o->pid = pid;
+	o->passed = passed;
+	o->maybe_older = is_registering(process->target);
+	return true;
+}
+
+/* Returns the record by address for o->socket. If there is none, creates it for process `pid`, but only at a receive,
+ * which has `passed` > 0 bytes. Returns NULL if the connection belongs to no target or the map is full. */
+static __attribute__((noinline)) struct conn *addressed_open(struct opening *o, __u32 pid, __u32 passed)
+{
+	struct conn *c;
+
+	if (!o->socket.stream)
+		return NULL;
+	c = addressed_find(&o->socket);
+	if (c || !passed || !opening_by(o, pid, passed))
+		return c;
+	c = addressed_make(&o->socket);
+	if (!c)
+		undercount(o->process.target, UNDERCOUNT_CONNECTIONS);
+	else
+		conn_init(c, o);
+	return c;
+}
+
+#endif

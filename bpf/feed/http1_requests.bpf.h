@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * HTTP/1.x, the client's direction: reads requests and reports their begin to account/.
+ */
+#ifndef MONITOR_HTTP1_REQUESTS_BPF_H
+#define MONITOR_HTTP1_REQUESTS_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
+
+#include "account/requests.bpf.h"
+#include "account/undercount.bpf.h"
+#include "feed/http1_walk.bpf.h"
+#include "feed/scratch.bpf.h"
+#include "feed/user_bytes.bpf.h"
+#include "http1/parser.h"
+#include "http1/path_fold.h"
+#include "http1/request_start.h"
+#include "state/conn.bpf.h"
+#include "state/maps.bpf.h"
+
+/* Returns whether the bytes of a receive are a clean start of a request. The first buffer must hold at least 16 bytes
+ * of it, which is as long as "GET / HTTP/1.1\r\n". */
+static __always_inline bool http1_begins_request(struct user_bytes *u, __u32 length)
+{
+	__u64 start[2];
+
+	if (!u->base_left && user_bytes_next(u))
+		return false;
+	return length >= sizeof(start) && u->base_left >= sizeof(start) &&
+	       !bpf_probe_read_user(start, sizeof(start), (void *)u->base) && is_request_start(start[0], start[1]);
+}
+
+/* `count` bytes passed that cannot be read. Returns whether the stream can continue after them. */
+static __always_inline bool http1_pass_requests(struct conn *c, __u64 count)
+{
+	enum http1_event event;
+
+	return http1_pass(&c->protocol.requests, count, &event);
+}
+
+/* Bytes after an upgrade request in the same read may belong to another protocol: httptools drops them, h11 does not.
+ * This function drops them, and the stream resumes at the next clean start of a request. Returns whether there were
+ * any. */
+static __always_inline bool upgrade_drops(struct conn *c, struct walk_scratch *x)
+{
+	if (c->protocol.requests.mode != HTTP1_START || walk_over(x))
+		return false;
+	conn_lose(c, UNDERCOUNT_PROTOCOL);
+	x->window.scan = x->window.end;
+	x->window.pos = x->window.end;
+	x->bytes.left = 0;
+	return true;
+}
+
+static int requests_step(__u32 i, struct walk *walk)
+{
+	struct walk_scratch *x = walk->x;
+	struct conn *c = walk->c;
+	int event;
+
+	if (walk_fill(x, &c->protocol.requests, &event))
+		return 1;
+	/* the end of a request's body needs no action */
+	event = http1_step(&c->protocol.requests, &x->window, &c->key, false);
+	if (event & HTTP1_REQUEST_LINE) {
+		c->key.target = c->target;
+		if (!raw_paths && (x->window.request_line & HTTP1_LINE_DIGITS)) {
+			path_fold(&c->key, &x->fold);
+			c->key_valid = 0;
+		} else if (x->window.request_line & HTTP1_LINE_CHANGED) {
+			c->key_valid = 0;
+		}
+	}
+	if (event & HTTP1_HEAD_COMPLETE) {
+		request_begin(c, c->protocol.requests.method);
+		if ((c->protocol.requests.flags & HTTP1_F_UPGRADE) && upgrade_drops(c, x))
+			return 1;
+	}
+	return walk_over(x);
+}
+
+/* Reads the bytes at x->bytes. If some are left, the memory could not be read, or the walk took too many steps. */
+static __always_inline void http1_read_requests(struct conn *c, struct walk_scratch *x)
+{
+	struct walk walk = {c, x};
+
+	http1_open_window(&c->protocol.requests, &x->window);
+	bpf_loop(WALK_STEPS, requests_step, &walk, 0);
+	http1_close_window(&c->protocol.requests, &x->window);
+}
+
+#endif
