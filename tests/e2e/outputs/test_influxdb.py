@@ -43,8 +43,8 @@ def test_stored_figures_equal_the_counts(database: Daemon, start_server: Start, 
                 one.ask(request(target))
         shown = {"/hold", "/ok", "/users/{id}", "/fail"}
         for path in HOSTILE:
-            with Client(server.port) as client:
-                client.ask(b"GET /ok" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            with Client(server.port) as other:
+                other.ask(b"GET /ok" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
         client.ask(request("/ok"))
         printed = engine.run("--influx", "--pid", server.pid)
         snapshot = engine.snapshot(server.pid)
