@@ -59,8 +59,8 @@ def test_the_textfile_equals_what_is_served(start_server: Start, engine: Engine,
             client.ask(request(target))
         client.ask(request("/ok", "PROPFIND"))
         for path in HOSTILE:
-            with Client(server.port) as client:
-                client.send(b"GET /status/200" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n").response()
+            with Client(server.port) as other:
+                other.send(b"GET /status/200" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n").response()
         engine.wait_for(server.pid, lambda s: s["active_concurrent"] == 1, "all but one have ended")
         printed = engine.run("--prometheus", "--pid", server.pid)
         with closing(Serving(tmp_path, "--pid", str(server.pid), "--pins", str(engine.pins))) as serving:
