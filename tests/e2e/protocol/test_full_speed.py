@@ -110,7 +110,9 @@ def test_paths_that_were_never_answered_make_room(shared_server: Server, observe
             for client in waiting:
                 client.reset()
         observation.monitor.wait_for(lambda s: s["active_concurrent"] == 0, "no request is in flight")
-    observation.monitor.wait_for(lambda s: len(s["endpoints"]) < 1000, "there is room again")
+    # The monitor evicts when three quarters of the 2,048 slots are used. An eviction in the middle of the last wave can
+    # leave any number of endpoints below that.
+    observation.monitor.wait_for(lambda s: len(s["endpoints"]) < 2048 * 3 // 4, "there is room again")
     with Client(shared_server.port) as client:
         assert client.ask(request("/ok")).status == 200
     shared_server.open_gate(gate, waves * clients)
