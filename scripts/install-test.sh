@@ -41,13 +41,13 @@ uninstall() { cmake --build "$build" --target uninstall >"$scratch/uninstall.log
 check_prefix() {
   local prefix=$scratch/prefix before
   mkdir -p "$prefix/share/man" "$prefix/bin"
-  touch "$prefix/bin/another-programs"
+  touch "$prefix/bin/other-program"
   before=$(list "$prefix")
   (umask 022 && install_files --prefix "$prefix")
   # The documents are compared by name with docs/, so that a new page needs no change here.
   expect 'what is installed' "$(list "$prefix" | grep -v '^d\|/docs/')" \
     '-rwxr-xr-x bin/monitor
--rw-r--r-- bin/another-programs
+-rw-r--r-- bin/other-program
 -rw-r--r-- share/bash-completion/completions/monitor
 -rw-r--r-- share/doc/uvicorn-monitor/LICENSE
 -rw-r--r-- share/doc/uvicorn-monitor/README.md
