@@ -106,7 +106,7 @@ Result<Observation> Fleet::observe(const Server& server) {
     return Observation::begin(std::move(engine), std::move(root));
   }
   TRY(check_options(engine_options_, *attached_.engine));
-  Fd viewer = TRY(pins_.view(target->index));
+  Fd viewer = TRY(pins_.lock_viewer(target->index));
   return Observation::join(attached_.engine, *target, std::move(root), std::move(viewer));
 }
 

@@ -35,7 +35,7 @@ class Fleet {
   bool is_attached() const;
 
   // Whether sampling reads pins that only a capability makes visible to this process.
-  bool reads_others_pins() const { return attached_.engine && pins_.need_capability(); }
+  bool reads_others_pins() const { return attached_.engine && pins_.access_needs_capability(); }
 
   // Servers that have ended, in order.
   const std::vector<pid_t>& ended() const { return ended_; }

@@ -40,7 +40,7 @@ class Links {
   // Detaches every program that is attached to the object.
   Status detach(const std::string& object);
 
-  // The links that this process holds, for Pins::store.
+  // The links that this process holds, for Pins::pin_all.
   std::vector<Pins::Item> to_pin() const;
 
   // From now on the pins hold the links.
