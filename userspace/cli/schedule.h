@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When samples are due: arithmetic only, no clock is read. A sample's time is the start plus a whole number of
-// intervals, so that being late once does not shift those behind it, and what was missed is not made up for.
+// When samples are due. This is arithmetic: it reads no clock. Each sample is due a whole number of intervals after the
+// start. A late sample therefore does not delay the next ones, and missed samples are not taken later.
 #pragma once
 
 #include <chrono>

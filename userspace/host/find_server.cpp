@@ -88,7 +88,7 @@ std::string commands_to_pick(const std::vector<Server>& servers) {
   return text;
 }
 
-// A hint that lists the servers, or `otherwise` if there are none.
+// Returns a hint that lists the servers, or `otherwise` if no server was found.
 std::string hint_to_pick(const std::vector<Server>& servers, const std::string& otherwise) {
   if (servers.empty()) {
     return otherwise;
