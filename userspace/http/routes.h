@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which handler answers which path: a table with one row for each page.
+// Which handler answers which path.
 #pragma once
 
 #include <string>
