@@ -9,7 +9,7 @@
 namespace monitor {
 namespace {
 
-constexpr short kAlwaysReported = POLLERR | POLLHUP | POLLNVAL;  // whatever events poll(2) was asked for
+constexpr short kAlwaysReported = POLLERR | POLLHUP | POLLNVAL;  // poll(2) reports these unasked
 
 timespec time_left(EventLoop::Clock::time_point due) {
   const auto left = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(due - EventLoop::Clock::now()));

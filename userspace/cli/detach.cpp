@@ -20,7 +20,7 @@ Error not_attached(pid_t pid) {
                "monitor sessions lists the attached servers"};
 }
 
-// The targets that are meant; empty if nothing is attached.
+// The targets to detach; empty if nothing is attached.
 Result<std::vector<TargetInfo>> choose_targets(const DetachOptions& options, const std::vector<TargetInfo>& targets) {
   if (options.all) {
     return targets;
@@ -59,7 +59,7 @@ struct Detached {
   bool damaged = false;  // the engine could not be opened, so its targets are unknown
 };
 
-// With --all, an engine that cannot be opened is removed all the same.
+// With --all, removes the engine although it could not be opened.
 Result<Detached> remove_damaged(const DetachOptions& options, const Pins& pins, const PinLock& lock, Error error) {
   if (!options.all) {
     return error;

@@ -37,9 +37,9 @@ struct ViewOptions : ObserveOptions {
   HostPort statsd;                         // with kSend
   bool dogstatsd = false;                  // with kSend
   double interval_seconds = 2;             // from kMinSeconds to kMaxSeconds, as duration_seconds is
-  bool interval_given = false;             // else one sample of what is attached is taken at once
-  std::optional<std::uint64_t> count;      // end after so many samples, at least 1
-  std::optional<double> duration_seconds;  // end after so long
+  bool interval_given = false;             // if not, the one sample of an attached engine is taken at once
+  std::optional<std::uint64_t> count;      // end after this many samples, at least 1
+  std::optional<double> duration_seconds;  // end after this time
   ColorChoice color = ColorChoice::kAuto;
 };
 

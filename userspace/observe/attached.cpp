@@ -19,7 +19,7 @@ bool may_remove(const TargetInfo& target, const Pins& pins, const ProcFs& proc) 
   return is_over(target, proc) && (!target.complete || !pins.has_viewer(target.index));
 }
 
-// The engine as it is; nothing is removed.
+// Opens the engine and removes nothing.
 Result<Attached> open_as_is(const Pins& pins) {
   Result<PinLock> lock = pins.lock_shared();
   if (!lock) {

@@ -137,7 +137,7 @@ Result<Fd> Pins::lock_viewer(unsigned target) const {
   Fd directory{::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   // Waits, since has_viewer in another process holds the lock for an instant.
   if (!directory || ::flock(directory.get(), LOCK_SH) != 0) {
-    Error error = pin_error(errno, "look at ", name);
+    Error error = pin_error(errno, "open ", name);
     if (error.hint.empty()) {
       error.hint = "run monitor detach --all, then attach again";
     }

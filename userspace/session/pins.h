@@ -3,7 +3,7 @@
 // engine's maps, programs and links.
 //
 //   DIRECTORY/engine/{maps,programs,links}/NAME
-//   DIRECTORY/engine/viewers/N  a directory; processes that observe target N for longer hold a shared lock on it
+//   DIRECTORY/engine/viewers/N  a directory; processes that view target N hold a shared lock on it
 //   DIRECTORY/new, DIRECTORY/old  being built, being removed: the process that has the lock may delete them
 //
 // The lock is on DIRECTORY itself (flock). An engine exists from the rename of `new` to `engine` until the rename of
@@ -66,7 +66,7 @@ class Pins {
   // For callers that only open the engine.
   Result<PinLock> lock_shared() const;
 
-  // A descriptor of the directory to try the exclusive lock on later.
+  // Opens the directory, to try the exclusive lock on it later (try_lock.h).
   Result<Fd> open_lock() const;
 
   // Distinguishes this engine from all others pinned there before or after; 0 if no engine is pinned.
@@ -75,7 +75,7 @@ class Pins {
   // Removes the engine, in whatever state, and the directory.
   Status remove(const PinLock& lock) const;
 
-  // Marks the target as observed until the descriptor is closed.
+  // Marks the target as viewed until the descriptor is closed.
   Result<Fd> lock_viewer(unsigned target) const;
   bool has_viewer(unsigned target) const;
 
