@@ -16,8 +16,8 @@ namespace monitor {
 namespace {
 
 constexpr mode_t kOwnerOnly = 0700;
-constexpr std::chrono::seconds kPatience{5};
-constexpr std::chrono::milliseconds kPause{5};
+constexpr std::chrono::seconds kLockPatience{5};
+constexpr std::chrono::milliseconds kLockPause{5};
 
 Fd open_at(const std::string& path) {
   return Fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -41,7 +41,7 @@ Status wait_for_lock(int fd, int operation, const std::string& path, std::chrono
       return Error{ErrorCode::kFailed, "lock " + path + ": another monitor has held it for 5 seconds",
                    "see which: fuser -v " + path};
     }
-    std::this_thread::sleep_for(kPause);
+    std::this_thread::sleep_for(kLockPause);
   }
   return Ok{};
 }
@@ -65,7 +65,7 @@ Result<Fd> open_directory(const std::string& path) {
 
 // A process that detaches can remove the directory between any two of these steps.
 Result<Fd> lock_directory(const std::string& path, int operation, IfMissing missing) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
   for (;;) {
     if (missing == IfMissing::kMake) {
       TRY(make_directory(path));
