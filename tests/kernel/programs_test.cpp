@@ -173,7 +173,7 @@ TEST_CASE("kernel: detaching an object leaves the links to others, held or pinne
   const Pins pins("/sys/fs/bpf/monitor_links_test_" + std::to_string(getpid()));
   const Result<PinLock> lock = pins.make_and_lock();
   REQUIRE(lock);
-  REQUIRE(pins.store({}, 0, *lock));
+  REQUIRE(pins.pin_all({}, 0, *lock));
   for (const bool pinned : {false, true}) {
     CAPTURE(pinned);
     Links links;
