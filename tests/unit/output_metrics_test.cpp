@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// "", "endpoints[]." or "workers[].": where the JSON has what this reads.
+// The place in the JSON of what this reads: "" (the top), "endpoints[]." or "workers[].".
 std::string json_place(const AnyRead& read) {
   const bool of_endpoint = std::holds_alternative<Read<EndpointCounters>>(read) ||
                            std::holds_alternative<ReadClasses>(read) || std::holds_alternative<ReadDurations>(read);
@@ -44,7 +44,7 @@ std::string table_row(const Metric& metric) {
          (*metric.unit != '\0' ? std::string(" ") + metric.unit : "") + " |";
 }
 
-// What the page defines, before it goes on to judge the figures.
+// The part of the page that defines the figures, before the part that judges them.
 std::string definitions() {
   const std::string page = test::read_source_file("docs/metrics.md");
   const std::size_t end = page.find("\n## Healthy figures");
@@ -143,7 +143,7 @@ TEST_CASE("output.metrics.figures_are_the_numbers_of_the_json") {
   }
 }
 
-TEST_CASE("output.metrics.every_row_is_in_the_table_of_the_documentation_and_no_other") {
+TEST_CASE("output.metrics.the_table_of_the_documentation_has_exactly_the_rows") {
   std::multiset<std::string> documented;
   for (const std::string& line : lines_of(definitions())) {
     if (line.starts_with("| ") && std::count(line.begin(), line.end(), '|') == 5 && !line.starts_with("| JSON |")) {
@@ -161,7 +161,7 @@ TEST_CASE("output.metrics.every_row_is_in_the_table_of_the_documentation_and_no_
   CHECK(documented.size() == rows.size());
 }
 
-TEST_CASE("output.metrics.every_row_is_defined_in_the_documentation_and_no_other") {
+TEST_CASE("output.metrics.the_documentation_defines_exactly_the_rows") {
   std::map<std::string, std::string> items = documented_items();
   for (const Metric& metric : metrics()) {
     const std::string name = documented_name(metric);

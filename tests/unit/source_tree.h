@@ -42,7 +42,7 @@ inline std::vector<std::string> lines_of(const std::string& content) {
   return lines;
 }
 
-// The directive and the rest of its line: "# include <a.h>" → {"include", " <a.h>"}; empty when it is none.
+// The directive and the rest of its line: "# include <a.h>" → {"include", " <a.h>"}; empty if it is not a directive.
 inline std::pair<std::string, std::string> directive(const std::string& line) {
   const std::size_t hash = line.find_first_not_of(" \t");
   if (hash == std::string::npos || line[hash] != '#') {
@@ -59,7 +59,7 @@ inline std::pair<std::string, std::string> directive(const std::string& line) {
   return {line.substr(begin, end - begin), line.substr(end)};
 }
 
-// Follows #if … #endif as far as it takes to know what is for the BPF compiler alone.
+// Follows #if … #endif only as far as needed to find the lines that are for the BPF compiler alone.
 class BpfBranches {
  public:
   void see(const std::string& word, const std::string& rest) {
@@ -130,7 +130,7 @@ inline std::string resolve(const Tree& tree, const Include& include) {
   return "";
 }
 
-// The sources on disk, without what is built, hidden or cached.
+// The sources on disk, without files that are built, hidden or cached.
 inline Tree read_tree(const fs::path& top) {
   const std::set<std::string> kinds = {".h",   ".cpp", ".c",   ".py",  ".sh", ".cmake",
                                        ".lua", ".js",  ".zsh", ".yml", ".in"};
