@@ -8,6 +8,7 @@ set -euo pipefail
 unset GIT_DIR GIT_INDEX_FILE  # git sets them for hooks
 cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/.."
 . scripts/common.sh
+help_from_head "$@"
 
 preset=dev
 case "${1:-}" in
@@ -21,7 +22,7 @@ step() {
   local output begin=$SECONDS
   if ! output=$("${@:2}" 2>&1); then
     printf '%s\n' "$output" >&2
-    die "$1 failed: see above"
+    die "$1 failed: see above (scripts/lint.sh --fix formats in place)"
   fi
   printf '%-12s ok, %d s\n' "$1" "$((SECONDS - begin))"
 }

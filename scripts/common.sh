@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Sourced by the other scripts, which run from the root of the tree: becoming root, ending with an error message,
+# Sourced by the other scripts, which run from the root of the tree: help, becoming root, ending with an error message,
 # updating apt's lists, and handing build/ back to the caller.
 
 die() {
   printf '%s: %s\n' "$(basename "$0")" "$1" >&2
   exit 1
+}
+
+# With -h or --help as the first argument, prints the comment at the head of the script and ends it.
+help_from_head() {
+  case "${1:-}" in
+    -h | --help)
+      sed -n '3,/^[^#]/{ /^#/!d; s/^# \{0,1\}//; p; }' "scripts/$(basename "$0")"
+      exit 0
+      ;;
+  esac
 }
 
 # Runs a command as root: directly, or through sudo.

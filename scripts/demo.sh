@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
+help_from_head "$@"
 . scripts/demo/server.sh
 
 keep=false

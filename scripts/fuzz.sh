@@ -9,6 +9,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
+help_from_head "$@"
 
 # Each target, its share of the time in percent, its runs with --fixed, and the kind of its inputs: a stream, like the
 # cases, or a path.

@@ -9,6 +9,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
+help_from_head "$@"
 . scripts/kernels/images.sh
 . scripts/kernels/initrd.sh
 . scripts/kernels/boot.sh

@@ -8,6 +8,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
+help_from_head "$@"
 
 jobs=$(nproc)
 mapfile -t sources < <(find bpf include tests userspace vmlinux -name '*.[ch]' -o -name '*.cpp' | sort)

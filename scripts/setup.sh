@@ -10,6 +10,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
+help_from_head "$@"
 
 # Set and packages. A package belongs to the smallest set that needs it; comments say what is not obvious.
 table() {

@@ -7,6 +7,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
+help_from_head "$@"
 trap hand_back_build EXIT
 
 ./scripts/setup.sh

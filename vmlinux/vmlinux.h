@@ -96,6 +96,9 @@ struct in6_addr {
 	} in6_u;
 };
 
+/* include/linux/net.h, enum sock_shutdown_cmd */
+#define SHUT_RD 0
+
 /* include/net/sock.h: bits of sk_shutdown. RCV_SHUTDOWN is set by the peer's FIN too. */
 #define RCV_SHUTDOWN  1
 #define SHUTDOWN_MASK 3

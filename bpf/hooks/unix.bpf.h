@@ -2,8 +2,8 @@
 /*
  * The hooks on Unix stream sockets, loaded and attached only if a target listens on one. Their records are by address
  * under both profiles, because closing a Unix socket makes no event. The entry of close() shows the server's close if
- * the descriptor is the last one, and the server's next call shows the client's. The sweep at each sample finds the
- * rest (close_range, dup2 over the descriptor, the end of the process).
+ * the descriptor is the last one, and that of shutdown() shows it too. The server's next call shows the client's close.
+ * The sweep at each sample finds the rest (close_range, dup2 over the descriptor, the end of the process).
  *
  * Unix sockets have no sequence numbers: bytes without an event (splice, io_uring) go unnoticed until the stream stops
  * making sense.
@@ -107,6 +107,7 @@ static __always_inline bool is_last_holder(struct file *file)
 	return BPF_CORE_READ((struct file___referenced *)file, f_ref.refcnt.counter) == 0;
 }
 
+/* The entry of close(), or of a shutdown() for sending, which ends the server's side as well as a close. */
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_close, struct pt_regs *regs, long id)
 {
@@ -115,7 +116,9 @@ int BPF_PROG(on_close, struct pt_regs *regs, long id)
 	struct sock *sk;
 	struct conn *c;
 
-	if (id != SYSCALL_CLOSE || !is_followed(task->tgid))
+	if ((id != SYSCALL_CLOSE && id != SYSCALL_SHUTDOWN) || !is_followed(task->tgid))
+		return 0;
+	if (id == SYSCALL_SHUTDOWN && (__u32)SYSCALL_ARG2(regs) == SHUT_RD)
 		return 0;
 	sk = fd_sock(task, SYSCALL_ARG1(regs));
 	if (!sk)
@@ -124,7 +127,7 @@ int BPF_PROG(on_close, struct pt_regs *regs, long id)
 	if (f.family != AF_UNIX)
 		return 0;
 	c = addressed_find(&f);
-	if (!c || !is_last_holder(BPF_CORE_READ(sk, sk_socket, file)))
+	if (!c || (id == SYSCALL_CLOSE && !is_last_holder(BPF_CORE_READ(sk, sk_socket, file))))
 		return 0;
 	if (client_has_gone(sk) || BPF_CORE_READ(sk, sk_shutdown) == RCV_SHUTDOWN)
 		conn_close(c, CLOSE_BY_CLIENT);

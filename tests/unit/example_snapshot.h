@@ -24,9 +24,22 @@ inline std::string read_source_file(const std::string& path) {
   return text.str();
 }
 
-inline std::string golden(const std::string& name) {
-  return read_source_file("tests/unit/golden/" + name);
+// The content of a golden file. With MONITOR_UPDATE_GOLDEN set, the file becomes `actual` first: look at `git diff`
+// after. Use it through CHECK_GOLDEN.
+inline std::string golden(const std::string& name, const std::string& actual) {
+  const std::string path = "tests/unit/golden/" + name;
+  if (std::getenv("MONITOR_UPDATE_GOLDEN") != nullptr) {
+    std::ofstream(std::string(MONITOR_SOURCE_DIR "/") + path, std::ios::binary) << actual;
+  }
+  return read_source_file(path);
 }
+
+// NOLINTNEXTLINE(cppcoreguidelines-macro-usage): doctest reports the line of the caller
+#define CHECK_GOLDEN(actual, name)                         \
+  do {                                                     \
+    const std::string golden_text = (actual);              \
+    CHECK(golden_text == test::golden(name, golden_text)); \
+  } while (false)
 
 inline EndpointCounters endpoint(std::string method, std::string path, std::uint64_t active) {
   EndpointCounters counters;

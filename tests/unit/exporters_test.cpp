@@ -110,10 +110,10 @@ TEST_CASE("output.exporters.match_the_golden_files") {
   hidden.system = false;
   hidden.pid = 4243;
   hidden.listen = {};
-  CHECK(csv_header() + render_csv({busy_snapshot(), hidden}, kNow) == test::golden("figures.csv"));
-  CHECK(render_influx({busy_snapshot(), hidden}, kNow) == test::golden("influx.txt"));
-  CHECK(joined(render_statsd({busy_snapshot(), hidden}, {before}, false)) == test::golden("statsd.txt"));
-  CHECK(joined(render_statsd({busy_snapshot(), hidden}, {before}, true)) == test::golden("dogstatsd.txt"));
+  CHECK_GOLDEN(csv_header() + render_csv({busy_snapshot(), hidden}, kNow), "figures.csv");
+  CHECK_GOLDEN(render_influx({busy_snapshot(), hidden}, kNow), "influx.txt");
+  CHECK_GOLDEN(joined(render_statsd({busy_snapshot(), hidden}, {before}, false)), "statsd.txt");
+  CHECK_GOLDEN(joined(render_statsd({busy_snapshot(), hidden}, {before}, true)), "dogstatsd.txt");
 }
 
 TEST_CASE("output.influx.numbers_past_63_bits_saturate") {

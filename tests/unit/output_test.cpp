@@ -21,7 +21,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using test::endpoint;
 using test::example_snapshot;
-using test::golden;
 
 constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -126,8 +125,8 @@ void check_documented(const Json& value, const Json& schema, const std::string& 
 }
 
 TEST_CASE("output.box.matches_the_golden_file") {
-  CHECK(render_box(example_snapshot(), {}) == golden("box.txt"));
-  CHECK(render_box(example_snapshot(), {.color = false, .unicode = false}) == golden("box_ascii.txt"));
+  CHECK_GOLDEN(render_box(example_snapshot(), {}), "box.txt");
+  CHECK_GOLDEN(render_box(example_snapshot(), {.color = false, .unicode = false}), "box_ascii.txt");
 }
 
 TEST_CASE("output.box.several_servers_have_a_box_each") {
@@ -145,12 +144,12 @@ TEST_CASE("output.box.several_servers_have_a_box_each") {
 }
 
 TEST_CASE("output.box.nothing_in_flight") {
-  CHECK(render_box(Snapshot{}, {}) == golden("box_empty.txt"));
+  CHECK_GOLDEN(render_box(Snapshot{}, {}), "box_empty.txt");
 }
 
 TEST_CASE("output.box.color_changes_nothing_else") {
   const std::string colored = render_box(troubled_snapshot(), {.color = true});
-  CHECK(replace_all(colored, "\033", "<ESC>") == golden("box_color.txt"));
+  CHECK_GOLDEN(replace_all(colored, "\033", "<ESC>"), "box_color.txt");
   std::string plain = colored;
   for (const char* code : {"\033[0m", "\033[1m", "\033[31m", "\033[33m"}) {
     plain = replace_all(plain, code, "");
@@ -240,7 +239,7 @@ TEST_CASE("output.without_system") {
 }
 
 TEST_CASE("output.log.matches_the_golden_file") {
-  CHECK(log_text(example_snapshot()) == golden("log_lines.txt"));
+  CHECK_GOLDEN(log_text(example_snapshot()), "log_lines.txt");
   CHECK(render_log_lines(example_snapshot()).size() == 3);
 }
 
@@ -289,7 +288,7 @@ TEST_CASE("output.figures.impossible_values_are_shown_as_0") {
 TEST_CASE("output.json.matches_the_golden_file") {
   const std::string text = render_json(troubled_snapshot());
   CHECK(text.find('\n') == std::string::npos);
-  CHECK(Json::parse(text).dump(2) + "\n" == golden("snapshot.json"));
+  CHECK_GOLDEN(Json::parse(text).dump(2) + "\n", "snapshot.json");
 }
 
 TEST_CASE("output.json.the_seven_keys_come_first") {

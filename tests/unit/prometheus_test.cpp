@@ -99,8 +99,8 @@ Snapshot with_durations() {
 }
 
 TEST_CASE("output.prometheus.matches_the_golden_files") {
-  CHECK(render({with_durations()}) == test::golden("prometheus.txt"));
-  CHECK(render({with_durations()}, Exposition::kOpenMetrics) == test::golden("openmetrics.txt"));
+  CHECK_GOLDEN(render({with_durations()}), "prometheus.txt");
+  CHECK_GOLDEN(render({with_durations()}, Exposition::kOpenMetrics), "openmetrics.txt");
 }
 
 TEST_CASE("output.prometheus.without_servers_it_is_still_a_document") {

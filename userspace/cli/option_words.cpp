@@ -27,8 +27,8 @@ constexpr const char* kFooter =
     "  sudo monitor attach                   start counting for every later monitor\n"
     "  sudo monitor serve --all              serve 127.0.0.1:9464/metrics to Prometheus\n"
     "\n"
-    "Exit status: 0 success; 1 failure; 2 wrong usage; 3 no such server, or the server has ended;\n"
-    "4 not permitted; 5 the kernel lacks a required feature.\n"
+    "Exit status: 0 success; 1 failure; 2 wrong usage; 3 no such server, several to choose\n"
+    "from, or the server has ended; 4 not permitted; 5 the kernel lacks a required feature.\n"
     "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS (like --pins), NO_COLOR.";
 
 constexpr const char* kAttachDescription = "start counting in the kernel; no monitor has to keep running";
@@ -217,6 +217,19 @@ std::string describe_mismatch(const std::string& message) {
   return name + (message.find("missing") != std::string::npos ? " needs a value" : " may be given only once");
 }
 
+Error unknown_argument(const CLI::App& app) {
+  const std::string word = app.remaining(true).front();
+  if (word.starts_with('-')) {
+    return usage_error("unknown argument: " + word);
+  }
+  std::string commands;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    commands += (commands.empty() ? "" : ", ") + command->get_name();
+  }
+  return usage_error("unknown argument: " + word,
+                     "the commands are " + commands + "; monitor --help lists the options");
+}
+
 }  // namespace
 
 Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string>& arguments, Words& view,
@@ -238,13 +251,18 @@ Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string
     declare_serve(*serve, command);
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last one first
   } catch (const CLI::CallForHelp&) {
+    // CLI11 asks for help before it reports an unknown word: "monitor status --help" would get the help of monitor.
+    const std::vector<std::string> unknown = app.remaining(true);
+    if (!unknown.empty() && !unknown.front().starts_with('-')) {
+      return unknown_argument(app);
+    }
     return std::variant<TextToPrint, Verb>(TextToPrint{help_text(app)});
   } catch (const CLI::CallForVersion& version) {
     return std::variant<TextToPrint, Verb>(TextToPrint{std::string(version.what()) + "\n"});
   } catch (const CLI::ArgumentMismatch& error) {
     return usage_error(describe_mismatch(error.what()));
   } catch (const CLI::ExtrasError&) {
-    return usage_error("unknown argument: " + app.remaining(true).front());
+    return unknown_argument(app);
   } catch (const CLI::Error& error) {
     return usage_error(error.what());
   }

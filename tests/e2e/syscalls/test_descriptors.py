@@ -101,6 +101,25 @@ def test_the_server_closes(watched: Watched, family: str, end: Close) -> None:
 
 
 @every_family
+def test_a_shutdown_for_sending_is_the_servers_close(watched: Watched, family: str) -> None:
+    """Even if the client has closed before the server's descriptor is closed. A shutdown for receiving ends nothing."""
+    with watched.server.connection(family) as (client, fd):
+        begin(watched, client, fd, "/deaf")
+        watched.server.do("shutdown", fd, socket.SHUT_RD)
+        assert watched.change() == {}
+        watched.server.do("write", fd, OK)
+        assert client.response().body == b"ok"
+        assert watched.change() == {"GET /deaf active": -1, "GET /deaf 2xx": 1}
+    with watched.server.connection(family) as (client, fd):
+        begin(watched, client, fd, "/cut")
+        watched.server.do("shutdown", fd, socket.SHUT_WR)
+        assert watched.change() == {"GET /cut active": -1, "GET /cut none": 1, "failed": 1}
+        assert client.rest() == b""
+        client.close()
+    assert watched.change() == {}
+
+
+@every_family
 def test_the_client_closes(watched: Watched, family: str) -> None:
     """A half-close ends nothing. After a full close, unanswered requests are aborted once the server closes too."""
     for whole in (False, True):
