@@ -37,8 +37,8 @@ struct FoundServers {
 // tree. A process counts by its command line (server_program() in command_line.h), and only if its tree listens.
 FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known = {});
 
-// The one server that the request means. Fails with kNoTarget and a hint if there is no server (the error says where it
-// searched), if it does not listen, or if there are several (the hint lists the command to pick each).
+// The one server that the request means. Fails with kNoTarget and a hint if there is no server (the error names where
+// it searched), if it does not listen, or if there are several (the hint lists the command to pick each).
 Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request);
 
 }  // namespace monitor
