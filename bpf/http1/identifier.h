@@ -46,6 +46,7 @@ struct segment {
 #define SEGMENT_JOINT	   8  /* "-" or "_" precedes the last part */
 #define SEGMENT_PART_LOWER 16 /* the last part has a lower-case letter */
 
+#define IDENTIFIER_ULID 26
 #define IDENTIFIER_UUID 36
 /* Positions of the hyphens in a UUID, one bit each (RFC 9562 §4). */
 #define IDENTIFIER_UUID_HYPHENS (1ULL << 8 | 1ULL << 13 | 1ULL << 18 | 1ULL << 23)
@@ -84,6 +85,7 @@ PURE_INLINE void segment_add_other(struct segment *s, char c)
 	s->part_irregular = 0;
 	s->part_middle = 0;
 	s->consonants = 0;
+	s->last = 0;
 }
 
 /* Adds a letter or digit. A place is irregular if a digit and a letter meet, if an upper-case letter follows a
@@ -146,6 +148,9 @@ PURE_INLINE bool segment_is_number(const struct segment *s)
 	/* "2024-05-01", "10.20.30.40"; not "4-2" or the version "1.2.3" */
 	if (!s->letters && s->separators && s->digits >= (s->dots ? 7 : 5))
 		return true;
+	/* a ULID: 26 digits and upper-case letters, of which the first is a digit */
+	if (s->length == IDENTIFIER_ULID && s->lead && !s->separators && !(s->flags & SEGMENT_PART_LOWER))
+		return true;
 	/* "20240501T120000Z" */
 	return s->digits >= 8 && s->digits * 4 >= (s->digits + s->letters) * 3;
 }
@@ -175,7 +180,7 @@ PURE_INLINE bool segment_is_identifier(const struct segment *s)
 	if ((s->flags & SEGMENT_LEAD_WORD) && s->letters && (s->lead > 1 || s->separators > 1))
 		return true;
 	/* "file-9hLmX2…", "cus_…" */
-	if ((s->flags & SEGMENT_JOINT) && s->part >= 10 && (s->part_middle || s->part_irregular >= 3))
+	if ((s->flags & SEGMENT_JOINT) && s->part >= 10 && (s->part_middle || s->part_irregular >= 2))
 		return true;
 	/* "order-123456" */
 	return s->part >= 6 && s->part == s->part_digits && s->part != s->digits + s->letters;

@@ -44,6 +44,7 @@ PURE_INLINE void fold_put(struct fold *f, char c)
 PURE_INLINE void fold_start_segment(struct fold *f)
 {
 	f->start = f->to;
+	f->escaped = 0;
 	__builtin_memset(&f->segment, 0, sizeof(f->segment));
 }
 
@@ -113,7 +114,6 @@ GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f, cons
 		return 0;
 	f->from = w->path;
 	f->to = 0;
-	f->escaped = 0;
 	f->overflow = 0;
 	f->complete = 0;
 	fold_start_segment(f);
