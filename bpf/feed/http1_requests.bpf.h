@@ -66,8 +66,8 @@ static int requests_step(__u32 i, struct walk *walk)
 	event = http1_step(&c->protocol.requests, &x->window, &c->key, false);
 	if (event & HTTP1_REQUEST_LINE) {
 		c->key.target = c->target;
-		if (!raw_paths && (x->window.request_line & HTTP1_LINE_DIGITS)) {
-			path_fold(&c->key, &x->fold);
+		if (!raw_paths && (x->window.request_line & HTTP1_LINE_MAY_FOLD)) {
+			path_fold(&c->key, &x->fold, &x->window);
 			c->key_valid = 0;
 		} else if (x->window.request_line & HTTP1_LINE_CHANGED) {
 			c->key_valid = 0;

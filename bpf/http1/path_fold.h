@@ -1,35 +1,31 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Folds identifiers in a path, so that /users/42 and /users/43 are one endpoint /users/{id}. A segment is an identifier
- * if it is all digits, a UUID (RFC 9562 §4), or at least 16 hexadecimal digits, at least one of them decimal.
+ * Folds the identifiers in a path, so that /users/42 and /users/43 are one endpoint /users/{id}. It reads the path from
+ * the window and not from the key, where a long one is cut already: the words after a long identifier stay.
  */
 #ifndef MONITOR_PATH_FOLD_H
 #define MONITOR_PATH_FOLD_H
 
+#include "http1/identifier.h"
+#include "http1/request_line.h"
+#include "http1/stream.h"
 #include "lib/pure.h"
-
-#define FOLD_HEX_LEAST 16
-#define FOLD_UUID      36
-/* Positions of the hyphens in a UUID, one bit each. */
-#define FOLD_UUID_HYPHENS (1ULL << 8 | 1ULL << 13 | 1ULL << 18 | 1ULL << 23)
 
 /* Scratch of one fold. It need not be zeroed: path_fold sets what it reads. `path` has room for a word past its end. */
 struct fold {
-	__u32 from;    /* next byte of the key's path */
-	__u32 to;      /* next byte of `path` */
-	__u32 segment; /* where the current segment begins in `path` */
-	__u32 length;  /* of the segment: bytes, digits and hexadecimal digits */
-	__u32 digits;
-	__u32 hex;
-	__u64 hyphens; /* positions of the segment's hyphens below 64, one bit each */
-	__u32 overflow;
-	__u32 padding;
+	__u32 from;	/* next byte of the window */
+	__u32 to;	/* next byte of `path` */
+	__u32 start;	/* where the current segment begins in `path` */
+	__u32 escaped;	/* bytes of an escape that still follow */
+	__u32 overflow; /* bytes did not fit into `path` */
+	__u32 complete; /* the end of the path was found */
+	struct segment segment;
 	char path[128 + 8];
 };
 
 struct fold_loop {
 	struct fold *f;
-	const struct monitor_endpoint_key *key;
+	const struct http1_window *w;
 };
 
 PURE_INLINE void fold_put(struct fold *f, char c)
@@ -45,80 +41,85 @@ PURE_INLINE void fold_put(struct fold *f, char c)
 	f->to += 1;
 }
 
+PURE_INLINE void fold_start_segment(struct fold *f)
+{
+	f->start = f->to;
+	f->escaped = 0;
+	__builtin_memset(&f->segment, 0, sizeof(f->segment));
+}
+
 PURE_INLINE void fold_end_segment(struct fold *f)
 {
-	bool all_digits = f->length && f->digits == f->length;
-	bool long_hex = f->length >= FOLD_HEX_LEAST && f->hex == f->length && f->digits;
-	bool uuid = f->length == FOLD_UUID && f->hex == FOLD_UUID - 4 && f->hyphens == FOLD_UUID_HYPHENS;
+	if (!segment_is_identifier(&f->segment))
+		return;
+	f->to = f->start;
+	/* "{id}" replaces the bytes that did not fit; if earlier segments did not fit, neither does "{" */
+	f->overflow = 0;
+	fold_put(f, '{');
+	fold_put(f, 'i');
+	fold_put(f, 'd');
+	fold_put(f, '}');
+}
 
-	if (all_digits || long_hex || uuid) {
-		f->to = f->segment;
-		/* "{id}" replaces the bytes that did not fit; if earlier segments did not fit, neither does "{" */
-		f->overflow = 0;
-		fold_put(f, '{');
-		fold_put(f, 'i');
-		fold_put(f, 'd');
-		fold_put(f, '}');
-	}
+/* A segment ends at "/". It also ends at ":" between a word or number and a word, as in "/models/42:predict" or
+ * "/blobs/sha256:4f…", but not within a time. */
+PURE_INLINE bool fold_ends_segment(const struct fold *f, char c, char next)
+{
+	if (c != ':')
+		return c == '/';
+	return byte_class(next) >= BYTE_LOWER || (byte_class(next) == BYTE_DIGIT && !f->segment.lead);
 }
 
 static int fold_step(__u32 i, struct fold_loop *loop)
 {
-	const struct monitor_endpoint_key *key = loop->key;
+	const struct http1_window *w = loop->w;
 	struct fold *f = loop->f;
-	__u64 at = f->from;
-	char c;
+	char c = WINDOW_BYTE(w, f->from);
 
-	if (at >= key->path_length || at >= MONITOR_PATH_SIZE) {
+	if (f->from >= w->path_end || http1_ends_path(c)) {
+		f->complete = f->from < w->path_end || !(w->request_line & HTTP1_LINE_LONG);
 		fold_end_segment(f);
 		return 1;
 	}
-	barrier_var(at);
-	if (at >= MONITOR_PATH_SIZE)
-		return 1;
-	c = key->path[at];
-	f->from += 1;
-	if (c == '/') {
+	if (fold_ends_segment(f, c, WINDOW_BYTE(w, f->from + 1))) {
 		fold_end_segment(f);
 		fold_put(f, c);
-		f->segment = f->to;
-		f->length = 0;
-		f->digits = 0;
-		f->hex = 0;
-		f->hyphens = 0;
-		return 0;
+		fold_start_segment(f);
+	} else {
+		fold_put(f, c);
+		if (f->escaped) {
+			f->escaped -= 1;
+		} else {
+			/* an escape counts as one separator, but %40 is the "@" of an e-mail address */
+			f->escaped = c == '%' ? 2 : 0;
+			if (c == '%' && WINDOW_BYTE(w, f->from + 1) == '4' && WINDOW_BYTE(w, f->from + 2) == '0')
+				c = '@';
+			segment_add(&f->segment, c);
+		}
 	}
-	if (c >= '0' && c <= '9') {
-		f->digits += 1;
-		f->hex += 1;
-	} else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f') {
-		f->hex += 1;
-	} else if (c == '-' && f->length < 64) {
-		f->hyphens |= 1ULL << (f->length & 63);
-	}
-	f->length += 1;
-	fold_put(f, c);
+	f->from += 1;
 	return 0;
 }
 
-/* Folds the key's path in place. A path that no longer fits is cut and gets the flag ENDPOINT_PATH_CUT. Callers may
- * skip paths without a digit, because nearly every identifier has one; a UUID without a digit then stays as it is. */
-GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f)
+/*
+ * Replaces the key's path by the folded path of the request line that a step has just reported (HTTP1_REQUEST_LINE). A
+ * path that does not fit into the key, or whose end was not read, is cut and gets the flag ENDPOINT_PATH_CUT. Callers
+ * skip paths without HTTP1_LINE_MAY_FOLD.
+ */
+GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f, const struct http1_window *w)
 {
-	struct fold_loop loop = {f, key};
+	struct fold_loop loop = {f, w};
 
-	if (!key || !f)
+	if (!key || !f || !w)
 		return 0;
-	f->from = 0;
+	f->from = w->path;
 	f->to = 0;
-	f->segment = 0;
-	f->length = 0;
-	f->digits = 0;
-	f->hex = 0;
-	f->hyphens = 0;
 	f->overflow = 0;
-	repeat(MONITOR_PATH_SIZE + 1, fold_step, &loop);
-	if (f->overflow)
+	f->complete = 0;
+	fold_start_segment(f);
+	repeat(HTTP1_LINE_PREFIX + 1, fold_step, &loop);
+	key->flags &= ~ENDPOINT_PATH_CUT;
+	if (f->overflow || !f->complete)
 		key->flags |= ENDPOINT_PATH_CUT;
 	key->path_length = (__u8)f->to;
 	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8)

@@ -91,8 +91,9 @@ GLOBAL_FUNC int http1_skip_blanks(struct http1_window *w)
 }
 
 /* What http1_request_line leaves in w->request_line. */
-#define HTTP1_LINE_CHANGED 1 /* the method or path differs from what the key had before */
-#define HTTP1_LINE_DIGITS  2 /* the path has a digit */
+#define HTTP1_LINE_CHANGED  1 /* the method or path differs from what the key had before */
+#define HTTP1_LINE_MAY_FOLD 2 /* the path can have an identifier: see path_fold.h */
+#define HTTP1_LINE_LONG	    4 /* the line goes on past the bytes that are read of it */
 
 PURE_INLINE bool http1_ends_path(char c)
 {
@@ -136,7 +137,7 @@ PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struc
 PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key)
 {
 	__u32 method = 0, path, length, left, end;
-	__u64 first, word, changed, digits = 0;
+	__u64 first, word, changed, identifiers = 0;
 	bool found = false, root = false, longer;
 	__u8 flags = 0;
 
@@ -233,7 +234,8 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		if (rest <= 0 && rest_before <= 0)
 			break;
 		word = cut_word(root ? '/' : window_word(w, path + i), rest);
-		digits |= digit_marks(word);
+		/* nearly every identifier has a digit, an upper-case letter or "@" */
+		identifiers |= digit_marks(word) | range_marks(word, '@', 'Z');
 		changed |= load_word(key->path + i) ^ word;
 		store_word(key->path + i, word);
 	}
@@ -241,7 +243,12 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	key->path_length = (__u8)length;
 	key->flags = flags;
 	key->padding = 0;
-	w->request_line = (changed ? HTTP1_LINE_CHANGED : 0) | (digits ? HTTP1_LINE_DIGITS : 0);
+	w->path = path;
+	w->path_end = end;
+	w->request_line = (changed ? HTTP1_LINE_CHANGED : 0) | (longer ? HTTP1_LINE_LONG : 0);
+	/* "host:443" of CONNECT is no path */
+	if (!root && WINDOW_BYTE(w, path) == '/' && (identifiers || (flags & ENDPOINT_PATH_CUT)))
+		w->request_line |= HTTP1_LINE_MAY_FOLD;
 	return 1;
 }
 

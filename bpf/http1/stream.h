@@ -88,6 +88,8 @@ struct http1_window {
 	__u64 token;	    /* scratch: the last eight bytes of a list element, in lower case */
 	__u64 number;	    /* scratch: the number that a loop reads */
 	__u32 found;	    /* scratch: HTTP1_F_* bits found in a list */
+	__u32 path;	    /* where the path of the request line begins that a step reported */
+	__u32 path_end;	    /* end of what is read of the line */
 	__u32 request_line; /* HTTP1_LINE_* of the request line that a step reported */
 	__u32 last_found;   /* scratch: those of the list's last element */
 	__u32 token_first;  /* scratch: the first two bytes of an element, in lower case */

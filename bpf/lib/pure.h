@@ -90,15 +90,22 @@ PURE_INLINE __u32 first_byte(__u64 marks)
 	return (((marks & -marks) - 1) & BYTES_01) * BYTES_01 >> 56;
 }
 
-/* Marks each byte of `word` that is an ASCII digit by its high bit. Bytes from 0x80 up are not digits. */
-PURE_INLINE __u64 digit_marks(__u64 word)
+/* Marks each byte of `word` in the range `first`..`last` of ASCII by its high bit. Bytes from 0x80 up are never marked.
+ */
+PURE_INLINE __u64 range_marks(__u64 word, __u8 first, __u8 last)
 {
 	__u64 low = word & ~BYTES_80;
-	/* bit 7 of each byte: low >= '0', and low > '9' */
-	__u64 from_zero = low + BYTES_01 * (0x80 - '0');
-	__u64 past_nine = low + BYTES_01 * (0x80 - '9' - 1);
+	/* bit 7 of each byte: low >= first, and low > last */
+	__u64 from_first = low + BYTES_01 * (__u8)(0x80 - first);
+	__u64 past_last = low + BYTES_01 * (__u8)(0x80 - last - 1);
 
-	return from_zero & ~past_nine & ~word & BYTES_80;
+	return from_first & ~past_last & ~word & BYTES_80;
+}
+
+/* Marks digits. */
+PURE_INLINE __u64 digit_marks(__u64 word)
+{
+	return range_marks(word, '0', '9');
 }
 
 /* Returns the lowest `count` (0..7) bytes of `word`; the others become 0. */

@@ -138,8 +138,8 @@ static int trace_step(__u32 i, struct trace_loop* loop) {
   else if (event == HTTP1_AGAIN)
     event = http1_step(&trace->stream, w, &trace->key, false);
   if (event & HTTP1_REQUEST_LINE) {
-    if ((loop->input->options & TRACE_FOLD) && (w->request_line & HTTP1_LINE_DIGITS))
-      path_fold(&trace->key, &trace->fold);
+    if ((loop->input->options & TRACE_FOLD) && (w->request_line & HTTP1_LINE_MAY_FOLD))
+      path_fold(&trace->key, &trace->fold, w);
     trace_put(trace, HTTP1_REQUEST_LINE, delimiter);
   }
   event &= ~(HTTP1_REQUEST_LINE | HTTP1_MORE);

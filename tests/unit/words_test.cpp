@@ -64,6 +64,16 @@ TEST_CASE("words: control characters") {
   }
 }
 
+TEST_CASE("words: ranges of characters") {
+  for (__u32 place = 0; place < 8; ++place) {
+    for (__u32 byte = 0; byte < 256; ++byte) {
+      const __u64 word = (0x203f5b7fc0dafe00ULL & ~(0xffULL << (8 * place))) | static_cast<__u64>(byte) << (8 * place);
+      const __u64 marks = byte >= '@' && byte <= 'Z' ? 0x80ULL << (8 * place) : 0;
+      REQUIRE(range_marks(word, '@', 'Z') == marks);
+    }
+  }
+}
+
 TEST_CASE("words: low bytes") {
   CHECK(low_bytes(~0ULL, 0) == 0);
   CHECK(low_bytes(~0ULL, 1) == 0xff);

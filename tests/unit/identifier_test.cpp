@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which segments of a path count as identifiers: generated ones of usual kinds, and names of real APIs.
+#include "http1/identifier.h"
+
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace monitor {
+namespace {
+
+constexpr std::string_view kHex = "0123456789abcdef";
+constexpr std::string_view kBase32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+constexpr std::string_view kBase36 = "0123456789abcdefghijklmnopqrstuvwxyz";
+constexpr std::string_view kBase62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+constexpr std::string_view kBase64Url = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+
+bool is_identifier(std::string_view text) {
+  segment counted{};
+  for (const char c : text) {
+    segment_add(&counted, c);
+  }
+  return segment_is_identifier(&counted);
+}
+
+class Generator {
+ public:
+  std::string text(std::size_t length, std::string_view alphabet) {
+    std::string made;
+    while (made.size() < length) {
+      made += alphabet[random_() % alphabet.size()];
+    }
+    return made;
+  }
+
+ private:
+  std::mt19937 random_{1};  // NOLINT(cert-msc51-cpp): the same text in every run
+};
+
+}  // namespace
+
+TEST_CASE("identifier: generated ones are recognized, but for one in a hundred") {
+  Generator random;
+  const std::vector<std::pair<const char*, std::function<std::string()>>> kinds = {
+      {"response", [&] { return "resp_" + random.text(48, kHex); }},
+      {"file", [&] { return "file-" + random.text(24, kBase62); }},
+      {"completion", [&] { return "chatcmpl-" + random.text(29, kBase62); }},
+      {"customer", [&] { return "cus_" + random.text(14, kBase62); }},
+      {"instance", [&] { return "i-" + random.text(17, kHex); }},
+      {"hash", [&] { return random.text(40, kHex); }},
+      {"ULID", [&] { return "01" + random.text(24, kBase32); }},
+      {"nanoid", [&] { return random.text(21, kBase64Url); }},
+      {"base64url", [&] { return random.text(43, kBase64Url); }},
+      {"KSUID", [&] { return random.text(27, kBase62); }},
+      {"cuid", [&] { return "c" + random.text(24, kBase36); }},
+      {"xid", [&] { return random.text(20, kBase36.substr(0, 32)); }},
+      {"API key", [&] { return "sk-" + random.text(48, kBase62); }},
+      {"token with a name", [&] { return random.text(32, kBase62) + ".json"; }},
+      {"e-mail", [&] { return random.text(8, kBase36) + "@example.org"; }},
+      {"number and title", [&] { return "1" + random.text(3, "0123456789") + "-how-to"; }},
+      {"order", [&] { return "order-" + random.text(7, "0123456789"); }},
+      {"address", [&] { return "10.20.1" + random.text(2, "0123456789") + ".1" + random.text(2, "0123456789"); }},
+  };
+  for (const auto& [name, make] : kinds) {
+    CAPTURE(std::string(name));
+    int missed = 0;
+    for (int i = 0; i < 5000; ++i) {
+      missed += is_identifier(make()) ? 0 : 1;
+    }
+    CHECK(missed <= 50);
+  }
+}
+
+TEST_CASE("identifier: names of real APIs are not") {
+  for (const std::string_view name : {"v1",
+                                      "v1beta1",
+                                      "v1alpha1",
+                                      "v2beta2",
+                                      "oauth2",
+                                      "oauth.v2.access",
+                                      "gpt-4",
+                                      "gpt-4o",
+                                      "gpt-4o-mini",
+                                      "text-embedding-3-small",
+                                      "text-embedding-ada-002",
+                                      "Llama-3.3-70B-Instruct-Turbo-FP8",
+                                      "Qwen2.5-Coder-32B-Instruct-AWQ",
+                                      "claude-3-5-sonnet",
+                                      "getUserById",
+                                      "getUserAccountSettingsById",
+                                      "listDBInstances",
+                                      "DescribeDBClusterParameterGroups",
+                                      "AWSCognitoIdentityProviderService",
+                                      "admin.conversations.ekm.listOriginalConnectedChannelInfo",
+                                      "files.sharedPublicURL",
+                                      "PreregisteredUsa2p",
+                                      "openid-configuration",
+                                      "rbac.authorization.k8s.io",
+                                      "flowcontrol.apiserver.k8s.io",
+                                      "x86_64-linux-gnu",
+                                      "apple-touch-icon-120x120.png",
+                                      "jquery-3.6.0.min.js",
+                                      "bootstrap.min.css",
+                                      "CHANGELOG.md",
+                                      "README.Debian",
+                                      "2fa",
+                                      "3d-models",
+                                      "7-zip",
+                                      "2-factor",
+                                      "404.html",
+                                      "1.2.3",
+                                      "10-20",
+                                      "en-US",
+                                      "zh_Hans_CN",
+                                      "i18n",
+                                      "k8s",
+                                      "base64",
+                                      "iso-8601",
+                                      "area-51",
+                                      "Ubuntu-22.04",
+                                      "XMLHttpRequest",
+                                      "@angular",
+                                      "index.html",
+                                      ""}) {
+    CAPTURE(std::string(name));
+    CHECK_FALSE(is_identifier(name));
+  }
+}
+
+}  // namespace monitor
