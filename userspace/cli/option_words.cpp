@@ -21,7 +21,6 @@ constexpr const char* kDescription =
 constexpr const char* kFooter =
     "Examples:\n"
     "  sudo monitor                          show the only server on this machine once\n"
-    "  sudo monitor ls                       list the servers on this machine\n"
     "  sudo monitor --pid 1234 --watch       keep the box on the screen until you press q\n"
     "  sudo monitor --json --watch | jq .    print one object per line\n"
     "  sudo monitor --log /var/log/monitor.log --interval 60\n"

@@ -27,7 +27,7 @@ from harness.waiting import PATIENCE
 
 Attached = tuple[Server, Engine]
 
-COMMANDS = ("attach", "detach", "sessions", "serve")
+COMMANDS = ("attach", "detach", "sessions", "ls", "serve")
 
 
 @pytest.fixture
