@@ -30,12 +30,15 @@ async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 """
-MAIN = ASGI + """
+MAIN = (
+    ASGI
+    + """
 import sys
 import uvicorn
 if __name__ == "__main__":
     uvicorn.run("main:app", port=0, **eval(sys.argv[1]))
 """
+)
 WSGI = """
 def app(environ, start_response):
     start_response("200 OK", [("content-length", "2")])
@@ -49,11 +52,14 @@ thread = threading.Thread(target=run)
 thread.start()
 thread.join()
 """
-SERVED = ASGI + """
+SERVED = (
+    ASGI
+    + """
 import uvicorn
 def run(sockets=None):
     uvicorn.Server(uvicorn.Config(app, port=0, http="httptools")).run(sockets)
 """
+)
 WORKERS = """
 import multiprocessing, socket, uvicorn
 from served import run
