@@ -50,7 +50,8 @@ bool is_runner(std::string_view name) {
 bool is_word(std::string_view text, std::string_view also) {
   return !text.empty() && std::isdigit(static_cast<unsigned char>(text.front())) == 0 &&
          std::all_of(text.begin(), text.end(), [also](char c) {
-           return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || also.find(c) != also.npos;
+           return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' ||
+                  also.find(c) != std::string_view::npos;
          });
 }
 
@@ -204,67 +205,73 @@ PythonOption python_option(std::string_view argument) {
   return argument.starts_with("--") ? PythonOption{} : short_options(argument.substr(1));
 }
 
+// The program of -m, with the arguments `rest`.
+void add_module(std::string_view module, Arguments rest, CommandLine& line) {
+  line.module = module;
+  if (module.empty()) {
+    return;
+  }
+  const std::string_view package = package_of(module);
+  const bool known = find_server_name(package) != nullptr || is_runner(package);
+  add_python_program(known ? package : module, rest, line);
+}
+
+void add_script(Arguments arguments, CommandLine& line) {
+  if (!arguments.empty()) {
+    line.script = arguments.front();
+    add_python_program(script_name(line.script), arguments.subspan(1), line);
+  }
+}
+
+// Adds what -m or -c runs: `text` if it is not empty, else the first of `rest`.
+void add_option_program(const PythonOption& option, Arguments rest, CommandLine& line) {
+  std::string_view what = option.text;
+  if (what.empty() && !rest.empty()) {
+    what = rest.front();
+    rest = rest.subspan(1);
+  }
+  if (option.kind == PythonOption::kModule) {
+    add_module(what, rest, line);
+  } else {
+    line.code = what;
+    line.program = "python -c";
+    line.shown = join(line.program, rest);
+  }
+}
+
 // The arguments are `python <options> <script or -m module> …`.
 void read_python(Arguments arguments, CommandLine& line) {
   line.python = true;
   line.program = base_name(arguments.front());
   line.shown = join(line.program, arguments.subspan(1));
-  const auto from = [&](std::size_t i) { return i < arguments.size() ? arguments.subspan(i) : Arguments(); };
-  const auto script = [&](std::size_t i) {
-    if (i < arguments.size()) {
-      line.script = arguments[i];
-      add_python_program(script_name(line.script), from(i + 1), line);
-    }
-  };
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     const std::string_view argument = arguments[i];
-    if (argument == "--") {
-      return script(i + 1);
-    }
     if (argument == "-") {
+      return;  // the program comes from standard input
+    }
+    if (argument == "--" || !is_option(argument)) {
+      add_script(arguments.subspan(argument == "--" ? i + 1 : i), line);
       return;
     }
-    if (!is_option(argument)) {
-      return script(i);
-    }
     const PythonOption option = python_option(argument);
-    const std::size_t value = i + (option.text.empty() ? 1 : 0);  // of -m or -c
-    const std::string_view what = !option.text.empty()       ? option.text
-                                  : value < arguments.size() ? arguments[value]
-                                                             : std::string_view();
-    switch (option.kind) {
-      case PythonOption::kModule:
-        line.module = what;
-        if (!what.empty()) {
-          const std::string_view package = package_of(what);
-          const bool known = find_server_name(package) != nullptr || is_runner(package);
-          add_python_program(known ? package : what, from(value + 1), line);
-        }
-        return;
-      case PythonOption::kCommand:
-        line.code = what;
-        line.program = "python -c";
-        line.shown = join(line.program, from(value + 1));
-        return;
-      case PythonOption::kValue:
-        ++i;
-        break;
-      case PythonOption::kPlain:
-        break;
+    if (option.kind == PythonOption::kModule || option.kind == PythonOption::kCommand) {
+      add_option_program(option, arguments.subspan(i + 1), line);
+      return;
     }
+    i += option.kind == PythonOption::kValue ? 1 : 0;
   }
 }
 
 // A title set by setproctitle: "gunicorn: worker [app]", "ray::ProxyActor".
 bool read_title(std::string_view title, CommandLine& line) {
   const std::size_t colon = title.find(": ");
-  const ServerName* const server = colon == title.npos ? nullptr : find_server_name(title.substr(0, colon));
+  const ServerName* const server = colon == std::string_view::npos ? nullptr : find_server_name(title.substr(0, colon));
   if (server != nullptr && server->commands.front().empty()) {
     const std::size_t open = title.find('[');
     const std::size_t close = title.rfind(']');
     line.server = server->server;
     line.program = server->name;
-    line.application = open < close && close != title.npos ? title.substr(open + 1, close - open - 1) : "";
+    line.application = open < close && close != std::string_view::npos ? title.substr(open + 1, close - open - 1) : "";
     return true;
   }
   if (title.starts_with("ray::")) {

@@ -21,7 +21,7 @@
 namespace monitor {
 namespace {
 
-constexpr std::size_t kMaxBytes = 262144;
+constexpr std::size_t kMaxProgramBytes = 262144;
 constexpr std::size_t kMaxKnown = 4096;
 constexpr std::size_t kMaxPackages = 4000;
 
@@ -116,7 +116,7 @@ std::optional<std::string> read_regular(const std::string& path) {
     return std::nullopt;
   }
   const Fd file(::open(("/proc/self/fd/" + std::to_string(name.get())).c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text(std::min<std::size_t>(kMaxBytes, static_cast<std::size_t>(status.st_size)), '\0');
+  std::string text(std::min<std::size_t>(kMaxProgramBytes, static_cast<std::size_t>(status.st_size)), '\0');
   std::size_t size = 0;
   while (file && size < text.size()) {
     const ssize_t got = ::read(file.get(), text.data() + size, text.size() - size);
@@ -194,6 +194,27 @@ std::string required_server(const std::string& distribution, std::string_view na
   return found == kServerModules.end() ? "" : std::string(*found);
 }
 
+// The server that the distribution of a console script requires, among those installed in the directory `packages`. A
+// distribution is most often named like the module that the script imports.
+std::string server_of_distribution(const std::string& packages, std::string_view module, std::string_view script) {
+  std::string named_otherwise;
+  for (const std::string& entry : entries(packages)) {
+    if (!entry.ends_with(".dist-info")) {
+      continue;
+    }
+    const std::string name = entry.substr(0, entry.find('-'));
+    std::string path = packages;
+    path.append("/").append(entry);
+    if (normal_name(name) == module) {
+      return required_server(path, name);
+    }
+    if (named_otherwise.empty() && installs(path, script)) {
+      named_otherwise = required_server(path, name);
+    }
+  }
+  return named_otherwise;
+}
+
 // The server that the package of a console script ("/venv/bin/litellm") requires.
 std::string server_of_package(const std::string& script, std::string_view source) {
   const std::string module = normal_name(module_of_console_script(source));
@@ -201,30 +222,16 @@ std::string server_of_package(const std::string& script, std::string_view source
   if (module.empty() || slash == std::string::npos) {
     return "";
   }
-  const std::string library = script.substr(0, slash) + "/../lib";
+  const std::string library = script.substr(0, slash) + "/../lib/";
   for (const std::string& version : entries(library)) {
     if (!version.starts_with("python") && !version.starts_with("pypy")) {
       continue;
     }
     for (const char* const kind : {"/site-packages", "/dist-packages"}) {
-      std::string packages = library;
-      packages.append("/").append(version).append(kind);
-      std::string other;  // named unlike its module
-      for (const std::string& entry : entries(packages)) {
-        if (!entry.ends_with(".dist-info")) {
-          continue;
-        }
-        const std::string name = entry.substr(0, entry.find('-'));
-        const std::string path = packages + "/" + entry;
-        if (normal_name(name) == module) {
-          return required_server(path, name);
-        }
-        if (other.empty() && installs(path, base_name(script))) {
-          other = required_server(path, name);
-        }
-      }
-      if (!other.empty()) {
-        return other;
+      std::string packages = library + version;
+      std::string server = server_of_distribution(packages.append(kind), module, base_name(script));
+      if (!server.empty()) {
+        return server;
       }
     }
   }
