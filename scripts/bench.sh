@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Measures what monitor costs the server that it watches, the machine's other processes, and itself, beside its targets;
-# takes about five minutes. Arguments:
+# Measures what monitor costs the observed server, the machine's other processes, and itself, and compares each figure
+# with its target. Takes about five minutes. Arguments:
 #   --against BINARY  also compares this tree's build with another one, in the same rounds
 #   --json            one JSON object in place of the table
-#   --quick           few rounds: shows that everything works, resolves little
-#   --seconds N       time for each of the four groups of ratios
+#   --quick           few rounds: checks that everything works, but the intervals are wide
+#   --seconds N       how long to measure each of the four groups of ratios
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -24,6 +24,6 @@ build() {
   clang-14 -O2 -g -target bpf -Wall -Wextra -Werror -c -o build/bench/empty.bpf.o scripts/bench/empty.bpf.c
 }
 
-build >&2 # standard output is the table's or the JSON's
+build >&2 # standard output is for the table or the JSON
 as_root env PYTHONDONTWRITEBYTECODE=1 build/venv/bin/python scripts/bench/bench.py \
   --monitor build/release/monitor --tools build/bench "$@"

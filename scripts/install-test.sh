@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What `cmake --install` puts where, whether it is any good, and whether the target uninstall takes exactly that away.
-# Into a directory below build/, needs no root: `scripts/install-test.sh [BUILD]`; build first.
+# Tests `cmake --install`: which files it puts where, whether they work, and whether the target uninstall removes
+# exactly these. Installs into a directory below build/ and needs no root: `scripts/install-test.sh [BUILD]`; build
+# first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -14,7 +15,7 @@ done
 mkdir -p build
 scratch=$(mktemp -d "$PWD/build/install-test.XXXXXX")
 
-# What a person has installed from this build stays theirs to uninstall: the records of it are set aside meanwhile.
+# Sets the records of an earlier install from this build aside meanwhile, so that it can still be uninstalled.
 clean_up() {
   local record
   for record in "${records[@]}"; do
@@ -36,17 +37,17 @@ install_files() { cmake --install "$build" "$@" >"$scratch/install.log" 2>&1 || 
 
 uninstall() { cmake --build "$build" --target uninstall >"$scratch/uninstall.log" 2>&1; }
 
-# A prefix in which something is already: a directory of ours by chance, empty, and somebody else's file.
+# A prefix with two entries before the install: an empty directory that we would create, and a file of another program.
 check_prefix() {
   local prefix=$scratch/prefix before
   mkdir -p "$prefix/share/man" "$prefix/bin"
-  touch "$prefix/bin/somebody-elses"
+  touch "$prefix/bin/other-program"
   before=$(list "$prefix")
   (umask 022 && install_files --prefix "$prefix")
-  # The documents by their own names, so that a new page in docs/ is no work here.
+  # The documents are compared by name with docs/, so that a new page needs no change here.
   expect 'what is installed' "$(list "$prefix" | grep -v '^d\|/docs/')" \
     '-rwxr-xr-x bin/monitor
--rw-r--r-- bin/somebody-elses
+-rw-r--r-- bin/other-program
 -rw-r--r-- share/bash-completion/completions/monitor
 -rw-r--r-- share/doc/uvicorn-monitor/LICENSE
 -rw-r--r-- share/doc/uvicorn-monitor/README.md
@@ -63,31 +64,32 @@ check_prefix() {
   grep -q '^Nothing is installed' "$scratch/uninstall.log" || die "$(cat "$scratch/uninstall.log")"
 }
 
-# Below a DESTDIR, as packagers do: all of it is ours. Twice, as after a rebuild: the second finds its directories made.
+# Installs below a DESTDIR, as packagers do, so that every file is ours. Installs twice, as after a rebuild: the second
+# time the directories exist.
 check_destdir() {
   local root=$scratch/root
   DESTDIR=$root install_files --prefix /opt/monitor-install-test
   DESTDIR=$root install_files --prefix /opt/monitor-install-test
-  # The service is the package's, by absolute paths, at which nothing of an install by hand may come.
+  # Only the package has the service, at absolute paths. An install by hand must write nothing there.
   expect 'where something is installed' "$(ls "$root")" opt
-  ! uninstall || die 'an uninstall without the DESTDIR of the install says that all is well'
+  ! uninstall || die 'an uninstall without the DESTDIR of the install succeeds'
   DESTDIR=$root uninstall || die "$(cat "$scratch/uninstall.log")"
   [ ! -e "$root" ] || die "the uninstall left below DESTDIR: $(list "$root")"
 }
 
-# man finds it, has nothing to complain of, and it names every option there is.
+# man finds the page and prints no warning, and the page names every option.
 check_man_page() {
   local page option
   expect 'where man finds the page' "$(man -M "$1" -w monitor)" "$1/man8/monitor.8.gz"
   page=$(LC_ALL=C.UTF-8 MANWIDTH=100 man --warnings -l "$1/man8/monitor.8.gz" 2>"$scratch/man.log" | col -b)
-  expect 'what man complains of' "$(cat "$scratch/man.log")" ''
+  expect 'the warnings of man' "$(cat "$scratch/man.log")" ''
   for option in $(options --help); do
     grep -qFe " $option" <<<"$page" || die "the man page lacks $option"
   done
   grep -q '^EXIT STATUS' <<<"$page" || die 'the man page lacks a section EXIT STATUS'
 }
 
-# options ARGUMENT…: those that a help text lists.
+# options ARGUMENT…: the options that a help text lists.
 options() { "$build/monitor" "$@" | sed -En 's/^  (-h,)?(--[a-z-]+).*/\2/p'; }
 
 # check_bash COMPLETION
@@ -96,7 +98,7 @@ check_bash() {
   local command commands
   commands=$("$build/monitor" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
   for command in '' $commands; do
-    # shellcheck disable=SC2086  # no command is no word
+    # shellcheck disable=SC2086  # an empty command must not become a word
     expect "bash: monitor $command --" "$("${offer[@]}" $command -- | sort)" "$(options $command --help | sort)"
   done
   expect 'bash: a command' "$("${offer[@]}" at)" attach

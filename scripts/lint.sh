@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Checks format and style of everything and changes nothing: clang-format and clang-tidy (version 14) for C and C++,
-# for the scripts shellcheck, for Python ruff and mypy (pyproject.toml). clang-tidy takes a second or more for each file,
-# so the test run checks only the program with it.
+# Checks the format and style of everything and changes nothing: C and C++ with clang-format and clang-tidy (version
+# 14), shell scripts with shellcheck, Python with ruff and mypy (pyproject.toml). clang-tidy takes a second or more for
+# each file, so the test run uses it only for the program.
 #   --fix      formats in place instead of complaining
 #   --program  what the test run does: clang-tidy over userspace/ only
 set -euo pipefail
@@ -17,7 +17,7 @@ mapfile -t python < <(find scripts tests -name '*.py' | sort)
 
 format_in_place() {
   printf '%s\0' "${sources[@]}" | xargs -0 clang-format-14 -style=file -i
-  build/venv/bin/ruff check --quiet --fix "${python[@]}" || true  # what it can't fix is for the next run to report
+  build/venv/bin/ruff check --quiet --fix "${python[@]}" || true  # the next run reports what it can't fix
   build/venv/bin/ruff format --quiet "${python[@]}"
 }
 

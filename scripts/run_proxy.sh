@@ -57,7 +57,7 @@ END
 # One command at a time: two starts at once would both find nothing running. No process that we start inherits the
 # descriptor.
 lock_logs() {
-  mkdir -p "$logs" || fail 1 "there is no directory $(shown "$logs")" 'PROXY_LOG_DIR names another place'
+  mkdir -p "$logs" || fail 1 "cannot create the directory $(shown "$logs")" 'set PROXY_LOG_DIR to another directory'
   exec {lock}<"$logs"
   flock "$lock"
 }
@@ -80,13 +80,13 @@ ensure_not_running() {
   esac
   local left
   left=$(left_behind)
-  [ -z "$left" ] || fail 1 "of the server before (pid $state_pid) these processes are left: ${left//$'\n'/ }" \
+  [ -z "$left" ] || fail 1 "these processes of the previous server (pid $state_pid) still run: ${left//$'\n'/ }" \
     'run_proxy.sh stop ends them'
 }
 
 # bring_up OUTPUT ERRORS: starts the server and its monitor, then releases the lock. Sets `server`.
 bring_up() {
-  touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written" 'PROXY_LOG_DIR names another place'
+  touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written" 'set PROXY_LOG_DIR to another directory'
   # Until the gate opens, the server process ends when this script does.
   trap '[ -z "${server:-}" ] || forget "$server"' EXIT
   remember_settings
@@ -102,7 +102,7 @@ bring_up() {
 
 start_in_background() {
   local output offset
-  touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written" 'PROXY_LOG_DIR names another place'
+  touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written" 'set PROXY_LOG_DIR to another directory'
   exec {output}>>"$log_file"
   offset=$(stat -c %s "$log_file")
   bring_up "$output" "$output"
@@ -149,7 +149,7 @@ await_last_lines() {
     log_is_fed || return 0
     sleep 0.05
   done
-  printf 'The monitor (pid %d) of the server that has ended is still there\n' "$state_monitor" >&2
+  printf 'The monitor (pid %d) of the ended server is still running\n' "$state_monitor" >&2
 }
 
 # await_end SECONDS: waits until no process of our server is left.
@@ -202,7 +202,7 @@ stop_ours() {
   if ! await_end "$1"; then
     printf 'Proxy (pid %d) has not ended within %d s after SIGTERM: SIGKILL\n' "$state_pid" "$1" >&2
     kill_ours
-    await_end 10 || fail 1 "something of the server is still there: $(ours_left | paste -sd ' ')"
+    await_end 10 || fail 1 "processes of the server are still running: $(ours_left | paste -sd ' ')"
   fi
   forget "$state_pid"
   await_last_lines
@@ -218,7 +218,7 @@ stop_whatever_runs() {
   fi
   case "$proxy" in
     foreign)
-      fail 1 "$(shown "$pid_file") names what was not started here, so it is left alone:$(called "$proxy_pid")" \
+      fail 1 "$(shown "$pid_file") names a server that was not started here, so it keeps running:$(called "$proxy_pid")" \
         "to end it yourself: kill $proxy_pid" ;;
     stale)
       rm -f "$pid_file"
@@ -264,13 +264,13 @@ status() {
   case "$proxy" in
     running | foreign)
       if ! addresses=$(listening_at "$proxy_pid"); then
-        addresses='an address that its user and root can see'
+        addresses='an address that only its user and root can see'
       fi
       printf 'Proxy is running (pid %d), up %s, ' "$proxy_pid" "$(uptime_of "$proxy_pid")"
       if [ -n "$addresses" ]; then
         printf 'on %s\n' "${addresses//$'\n'/, }"
       else
-        printf 'but listens nowhere yet: it is starting\n'
+        printf 'but does not listen yet: it is starting\n'
       fi
       [ "$proxy" = running ] || printf 'It was not started here: %s\n' "$(command_of "$proxy_pid")"
       [ -z "$addresses" ] || show_figures ;;
@@ -279,7 +279,7 @@ status() {
   esac
   if [ "$proxy" = stale ] || [ "$proxy" = absent ]; then
     left=$(left_behind)
-    [ -z "$left" ] || printf 'But processes of it are left, which stop ends: %s\n' "${left//$'\n'/ }"
+    [ -z "$left" ] || printf 'But some of its processes still run; stop ends them: %s\n' "${left//$'\n'/ }"
     exit 3
   fi
 }
@@ -308,7 +308,7 @@ show_figures() {
     printf 'Within half a second:\n%s\n' "$(tail -n "${#kinds[@]}" <<<"$message")"
   else
     message=${message#monitor: }
-    printf 'No figures: %s\n' "${message:-"$monitor ended and said nothing"}"
+    printf 'No figures: %s\n' "${message:-"$monitor ended without a message"}"
   fi
 }
 
@@ -336,6 +336,6 @@ case "$task" in
   run | start | restart | stop | status) "$task" "$@" ;;
   logs) show_log "$@" ;;
   --help | -h | help) usage ;;
-  '') usage_error 'what is to be done? run, start, stop, restart, status or logs' ;;
+  '') usage_error 'no command: give run, start, stop, restart, status or logs' ;;
   *) usage_error "unknown command '$task'" ;;
 esac

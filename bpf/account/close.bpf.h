@@ -48,13 +48,13 @@ static int close_step(__u32 i, struct close_loop *loop)
 			outcome = flags & REQUEST_REJECTED ? OUTCOME_REJECTED : OUTCOME_ANSWERED;
 		else if (loop->kind == CLOSE_BY_SERVER)
 			outcome = OUTCOME_CUT;
-	} else if (c->flags & CONN_REJECTED) {
+	} else if (READ_ONCE(c->rejected)) {
 		outcome = OUTCOME_NEVER;
 	} else if (loop->kind == CLOSE_BY_SERVER && !(flags & REQUEST_PIPELINED)) {
 		outcome = OUTCOME_CUT;
 	}
 	if (outcome == OUTCOME_REJECTED)
-		c->flags |= CONN_REJECTED;
+		WRITE_ONCE(c->rejected, 1);
 	request_forget(c, id);
 	count_end_call(c, endpoint, outcome, status, began_ns);
 	return 0;

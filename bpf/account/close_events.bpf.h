@@ -72,11 +72,11 @@ static __always_inline void catch_up_client(struct conn *c, struct sock *sk)
 		conn_close(c, CLOSE_BY_RESET);
 }
 
-/* Nanoseconds within which a call that sent the client its response makes its event, even on the slowest machine. */
+/* Longest time in nanoseconds between the bytes of a response and their event, even on the slowest machine. */
 #define CLIENT_GONE_AFTER_NS 1000000000ULL
 
-/* The same for an iterator. It can run between the bytes of a response and their event, when the client may already
- * have the response and be gone; so the client must stay gone for a while. */
+/* As catch_up_client, but for an iterator. It can run between the bytes of a response and their event, when the client
+ * may already have the response and be gone; so the client must stay gone for a while. */
 static __always_inline void check_client(struct conn *c, struct sock *sk)
 {
 	__u64 now = bpf_ktime_get_boot_ns();

@@ -106,7 +106,7 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 	__sync_fetch_and_sub(&t->active, 1);
 }
 
-/* The same as a global function, for rare paths: inlined into each it would make up most of the program. */
+/* The same as a global function, for rare paths: inlined into each caller it would make up most of the program. */
 GLOBAL_FUNC int count_end_call(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status, __u64 began_ns)
 {
 	if (c)

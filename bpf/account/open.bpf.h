@@ -33,7 +33,7 @@ struct opening {
  * Initializes a new record, which is all zero.
  *
  * For a socket that may be older than its target's registration, only the local port or the name distinguishes server
- * from client. socket_info_under_way decides whether a request is under way; feed/adopted.bpf.h does the rest.
+ * from client. socket_info_under_way decides whether a request is under way; the adopted streams in feed/ do the rest.
  */
 GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 {
@@ -111,7 +111,7 @@ static __always_inline bool is_registering(__u32 target)
 	return settings && settings->state == TARGET_REGISTERING;
 }
 
-/* Completes `o` for a connection that process `pid` reads from for the first time. Returns whether the process belongs
+/* Completes `o` for a connection whose first known process is `pid`. Returns whether the process belongs
  * to a target. */
 static __always_inline bool opening_by(struct opening *o, __u32 pid, __u32 passed)
 {
@@ -126,8 +126,8 @@ static __always_inline bool opening_by(struct opening *o, __u32 pid, __u32 passe
 	return true;
 }
 
-/* Returns the record by address for o->socket, and creates it at the first receive by process `pid`. `passed` is the
- * number of bytes in this receive. Returns NULL if the connection belongs to no target or the map is full. */
+/* Returns the record by address for o->socket. If there is none, creates it for process `pid`, but only at a receive,
+ * which has `passed` > 0 bytes. Returns NULL if the connection belongs to no target or the map is full. */
 static __attribute__((noinline)) struct conn *addressed_open(struct opening *o, __u32 pid, __u32 passed)
 {
 	struct conn *c;

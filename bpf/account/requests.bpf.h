@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The life of a request, as a protocol reports it by the request's id: it begins, the head of its final response is
- * sent, it ends. Only this folder counts requests.
+ * sent, it ends. Only this folder counts requests; iter/commands.bpf.h corrects counters after lost events.
  */
 #ifndef MONITOR_REQUESTS_BPF_H
 #define MONITOR_REQUESTS_BPF_H
@@ -24,7 +24,7 @@ static __always_inline struct monitor_endpoint *endpoint_take(struct conn *c, __
 {
 	struct monitor_endpoint *e;
 
-	/* Twice, because the slot may belong to another endpoint since the key was resolved. */
+	/* Tries twice: the slot may have passed to another endpoint since the key was resolved. */
 	ROLLED
 	for (int i = 0; i < 2; ++i) {
 		if (!c->key_valid)
@@ -47,10 +47,10 @@ static __always_inline struct monitor_endpoint *endpoint_take(struct conn *c, __
 	return e;
 }
 
-/* Begins request `r` on endpoint `e`, whose slot is r->endpoint, as one of `endpoint_active` in flight there. Gives it
- * its id. */
-static __always_inline void request_enter(struct conn *c, struct monitor_target *t, struct monitor_endpoint *e,
-					  struct conn_request *r, __u32 endpoint_active)
+/* Begins request `r` on endpoint `e`, whose slot is r->endpoint and which has `endpoint_active` requests in flight with
+ * this one. Sets r->id and returns it, or NO_REQUEST if the connection is closed. */
+static __always_inline __u32 request_enter(struct conn *c, struct monitor_target *t, struct monitor_endpoint *e,
+					   struct conn_request *r, __u32 endpoint_active)
 {
 	struct monitor_endpoint *other;
 	struct monitor_worker *w;
@@ -65,7 +65,7 @@ static __always_inline void request_enter(struct conn *c, struct monitor_target 
 		r->endpoint = special_endpoint(c->target, SPECIAL_OTHER);
 		other = endpoint_at(r->endpoint);
 		if (!other)
-			return;
+			return NO_REQUEST;
 		e = other;
 		endpoint_active = endpoint_enter(e, e->word >> 32);
 		undercount(c->target, UNDERCOUNT_PIPELINE);
@@ -78,18 +78,20 @@ static __always_inline void request_enter(struct conn *c, struct monitor_target 
 		/* The server read it after the close: it begins and is aborted, and was never in flight. */
 		request_forget(c, r->id);
 		count_end_call(c, r->endpoint, OUTCOME_ABORTED, 0, r->began_ns);
-		return;
+		return NO_REQUEST;
 	}
 	raise_peak(&t->peak, active);
 	raise_peak(&e->peak, endpoint_active);
 	if (__sync_fetch_and_add(&c->word, CONN_BEGIN) & CONN_CLOSED) {
 		request_forget(c, r->id);
 		count_end_call(c, r->endpoint, OUTCOME_ABORTED, 0, r->began_ns);
+		return NO_REQUEST;
 	}
+	return r->id;
 }
 
 /* The server has read the head of a request, whose key is in the record. `method` is the protocol's own code for it.
- * Returns the request's id, or NO_REQUEST if its target has left. */
+ * Returns the request's id, or NO_REQUEST if it is not in flight: the connection is closed, or its target has left. */
 static __always_inline __u32 request_begin(struct conn *c, __u16 method)
 {
 	struct monitor_endpoint *e;
@@ -105,8 +107,7 @@ static __always_inline __u32 request_begin(struct conn *c, __u16 method)
 		return NO_REQUEST;
 	r.method = method;
 	r.began_ns = bpf_ktime_get_ns();
-	request_enter(c, t, e, &r, endpoint_active);
-	return r.id;
+	return request_enter(c, t, e, &r, endpoint_active);
 }
 
 /* A request is in flight whose head was read before the attach. */

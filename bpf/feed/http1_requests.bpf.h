@@ -50,7 +50,7 @@ static __always_inline bool upgrade_drops(struct conn *c, struct walk_scratch *x
 	conn_lose(c, UNDERCOUNT_PROTOCOL);
 	x->window.scan = x->window.end;
 	x->window.pos = x->window.end;
-	x->source.left = 0;
+	x->bytes.left = 0;
 	return true;
 }
 
@@ -81,7 +81,7 @@ static int requests_step(__u32 i, struct walk *walk)
 	return walk_over(x);
 }
 
-/* Reads the bytes at x->source. If some are left, the memory could not be read. */
+/* Reads the bytes at x->bytes. If some are left, the memory could not be read, or the walk took too many steps. */
 static __always_inline void http1_read_requests(struct conn *c, struct walk_scratch *x)
 {
 	struct walk walk = {c, x};

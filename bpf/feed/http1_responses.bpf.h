@@ -35,7 +35,7 @@ static __always_inline bool is_own_503(const struct http1_stream *s)
 	return s->status == 503 && (s->flags & HTTP1_F_CLOSE) && http1_captured_is(s, OWN_503, OWN_503_LENGTH);
 }
 
-/* ---- how the request ends if the server closes the connection now ---- */
+/* ---- how the request ends if the server closes the connection next ---- */
 
 /* Returns whether the close completes the response. uvicorn's own 400 to HEAD carries a body; a 400 to HEAD without one
  * is the application's, and complete. */
@@ -44,8 +44,9 @@ static __always_inline bool close_ends(const struct http1_stream *s, __u16 metho
 	return s->mode == HTTP1_UNTIL_CLOSE || (method == HTTP1_METHOD_HEAD && s->status == 400 && !s->captured);
 }
 
-/* Bytes of a body were captured, or the capture ended. */
-GLOBAL_FUNC int http1_captured(struct conn *c)
+/* Updates how the oldest request ends if the server closes the connection next: bytes of its response were captured, or
+ * the capture ended. */
+GLOBAL_FUNC int update_close_flags(struct conn *c)
 {
 	struct conn_request *r;
 	struct http1_stream *s;
@@ -82,8 +83,8 @@ static __always_inline void response_end(struct conn *c)
 		return;
 	}
 	if (is_own_400(s)) {
-		/* before the request ends, because a close at this moment counts those after it */
-		c->flags |= CONN_REJECTED;
+		/* first, because a close that comes now counts the later requests by it */
+		WRITE_ONCE(c->rejected, 1);
 		outcome = OUTCOME_REJECTED;
 	} else if (is_own_503(s)) {
 		outcome = OUTCOME_REFUSED;
@@ -130,7 +131,7 @@ GLOBAL_FUNC int response_unmatched(struct conn *c)
 	/* Sent while the connection closed: the close has counted the request that it answers. */
 	if (READ_ONCE(c->word) & CONN_CLOSED)
 		return 0;
-	/* The server's own 400 closes the connection; a 408 before the close answers no request. */
+	/* The server's own 400 closes the connection. A 408 is a notice before the close: it answers no request. */
 	if (status == 400 && (s->flags & HTTP1_F_CLOSE))
 		count_rejected(c);
 	else if (status != 408)
@@ -197,7 +198,7 @@ static __always_inline void response_unreadable(struct conn *c)
 /* ---- the walk ---- */
 
 /* Returns whether the first byte rules out a response, which starts with "HTTP/" or with line ends before it. This
- * detects other protocols at once; the line end that the parser waits for may never come in them. */
+ * detects other protocols at once; they may never send the line end that the parser waits for. */
 static __always_inline bool begins_no_response(const struct http1_stream *s, const struct http1_window *w)
 {
 	char first = WINDOW_BYTE(w, w->pos);
@@ -242,7 +243,7 @@ static __always_inline bool http1_pass_responses(struct conn *c, __u64 count)
 	if (event == HTTP1_END)
 		response_end_call(c);
 	else if (capturing)
-		http1_captured(c);
+		update_close_flags(c);
 	return true;
 }
 
@@ -258,7 +259,7 @@ static __always_inline bool http1_skip_responses(struct conn *c, __u64 length)
 	return true;
 }
 
-/* Reads the bytes at x->source. If some are left, the memory could not be read. */
+/* Reads the bytes at x->bytes. If some are left, the memory could not be read, or the walk took too many steps. */
 static __always_inline void http1_read_responses(struct conn *c, struct walk_scratch *x)
 {
 	struct walk walk = {c, x};
@@ -267,7 +268,7 @@ static __always_inline void http1_read_responses(struct conn *c, struct walk_scr
 	bpf_loop(WALK_STEPS, responses_step, &walk, 0);
 	http1_close_window(&c->protocol.responses, &x->window);
 	if (c->protocol.responses.flags & HTTP1_F_CAPTURING)
-		http1_captured(c);
+		update_close_flags(c);
 }
 
 #endif

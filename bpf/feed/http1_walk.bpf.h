@@ -15,8 +15,8 @@
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
 
-/* Maximum number of steps in one walk. A step takes a line, a body's skip, a vector, or a hundred bytes of a long line.
- * A megabyte of the shortest lines stays below the limit; a walk that exceeds it loses the stream. */
+/* Maximum number of steps in one walk. One step handles a line, a skip within a body, a vector, or a hundred bytes of a
+ * long line. A megabyte of the shortest lines stays below the limit; a walk that exceeds it loses the stream. */
 #define WALK_STEPS (1 << 21)
 
 /* Context of the bpf_loop callbacks below. */
@@ -61,24 +61,24 @@ static __always_inline enum http1_event http1_fill(struct user_bytes *u, struct 
 }
 
 /* Refills the window when it is used up, or skips body bytes unread. Returns 1 when the walk is over: all bytes are
- * taken (source.left is 0), or they cannot be read. */
+ * taken (bytes.left is 0), or they cannot be read. */
 static __always_inline int walk_fill(struct walk_scratch *x, struct http1_stream *s, int *event)
 {
 	*event = HTTP1_AGAIN;
 	if (x->window.scan < x->window.end)
 		return 0;
-	*event = http1_fill(&x->source, s, &x->window);
+	*event = http1_fill(&x->bytes, s, &x->window);
 	return *event == HTTP1_MORE || *event == HTTP1_ERROR;
 }
 
-/* Returns whether no bytes are left for another step. Without this test, one more step would have to find out. */
+/* Returns whether no bytes are left for another step. Saves the extra step that would find that out. */
 static __always_inline int walk_over(const struct walk_scratch *x)
 {
-	return x->window.scan >= x->window.end && !x->source.left;
+	return x->window.scan >= x->window.end && !x->bytes.left;
 }
 
-/* Skips `count` bytes that cannot be read. Inside a body the parser does not need them. The capture ends, because such
- * a body is not one that the server wrote by itself. Returns whether the stream can continue after them; `event` is
+/* Skips `count` bytes that cannot be read. Inside a body the parser does not need them. Ends the capture, because the
+ * bodies of uvicorn's own responses can always be read. Returns whether the stream can continue after them; `event` is
  * then HTTP1_END if they completed a message. */
 static __always_inline bool http1_pass(struct http1_stream *s, __u64 count, enum http1_event *event)
 {

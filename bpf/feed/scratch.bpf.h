@@ -14,10 +14,12 @@
 
 /*
  * Scratch space for each CPU and direction. A hook in softirq can interrupt one in process context, but a hook never
- * interrupts itself, because the kernel drops the inner event and counts it in recursion_misses.
+ * interrupts itself, because the kernel drops the inner event and counts it in recursion_misses. Uprobes have no such
+ * guard: their programs need scratch space of their own.
  */
 struct walk_scratch {
-	struct user_bytes source;
+	struct user_bytes bytes;
+	__u64 registers_at; /* offset of the registers from the stack's start; see saved_registers */
 	struct fold fold;
 	struct http1_window window;
 };

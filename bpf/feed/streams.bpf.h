@@ -3,9 +3,12 @@
  * What happens with the bytes of one receive or send: a byte source finds them, a protocol reads them and reports
  * requests to account/. This file decides what to do when bytes are missing, and about streams that were lost.
  *
- * The protocol is HTTP/1.x: http1_begins_request, http1_read_requests and http1_pass_requests, and the same for
- * responses with http1_skip_responses. Another protocol is one more set of these six functions, chosen here by what
- * the connection speaks.
+ * The protocol is HTTP/1.x. Another one is one more set of these functions, and this file chooses by what the
+ *connection speaks:
+ *
+ *	requests	http1_begins_request, http1_read_requests, http1_pass_requests
+ *	responses	http1_skip_responses, http1_read_responses, http1_pass_responses
+ *	lost streams	adopted_received, adopted_sent
  */
 #ifndef MONITOR_STREAMS_BPF_H
 #define MONITOR_STREAMS_BPF_H
@@ -16,11 +19,11 @@
 
 #include "account/close.bpf.h"
 #include "account/undercount.bpf.h"
-#include "feed/adopted.bpf.h"
+#include "feed/http1_adopted.bpf.h"
 #include "feed/http1_requests.bpf.h"
 #include "feed/http1_responses.bpf.h"
 #include "feed/scratch.bpf.h"
-#include "feed/syscall_source.bpf.h"
+#include "feed/byte_source.bpf.h"
 #include "state/conn.bpf.h"
 
 /* Flags of receives that take nothing out of the stream. */
@@ -37,7 +40,7 @@ static __always_inline void received(struct conn *c, const struct byte_source *s
 	__u32 zero = 0;
 	int unknown;
 
-	/* A single byte may be urgent data, which the server's reads skip and which is then no part of the body. */
+	/* A single byte may be urgent data. The server's reads skip it, so it is no part of a body. */
 	if (gap) {
 		c->flags &= ~CONN_UNSEEN;
 		if (!(c->flags & CONN_LOST) && (gap == 1 || !http1_pass_requests(c, gap)))
@@ -46,11 +49,11 @@ static __always_inline void received(struct conn *c, const struct byte_source *s
 	x = bpf_map_lookup_elem(&receive_scratch, &zero);
 	if (!x)
 		return;
-	unknown = source_open(&x->source, source, length, &c->receiving, false);
+	unknown = source_open(x, source, length, &c->receiving, false);
 	if (!buffer_filled)
 		unknown = UNDERCOUNT_GAP;
 	if (c->flags & CONN_LOST) {
-		if (unknown || !http1_begins_request(&x->source, length)) {
+		if (unknown || !http1_begins_request(&x->bytes, length)) {
 			adopted_received(c, unknown);
 			return;
 		}
@@ -62,14 +65,14 @@ static __always_inline void received(struct conn *c, const struct byte_source *s
 		return;
 	}
 	http1_read_requests(c, x);
-	if (x->source.left)
+	if (x->bytes.left)
 		conn_lose(c, UNDERCOUNT_MEMORY);
 }
 
-/* Returns whether the protocol reads what the server sends on a lost connection. */
+/* The server sends on a lost connection. Returns whether the protocol should read the bytes. */
 static __always_inline bool lost_sent(struct conn *c, const struct byte_source *source, __u32 length)
 {
-	struct message_cursor cursor = c->sending; /* a copy, because reading or skipping the bytes moves c's own */
+	struct message_cursor position = c->sending; /* a copy, because reading or skipping the bytes moves c's own */
 	struct walk_scratch *x;
 	__u32 zero = 0;
 
@@ -78,9 +81,9 @@ static __always_inline bool lost_sent(struct conn *c, const struct byte_source *
 	x = bpf_map_lookup_elem(&send_scratch, &zero);
 	if (!x)
 		return false;
-	if (source_open(&x->source, source, length, &cursor, true))
+	if (source_open(x, source, length, &position, true))
 		return adopted_sent(c, NULL);
-	return adopted_sent(c, &x->source);
+	return adopted_sent(c, &x->bytes);
 }
 
 /* `length` bytes were sent, after `gap` bytes without an event. */
@@ -96,7 +99,8 @@ static __always_inline void sent(struct conn *c, const struct byte_source *sourc
 			return;
 		}
 	}
-	/* An adopted connection's write_seq can be ahead of this event if the record was made during this send. */
+	/* The record of an adopted connection can be made after the kernel took these bytes and before their event. Its
+	 * write_seq is then ahead of the event. */
 	if (gap && !((__s32)gap < 0 && (c->flags & CONN_ADOPTED)) && !http1_pass_responses(c, gap)) {
 		conn_lose(c, UNDERCOUNT_GAP);
 		return;
@@ -108,19 +112,19 @@ static __always_inline void sent(struct conn *c, const struct byte_source *sourc
 	x = bpf_map_lookup_elem(&send_scratch, &zero);
 	if (!x)
 		return;
-	unknown = source_open(&x->source, source, length, &c->sending, true);
+	unknown = source_open(x, source, length, &c->sending, true);
 	if (unknown) {
 		if (!http1_pass_responses(c, length))
 			conn_lose(c, unknown);
 		return;
 	}
 	http1_read_responses(c, x);
-	if (x->source.left)
+	if (x->bytes.left)
 		conn_lose(c, UNDERCOUNT_MEMORY);
 }
 
-/* Returns how many of the client's `moved` bytes made no event; this event has `length`. Reading the client's FIN moves
- * copied_seq by one (net/ipv4/tcp.c, tcp_recvmsg_locked). */
+/* copied_seq moved by `moved`, and this event has `length` bytes. Returns how many bytes made no event. Reading the
+ * client's FIN moves copied_seq by one (net/ipv4/tcp.c, tcp_recvmsg_locked). */
 static __always_inline __u32 receive_gap(__u32 moved, __u32 length, __u8 shutdown)
 {
 	__u32 gap = moved - length;

@@ -6,9 +6,6 @@
  *
  * recvmmsg and sendmmsg pass several messages. Under the profile "socket" each message makes its own event, with the
  * registers of the whole call; under "syscall" one event at the end of the call covers them all.
- *
- * streams.bpf.h and the protocols see only the cursor. Another source, such as the arguments of a TLS library's
- * functions, is one more kind here, and a hook that passes it to received() and sent().
  */
 #ifndef MONITOR_SYSCALL_SOURCE_BPF_H
 #define MONITOR_SYSCALL_SOURCE_BPF_H
@@ -25,30 +22,16 @@
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
 
-/* Where the bytes of an event are to be found. The hook knows the kind at compile time. */
-enum byte_source_kind {
-	SOURCE_RUNNING_CALL, /* the registers of the current system call, if it is one on socket `sk` */
-	SOURCE_ENDED_CALL,   /* the registers `regs` of a system call that is over */
-};
-
-struct byte_source {
-	enum byte_source_kind kind;
-	struct sock *sk;
-	struct task_struct *task; /* of SOURCE_RUNNING_CALL: the current task, or NULL if not fetched yet */
-	const struct pt_regs *regs;
-	__u32 result; /* of SOURCE_ENDED_CALL: what the call returned */
-};
-
 /* Returns the registers of the current task at syscall entry, as bpf_task_pt_regs does. Their offset from the start of
  * the stack is the same for every task, so the helper is called once and the offset is kept. */
-static __always_inline const struct pt_regs *saved_registers(struct user_bytes *u, struct task_struct *task)
+static __always_inline const struct pt_regs *saved_registers(struct walk_scratch *x, struct task_struct *task)
 {
-	if (!u->registers_at) {
+	if (!x->registers_at) {
 		/* spill through memory: the verifier rejects subtraction on this pointer */
-		WRITE_ONCE(u->registers_at, (__u64)bpf_task_pt_regs(task));
-		u->registers_at = READ_ONCE(u->registers_at) - (__u64)task->stack;
+		WRITE_ONCE(x->registers_at, (__u64)bpf_task_pt_regs(task));
+		x->registers_at = READ_ONCE(x->registers_at) - (__u64)task->stack;
 	}
-	return bpf_rdonly_cast((void *)((__u64)task->stack + u->registers_at), bpf_core_type_id_kernel(struct pt_regs));
+	return bpf_rdonly_cast((void *)((__u64)task->stack + x->registers_at), bpf_core_type_id_kernel(struct pt_regs));
 }
 
 /* Returns whether descriptor `fd` of the current process is this socket. */
@@ -90,13 +73,15 @@ static int user_bytes_size_step(__u32 i, struct user_bytes **loop)
 	return 0;
 }
 
-/*
- * Finds the message that an event of `passed` bytes belongs to, among the `count` at `first` of a recvmmsg or sendmmsg:
- * the one after the previous event's. The call is over after the last message, after a failure (pass_message) and after
- * a message that was sent in part. `passed` is WHOLE_MESSAGE for receives, whose buffers need not be full.
- */
+/* For `passed` below: receives do not need to fill the buffers of a message. */
 #define WHOLE_MESSAGE (~0U)
 
+/*
+ * Finds the message of an event in a recvmmsg or sendmmsg that is still running: the one after the previous event's.
+ * `first` is the address of the call's `count` messages, `passed` the number of bytes in the event. Moves the position
+ * to the next message, or back to the first if the call is over: after the last message, and after one that was sent in
+ * part. After a failure, pass_message does so. Returns 0, or -1 if the message cannot be read.
+ */
 GLOBAL_FUNC int user_bytes_next_message(struct user_bytes *u, struct message_cursor *m, __u64 first, __u32 count,
 					__u32 passed)
 {
@@ -144,18 +129,19 @@ GLOBAL_FUNC int user_bytes_all_messages(struct user_bytes *u, __u64 first, __u32
 	u->messages_left = count;
 	u->message_left = 0;
 	u->left = 0;
-	bpf_loop(count & 1023, user_bytes_sum_step, &u, 0);
+	bpf_loop(count, user_bytes_sum_step, &u, 0);
 	if (!u->messages_left)
 		u->left = 0;
 	return 0;
 }
 
 /*
- * Finds the buffers of the syscall with these registers, which receives or `sends`. Returns the reason why they cannot
- * be found, or UNDERCOUNT_NONE. `length` bytes passed; `result` is what the call returned, or 0 if it is still running.
+ * Fills in `u` with the buffers of the system call with these registers, a send if `sends`, otherwise a receive.
+ * `length` is the number of bytes in the event, `result` what the call returned, or 0 if it is still running. Returns
+ * the reason why the buffers cannot be found, or UNDERCOUNT_NONE.
  */
 static __always_inline int syscall_find_bytes(struct user_bytes *u, const struct pt_regs *regs, __u64 length,
-					      struct message_cursor *cursor, __u32 result, bool sends)
+					      struct message_cursor *position, __u32 result, bool sends)
 {
 	__u64 call = syscall_number(regs);
 
@@ -183,7 +169,7 @@ static __always_inline int syscall_find_bytes(struct user_bytes *u, const struct
 			user_bytes_all_messages(u, SYSCALL_ARG2(regs), result);
 		else if (!sends && SYSCALL_ARG5(regs) && SYSCALL_ARG3(regs) > 1)
 			return UNDERCOUNT_REGISTERS; /* a timeout can end the call after any message */
-		else if (user_bytes_next_message(u, cursor, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs),
+		else if (user_bytes_next_message(u, position, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs),
 						 sends ? length : WHOLE_MESSAGE))
 			return UNDERCOUNT_MEMORY;
 		return 0;
@@ -193,30 +179,8 @@ static __always_inline int syscall_find_bytes(struct user_bytes *u, const struct
 	return UNDERCOUNT_REGISTERS;
 }
 
-/*
- * Fills in the cursor `u` with the `length` bytes that `source` received or `sends`. Returns the reason why they cannot
- * be found, or UNDERCOUNT_NONE. `cursor` is that of the connection and direction.
- */
-static __always_inline int source_open(struct user_bytes *u, const struct byte_source *source, __u64 length,
-				       struct message_cursor *cursor, bool sends)
-{
-	const struct pt_regs *regs = source->regs;
-	struct task_struct *task = source->task;
-
-	if (source->kind == SOURCE_RUNNING_CALL) {
-		if (!task)
-			task = bpf_get_current_task_btf();
-		regs = saved_registers(u, task);
-		/* If no call is running, the registers are left over from an earlier one. io_uring can send and receive
-		 * at such a time. */
-		if (!syscall_is_running(regs) || !fd_is_socket(task, SYSCALL_ARG1(regs), source->sk))
-			return syscall_number(regs) == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
-	}
-	return syscall_find_bytes(u, regs, length, cursor, source->result, sends);
-}
-
-/* An event of `result` bytes, or a failure, whose bytes are not read. For recvmmsg and sendmmsg, moves the cursor past
- * this message, or resets it after a failure. */
+/* Moves the connection's position in a recvmmsg or sendmmsg past a message of `result` bytes that is not read, or back
+ * to the first message if the call failed. */
 GLOBAL_FUNC int pass_message(struct conn *c, __s32 result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -233,11 +197,11 @@ GLOBAL_FUNC int pass_message(struct conn *c, __s32 result)
 	if (sends && result < 0)
 		c->sending.index = 0;
 	else if (sends)
-		user_bytes_next_message(&x->source, &c->sending, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs), result);
+		user_bytes_next_message(&x->bytes, &c->sending, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs), result);
 	else if (result < 0)
 		c->receiving.index = 0;
 	else
-		user_bytes_next_message(&x->source, &c->receiving, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs),
+		user_bytes_next_message(&x->bytes, &c->receiving, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs),
 					WHOLE_MESSAGE);
 	return 0;
 }
@@ -246,13 +210,6 @@ GLOBAL_FUNC int pass_message(struct conn *c, __s32 result)
 static __always_inline bool has_messages(const struct conn *c)
 {
 	return c->sending.vector | c->receiving.vector;
-}
-
-/* The `length` bytes of a send are not read: moves the source past them. */
-static __always_inline void source_skip(struct conn *c, const struct byte_source *source, __u32 length)
-{
-	if (source->kind == SOURCE_RUNNING_CALL && has_messages(c))
-		pass_message(c, length);
 }
 
 /* A call failed or moved no bytes. */
@@ -271,8 +228,8 @@ static __always_inline __u32 syscall_sum_messages(const struct pt_regs *regs, __
 	x = receives ? bpf_map_lookup_elem(&receive_scratch, &zero) : bpf_map_lookup_elem(&send_scratch, &zero);
 	if (!x)
 		return 0;
-	user_bytes_all_messages(&x->source, SYSCALL_ARG2(regs), count);
-	return x->source.left;
+	user_bytes_all_messages(&x->bytes, SYSCALL_ARG2(regs), count);
+	return x->bytes.left;
 }
 
 #endif

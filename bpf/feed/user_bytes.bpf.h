@@ -18,10 +18,9 @@ struct user_bytes {
 	__u64 vector;	   /* address of the next struct user_iovec */
 	__u64 vector_left; /* number of vectors left */
 	__u64 left;	   /* bytes of the event not yet taken */
-	__u64 message;	   /* next struct user_messages of a call that is over */
+	__u64 message;	   /* address of the next struct user_messages, if the call is over */
 	__u64 messages_left;
-	__u64 message_left; /* bytes of the current message that have no buffer yet; ~0 without messages */
-	__u64 registers_at; /* offset of the registers from the stack's start; see saved_registers */
+	__u64 message_left; /* bytes of the current message that have no buffer yet; ~0: no limit */
 };
 
 /* Moves to the next message of a call that is over. Returns 0, or -1 if no message is left or it cannot be read. */

@@ -15,6 +15,7 @@
 #include "account/close_events.bpf.h"
 #include "account/open.bpf.h"
 #include "account/undercount.bpf.h"
+#include "feed/byte_source.bpf.h"
 #include "feed/streams.bpf.h"
 #include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"

@@ -18,6 +18,7 @@
 #include "account/open.bpf.h"
 #include "account/undercount.bpf.h"
 #include "arch/syscall.bpf.h"
+#include "feed/byte_source.bpf.h"
 #include "feed/streams.bpf.h"
 #include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"

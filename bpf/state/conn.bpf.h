@@ -8,7 +8,7 @@
  *	bits 1..39  requests in flight
  *	bits 40..63 the id of the next request: how many began, modulo 2^24
  *
- * A begin adds CONN_BEGIN. If CLOSED was set, the request counts as begun and aborted, never as active.
+ * A begin adds CONN_BEGIN. If CLOSED was set, the request counts as begun and aborted at once.
  * An end subtracts CONN_END. If CLOSED was set, the close has counted the request already.
  * A close sets CONN_CLOSED. The caller that sets it ends everything that was in flight.
  */
@@ -25,9 +25,8 @@
 #define CONN_NEXT   (1ULL << 40)
 #define CONN_BEGIN  (CONN_NEXT + CONN_END)
 
-/* Ids of requests have 24 bits, so no request has this one. */
 #define REQUEST_ID_MASK 0xffffffU
-#define NO_REQUEST	(~0U)
+#define NO_REQUEST	(~0U) /* ids have 24 bits: no request has this one */
 
 static __always_inline __u64 conn_in_flight(__u64 word)
 {
@@ -41,7 +40,7 @@ static __always_inline __u32 request_id_next(__u64 word)
 }
 
 /* Returns the id of request `i` of those in flight, the oldest first. HTTP/1.x ends requests in the order in which they
- * began, so the ids in flight are contiguous. Only this function and request_store rely on that. */
+ * began, so the ids in flight are contiguous. This function, request_store and REQUEST_PIPELINED rely on that. */
 static __always_inline __u32 request_id_at(__u64 word, __u32 i)
 {
 	return (request_id_next(word) - (__u32)conn_in_flight(word) + i) & REQUEST_ID_MASK;
@@ -57,7 +56,8 @@ struct conn_request {
 	__u16 method;	/* the protocol's own code for it, on which the length of the response can depend */
 };
 
-/* The protocol sets the last two; they decide how the request ends if the server closes the connection next. */
+/* The protocol sets CLOSE_ENDS and REJECTED. They decide how the request ends if the server closes the connection next.
+ */
 #define REQUEST_PIPELINED  1  /* others were in flight when it began */
 #define REQUEST_ANSWERING  2  /* the head of its final response was sent */
 #define REQUEST_TUNNEL	   4  /* its response made the connection a tunnel: it ends with the connection */
@@ -71,19 +71,20 @@ struct spill_key {
 	__u32 padding;
 };
 
-/* Bits of conn.flags. The connection's own reads and writes set them, in process context. */
+/* Bits of conn.flags. Only the connection's own reads and writes change them, in process context, and the iterator that
+ * adopts the connection. A close in softirq must not: updates are not atomic. */
 #define CONN_LOST      1   /* bytes passed unseen: waits for a clean request start */
 #define CONN_IGNORED   2   /* an unknown protocol: its bytes are never parsed again */
 #define CONN_TUNNEL    4   /* the bytes no longer belong to the protocol */
 #define CONN_UNMATCHED 8   /* the current response answers no known request */
 #define CONN_SPOKE     16  /* the server answered in a known protocol at least once */
-#define CONN_ADOPTED   32  /* open before the attach, and lost since then: see adopted.bpf.h */
+#define CONN_ADOPTED   32  /* open before the attach, and lost since then: feed/ finds its requests */
 #define CONN_ANSWERED  64  /* adopted, and the current response was seen from its first byte */
 #define CONN_UNSEEN    128 /* the server took bytes that made no event, and no receive came since */
-#define CONN_REJECTED  256 /* the server's own parser gave up: requests without a response will never run */
-#define CONN_ELSEWHERE 512 /* a process of no target read from it last; what is sent belongs to that process */
+#define CONN_ELSEWHERE 256 /* a process of no target read from it last; what is sent belongs to that process */
 
-/* Which message of one recvmmsg or sendmmsg passes: each makes an event with the registers of the whole call. */
+/* The position in a running recvmmsg or sendmmsg. Each of its messages makes an event, with the registers of the whole
+ * call. */
 struct message_cursor {
 	__u32 vector; /* low half of the address of its struct mmsghdr array */
 	__u32 index;  /* of the next message */
@@ -102,7 +103,7 @@ struct conn {
 	__u64 socket; /* address of the kernel's struct sock, as a number: key of spilled requests */
 	__u64 inode;  /* of its file: distinguishes it from a later socket at the same address */
 	__u32 target;
-	__u32 worker;	   /* process that read from it first */
+	__u32 worker;	   /* process that read from it first, or held it when it was adopted */
 	__u32 worker_slot; /* of that process's counters, while they carry its pid */
 	__u32 copied_seq;  /* the kernel's, after the last receive */
 	__u32 write_seq;   /* the kernel's, after the last send that was parsed */
@@ -110,6 +111,7 @@ struct conn {
 	__u8 role;	   /* enum monitor_role */
 	__u8 key_valid;	   /* endpoint and generation below belong to `key` */
 	__u32 close_due;   /* enum close_kind: closed during a send, whose event counts the close */
+	__u32 rejected;	   /* the server's own parser gave up: requests without a response will never run */
 	__u32 endpoint;
 	__u32 generation;
 	__u64 gone_ns;	      /* CLOCK_BOOTTIME when an iteration first missed its socket; 0: never */

@@ -67,8 +67,7 @@ static __always_inline __u32 endpoint_enter(struct monitor_endpoint *e, __u32 ge
 	return (__u32)word;
 }
 
-/* Returns the index of the endpoint's durations for this status or code. The first request that needs an element takes
- * it. */
+/* Returns the index of the endpoint's durations for this status or code. Takes a free element if no element has it. */
 static __always_inline __u32 durations_index(struct monitor_endpoint *e, __u32 code)
 {
 	__u32 i, seen;
@@ -115,7 +114,8 @@ static __always_inline void durations_move(struct monitor_endpoint *from, struct
 	}
 }
 
-/* Frees the slot of an endpoint that only ever got 404 or no response, unless a request begins on it meanwhile. */
+/* Frees the slot of an endpoint that only ever got 404 or no response, unless a request begins on it meanwhile. A new
+ * counter of struct monitor_endpoint has to be moved and zeroed here. */
 GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word)
 {
 	struct monitor_endpoint *e = endpoint_at(id);

@@ -28,8 +28,8 @@ struct {
 /* User space writes it before the run of an iterator, which reads it. */
 struct monitor_iter_request iter_request SEC(".data.iter_request");
 
-/* For user space alone, so that a sample can measure CPU time since the sample before, whichever process took that one.
- * Samples create and renew an entry; it dies with its process (exit hook) or when its target leaves. */
+/* For user space alone, so that a sample can measure CPU time since the previous sample, by any process. Samples create
+ * and renew an entry; it dies with its process (exit hook) or when its target leaves. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MONITOR_PROCESSES);
@@ -74,7 +74,8 @@ struct {
 	__type(value, __u32);
 } free_workers SEC(".maps");
 
-/* The counters of the targets by index. The hooks write them with atomics, user space zeroes them at registration. */
+/* The counters of the targets by index. The hooks write them with atomics, user space zeroes them when a target leaves.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MONITOR_TARGETS);
@@ -82,7 +83,8 @@ struct {
 	__type(value, struct monitor_target);
 } targets SEC(".maps");
 
-/* User space writes it at registration and when a target leaves; the hooks read it in their rare paths. */
+/* User space writes it at registration, when a sample reconciles the counters, and when a target leaves. The hooks read
+ * it in their rare paths. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MONITOR_TARGETS);
@@ -111,8 +113,8 @@ struct {
 	__type(value, struct monitor_endpoint);
 } endpoint_table SEC(".maps");
 
-/* Free slots of endpoint_table. User space fills it before it attaches the hooks; the hooks take slots and return them.
- */
+/* Free slots of endpoint_table. User space fills it before it attaches the hooks. The hooks take slots and return them;
+ * user space does so for special endpoints. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, MONITOR_ENDPOINTS);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What a protocol keeps for each connection. This header is the only one in state/ that names a protocol, and account/
- * names none: both treat the struct as a whole. A second protocol makes it a union with a tag.
+ * What a protocol keeps for each connection. Only this header of state/ names a protocol. All other code of state/ and
+ * account/ treats the struct as a whole. A second protocol makes it a union with a tag.
  */
 #ifndef MONITOR_PROTOCOL_STATE_BPF_H
 #define MONITOR_PROTOCOL_STATE_BPF_H

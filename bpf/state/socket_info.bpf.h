@@ -48,9 +48,9 @@ static __always_inline void socket_info_read(struct socket_info *f, struct sock 
 }
 
 /*
- * Returns the sequence number of the client's first byte, which copied_seq was before the first read. The kernel does
- * not keep it; rcv_nxt minus the number of received bytes gives it. A segment that arrives between the two reads makes
- * it wrong, so a value other than `expected` is read again.
+ * Returns the sequence number of the client's first byte: the value of copied_seq before the first read. The kernel
+ * does not keep it; rcv_nxt minus the number of received bytes gives it. A segment that arrives between the two reads
+ * makes it wrong, so a value other than `expected` is read again.
  */
 static __always_inline __u32 socket_info_start(const struct socket_info *f, __u32 expected)
 {

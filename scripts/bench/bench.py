@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the monitor costs, beside its targets. Short rounds, each with and without the monitor in random order, are
-compared in pairs; a figure is an estimate with its 95% confidence interval (intervals.py), and a target is reached or
-missed only if the interval leaves it out. The noise floor is the interval of no monitor against no monitor."""
+"""Measures the monitor's cost and compares it with its targets. Short rounds, each with and without the monitor in
+random order, are compared in pairs. A figure is an estimate with its 95% confidence interval (intervals.py), and a
+target is reached or missed only if the interval excludes it. The noise floor is the interval of no monitor against no
+monitor."""
 
 import argparse
 import os
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--tools", required=True, type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--against", metavar="BINARY", help="another build of monitor, compared in the same rounds")
     parser.add_argument("--seconds", type=float, default=55, help="for each of the four groups of ratios (default 55)")
-    parser.add_argument("--quick", action="store_true", help="six rounds each: shows that all works, resolves little")
+    parser.add_argument("--quick", action="store_true", help="six rounds each, to check that everything works")
     parser.add_argument("--json", action="store_true", help="one JSON object at the end, in place of the table")
     arguments = parser.parse_args()
     builds = {"monitor": arguments.monitor} | ({"against": arguments.against} if arguments.against else {})
@@ -43,8 +44,8 @@ def main() -> None:
 
     # The exit runs the context managers, which restore the kernel's setting and end the processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # The server, its load and the monitor share one CPU: what they cost does not depend on who wakes whom across CPUs.
-    # The last one, since the first one often serves the machine's interrupts.
+    # The server, its load and the monitor share one CPU, so that their cost does not depend on wake-ups across CPUs. It
+    # is the last CPU, because the first one often serves the machine's interrupts.
     cpu = max(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpu})
     report = Report(arguments.json, describe_machine(str(arguments.tools / "neighbour"), cpu))

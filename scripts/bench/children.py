@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of the bench (the server, its load, the monitor) and what they cost by the kernel's own figures."""
+"""The processes of the bench (the server, its load, the monitor) and their cost by the kernel's own figures."""
 
 import json
 import re
@@ -27,7 +27,7 @@ FIELDS = {
 
 
 def cpu_seconds(pid: int) -> float:
-    """On a CPU so far, all threads together, to the nanosecond (kernel: Documentation/scheduler/sched-stats.rst)."""
+    """CPU time of all threads so far, exact to the nanosecond (kernel: Documentation/scheduler/sched-stats.rst)."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
@@ -40,7 +40,7 @@ def resident_mb(pid: int) -> float:
 
 @contextmanager
 def server(application: str, log: Path) -> Iterator[tuple[int, int]]:
-    """The current uvicorn with uvloop and httptools, for as long as the block runs: its pid and port."""
+    """Runs the current uvicorn with uvloop and httptools during the block. Yields its pid and port."""
     command = [str(ROOT / "build/venv/bin/python"), "-m", "uvicorn", "--app-dir", str(HERE), "--port", "0"]
     command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-use-colors", f"apps:{application}"]
     with log.open("wb") as file:
@@ -63,7 +63,8 @@ def request() -> bytes:
 
 
 def metered(command: list[str], standard_input: bytes = b"") -> dict[str, list[tuple[float, float]]]:
-    """Runs a program that prints its slices by measure.h: CPU nanoseconds and instructions per operation, by kind."""
+    """Runs a program that prints slices with measure.h. Returns CPU nanoseconds and instructions per operation, by
+    kind."""
     printed = subprocess.run(command, check=True, capture_output=True, input=standard_input).stdout.decode()
     slices: dict[str, list[tuple[float, float]]] = {}
     for line in printed.splitlines():
@@ -73,13 +74,14 @@ def metered(command: list[str], standard_input: bytes = b"") -> dict[str, list[t
 
 
 def load(program: str, port: int, pid: int, slices: int, requests: int) -> list[tuple[float, float]]:
-    """slices * requests keep-alive requests: the server's CPU nanoseconds and instructions per request, by slice."""
+    """Sends slices * requests keep-alive requests. Returns the server's CPU nanoseconds and instructions per request,
+    by slice."""
     return metered([program, str(port), str(pid), str(slices), str(requests)], request())["request"]
 
 
 @contextmanager
 def empty_programs(program: str, bpf_object: str) -> Iterator[None]:
-    """The two socket tracepoints with programs that do nothing, for as long as the block runs."""
+    """Attaches programs that do nothing to the two socket tracepoints during the block."""
     process = subprocess.Popen([program, bpf_object], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout
@@ -92,7 +94,7 @@ def empty_programs(program: str, bpf_object: str) -> Iterator[None]:
 
 @contextmanager
 def monitor(binary: str, pid: int, interval: float = 1.0) -> Iterator[tuple[int, float]]:
-    """`monitor --watch --json` for as long as the block runs: its pid, and the seconds until its first line."""
+    """Runs `monitor --watch --json` during the block. Yields its pid, and the seconds until its first line."""
     start = time.monotonic()
     process = subprocess.Popen(
         [binary, "--pid", str(pid), "--watch", "--json", "--interval", str(interval)], stdout=subprocess.PIPE
@@ -111,7 +113,7 @@ def monitor(binary: str, pid: int, interval: float = 1.0) -> Iterator[tuple[int,
 
 @contextmanager
 def attached(binary: str, pid: int) -> Iterator[float]:
-    """An engine in the default place for as long as the block runs: the seconds that attaching took."""
+    """Attaches an engine in the default place during the block. Yields the seconds that attaching took."""
     start = time.monotonic()
     subprocess.run([binary, "attach", "--pid", str(pid)], check=True, stdout=subprocess.DEVNULL)
     took = time.monotonic() - start
@@ -133,7 +135,7 @@ class Programs:
         return [entry.read_text() for entry in Path(f"/proc/{pid}/fdinfo").iterdir()]
 
     def run_times(self) -> dict[str, tuple[int, int]]:
-        """Nanoseconds and runs so far, by name; programs of one name together."""
+        """Nanoseconds and runs so far, by name. Programs of the same name are added up."""
         listed = subprocess.run(
             ["bpftool", "--json", "prog", "list"], check=True, capture_output=True, text=True
         ).stdout

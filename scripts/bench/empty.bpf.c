@@ -1,5 +1,6 @@
-// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-// The two tracepoints that a byte through TCP passes, with programs that do nothing: what attaching alone costs.
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// Programs that do nothing, for the two tracepoints that a byte through TCP passes. They show what attaching alone
+// costs.
 #define SEC(name) __attribute__((section(name), used))
 
 char program_license[] SEC("license") = "Dual BSD/GPL";

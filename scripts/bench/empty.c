@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attaches the programs of a BPF object for as long as standard input is open. Usage: empty OBJECT. Prints a line as
-// soon as they are attached.
+// Attaches the programs of a BPF object for as long as standard input is open, and prints a line as soon as they are
+// attached. Usage: empty OBJECT.
 #include <bpf/libbpf.h>
 #include <stdio.h>
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The statistics of the bench: an estimate with its confidence interval, and the verdict on a target. Pure functions.
+"""The bench's statistics: estimates with confidence intervals, and verdicts on targets. All functions are pure.
 
-The estimate is that of Hodges and Lehmann, the median of all pairwise means. The interval is the range of those means
-that Wilcoxon's signed-rank test does not reject. It assumes only that the values lie symmetrically around the true one;
-the logarithms of ratios between rounds in random order do. Noise on a shared machine has heavy tails, and a few wild
-rounds widen this interval far less than one that rests on the standard deviation."""
+The estimate is the one of Hodges and Lehmann: the median of all pairwise means. The interval is the range of those
+means that Wilcoxon's signed-rank test does not reject. It assumes only that the values are symmetric around the true
+one, which holds for the logarithms of ratios between rounds in random order. Noise on a shared machine has heavy
+tails, and a few outliers widen this interval far less than one that is based on the standard deviation."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate, and the bounds of its 95% confidence interval; both are infinite when the values are too few."""
+    """An estimate, and the bounds of its 95% confidence interval, which are infinite if there are too few values."""
 
     estimate: float
     low: float
@@ -28,7 +28,7 @@ class Interval:
 
 @cache
 def walsh_averages_to_cut(count: int, confidence: float = 0.95) -> int | None:
-    """How many pairwise means lie outside the interval at each end, or None when `count` values cannot give such an
+    """The number of pairwise means outside the interval at each end, or None if `count` values are too few for an
     interval. Exact: counts the sign patterns of `count` ranks by their sum."""
     patterns = [1]
     for rank in range(1, count + 1):
@@ -43,7 +43,7 @@ def walsh_averages_to_cut(count: int, confidence: float = 0.95) -> int | None:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """The centre of the values with its interval."""
+    """The estimated centre of the values, with its interval."""
     means = sorted((a + b) / 2 for index, a in enumerate(values) for b in values[index:])
     cut = walsh_averages_to_cut(len(values))
     if cut is None:
@@ -59,7 +59,7 @@ def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -
 
 
 def middle_mean(values: Sequence[float]) -> float:
-    """The mean of the middle half: neither one interrupted slice nor one lucky slice moves it."""
+    """The mean of the middle half, which a single interrupted or lucky slice does not move."""
     ordered = sorted(values)
     quarter = len(ordered) // 4
     middle = ordered[quarter : len(ordered) - quarter]
@@ -67,12 +67,12 @@ def middle_mean(values: Sequence[float]) -> float:
 
 
 def lower_quartile(values: Sequence[float]) -> float:
-    """For loops that do the same work each time: interference can only add to such a slice."""
+    """For slices that do the same work each time, where interference can only add time."""
     return sorted(values)[len(values) // 4]
 
 
 def verdict(measured: Interval, at_most: float) -> str:
-    """Whether a target is reached: not resolved as long as the interval covers it."""
+    """Whether a target is reached. It is not resolved if the interval covers the target."""
     if measured.high <= at_most:
         return "reached"
     return "MISSED" if measured.low > at_most else "not resolved"

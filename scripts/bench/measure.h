@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a process costs: its CPU time and, on machines whose performance counters are accessible, its instructions.
+// Measures a process: its CPU time and, on machines whose performance counters are accessible, its instructions.
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
 
@@ -40,7 +40,8 @@ static inline uint64_t meter_instructions(const struct meter* meter) {
   return count;
 }
 
-// The CPU clock covers all threads of `pid`, the counter its main thread, in user space and kernel.
+// The clock measures the CPU time of all threads of `pid`. The counter counts the instructions of its main thread, in
+// user space and in the kernel.
 static inline void meter_open(struct meter* meter, pid_t pid) {
   struct perf_event_attr attr = {
       .type = PERF_TYPE_HARDWARE, .size = sizeof(attr), .config = PERF_COUNT_HW_INSTRUCTIONS, .exclude_hv = 1};
@@ -54,7 +55,8 @@ static inline void meter_start(struct meter* meter) {
   meter->cpu_before = meter_cpu(meter);
 }
 
-// Prints nanoseconds and instructions per operation since meter_start(); 0 instructions where they cannot be counted.
+// Prints nanoseconds and instructions per operation since meter_start(). Prints 0 instructions if they cannot be
+// counted.
 static inline void meter_print(const struct meter* meter, const char* what, int operations) {
   double cpu = meter_cpu(meter) - meter->cpu_before;
   uint64_t instructions = meter_instructions(meter) - meter->instructions_before;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the bench found, as a table line by line while it runs, or as JSON at the end."""
+"""Prints the results of the bench, as a table line by line while it runs, or as JSON at the end."""
 
 import json
 import math
@@ -15,11 +15,11 @@ class Row:
     unit: str = "ratio"
     target: float | None = None
     verdict: str = ""
-    floor: Interval | None = None  # the same arm against itself
+    floor: Interval | None = None  # noise floor: no monitor compared with no monitor
 
 
 def plain(value: float) -> float | None:
-    """JSON has no infinity."""
+    """The value, or None in place of infinity, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounds: each arm once, in random order, so that neither the machine's drift nor an arm's place favours one arm."""
+"""Runs each arm once in a round, in random order, so that neither the machine's drift nor an arm's position favours one
+arm."""
 
 import random
 import time

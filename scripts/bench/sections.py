@@ -40,7 +40,7 @@ class Settings:
         return str(self.tools / name)
 
     def arms(self, pid: int) -> dict[str, Callable[[], AbstractContextManager[object]]]:
-        """Twice without a monitor, whose ratio is the noise floor, and once with each build."""
+        """Two arms without a monitor, whose ratio is the noise floor, and one arm for each build."""
 
         def watching(binary: str) -> Callable[[], AbstractContextManager[object]]:
             return lambda: monitor(binary, pid)
@@ -54,7 +54,7 @@ Values = Mapping[str, Mapping[str, list[float]]]
 
 
 def add_ratios(settings: Settings, name: str, values: Values, figure: str, target: float | None) -> None:
-    """The rows of one figure: each arm over none, and this build over the other."""
+    """Adds the rows of one figure: each arm relative to no monitor, and this build relative to the other."""
     report = settings.report
     without = [(a * b) ** 0.5 for a, b in zip(values["without"][figure], values["again"][figure], strict=True)]
     floor = ratio_interval(values["again"][figure], values["without"][figure])
@@ -69,7 +69,7 @@ def add_ratios(settings: Settings, name: str, values: Values, figure: str, targe
         ratio = ratio_interval(values["monitor"][figure], values["against"][figure])
         report.add(Row(f"{name}: monitor / against", ratio, verdict=comparison(ratio), floor=floor))
     if not floor.covers(1):
-        report.note("the noise floor leaves out 1, as one run in twenty does by chance: repeat before you believe it")
+        report.note("the noise floor excludes 1, which happens by chance in one run of twenty: repeat the run")
 
 
 def bench_server(settings: Settings, application: str, name: str, requests: int, target: float) -> None:
@@ -92,8 +92,8 @@ def bench_server(settings: Settings, application: str, name: str, requests: int,
 
 
 def bench_neighbour(settings: Settings) -> None:
-    """System calls of a process that is not a server. The lower quartile of its slices, since each slice is the same
-    work and interference only adds to it."""
+    """System calls of a process that is not a server. Each slice is the same work and interference only adds to it, so
+    the lower quartile of the slices counts."""
     calls = {"getppid": ("getppid", 1.02), "pipe": ("byte through a pipe", 1.02), "tcp": ("byte through TCP", 1.10)}
     with server("raw", settings.directory / "server.log") as (pid, _):
 
@@ -113,14 +113,14 @@ def bench_neighbour(settings: Settings) -> None:
 
 
 def bench_programs(settings: Settings) -> None:
-    """Time in BPF per request. The programs see the load's own socket calls too, as those of a neighbour, which are not
-    a cost of the server. A second server, which is not watched, has the same load: there the server and the load are
-    both neighbours, so half of that is the load's share."""
+    """Time in BPF per request. The programs also see the load's own socket calls, as those of a neighbour, which are
+    not a cost of the server. So a second server, which is not observed, gets the same load. There the server and the
+    load are both neighbours, and half of that time is the load's share."""
     slices, requests = SLICES // 2, 1000
     served = slices * requests + 17  # the load also warms its 16 connections up, and first learns the response's length
     with (
         server("raw", settings.directory / "server.log") as watched,
-        server("raw", settings.directory / "stranger.log") as stranger,
+        server("raw", settings.directory / "unobserved.log") as other,
     ):
 
         def run_times(programs: Programs, pid: int, port: int) -> dict[str, tuple[float, float]]:
@@ -135,12 +135,12 @@ def bench_programs(settings: Settings) -> None:
         def cost(entered: tuple[int, float]) -> dict[str, float]:
             programs = Programs(entered[0])
             both = run_times(programs, *watched)
-            strangers = run_times(programs, *stranger)
-            totals = [sum(nanoseconds for nanoseconds, _ in times.values()) for times in (both, strangers)]
+            unobserved = run_times(programs, *other)
+            totals = [sum(nanoseconds for nanoseconds, _ in times.values()) for times in (both, unobserved)]
             return {
                 "own": totals[0] - totals[1] / 2,
                 "both": totals[0],
-                "strangers": totals[1],
+                "unobserved": totals[1],
                 **{f"ns {name}": nanoseconds for name, (nanoseconds, _) in both.items()},
                 **{f"runs {name}": runs for name, (_, runs) in both.items()},
             }
@@ -162,7 +162,7 @@ def add_program_rows(report: Report, arm: str, figures: Mapping[str, list[float]
     own = interval(figures["own"])
     report.add(Row(f"BPF time per request, 500-byte head: {arm}", own, "ns", 900, verdict(own, 900)))
     report.add(Row("  with the client's own socket calls", interval(figures["both"]), "ns"))
-    report.add(Row("  a request between two neighbours", interval(figures["strangers"]), "ns"))
+    report.add(Row("  a request between two neighbours", interval(figures["unobserved"]), "ns"))
     for key in figures:
         name = key.removeprefix("runs ")
         runs = median(figures[key])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small stand-in for an LLM proxy, for `monitor` to be shown on: answers whole or as a stream of tokens, and knows
-how to misbehave. Run it as `python app.py [--port 9999]`, or give it to uvicorn as `app:app`."""
+"""A small stand-in for an LLM proxy, to demonstrate `monitor`. It responds at once or with a stream of tokens, and can
+fail or block on purpose. Run it as `python app.py [--port 9999]`, or give it to uvicorn as `app:app`."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ SECONDS_BETWEEN_TOKENS = 0.05
 
 app = FastAPI(title="LLM proxy stand-in")
 
-# /fail raises on purpose; its traceback is no news and would fill the log.
+# /fail raises on purpose; its traceback would only fill the log.
 logging.getLogger("uvicorn.error").addFilter(lambda record: "Exception in ASGI" not in record.getMessage())
 
 
@@ -90,7 +90,7 @@ async def fail() -> None:
 
 @app.get("/block")
 async def block(seconds: float = 0.2) -> dict[str, float]:
-    """What nobody should do in a coroutine: every other request of this worker waits meanwhile."""
+    """Blocks the event loop, which a coroutine must not do: every other request of this worker waits meanwhile."""
     time.sleep(max(0.0, min(seconds, 5.0)))
     return {"blocked_seconds": seconds}
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mixed load for the demo server, bounded in clients and, with --seconds, in time: chats whole and streamed,
-completions, users, an unknown path, now and then a failure, a blocked event loop, or a client that gives up."""
+"""Mixed load for the demo server, with a limit on clients and, with --seconds, on time: whole and streamed chats,
+completions, users, an unknown path, and sometimes a failure, a blocked event loop, or a client that gives up."""
 
 import argparse
 import asyncio
@@ -15,13 +15,13 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Kind:
-    """One sort of request and how often it comes, relative to the others."""
+    """A kind of request, and how often it comes relative to the others."""
 
     weight: int
     method: str
     path: str
     body: dict[str, object] | None = None
-    patience: float | None = None  # seconds after which the client goes away
+    patience: float | None = None  # seconds after which the client gives up
 
 
 CHAT: dict[str, object] = {"messages": [{"role": "user", "content": "What is in flight?"}]}
@@ -67,7 +67,7 @@ async def send_one(port: int, kind: Kind) -> None:
 async def client(port: int) -> None:
     weights = [kind.weight for kind in KINDS]
     while True:
-        # A server that stops mid-response or is gone is what the demo's end looks like from here.
+        # At the end of the demo the server may be gone, or stop in the middle of a response.
         with contextlib.suppress(OSError):
             await send_one(port, random.choices(KINDS, weights)[0])
         await asyncio.sleep(random.uniform(0.05, 0.3))
@@ -89,8 +89,8 @@ async def drive(port: int, clients: int, seconds: float | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Mixed load for the demo server.")
     parser.add_argument("--port", type=int, default=9999)
-    parser.add_argument("--clients", type=int, default=16, help="at most so many requests at once")
-    parser.add_argument("--seconds", type=float, help="stop after so long; without it, when told to")
+    parser.add_argument("--clients", type=int, default=16, help="at most this many requests at once")
+    parser.add_argument("--seconds", type=float, help="stop after this many seconds (default: at a signal)")
     arguments = parser.parse_args()
     asyncio.run(drive(arguments.port, arguments.clients, arguments.seconds))
 

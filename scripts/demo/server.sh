@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034  # the scripts that source this use the variables
-# Sourced by demo.sh and demo/record.sh, after common.sh: the demo server and its load. Debian's uvicorn runs it, so that
-# the demo needs no venv and nothing from PyPI.
+# Sourced by demo.sh and demo/record.sh, after common.sh: the build of monitor, the demo server and its load. Debian's
+# uvicorn runs the server, so the demo needs no venv and nothing from PyPI.
 
-monitor=build/release/monitor
+monitor=
 server=
 load=
 port=
 
-# A first build is made whole, so it compiles each folder as one file: half the CPU time.
+# Sets `monitor`. Uses build/release if it exists. Otherwise it builds in build/demo, whose preset takes less than half of
+# the CPU time: it optimises less, compiles each folder as one file, and leaves out the tests.
 build_monitor() {
-  local unity=()
-  [ -e build/release/CMakeCache.txt ] || unity=(-DMONITOR_UNITY=ON)
+  local preset=demo
+  [ ! -e build/release/CMakeCache.txt ] || preset=release
+  monitor=build/$preset/monitor
   printf 'Building %s\n' "$monitor"
-  cmake --preset release "${unity[@]}" --log-level=WARNING >/dev/null
-  cmake --build build/release --target monitor
+  cmake --preset "$preset" --log-level=WARNING >/dev/null
+  cmake --build "build/$preset" --target monitor
 }
 
 stop_demo() {

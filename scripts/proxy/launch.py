@@ -20,7 +20,7 @@ SERVER_OUTPUT = 3
 
 
 def trouble_at(host: str, port: int) -> str | None:
-    """The reason why uvicorn could not listen there, if there is one."""
+    """Returns the reason why uvicorn could not listen there, if there is one."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -29,7 +29,7 @@ def trouble_at(host: str, port: int) -> str | None:
         try:
             probe = socket.socket(family, kind, protocol)
         except OSError:
-            continue  # no IPv6 on this machine: uvicorn does without it, too
+            continue  # no IPv6 on this machine, and uvicorn does without it
         with probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:

@@ -82,9 +82,9 @@ launch() {
   wait "$server" || true  # it is about to end
   case "$answer" in
     in-use) port_in_use ;;
-    refused*) fail 1 "port $port of $host cannot be had: ${answer#refused }" 'see --host and --port' ;;
+    refused*) fail 1 "cannot listen on port $port of $host: ${answer#refused }" 'see --host and --port' ;;
     unknown*) fail 1 "--host $host: ${answer#unknown }" 'give a name or an address of this machine' ;;
-    *) fail 1 "$python did not start" 'what it said is above, or in the log' ;;
+    *) fail 1 "$python did not start" 'its output is above, or in the log' ;;
   esac
 }
 
@@ -139,11 +139,11 @@ attach_monitor() {
   if is_process "$state_monitor" "$state_monitor_start"; then
     write_state
     not_counted "monitor did not attach within $patience_to_attach s" \
-      'it goes on trying; what comes before is not counted'
+      'it keeps trying; requests until then are not counted'
   else
     state_monitor=0 state_monitor_start=0
     reason=$(log_after "$offset" | sed '1s/^monitor: //')
-    not_counted "${reason:-"$monitor ended and said nothing"}"
+    not_counted "${reason:-"$monitor ended without a message"}"
   fi
   return 1
 }
@@ -276,7 +276,7 @@ workers_may_come_up() {
 # Stops the server that was started; waits for the lock first.
 call_off() {
   trap '' INT
-  printf 'Stopping what was started (pid %d)\n' "$server"
+  printf 'Stopping the server (pid %d)\n' "$server"
   lock_logs
   stop_ours 30
 }
@@ -290,7 +290,7 @@ workers_died() {
   said_since "$1" | tail -n 20 >&2
   call_off
   fail 1 'the workers of the server ended while they were starting' \
-    "what they said is above, and in $(shown "$log_file")"
+    "their output is above, and in $(shown "$log_file")"
 }
 
 died_starting() {
@@ -299,5 +299,5 @@ died_starting() {
   if [ -z "$unix_socket" ] && log_after "$2" | grep -qi 'address already in use'; then
     port_in_use
   fi
-  fail 1 'the server ended while it was starting' "what it said is above, and in $(shown "$log_file")"
+  fail 1 'the server ended while it was starting' "its output is above, and in $(shown "$log_file")"
 }

@@ -6,12 +6,12 @@
 find_monitor() {
   if [ -n "${MONITOR_BINARY:-}" ]; then
     if ! monitor=$(type -P -- "$MONITOR_BINARY"); then
-      monitor_missing="MONITOR_BINARY names no program: $MONITOR_BINARY"
+      monitor_missing="MONITOR_BINARY is not a program: $MONITOR_BINARY"
     fi
   elif [ -x "$root/build/release/monitor" ]; then
     monitor=$root/build/release/monitor
   elif ! monitor=$(command -v monitor); then
-    monitor_missing="there is no monitor: neither build/release/monitor, nor one that is installed"
+    monitor_missing="there is no monitor: neither build/release/monitor nor an installed one"
   fi
   [ -z "${monitor_missing:-}" ]
 }

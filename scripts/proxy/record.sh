@@ -162,9 +162,9 @@ look_up_proxy() {
   command=$(command_of "$proxy_pid")
   case "$state_pid:$command" in
     "$proxy_pid":*)
-      proxy_why="$(shown "$pid_file") names process $proxy_pid, which has ended; that pid is another's now" ;;
+      proxy_why="$(shown "$pid_file") names process $proxy_pid, which has ended; its pid now belongs to another process" ;;
     *uvicorn* | *gunicorn* | *hypercorn*) proxy=foreign ;;
-    *) proxy_why="$(shown "$pid_file") names process $proxy_pid, which is no server: $command" ;;
+    *) proxy_why="$(shown "$pid_file") names process $proxy_pid, which is not a server: $command" ;;
   esac
 }
 

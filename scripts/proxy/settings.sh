@@ -97,8 +97,8 @@ settle() {
     app_dir=${app_dir:-$root/scripts/demo}
   fi
   app_dir=${app_dir:-$directory}
-  [ -d "$app_dir" ] || fail 1 "--app-dir $app_dir is no directory"
-  [ -d "$directory" ] || fail 1 "$directory, in which it was started, is no directory any more"
+  [ -d "$app_dir" ] || fail 1 "--app-dir $app_dir is not a directory"
+  [ -d "$directory" ] || fail 1 "$directory, where the server was started, is not a directory any more"
   case "$python" in
     /* | '') ;;
     */*) python=$PWD/$python ;;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# `monitor attach` mounts the BPF file system where it is not, and leaves it. Around the tests: `bpffs.sh mount FILE` mounts
-# it and makes FILE if that was not done already, `bpffs.sh unmount FILE` puts things back as FILE says.
+# `monitor attach` mounts the BPF file system if it is not mounted, and leaves it mounted. `bpffs.sh mount FILE` mounts
+# it before the tests, and creates FILE if it was not mounted; `bpffs.sh unmount FILE` unmounts it afterwards if FILE
+# exists.
 set -euo pipefail
 
 place=/sys/fs/bpf

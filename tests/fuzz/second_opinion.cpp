@@ -190,8 +190,8 @@ bool SecondOpinion::take_head(__u32 position) {
     stop(position);
     return false;
   }
-  // What follows is not HTTP, or the server does not read it. The parsers disagree on the body of CONNECT: for
-  // http_parser there is none, h11 goes by the fields.
+  // What follows is not HTTP, or the server does not read it. The parsers disagree on the body of CONNECT: http_parser
+  // takes it to have no body, while h11 reads the fields.
   const bool over = responses() ? is_tunnel() : message_.closes || parser_.method == HTTP_CONNECT;
   message_.end_known = !over;
   opinion_.messages[opinion_.count] = message_;

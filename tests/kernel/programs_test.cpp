@@ -64,7 +64,7 @@ bool is_freed(std::uint32_t id) {
   return true;
 }
 
-// Whether this kernel supports the profile "socket", by its BTF and not by what the engine says.
+// Whether this kernel supports the profile "socket", by its BTF, not by what the engine reports.
 bool has_socket_tracepoints() {
   const std::unique_ptr<btf, FreeBtf> kernel{btf__load_vmlinux_btf()};
   REQUIRE(kernel != nullptr);
@@ -111,7 +111,7 @@ TEST_CASE("kernel: each program of both BPF objects is verified within 300,000 i
   }
 }
 
-TEST_CASE("kernel: the table of programs has those of both objects, attached as their sections say") {
+TEST_CASE("kernel: the table of programs has those of both objects, attached by their sections") {
   for (const Profile profile : {Profile::kSocket, Profile::kSyscall}) {
     CAPTURE(std::string(name_of(profile)));
     const Skeleton skeleton = open_skeleton(profile);
@@ -154,14 +154,14 @@ TEST_CASE("kernel: the table of maps has those of both objects, with their sizes
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, skeleton->obj) {
       CAPTURE(std::string(bpf_map__name(map)));
-      // Each load has constants of its own: they are not pinned.
+      // Each load has its own constants, which are not pinned.
       const bool constants = std::string_view(bpf_map__name(map)).find(".rodata") != std::string_view::npos;
       CHECK(listed.contains(map) == !constants);
     }
   }
 }
 
-TEST_CASE("kernel: the pin of a link is named after its program and object, without what bpffs refuses") {
+TEST_CASE("kernel: the pin of a link is named after its program and object, without characters that bpffs rejects") {
   CHECK(link_pin_name("on_state", "") == "on_state");
   CHECK(link_pin_name("on_close", "12:libssl.so.3") == "on_close@12:libssl%2Eso%2E3");
   CHECK(link_pin_name("on_close", "/a@b%") == "on_close@%2Fa%40b%25");
@@ -173,7 +173,7 @@ TEST_CASE("kernel: detaching an object leaves the links to others, held or pinne
   const Pins pins("/sys/fs/bpf/monitor_links_test_" + std::to_string(getpid()));
   const Result<PinLock> lock = pins.make_and_lock();
   REQUIRE(lock);
-  REQUIRE(pins.store({}, 0, *lock));
+  REQUIRE(pins.pin_all({}, 0, *lock));
   for (const bool pinned : {false, true}) {
     CAPTURE(pinned);
     Links links;
@@ -194,7 +194,7 @@ TEST_CASE("kernel: detaching an object leaves the links to others, held or pinne
   CHECK(pins.remove(*lock));
 }
 
-TEST_CASE("kernel: the profile is chosen by what the kernel has, or as asked for") {
+TEST_CASE("kernel: the profile follows the kernel's features, or the option") {
   const Result<Engine> automatic = Engine::load({});
   REQUIRE(automatic);
   CHECK(automatic->info()->profile == (has_socket_tracepoints() ? "socket" : "syscall"));

@@ -160,7 +160,7 @@ TEST_CASE("cli.view loop.the server's end is followed by one more sample") {
   CHECK(fixture.sink.finished == 1);
 }
 
-TEST_CASE("cli.view loop.asked to stop while the server ends is done") {
+TEST_CASE("cli.view loop.a signal to stop while the server ends") {
   Fixture fixture;
   fixture.at = [&fixture](std::uint64_t sample) {
     if (sample == 1) {
@@ -174,7 +174,7 @@ TEST_CASE("cli.view loop.asked to stop while the server ends is done") {
   CHECK(*ending == Ending::kDone);
 }
 
-TEST_CASE("cli.view loop.a reader that has gone ends it quietly") {
+TEST_CASE("cli.view loop.a reader that has left ends it quietly") {
   Fixture waiting;
   waiting.at = [&waiting](std::uint64_t) { waiting.sink.pipe.read_end.reset(); };
   Result<Ending> ending = waiting.run(Plan{kNever, true, {}, {}});

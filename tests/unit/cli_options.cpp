@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line: what is accepted, what is turned down and with which words.
+// The command line: which options are accepted, which are rejected, and with which message.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -163,12 +163,12 @@ TEST_CASE("cli.options.help names every option") {
   CHECK_FALSE(contains(help, "\n\n\n"));
 }
 
-TEST_CASE("cli.options.help says which server is meant, and what it takes") {
+TEST_CASE("cli.options.help names the default server and the capabilities") {
   for (const std::string& help : {printed({"--help"}), printed({"serve", "--help"})}) {
     CHECK(contains(help, "the pid in logs/proxy.pid, else the one attached, else the one found)"));
     CHECK(contains(help, "including those that start later"));
   }
-  // To attach: those that are attached are not looked for.
+  // `attach` does not search among the attached servers.
   CHECK(contains(printed({"attach", "--help"}), "the pid in logs/proxy.pid, else the one found)"));
   CHECK(contains(printed({"--help"}),
                  "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and also CAP_DAC_READ_SEARCH\nfor a server"));
@@ -328,7 +328,7 @@ TEST_CASE("cli.options.the log's interval from the environment") {
   CHECK(accepted({"--log", "f"}, {{"MONITOR_UPDATE_INTERVAL", ""}}).interval_seconds == 5);
   const Variables bad = {{"MONITOR_UPDATE_INTERVAL", "soon"}};
   CHECK(contains(refused({"--log", "f"}, bad).what, "MONITOR_UPDATE_INTERVAL: \"soon\""));
-  CHECK(accepted({"--watch"}, bad).interval_seconds == 2);  // not looked at
+  CHECK(accepted({"--watch"}, bad).interval_seconds == 2);  // not read
 }
 
 TEST_CASE("cli.appearance.color") {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What reaches a terminal, at the other end of a pseudo-terminal, and that everything is as before afterwards. Also
-// what a process may still do once it has dropped its privileges.
+// What a terminal receives, read at the other end of a pseudo-terminal, and that its state is restored. Also what a
+// process can still do after it has dropped its privileges.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ struct PseudoTerminal {
     REQUIRE(::ioctl(slave.get(), TIOCSWINSZ, &size) == 0);
   }
 
-  // What was shown since the last call.
+  // The output since the previous call.
   std::string shown() const {
     std::string text;
     std::array<char, 4096> bytes{};
@@ -105,14 +105,14 @@ TEST_CASE("cli.terminal.a terminal that hung up has no reader") {
 
 TEST_CASE("cli.terminal.size") {
   const PseudoTerminal terminal;
-  CHECK(terminal_size(terminal.slave.get()).rows == 24);  // a new one says 0
+  CHECK(terminal_size(terminal.slave.get()).rows == 24);  // a new terminal reports 0
   CHECK(terminal_size(terminal.slave.get()).columns == 80);
   terminal.set_size(50, 132);
   CHECK(terminal_size(terminal.slave.get()).rows == 50);
   CHECK(terminal_size(terminal.slave.get()).columns == 132);
 }
 
-TEST_CASE("cli.terminal.keys come one by one, and the terminal is as before afterwards") {
+TEST_CASE("cli.terminal.keys arrive one by one, and the terminal's state is restored") {
   PseudoTerminal terminal;
   const termios before = terminal.get();
   {
@@ -128,7 +128,7 @@ TEST_CASE("cli.terminal.keys come one by one, and the terminal is as before afte
     terminal.type("Q");
     CHECK(keys.read() == Keys::Pressed::kQuit);
     CHECK(terminal.shown().empty());  // no echo
-    terminal.type("\023");            // Ctrl-S holds nothing up
+    terminal.type("\023");            // Ctrl-S does not stop the output
     CHECK(keys.read() == Keys::Pressed::kNothing);
     Screen screen(terminal.slave.get());
     written(screen.draw("a\n"));
@@ -141,7 +141,7 @@ TEST_CASE("cli.terminal.keys come one by one, and the terminal is as before afte
   CHECK(after.c_cc[VTIME] == before.c_cc[VTIME]);
 }
 
-TEST_CASE("cli.terminal.keys of what is no terminal, or has hung up") {
+TEST_CASE("cli.terminal.keys of a file that is not a terminal, or of one that has hung up") {
   const Fd null{::open("/dev/null", O_RDONLY)};
   Keys none(null.get());
   none.on();

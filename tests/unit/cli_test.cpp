@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// When samples are due, what a frame looks like, what is said on standard error, and what is written to files.
+// When samples are due, how a frame is drawn, and what is written to standard error and to files.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -67,11 +67,11 @@ TEST_CASE("cli.schedule.steady") {
   const Moment start{100s};
   Schedule schedule(start, Plan{2, true, {}, {}});
   CHECK(schedule.due() == start);
-  schedule.taken(start + 300ms);  // late: what follows is not
+  schedule.taken(start + 300ms);  // late; the next ones are on time
   CHECK(schedule.due() == start + 2s);
   schedule.taken(start + 2s);
   CHECK(schedule.due() == start + 4s);
-  schedule.taken(start + 9500ms);  // three were missed: they are not made up for
+  schedule.taken(start + 9500ms);  // three were missed and are not repeated
   CHECK(schedule.due() == start + 10s);
   CHECK_FALSE(schedule.finished());
 }
@@ -93,7 +93,7 @@ TEST_CASE("cli.schedule.count") {
   CHECK(schedule.finished());
 }
 
-TEST_CASE("cli.schedule.duration ends with a sample, and with one only") {
+TEST_CASE("cli.schedule.duration ends with exactly one sample") {
   Schedule uneven(Moment{}, Plan{1, true, {}, 2.5});
   std::vector<Moment> taken;
   while (!uneven.finished() && taken.size() < 10) {
@@ -142,8 +142,8 @@ TEST_CASE("cli.frame.cut") {
   CHECK(cut_line("abc", 3) == "abc");
   CHECK(cut_line("abc", 0) == "");
   CHECK(cut_line("║ ⇒ •", 3) == "║ ⇒");
-  CHECK(cut_line("日本語", 5) == "日本");  // two columns each: no half of one
-  CHECK(cut_line("日a", 1) == "");         // nor what is behind it
+  CHECK(cut_line("日本語", 5) == "日本");  // two columns each, and no half of a character
+  CHECK(cut_line("日a", 1) == "");         // nothing after it either
   CHECK(cut_line("\033[1mbold\033[0m", 2) == "\033[1mbo\033[0m");
   CHECK(cut_line("\033[1mab\033[0m", 2) == "\033[1mab\033[0m");
   CHECK(cut_line("ab\033[", 9) == "ab\033[");
@@ -151,10 +151,10 @@ TEST_CASE("cli.frame.cut") {
 
 TEST_CASE("cli.frame.draw") {
   CHECK(draw_frame("ab\ncd\n", {4, 10}) == "\033[Hab\033[K\r\ncd\033[K\r\n\033[J");
-  // As high as the screen: nothing is below, and no newline scrolls it.
+  // As high as the screen: there is no line below to clear, and no last newline that would scroll it.
   CHECK(draw_frame("ab\ncd\n", {2, 10}) == "\033[Hab\033[K\r\ncd\033[K");
   CHECK(draw_frame("ab\ncd\nef\n", {2, 10}) == "\033[Hab\033[K\r\ncd\033[K");
-  // As wide: clearing the rest would take the last column along.
+  // As wide as the screen: clearing the rest of the line would erase the last column.
   CHECK(draw_frame("ab\ncde\n", {4, 2}) == "\033[Hab\r\ncd\r\n\033[J");
   CHECK(draw_frame("", {4, 10}) == "\033[H\033[J");
   CHECK(draw_frame("a", {1, 1}) == "\033[Ha");
@@ -168,7 +168,7 @@ TEST_CASE("cli.report.escapes what a terminal would obey") {
   CHECK(escape_controls("\xc2\x9b", true) == "\\xc2\\x9b");           // CSI as one character
   CHECK(escape_controls("\xe2\x80\xae", true) == "\\xe2\\x80\\xae");  // right-to-left override
   CHECK(escape_controls("\xff\xc3", true) == "\\xff\\xc3");
-  CHECK(escape_controls("\\x1b", true) == "\\x1b");  // its maker has escaped it
+  CHECK(escape_controls("\\x1b", true) == "\\x1b");  // escaped already, by the code that made it
   for (int byte = 0; byte < 256; ++byte) {
     for (const char c : escape_controls(std::string(1, static_cast<char>(byte)), true)) {
       CHECK(c >= 0x20);
@@ -249,14 +249,14 @@ TEST_CASE("cli.log file.errors name the file") {
   CHECK(result.error().what == "write to the log file /dev/full: No space left on device");
 }
 
-TEST_CASE("cli.output file.whole, in part and to nobody") {
+TEST_CASE("cli.output file.written completely, in part, and without a reader") {
   ::signal(SIGPIPE, SIG_IGN);
   Pipe pipe;
   CHECK(written(write_all(pipe.write_end.get(), "text", "it")) == Written::kWhole);
   std::array<char, 8> bytes{};
   CHECK(::read(pipe.read_end.get(), bytes.data(), bytes.size()) == 4);
 
-  // Each line is one write: a packet pipe gives it back as one, however the next follows.
+  // Each line is one write, so a packet pipe returns it as one packet, whatever follows.
   std::array<int, 2> fds{};
   REQUIRE(::pipe2(fds.data(), O_DIRECT | O_CLOEXEC) == 0);
   const Fd packets{fds[0]};
@@ -271,7 +271,7 @@ TEST_CASE("cli.output file.whole, in part and to nobody") {
   CHECK(written(write_line(pipe.write_end.get(), "text\n", "it")) == Written::kReaderGone);
 }
 
-TEST_CASE("cli.output file.a line that was taken in part is an error") {
+TEST_CASE("cli.output file.a line that was written in part is an error") {
   Pipe pipe;
   REQUIRE(::fcntl(pipe.write_end.get(), F_SETFL, O_NONBLOCK) == 0);
   const std::string line(1 << 20, 'x');  // more than a pipe holds

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event loop with pipes, timers and signals made by the test: who is called back, when, and in which order.
+// The event loop with pipes, timers and signals made by the test: which callbacks run, when, and in which order.
 #include "base/event_loop.h"
 
 #include <doctest/doctest.h>
@@ -32,7 +32,7 @@ struct ReadyPipe : Pipe {
   int fd() const { return read_end.get(); }
 };
 
-// A loop that notes who was called back.
+// A loop that records which callbacks run.
 struct Fixture {
   EventLoop loop;
   Names called;
@@ -49,7 +49,7 @@ struct Fixture {
       return Ok{};
     };
   }
-  // One wait that does not block; returns who was called back in it.
+  // Waits once without blocking; returns the callbacks that ran.
   Names wait() {
     called.clear();
     REQUIRE(loop.wait(Clock::now()));
@@ -68,7 +68,7 @@ TEST_CASE("event loop.watch: ranks come first, then the order of adding") {
   const auto usual_too = fixture.loop.watch(pipe.fd(), POLLIN, fixture.note("usual too"), Rank::kUsual);
   const auto first_too = fixture.loop.watch(pipe.fd(), POLLIN, fixture.note("first too"), Rank::kFirst);
   CHECK(fixture.wait() == Names{"first", "first too", "usual", "usual too", "last"});
-  CHECK(fixture.wait().size() == 5);  // each wait in which the descriptor is ready
+  CHECK(fixture.wait().size() == 5);  // in each wait in which the descriptor is ready
 }
 
 TEST_CASE("event loop.watch: ends with the Watch") {
@@ -195,7 +195,7 @@ TEST_CASE("event loop.watch: descriptors that differ from wait to wait have one 
   CHECK(fixture.wait().empty());
 }
 
-TEST_CASE("event loop.timer: expires once, when its time has come") {
+TEST_CASE("event loop.timer: expires once, at its time") {
   Fixture fixture;
   auto timer = fixture.loop.timer(fixture.note_time("timer"));
   CHECK(fixture.wait().empty());
@@ -306,7 +306,7 @@ TEST_CASE("event loop.wait: returns at the time given, although nothing was read
   CHECK(fixture.called.empty());
 }
 
-TEST_CASE("event loop.wait: an Error ends it, and what it did not reach runs in the next one") {
+TEST_CASE("event loop.wait: an Error ends it, and the callbacks that it did not reach run in the next one") {
   Fixture fixture;
   const ReadyPipe pipe;
   auto failing = std::optional(fixture.loop.watch(

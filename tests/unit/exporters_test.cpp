@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CSV, InfluxDB's line protocol and StatsD: the formats, and that no byte from a stranger breaks a line.
+// CSV, InfluxDB's line protocol and StatsD: the formats, and that no byte from outside breaks a line.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -177,7 +177,7 @@ void check_hostile(const std::string& bytes) {
   }
 }
 
-TEST_CASE("output.exporters.no_byte_of_a_stranger_breaks_a_line") {
+TEST_CASE("output.exporters.no_byte_from_outside_breaks_a_line") {
   for (unsigned value = 0; value < 256; ++value) {
     check_hostile(std::string(1, static_cast<char>(value)));
     check_hostile("a" + std::string(2, static_cast<char>(value)));
@@ -202,7 +202,7 @@ TEST_CASE("output.statsd.gauges_and_differences") {
   const Snapshot before = example_snapshot();
   Snapshot now = before;
   now.total += 3;
-  now.aborted = 0;  // read while an endpoint was taken off
+  now.aborted = 0;  // read while an endpoint was removed
   now.endpoints[0].completed += 3;
   const auto first = render_statsd({now}, {}, false);
   CHECK(has(first, "uvicorn.active_concurrent:4|g"));

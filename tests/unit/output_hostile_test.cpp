@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Strings that strangers write (paths, methods, command lines) must not reach a terminal, a log or the JSON unescaped,
-// pass for something else, or be lost.
+// Strings from outside (paths, methods, command lines) must not reach a terminal, a log or the JSON unescaped, pass for
+// something else, or be lost.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -20,8 +20,8 @@ using Json = nlohmann::ordered_json;
 using test::endpoint;
 using test::unescape;
 
-// Sets every string of a snapshot that others write.
-Snapshot written_by_strangers(const std::string& bytes) {
+// Sets every string of a snapshot that comes from outside.
+Snapshot with_every_string(const std::string& bytes) {
   Snapshot snapshot;
   snapshot.endpoints = {endpoint("G" + bytes, "/" + bytes + "z", 1), endpoint("GET", bytes, 2)};
   snapshot.command = bytes + " " + bytes;
@@ -55,7 +55,7 @@ void check_safe(const std::string& text, std::ptrdiff_t newlines) {
 
 void check_outputs(const std::string& bytes) {
   CAPTURE(escape_text(bytes));
-  const Snapshot snapshot = written_by_strangers(bytes);
+  const Snapshot snapshot = with_every_string(bytes);
   check_safe(render_box(snapshot, {}), 17);
   const std::string ascii = render_box(snapshot, {.color = false, .unicode = false});
   check_safe(ascii, 17);

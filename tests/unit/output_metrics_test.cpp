@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The registry of metrics: its rows are consistent, the JSON has what it lists, and docs/metrics.md documents each row
-// and no others.
+// The registry of metrics: its rows are consistent, the JSON has what it lists, docs/metrics.md documents each row and
+// no others, and the other documents name only series that it has.
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -17,7 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// "", "endpoints[]." or "workers[].": where the JSON has what this reads.
+// The place in the JSON of what this reads: "" (the top), "endpoints[]." or "workers[].".
 std::string json_place(const AnyRead& read) {
   const bool of_endpoint = std::holds_alternative<Read<EndpointCounters>>(read) ||
                            std::holds_alternative<ReadClasses>(read) || std::holds_alternative<ReadDurations>(read);
@@ -42,7 +44,7 @@ std::string table_row(const Metric& metric) {
          (*metric.unit != '\0' ? std::string(" ") + metric.unit : "") + " |";
 }
 
-// What the page defines, before it goes on to judge the figures.
+// The part of the page that defines the figures, before the part that judges them.
 std::string definitions() {
   const std::string page = test::read_source_file("docs/metrics.md");
   const std::size_t end = page.find("\n## Healthy figures");
@@ -141,7 +143,7 @@ TEST_CASE("output.metrics.figures_are_the_numbers_of_the_json") {
   }
 }
 
-TEST_CASE("output.metrics.every_row_is_in_the_table_of_the_documentation_and_no_other") {
+TEST_CASE("output.metrics.the_table_of_the_documentation_has_exactly_the_rows") {
   std::multiset<std::string> documented;
   for (const std::string& line : lines_of(definitions())) {
     if (line.starts_with("| ") && std::count(line.begin(), line.end(), '|') == 5 && !line.starts_with("| JSON |")) {
@@ -159,7 +161,7 @@ TEST_CASE("output.metrics.every_row_is_in_the_table_of_the_documentation_and_no_
   CHECK(documented.size() == rows.size());
 }
 
-TEST_CASE("output.metrics.every_row_is_defined_in_the_documentation_and_no_other") {
+TEST_CASE("output.metrics.the_documentation_defines_exactly_the_rows") {
   std::map<std::string, std::string> items = documented_items();
   for (const Metric& metric : metrics()) {
     const std::string name = documented_name(metric);
@@ -172,6 +174,79 @@ TEST_CASE("output.metrics.every_row_is_defined_in_the_documentation_and_no_other
   }
   for (const auto& item : items) {
     FAIL_CHECK("neither a metric nor a cause: ", item.first, ": ", item.second);
+  }
+}
+
+// The names in a text that look like one of Prometheus' series of ours, each once.
+std::set<std::string> series_in(const std::string& text) {
+  static const std::regex kSeries("(uvicorn|http_server)_[a-z_]+|target_info");
+  std::set<std::string> found;
+  for (auto match = std::sregex_iterator(text.begin(), text.end(), kSeries); match != std::sregex_iterator(); ++match) {
+    const auto at = static_cast<std::size_t>(match->position());
+    const bool inside_a_word =
+        at > 0 && (std::isalnum(static_cast<unsigned char>(text[at - 1])) || text[at - 1] == '_');
+    if (!inside_a_word) {
+      found.insert(match->str());
+    }
+  }
+  return found;
+}
+
+// Every series that the registry can yield: a histogram has three.
+std::set<std::string> exported_series() {
+  std::set<std::string> series;
+  for (const Metric& metric : metrics()) {
+    if (metric.prometheus == nullptr) {
+      continue;
+    }
+    series.insert(metric.prometheus);
+    for (const char* suffix : {"_bucket", "_sum", "_count"}) {
+      if (metric.kind == Kind::kHistogram) {
+        series.insert(std::string(metric.prometheus) + suffix);
+      }
+    }
+  }
+  return series;
+}
+
+TEST_CASE("output.metrics.every_series_in_the_documents_is_one_of_the_registry") {
+  std::set<std::string> known = exported_series();
+  known.insert("uvicorn_endpoint");  // a measurement of InfluxDB
+  for (const std::string page : {"README.md", "docs/integrations.md", "docs/grafana/uvicorn.json", "docs/metrics.md",
+                                 "docs/troubleshooting.md", "docs/CONCURRENCY_MONITOR_DEBUG.md"}) {
+    for (const std::string& name : series_in(test::read_source_file(page))) {
+      CHECK_MESSAGE(known.contains(name), page, " names ", name, ", which is not exported");
+    }
+  }
+  CHECK(series_in("rate(uvicorn_requests_total[5m]) / target_info, monitor_uvicorn_x") ==
+        std::set<std::string>{"uvicorn_requests_total", "target_info"});
+}
+
+TEST_CASE("output.metrics.the_table_of_integrations_has_every_series_with_its_type") {
+  const std::string page = test::read_source_file("docs/integrations.md");
+  const std::size_t begin = page.find("| metric | type | meaning |");
+  REQUIRE(begin != std::string::npos);
+  std::map<std::string, std::string> documented;  // name → type
+  for (const std::string& row : lines_of(page.substr(begin, page.find("\n\n", begin) - begin))) {
+    const std::size_t names_end = row.find(" | ", 1);
+    const std::size_t type_end = row.find(" | ", names_end + 1);
+    for (const std::string& name : series_in(row.substr(0, names_end))) {
+      CHECK_MESSAGE(documented.emplace(name, row.substr(names_end + 3, type_end - names_end - 3)).second,
+                    "twice: ", name);
+    }
+  }
+  std::map<std::string, std::string> exported;
+  for (const Metric& metric : metrics()) {
+    if (metric.prometheus != nullptr) {
+      exported[metric.prometheus] = kind_name(metric.kind == Kind::kInfo ? Kind::kGauge : metric.kind);
+    }
+  }
+  for (const auto& [name, type] : exported) {
+    CHECK_MESSAGE(documented[name] == type, name, " is a ", type, ", the table has: ", documented[name]);
+    documented.erase(name);
+  }
+  for (const auto& [name, type] : documented) {
+    FAIL_CHECK("not exported: ", name);
   }
 }
 

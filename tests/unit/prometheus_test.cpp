@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prometheus' text and OpenMetrics: names and numbers, which endpoints become one series, and that no byte from a
-// stranger breaks a line.
+// Prometheus' text and OpenMetrics: names and numbers, which endpoints become one series, and that no byte from outside
+// breaks a line.
 #include "output/prometheus.h"
 
 #include <doctest/doctest.h>
@@ -156,7 +156,7 @@ TEST_CASE("output.prometheus.targets") {
   CHECK(info[1].labels.at("version") == "1.2.3");
 }
 
-// Each series appears once and each family in one piece, whatever strangers wrote.
+// Each series appears once and each family in one piece, whatever bytes clients send.
 void check_hostile(const std::string& bytes) {
   CAPTURE(escape_text(bytes));
   Snapshot snapshot;
@@ -178,7 +178,7 @@ void check_hostile(const std::string& bytes) {
   }
 }
 
-TEST_CASE("output.prometheus.no_byte_of_a_stranger_breaks_a_line") {
+TEST_CASE("output.prometheus.no_byte_from_outside_breaks_a_line") {
   for (unsigned value = 0; value < 256; ++value) {
     check_hostile(std::string(1, static_cast<char>(value)));
   }

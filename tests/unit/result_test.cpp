@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// TRY hands a value through, hands an Error on to the caller, and nests.
+// TRY returns a value, propagates an Error to the caller, and nests.
 #include "base/result.h"
 
 #include <doctest/doctest.h>
@@ -69,7 +69,7 @@ Result<int> into_a_container(const std::string& digit) {
 
 }  // namespace
 
-TEST_CASE("result.try: returns the value, or the caller's caller gets the Error") {
+TEST_CASE("result.try: returns the value or propagates the Error") {
   CHECK(*sum("2", "3") == 5);
   CHECK(sum("2", "x").error().what == "'x' is not a digit");
   CHECK(sum("y", "x").error().what == "'y' is not a digit");

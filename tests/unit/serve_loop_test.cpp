@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop of `monitor serve` with servers and samples made by the test: what ends it, and in which order it takes what
-// is ready in one wait.
+// The loop of `monitor serve` with servers and samples made by the test: what ends it, and the order of the events of
+// one wait.
 #include "cli/serve_loop.h"
 
 #include <doctest/doctest.h>
@@ -136,7 +136,7 @@ TEST_CASE("serve.loop.a sample that fails ends it") {
   CHECK(fixture.reports == 1);
 }
 
-TEST_CASE("serve.loop.it goes on while a server is left") {
+TEST_CASE("serve.loop.it continues while a server is left") {
   Fixture fixture;
   fixture.end_server(false);
   auto stop = fixture.events.timer([] {

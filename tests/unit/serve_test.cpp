@@ -14,7 +14,9 @@
 #include "http/routes.h"
 #include "http/server.h"
 #include "http_client.h"
+#include "output/prometheus.h"
 #include "sinks/exporter.h"
+#include "sinks/pages.h"
 
 namespace monitor {
 namespace {
@@ -104,7 +106,7 @@ class Served {
   EventLoop& loop() { return loop_; }
   Client& client() { return clients_.emplace_back(*server_); }
 
-  // Does what can be done at once.
+  // Lets the server handle everything that is ready.
   void work() { REQUIRE(loop_.wait(Clock::now())); }
 
   // Lets the server work until the condition is met; reading from the clients is up to `met`.
@@ -166,7 +168,7 @@ TEST_CASE("serve.server.a request that arrives byte by byte") {
   CHECK(client.received().ends_with("/metrics||\n"));
 }
 
-TEST_CASE("serve.server.idle clients lock no other client out") {
+TEST_CASE("serve.server.idle clients do not lock others out") {
   Served served;
   for (int i = 0; i < 200; ++i) {
     served.client();
@@ -195,14 +197,14 @@ TEST_CASE("serve.server.a silent or slow client is disconnected") {
 }
 
 TEST_CASE("serve.server.a client that reads nothing is disconnected") {
-  const std::string large(16 << 20, 'x');  // more than the kernel takes for a client that does not read
+  const std::string large(16 << 20, 'x');  // more than the kernel buffers for a client that does not read
   Served served(kShort, [&large](const HttpRequest&) { return HttpResponse{.body = large}; });
   Client& deaf = served.client();
   deaf.send(kScrape);
   served.until([&] { return served.server().connections() == 1; });
   CHECK(served.ask(kScrape).size() > large.size());
   served.until([&] { return served.server().connections() == 0; });
-  // So is one that goes on sending after its response.
+  // A client that keeps sending after its response is disconnected too.
   Client& chatty = served.client();
   chatty.send(kScrape);
   served.until([&] {
@@ -259,7 +261,7 @@ struct Fake {
   }
 };
 
-TEST_CASE("serve.routes.the path picks the handler, and the list of paths answers any other") {
+TEST_CASE("serve.routes.the path picks the handler, and any other path gets the list of paths") {
   const auto named = [](std::string name) {
     return [name = std::move(name)](const HttpRequest&) { return HttpResponse{.body = name}; };
   };
@@ -282,7 +284,9 @@ TEST_CASE("serve.exporter.one sample for all clients that ask at once") {
   CHECK(contains(fake.get("/metrics").body, "uvicorn_requests_total{target=\"pid:0\"} 0\n"));
   CHECK(contains(fake.get("/metrics").body, "1.2.3"));
   fake.get("/metrics", "application/openmetrics-text");
-  fake.get("/healthz");
+  for (const Page& page : pages()) {
+    CHECK(fake.get(page.path).status == 200);
+  }
   CHECK(fake.samples == 1);
   fake.now += Exporter::kFresh;
   fake.next = Sample{{Snapshot{}, Snapshot{}}, false};
@@ -291,7 +295,7 @@ TEST_CASE("serve.exporter.one sample for all clients that ask at once") {
   fake.get("/other");
   fake.now += Exporter::kFresh;
   CHECK(fake.get("/other").status == 404);
-  CHECK(fake.get("/other").body == "there are /metrics and /healthz\n");
+  CHECK(fake.get("/other").body.starts_with("there are /metrics"));
   CHECK(fake.samples == 2);
 }
 

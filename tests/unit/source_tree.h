@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a source tree and the #include lines in it, for structure_test.cpp.
+// Reads a source tree and the #include lines in it, for tests of rules over the whole tree.
 #ifndef MONITOR_TESTS_SOURCE_TREE_H
 #define MONITOR_TESTS_SOURCE_TREE_H
 
@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -41,7 +42,7 @@ inline std::vector<std::string> lines_of(const std::string& content) {
   return lines;
 }
 
-// The directive and the rest of its line: "# include <a.h>" → {"include", " <a.h>"}; empty when it is none.
+// The directive and the rest of its line: "# include <a.h>" → {"include", " <a.h>"}; empty if it is not a directive.
 inline std::pair<std::string, std::string> directive(const std::string& line) {
   const std::size_t hash = line.find_first_not_of(" \t");
   if (hash == std::string::npos || line[hash] != '#') {
@@ -58,7 +59,7 @@ inline std::pair<std::string, std::string> directive(const std::string& line) {
   return {line.substr(begin, end - begin), line.substr(end)};
 }
 
-// Follows #if … #endif as far as it takes to know what is for the BPF compiler alone.
+// Follows #if … #endif only as far as needed to find the lines that are for the BPF compiler alone.
 class BpfBranches {
  public:
   void see(const std::string& word, const std::string& rest) {
@@ -129,20 +130,25 @@ inline std::string resolve(const Tree& tree, const Include& include) {
   return "";
 }
 
-// The sources as they are on disk; what is built, hidden or cached is none.
+// The sources on disk, without files that are built, hidden or cached.
 inline Tree read_tree(const fs::path& top) {
-  const std::set<std::string> kinds = {".h", ".cpp", ".c", ".py", ".sh"};
+  const std::set<std::string> kinds = {".h",   ".cpp", ".c",   ".py",  ".sh", ".cmake",
+                                       ".lua", ".js",  ".zsh", ".yml", ".in"};
   Tree tree;
-  for (const char* folder : {"bpf", "userspace", "include", "tests", "vmlinux"}) {
+  const auto add = [&](const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    tree[path.lexically_relative(top).generic_string()] = std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  add(top / "CMakeLists.txt");
+  for (const char* folder : {"bpf", "userspace", "include", "tests", "vmlinux", "scripts"}) {
     for (auto entry = fs::recursive_directory_iterator(top / folder); entry != fs::recursive_directory_iterator();
          ++entry) {
       const std::string name = entry->path().filename().string();
       if (entry->is_directory() && (name == "build" || name == "__pycache__" || name.front() == '.')) {
         entry.disable_recursion_pending();
-      } else if (entry->is_regular_file() && kinds.contains(entry->path().extension().string())) {
-        std::ifstream file(entry->path(), std::ios::binary);
-        tree[entry->path().lexically_relative(top).generic_string()] =
-            std::string(std::istreambuf_iterator<char>(file), {});
+      } else if (entry->is_regular_file() &&
+                 (kinds.contains(entry->path().extension().string()) || name == "CMakeLists.txt")) {
+        add(entry->path());
       }
     }
   }

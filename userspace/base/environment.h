@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The environment variables as a parameter, so that what depends on them can be tested with others.
+// Environment variables as a parameter, so that tests can pass their own.
 #pragma once
 
 #include <functional>
 
 namespace monitor {
 
-// The value of a variable, or nullptr where it is not set: getenv's contract.
+// Returns a variable's value, or nullptr if it is not set, as getenv does.
 using Environment = std::function<const char*(const char* name)>;
 
 }  // namespace monitor

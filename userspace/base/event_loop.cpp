@@ -9,7 +9,7 @@
 namespace monitor {
 namespace {
 
-constexpr short kAlwaysReported = POLLERR | POLLHUP | POLLNVAL;  // whatever events poll(2) was asked for
+constexpr short kAlwaysReported = POLLERR | POLLHUP | POLLNVAL;  // poll(2) reports these unasked
 
 timespec time_left(EventLoop::Clock::time_point due) {
   const auto left = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(due - EventLoop::Clock::now()));
@@ -70,7 +70,8 @@ Status EventLoop::wait(std::optional<Clock::time_point> until) {
   std::map<Key, short> arrived;
   for (std::size_t i = 0; ready > 0 && i < polled.size(); ++i) {
     if (polled[i].revents != 0) {
-      arrived[keys[i]] |= polled[i].revents;
+      short& events = arrived[keys[i]];
+      events = static_cast<short>(events | polled[i].revents);
     }
   }
   TRY(call_ready(arrived));

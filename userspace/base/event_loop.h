@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event loop of a run: waits for descriptors and timers, and calls back those that are ready or due. One thread.
+// An event loop for one thread: waits for descriptors and timers, and calls back those that are ready or due.
 #pragma once
 
 #include <poll.h>
@@ -25,7 +25,7 @@ class EventLoop {
   using OnReady = std::function<Status(short events)>;
   using OnTime = std::function<Status()>;
 
-  // Descriptors that differ from one wait to the next: called before each wait.
+  // Returns the descriptors to watch, which may change. Called before each wait.
   using Descriptors = std::function<std::vector<int>()>;
 
   // The order of the callbacks of one wait. Within a rank they run in the order in which they were added.
@@ -46,9 +46,8 @@ class EventLoop {
   // The same for several descriptors. Calls `ready` once in a wait, with the events of all of them.
   [[nodiscard]] Watch watch(Descriptors descriptors, short events, OnReady ready, Rank rank = Rank::kUsual);
 
-  // Calls `expired` once when the time that the Timer was set to has come. Timers run after the callbacks of
-  // descriptors, the one that was due first before the others. A callback that sets its Timer again makes it periodic.
-  // The loop outlives the Timer.
+  // Calls `expired` once, at the time that the Timer is set to. Timers run after the callbacks of descriptors, in the
+  // order of their times. A callback that sets its Timer again makes it periodic. The loop outlives the Timer.
   [[nodiscard]] Timer timer(OnTime expired);
 
   // When the first timer expires, if one is set.
@@ -67,7 +66,7 @@ class EventLoop {
     int fd;
     Descriptors descriptors;  // if not empty, it replaces `fd`
     short events;
-    std::shared_ptr<OnReady> ready;  // shared with the call under way, which may destroy the Watch
+    std::shared_ptr<OnReady> ready;  // shared with the running call, which may destroy the Watch
   };
   struct Timed {
     std::optional<Clock::time_point> due;
@@ -94,7 +93,7 @@ class EventLoop::Watch {
   Watch& operator=(const Watch&) = delete;
   ~Watch() { end(); }
 
-  // Waits for other events from now on. In the wait under way too: events that are no longer wanted do not call back.
+  // Changes the events to wait for. This holds in the current wait, too: other events no longer call back.
   void change(short events);
 
  private:

@@ -18,7 +18,7 @@ namespace {
 constexpr int kWaitMilliseconds = 100;
 constexpr int kWaitsAfterStop = 10;
 
-// Returns when a write will not block, or the wait has failed and the write will say why.
+// Returns once a write will not block, or once poll fails: the write then reports the reason.
 Status wait_writable(int fd, std::string_view name) {
   for (int waits_after_stop = 0;;) {
     pollfd poll{fd, POLLOUT, 0};
@@ -32,14 +32,14 @@ Status wait_writable(int fd, std::string_view name) {
   }
 }
 
-// A pipe that is writable takes PIPE_BUF bytes without blocking (pipe(7)), and so does a socket; more may block.
+// A writable pipe or socket takes PIPE_BUF bytes without blocking (pipe(7)); more may block.
 std::size_t most_at_once(int fd) {
   struct stat status {};
   const bool stream = ::fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
   return stream ? PIPE_BUF : SSIZE_MAX;
 }
 
-// A terminal that hung up gives EIO, and says no longer that it is a terminal.
+// Writing to a terminal that hung up fails with EIO. By then isatty(3) no longer recognises it.
 bool reader_is_gone(int saved_errno, int fd) {
   struct stat status {};
   return saved_errno == EPIPE || saved_errno == ECONNRESET ||
@@ -54,7 +54,7 @@ Error write_error(int saved_errno, std::string_view name) {
   return error;
 }
 
-// One write, repeated only while it has done nothing. How many bytes were taken; none when the reader has gone.
+// Writes once, and again only if nothing was written. Returns the number of bytes written; empty if the reader is gone.
 Result<std::optional<std::size_t>> write_once(int fd, std::string_view text, std::string_view name) {
   for (;;) {
     TRY(wait_writable(fd, name));
@@ -66,7 +66,7 @@ Result<std::optional<std::size_t>> write_once(int fd, std::string_view text, std
     if (reader_is_gone(saved_errno, fd)) {
       return std::optional<std::size_t>();
     }
-    // EAGAIN: the descriptor was made non-blocking by whoever shares it, and another writer was faster.
+    // EAGAIN: a process that shares the descriptor made it non-blocking, and another writer filled it first.
     if (saved_errno != EINTR && saved_errno != EAGAIN) {
       return write_error(saved_errno, name);
     }

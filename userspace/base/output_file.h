@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes to descriptors that others read: pipes whose reader has gone, readers that have stopped, full disks.
+// Writes to files that other processes read. Handles readers that are gone, readers that do not read, and full disks.
 #pragma once
 
 #include <string_view>
@@ -8,16 +8,16 @@
 
 namespace monitor {
 
-// A reader that has gone (a closed pipe, a terminal that hung up) is no failure: nobody is left to tell.
+// A reader that is gone (a closed pipe, a terminal that hung up) is not a failure: nobody is left to report it to.
 enum class Written { kWhole, kReaderGone };
 
-// Writes all of `text`, in as few writes as it takes. `name` is what an error calls the file. A reader that takes
-// nothing is waited for, but once SIGINT or SIGTERM is pending (they are blocked, see signals.h) no longer than a
-// second: a full pipe must not make this process one that only SIGKILL ends.
+// Writes all of `text`, in as few writes as possible. `name`: the file, for errors. Waits for a reader that does not
+// read, but at most a second once a signal to stop is pending (signals.h): otherwise only SIGKILL could end a process
+// that writes to a full pipe.
 Result<Written> write_all(int fd, std::string_view text, std::string_view name);
 
-// Writes `line` by exactly one write, so that lines of several writers to one file never mix. Fails when the file took
-// only a part of it.
+// Writes `line` in one write, so that lines from several writers to one file never mix. Fails if the file takes only a
+// part of it.
 Result<Written> write_line(int fd, std::string_view line, std::string_view name);
 
 }  // namespace monitor

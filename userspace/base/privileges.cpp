@@ -11,7 +11,7 @@
 namespace monitor {
 namespace {
 
-// The kernel takes 64 bits in two halves (capget(2)).
+// capget(2) splits the 64 bits into two halves.
 using CapabilityHalves = std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3>;
 
 std::uint64_t join(std::uint32_t low, std::uint32_t high) {
@@ -39,8 +39,8 @@ Status drop_privileges(const Uses& uses) {
   const std::uint64_t permitted = join(halves[0].permitted, halves[1].permitted);
   const std::uint64_t kept = permitted & needed_capabilities(permitted, uses);
 
-  // The bounding set first, while CAP_SETPCAP is there; without it there is nothing that exec could give back either,
-  // since of no_new_privs.
+  // The bounding set comes first, because this takes CAP_SETPCAP. Without that capability the set stays as it is, but
+  // no_new_privs keeps exec from granting any of it.
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
     ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
@@ -56,7 +56,7 @@ Status drop_privileges(const Uses& uses) {
   if (::syscall(SYS_capset, &header, halves.data()) != 0) {
     return system_error(errno, "drop capabilities");
   }
-  // No core dump and no debugger of the same user: the maps' descriptors stay ours.
+  // Forbids core dumps, and debuggers of the same user, which could use the maps' descriptors.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return system_error(errno, "forbid core dumps");
   }

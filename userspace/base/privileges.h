@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The capabilities of this process. Attaching needs root's; what follows needs few of them.
+// The capabilities of this process. Attaching needs more of them than observing does.
 #pragma once
 
 #include <linux/capability.h>
@@ -17,16 +17,16 @@ constexpr std::uint64_t capability_bit(int capability) {
 // What a run does besides observing servers.
 struct Uses {
   bool writes_log = false;
-  bool finds_servers = false;  // also after the start
+  bool finds_servers = false;  // searches for servers after the start, too
   bool reads_pins = false;     // of an attached engine, in a directory that this user cannot read
 };
 
-// The capabilities that reading the counters and inspecting the server take. CAP_SYS_ADMIN stands in for those that
-// `permitted` lacks, as it does in the kernel.
+// The capabilities needed to read the counters and to inspect the server. Includes CAP_SYS_ADMIN if `permitted` lacks
+// CAP_BPF or CAP_PERFMON: the kernel accepts it in place of these.
 constexpr std::uint64_t needed_capabilities(std::uint64_t permitted, const Uses& uses) {
   constexpr std::uint64_t kBpf = capability_bit(CAP_BPF) | capability_bit(CAP_PERFMON);
   return kBpf | capability_bit(CAP_SYS_PTRACE) | ((permitted & kBpf) != kBpf ? capability_bit(CAP_SYS_ADMIN) : 0) |
-         // To reopen the log in a directory that is not root's.
+         // To reopen the log in a directory that root does not own.
          (uses.writes_log ? capability_bit(CAP_DAC_OVERRIDE) : 0) |
          // /proc/PID/fd of another user's process belongs to that user, and /sys/fs/bpf to root.
          (uses.finds_servers || uses.reads_pins ? capability_bit(CAP_DAC_READ_SEARCH) : 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one error idiom of the user side: Result<T> holds a value or an Error, and TRY hands an Error on to the caller.
+// The error idiom of user space: Result<T> holds a value or an Error, and TRY returns the Error to the caller.
 #pragma once
 
 #include <cassert>
@@ -15,7 +15,7 @@ namespace monitor {
 enum class ErrorCode {
   kFailed = 1,        // anything not named below
   kUsage = 2,         // the command line is wrong
-  kNoTarget = 3,      // no such process, or it is no server
+  kNoTarget = 3,      // no such process, or it is not a server
   kNotPermitted = 4,  // a capability is missing
   kUnsupported = 5,   // the kernel lacks what is needed
 };
@@ -33,7 +33,7 @@ struct Error {
   std::string what;
   std::string hint;
 
-  // Prefixes the operation that was under way: "attach sock_recv_length: …".
+  // Prefixes the operation that failed: "attach sock_recv_length: …".
   Error within(std::string_view operation) && {
     what.insert(0, std::string(operation) + ": ");
     return std::move(*this);
@@ -67,7 +67,7 @@ class [[nodiscard]] Result {
 struct Ok {};
 using Status = Result<Ok>;
 
-// The value of a Result, or a return of its Error from the enclosing function:
+// TRY unwraps a Result: it is the value, or it returns the Error from the enclosing function.
 //
 //   const Fd fd = TRY(open_map(pins, name));
 //   TRY(check_version(pins));
@@ -88,7 +88,7 @@ using Status = Result<Ok>;
     *std::move(try_##unique);                 \
   })
 
-// Prefixes the Error of a failed Result with the operation that was under way.
+// Prefixes the Error of a failed Result with the operation that failed.
 template <typename T>
 Result<T> within(std::string_view operation, Result<T> result) {
   return result ? std::move(result) : Result<T>(std::move(result).error().within(operation));

@@ -13,13 +13,14 @@ namespace {
 
 constexpr std::initializer_list<int> kStop = {SIGINT, SIGTERM, SIGQUIT};
 
-// nohup ignores SIGHUP for the program it starts. Blocking would undo that: a blocked signal is kept even if ignored.
+// nohup ignores SIGHUP for the program it starts. Blocking would undo that: a blocked signal becomes pending even if it
+// is ignored.
 bool is_ignored(int signal) {
   struct sigaction action {};
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-// One pending signal out of `set`, taken; 0 when there is none.
+// Takes one pending signal of `set` and returns it; returns 0 if no signal is pending.
 int take_one(const sigset_t& set) {
   const timespec at_once{};
   const int signal = ::sigtimedwait(&set, nullptr, &at_once);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signals as something to wait for. They are blocked from the start of the program to its end, so that none of them
-// can cut a sample or a line in two or leave the terminal as it is.
+// Signals as events to wait for. They stay blocked until the program ends, so that no signal interrupts a sample or a
+// line, or ends the program before it restores the terminal.
 #pragma once
 
 #include "base/fd.h"
@@ -9,8 +9,8 @@
 namespace monitor {
 
 struct SignalUse {
-  bool hangup_reopens = false;  // SIGHUP means "open the log again"; else it ends the program, unless it is ignored
-  bool terminal = false;        // the screen is ours to put back before a stop and to draw again after it
+  bool hangup_reopens = false;  // SIGHUP reopens the log; if false, it ends the program, unless it is ignored
+  bool terminal = false;        // the program restores the screen before Ctrl-Z stops it, and redraws it afterwards
 };
 
 class Signals {
@@ -22,7 +22,7 @@ class Signals {
   int fd() const { return fd_.get(); }
 
   struct Arrived {
-    bool stop = false;     // SIGINT and its like; stays pending, see stop_is_pending
+    bool stop = false;     // SIGHUP, or a signal that stays pending (stop_is_pending)
     bool reopen = false;   // SIGHUP
     bool resized = false;  // SIGWINCH
     bool suspend = false;  // SIGTSTP, Ctrl-Z
@@ -37,8 +37,8 @@ class Signals {
   Fd fd_;
 };
 
-// Whether SIGINT, SIGTERM or SIGQUIT is pending. It is never taken, so that whatever still is to be written after it
-// knows that it must not wait for long.
+// Whether SIGINT, SIGTERM or SIGQUIT is pending. These signals stay pending, so that every later write knows that it
+// must not wait for long.
 bool stop_is_pending();
 
 }  // namespace monitor

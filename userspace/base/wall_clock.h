@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The wall's clock, for times that a person reads.
+// The wall clock, for times that a person reads.
 #pragma once
 
 #include <chrono>
@@ -9,7 +9,7 @@
 
 namespace monitor {
 
-// Seconds since the epoch of a moment that is given in nanoseconds since boot.
+// Converts nanoseconds since boot to seconds since 1970 UTC.
 inline double wall_seconds(std::uint64_t since_boot_ns) {
   const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
   return now.count() - to_seconds(nanoseconds_since_boot() - since_boot_ns);

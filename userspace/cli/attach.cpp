@@ -125,7 +125,7 @@ Result<int> attach(const AttachOptions& options, Reporter& reporter) {
   const Pins pins(options.pins);
   Result<std::vector<Added>> added = attach_servers(options, pins, proc, found.servers, reporter);
   if (!added) {
-    pins.tidy();
+    pins.remove_empty_directory();
     return std::move(added).error();
   }
   TRY(say_added(*added, reporter));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `monitor attach`: has servers counted without a process of ours.
+// `monitor attach`: leaves the engine attached, so that it counts while no `monitor` runs.
 #pragma once
 
 #include "base/result.h"
@@ -8,7 +8,7 @@
 
 namespace monitor {
 
-// Returns the exit status, and says on standard output what it did.
+// Returns the exit status, and prints on standard output what it did.
 Result<int> attach(const AttachOptions& options, Reporter& reporter);
 
 }  // namespace monitor

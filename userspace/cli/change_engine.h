@@ -9,7 +9,7 @@
 
 namespace monitor {
 
-// Keeps signals pending until the program ends: these commands take a moment, and Ctrl-C must not leave half of it.
+// Blocks signals until the program ends: these commands are short, and Ctrl-C must not interrupt them halfway.
 void defer_signals();
 
 // Writes one line to standard output.

@@ -20,7 +20,7 @@ Error not_attached(pid_t pid) {
                "monitor sessions lists the attached servers"};
 }
 
-// The targets that are meant; empty if nothing is attached.
+// The targets to detach; empty if nothing is attached.
 Result<std::vector<TargetInfo>> choose_targets(const DetachOptions& options, const std::vector<TargetInfo>& targets) {
   if (options.all) {
     return targets;
@@ -59,7 +59,7 @@ struct Detached {
   bool damaged = false;  // the engine could not be opened, so its targets are unknown
 };
 
-// With --all, an engine that cannot be opened is removed all the same.
+// With --all, removes the engine although it could not be opened.
 Result<Detached> remove_damaged(const DetachOptions& options, const Pins& pins, const PinLock& lock, Error error) {
   if (!options.all) {
     return error;
@@ -72,14 +72,14 @@ Result<Detached> remove_damaged(const DetachOptions& options, const Pins& pins, 
 Result<Detached> detach_targets(const DetachOptions& options, const Pins& pins, const ProcFs& proc) {
   Result<PinLock> lock = pins.lock_exclusive();
   if (!lock) {
-    return pins.has_any() ? Result<Detached>(std::move(lock).error()) : Detached{};
+    return pins.directory_exists() ? Result<Detached>(std::move(lock).error()) : Detached{};
   }
   Result<std::optional<Engine>> engine = Engine::open(pins, *lock);
   if (!engine) {
     return remove_damaged(options, pins, *lock, std::move(engine).error());
   }
   if (!*engine) {
-    pins.tidy();
+    pins.remove_empty_directory();
     return Detached{};
   }
   const std::vector<TargetInfo> targets = TRY((*engine)->targets());
@@ -105,8 +105,8 @@ Result<Detached> detach_targets(const DetachOptions& options, const Pins& pins, 
 Result<int> detach(const DetachOptions& options, Reporter& reporter) {
   defer_signals();
   const Pins pins(options.pins);
-  TRY(pins.check_visible());
-  if (!pins.has_any()) {
+  TRY(pins.check_access());
+  if (!pins.directory_exists()) {
     return nothing_attached(options, reporter);
   }
   const Detached detached = TRY(detach_targets(options, pins, ProcFs()));

@@ -8,7 +8,7 @@
 
 namespace monitor {
 
-// Returns the exit status, and says on standard output what it did.
+// Returns the exit status, and prints on standard output what it did.
 Result<int> detach(const DetachOptions& options, Reporter& reporter);
 
 }  // namespace monitor

@@ -10,10 +10,10 @@
 
 namespace monitor {
 
-// Notices that go to the operator; of what was done only with --verbose.
+// Notices for the operator. They report what was done only with --verbose.
 Notices notices(const ObserveOptions& options, Reporter& reporter);
 
-// Call once everything is loaded and open: gives up the privileges and the memory that only that took.
+// Gives up the privileges and the memory that only loading and opening needed. Call it once everything is open.
 void settle(const Fleet& fleet, const ObserveOptions& options, bool writes_log, Reporter& reporter);
 
 // Says that the server is a guess or that others were passed over.

@@ -21,7 +21,7 @@ Result<double> parse_seconds(std::string_view name, std::string_view text) {
   double seconds = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, seconds, std::chars_format::general);
-  // Out of range ("1e999") is a number, though not one that is stored.
+  // "1e999" is a number, too, although from_chars reports it as out of range and stores nothing.
   const bool number = error != std::errc::invalid_argument && stop == end && !std::isnan(seconds);
   if (!number) {
     return usage_error(fmt::format("{}: \"{}\" is not a number of seconds", name, text),

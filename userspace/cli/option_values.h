@@ -13,7 +13,7 @@ namespace monitor {
 
 Error usage_error(std::string what, std::string hint = "monitor --help lists the options");
 
-// A time given in seconds, "0.5" or "1e-1". `name` is what it was given for ("--interval").
+// A time given in seconds, "0.5" or "1e-1". `name`: the option ("--interval") or variable, for errors.
 Result<double> parse_seconds(std::string_view name, std::string_view text);
 
 // A whole number from 1 to `most`.

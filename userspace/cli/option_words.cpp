@@ -36,7 +36,8 @@ constexpr const char* kAttachFooter =
     "The BPF programs and their counters are pinned in the kernel: every later monitor shows the\n"
     "totals and the peak since the attach at once. You can attach more servers later; the limits\n"
     "of the first attach apply to all of them. Root owns the directory of the pins: other users\n"
-    "also need CAP_DAC_OVERRIDE to attach a server and to read an attached one.";
+    "also need CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH to attach a server and to read an\n"
+    "attached one.";
 
 constexpr const char* kDetachDescription = "stop counting; after the last server nothing stays in the kernel";
 constexpr const char* kServeDescription = "serve metrics to Prometheus until stopped";

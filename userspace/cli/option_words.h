@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The words of the command line: which options each command has, what --help says of them, and what was given, still
-// as text. options.h makes settings of it.
+// The words of the command line: the options of each command, their text in --help, and the values as given.
+// options.h checks the values and makes settings from them.
 #pragma once
 
 #include <optional>
@@ -26,8 +26,8 @@ struct Words {
 
 enum class Verb { kView, kAttach, kDetach, kSessions, kList, kServe };
 
-// Takes the words apart: `view` has those of no command, `command` those behind one. A text to print when that was
-// asked for. Every failure is kUsage.
+// Parses the command line. `view` gets the options if it has no command, `command` those after a command. Returns a
+// text if the command line asks for one (--help, --version). Every failure is kUsage.
 Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string>& arguments, Words& view,
                                                    Words& command);
 

@@ -15,7 +15,7 @@ namespace {
 // PID_MAX_LIMIT of include/linux/threads.h: no pid reaches it.
 constexpr std::uint64_t kMaxPid = std::uint64_t{4} * 1024 * 1024;
 constexpr double kDefaultLogInterval = 5;
-constexpr double kDefaultStatsdInterval = 10;  // by which StatsD's and Datadog's servers sum up
+constexpr double kDefaultStatsdInterval = 10;  // over which StatsD's and Datadog's servers aggregate
 constexpr const char* kIntervalVariable = "MONITOR_UPDATE_INTERVAL";
 constexpr const char* kPinsVariable = "MONITOR_PINS";
 constexpr const char* kDefaultPins = "/sys/fs/bpf/monitor";
@@ -35,7 +35,7 @@ Status check_selection(const Words& words) {
   return Ok{};
 }
 
-// The outputs that were asked for, as they were written.
+// The output options that were given, as written.
 std::vector<std::string> outputs(const Words& words) {
   std::vector<std::string> names;
   for (const auto& [given, name] : {std::pair{words.log.has_value(), "--log"},
@@ -102,7 +102,7 @@ Result<ColorChoice> parse_color(const Words& words) {
   return usage_error("--color: unknown choice \"" + *words.color + "\"", "give auto, always or never");
 }
 
-// The command line before the environment before what is usual.
+// The command line takes precedence over the environment, and both over the default.
 Result<double> choose_interval(const Words& words, const Environment& environment) {
   if (words.interval) {
     return parse_seconds("--interval", *words.interval);
@@ -120,7 +120,7 @@ Result<double> choose_interval(const Words& words, const Environment& environmen
   return parse_seconds(kIntervalVariable, variable);
 }
 
-// Each once, in the order given.
+// Each pid once, in the order given.
 Result<std::vector<pid_t>> parse_pids(const Words& words) {
   std::vector<pid_t> pids;
   for (const std::string& text : words.pids) {
@@ -194,7 +194,7 @@ Status set_times(const Words& words, const Environment& environment, ViewOptions
   return Ok{};
 }
 
-// What the view and attach have in common.
+// Sets what the view, attach and serve have in common.
 Status set_engine(const Words& words, const Environment& environment, ObserveOptions& options) {
   options.servers = TRY(choose_servers(words));
   options.engine = TRY(choose_engine(words));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line and the environment, made into checked settings. Pure: nothing is opened, looked up or printed.
+// Makes checked settings from the command line and the environment. Opens nothing, resolves no names, prints nothing.
 #pragma once
 
 #include <cstdint>
@@ -37,23 +37,23 @@ struct ViewOptions : ObserveOptions {
   HostPort statsd;                         // with kSend
   bool dogstatsd = false;                  // with kSend
   double interval_seconds = 2;             // from kMinSeconds to kMaxSeconds, as duration_seconds is
-  bool interval_given = false;             // else one sample of what is attached is taken at once
-  std::optional<std::uint64_t> count;      // end after so many samples, at least 1
-  std::optional<double> duration_seconds;  // end after so long
+  bool interval_given = false;             // if not, the one sample of an attached engine is taken at once
+  std::optional<std::uint64_t> count;      // end after this many samples, at least 1
+  std::optional<double> duration_seconds;  // end after this time
   ColorChoice color = ColorChoice::kAuto;
 };
 
-// monitor attach: has servers counted with no process of ours running.
+// monitor attach: leaves the engine attached, so that it counts while no `monitor` runs.
 struct AttachOptions : ObserveOptions {};
 
-// monitor detach: ends that.
+// monitor detach: ends what `monitor attach` began.
 struct DetachOptions {
-  std::vector<pid_t> pids;  // none: the one that is attached
+  std::vector<pid_t> pids;  // empty: the only server that is attached
   bool all = false;
   std::string pins;
 };
 
-// monitor sessions: tells what is attached.
+// monitor sessions: shows what is attached.
 struct SessionsOptions {
   bool json = false;
   std::string pins;
@@ -65,7 +65,7 @@ struct ListOptions {
   std::string pins;
 };
 
-// monitor serve: has Prometheus scrape servers.
+// monitor serve: serves the metrics over HTTP, for Prometheus to scrape.
 struct ServeOptions : ObserveOptions {
   HostPort listen{"127.0.0.1", 9464};
 };

@@ -25,8 +25,8 @@
 namespace monitor {
 namespace {
 
-// A descriptor below 3 that is closed would be given to the next file that is opened, and what is meant for standard
-// output would end up there. /dev/null takes its place, opened so that using it fails.
+// If a standard descriptor is closed, the next file that is opened would get its number, and output would end up in
+// that file. Opens /dev/null in its place, in the mode in which using it fails.
 void occupy_standard_descriptors() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(fd, F_GETFD) < 0) {

@@ -4,7 +4,7 @@
 
 namespace monitor {
 
-// Exit status: 0, or the value of the ErrorCode of what failed (base/result.h), or 3 when the target ended.
+// Exit status: 0, or the value of the ErrorCode of what failed (base/result.h), or 3 after the server has ended.
 int run(int argc, char** argv);
 
 }  // namespace monitor

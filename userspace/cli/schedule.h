@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When samples are due: arithmetic only, no clock is read. A sample's time is the start plus a whole number of
-// intervals, so that being late once does not shift those behind it, and what was missed is not made up for.
+// When samples are due. This is arithmetic: it reads no clock. Each sample is due a whole number of intervals after the
+// start. A late sample therefore does not delay the next ones, and missed samples are not taken later.
 #pragma once
 
 #include <chrono>
@@ -13,9 +13,9 @@ using Moment = std::chrono::steady_clock::time_point;
 
 struct Plan {
   double interval_seconds = 2;
-  bool first_at_once = true;  // else the first is due after one interval
+  bool first_at_once = true;  // if false, the first is due after one interval
   std::optional<std::uint64_t> count;
-  std::optional<double> duration_seconds;  // the last sample is taken when it is over
+  std::optional<double> duration_seconds;  // the last sample is taken at its end
 };
 
 class Schedule {
@@ -28,7 +28,7 @@ class Schedule {
   // A sample was taken at `now`, which is not before due().
   void taken(Moment now);
 
-  // Whether the sample taken last was the last one.
+  // Whether the latest sample was the last one.
   bool finished() const { return finished_; }
 
  private:

@@ -23,8 +23,8 @@ Result<int> serve(const ServeOptions& options, Reporter& reporter) {
   Exporter exporter([&fleet] { return fleet->sample(); }, options.engine.version);
   const Routes routes(exporter.routes());
   EventLoop events;
-  // Listens before it begins to observe, since it costs nothing to find the port taken; and before it gives up the
-  // privileges that a port below 1024 takes. It reads no request until the fleet is there.
+  // Listens before it loads anything, so that a port that is taken costs nothing, and before settle() gives up the
+  // privilege to use a port below 1024. No request is read until the loop runs.
   const std::unique_ptr<HttpServer> http = TRY(HttpServer::listen(
       events, options.listen, [&routes](const HttpRequest& request) { return routes.answer(request); }));
   fleet = TRY(Fleet::begin(options, notices(options, reporter), true));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `monitor serve`: servers under observation, scraped over HTTP.
+// `monitor serve`: observes servers and serves their metrics over HTTP.
 #pragma once
 
 #include "base/result.h"

@@ -16,10 +16,10 @@ struct EndedServers {
   std::function<void()> report;  // called after each wait: reports the servers that have ended since the last call
 };
 
-// Runs the loop, which the HTTP server already watches its sockets on, and returns the exit status: 0 after a signal
+// Runs the loop, on which the HTTP server already watches its sockets, and returns the exit status: 0 after a signal
 // to stop, kNoTarget after the end of the last server. Fails once a sample fails.
 //
-// What is ready in one wait counts in this order:
+// If several things are ready in one wait:
 // - A signal to stop ends the loop at once. It sends no further byte: a request that is ready in the same wait gets no
 //   response, and a response that has been sent in part is cut off.
 // - The end of a server comes before the requests, so that their responses are made after it. The requests of a wait

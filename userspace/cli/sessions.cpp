@@ -13,7 +13,7 @@ namespace monitor {
 Result<std::string> describe_sessions(const SessionsOptions& options) {
   const ProcFs proc;
   const Pins pins(options.pins);
-  TRY(pins.check_visible());
+  TRY(pins.check_access());
   const Attached attached = TRY(open_attached(pins, proc));
   Sessions sessions;
   sessions.directory = options.pins;

@@ -50,7 +50,7 @@ Result<std::unique_ptr<Sink>> make_sink(const ViewOptions& options, const Appear
   return sink;
 }
 
-// A single sample of an engine that was attached before needs no time to become meaningful.
+// A single sample is meaningful at once if the engine was attached before; else it needs an interval.
 Plan make_plan(const ViewOptions& options, bool counted_before) {
   const bool once = options.mode == Mode::kOnce;
   const bool at_once = !once || (counted_before && !options.interval_given);
@@ -61,7 +61,7 @@ Plan make_plan(const ViewOptions& options, bool counted_before) {
   return plan;
 }
 
-// Runs until the end. By then the terminal is itself again, so that messages can follow.
+// Runs until the end, and restores the terminal, so that messages can follow.
 Result<Ending> observe(const ViewOptions& options, const Appearance& appearance, Fleet& fleet, const Signals& signals,
                        Reporter& reporter) {
   const Warn warn = [&reporter](const Error& error) { reporter.report(error); };

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/view_loop.h"
 
-#include <algorithm>
-#include <chrono>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace monitor {
 namespace {
 
 class ViewLoop {
  public:
-  // What wakes the loop: one line for each.
+  // Everything that wakes the loop is added here, one line each.
   ViewLoop(EventLoop& events, const Observed& observed, const Signals& signals, const Plan& plan, Sink& sink,
            const Warn& warn)
       : events_(events),
@@ -20,13 +19,15 @@ class ViewLoop {
         sink_(sink),
         warn_(warn),
         schedule_(Clock::now(), plan),
-        due_(events.timer([this] { return take_sample(); })),
-        signal_(events.watch(signals.fd(), POLLIN, [this](short) { return handle_signals(); })),
-        key_(events.watch([&sink] { return std::vector{sink.keys()}; }, POLLIN, [this](short) { return read_keys(); })),
-        reader_gone_(events.watch([&sink] { return std::vector{sink.output()}; }, 0,
-                                  [this](short) { return end(Ending::kDone); })),
-        server_ended_(events.watch(observed.ended_fds, POLLIN, [this](short) { return sample_now(); })) {
+        due_(events.timer([this] { return take_sample(); })) {
+    // The descriptors of a sink change: a log is reopened, a suspended terminal gives no keys.
+    const auto keys = [&sink] { return std::vector{sink.keys()}; };
+    const auto output = [&sink] { return std::vector{sink.output()}; };
     due_.set(schedule_.due());
+    watches_.push_back(events.watch(signals.fd(), POLLIN, [this](short) { return handle_signals(); }));
+    watches_.push_back(events.watch(keys, POLLIN, [this](short) { return read_keys(); }));
+    watches_.push_back(events.watch(output, 0, [this](short) { return end(Ending::kDone); }));  // its reader has gone
+    watches_.push_back(events.watch(observed.ended_fds, POLLIN, [this](short) { return sample_now(); }));
   }
 
   Result<Ending> run() {
@@ -107,10 +108,7 @@ class ViewLoop {
   bool stop_ = false;  // the next sample is the last one
   std::optional<Ending> ending_;
   EventLoop::Timer due_;
-  EventLoop::Watch signal_;
-  EventLoop::Watch key_;
-  EventLoop::Watch reader_gone_;
-  EventLoop::Watch server_ended_;
+  std::vector<EventLoop::Watch> watches_;
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop of the view: waits for what comes first (the time of the next sample, a signal, a key, the end of a server
-// or of the output's reader) and prints samples until one of these ends it.
+// The loop of the view. It prints samples when they are due, until a signal, a key, the schedule, or the end of the
+// servers or of the output's reader ends it.
 #pragma once
 
 #include <functional>
@@ -25,8 +25,8 @@ enum class Ending { kDone, kServerEnded };
 
 using Warn = std::function<void(const Error&)>;
 
-// After a signal to stop, the key q or the end of a server the loop takes one more sample. When the output's reader has
-// gone, it ends without one. It calls `warn` for failures that do not end it.
+// After a signal to stop, the key q or the end of a server the loop takes one more sample. If the output's reader
+// is gone, it ends without one. It calls `warn` for failures that do not end it.
 Result<Ending> run_view_loop(EventLoop& events, const Observed& observed, const Signals& signals, const Plan& plan,
                              Sink& sink, const Warn& warn);
 

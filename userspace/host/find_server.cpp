@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Searches all processes for servers, and resolves the operator's request to one of them or to an error that says where
-// it searched. A process is a server only if its tree listens: any program can be called uvicorn.
+// Searches all processes for servers, and resolves the operator's request to one of them or to an error that names
+// where it searched. A process is a server only if its tree listens: any program can be called uvicorn.
 #include "host/find_server.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 namespace monitor {
 namespace {
 
-// Limits on the text that a message shows of each.
+// The most characters that a message shows of a server's command and addresses.
 constexpr std::size_t kMaxCommand = 60;
 constexpr std::size_t kMaxAddresses = 120;
 
@@ -263,7 +263,7 @@ std::string commands_to_pick(const std::vector<Server>& servers) {
   return text;
 }
 
-// A hint that lists the servers, or `otherwise` if there are none.
+// Returns a hint that lists the servers, or `otherwise` if no server was found.
 std::string hint_to_pick(const std::vector<Server>& servers, const std::string& otherwise) {
   if (servers.empty()) {
     return otherwise;

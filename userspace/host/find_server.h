@@ -56,7 +56,7 @@ FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known = 
 Server named_server(const ProcFs& proc, pid_t pid, Evidence evidence = Evidence::kNamed);
 
 // The one server that the request means. A search prefers stronger evidence and returns the others in `passed_over`;
-// compiled modules and scripts count the same. Fails with kNoTarget and a hint if there is no server (the error says
+// compiled modules and scripts count the same. Fails with kNoTarget and a hint if there is no server (the error names
 // where it searched), if it does not listen, or if several have the strongest evidence (the hint lists the command to
 // pick each).
 Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request);

@@ -38,7 +38,7 @@ class ProcFs {
   // parent's reaped_cpu_seconds, so that it does not disappear from the total until the parent reaps it.
   std::vector<ProcessSample> tree_samples(pid_t root) const;
 
-  // The arguments joined by spaces, or the kernel's short name (comm) if there are none. Untrusted bytes.
+  // The arguments joined by spaces, or the kernel's short name (comm) if the process has no arguments. Untrusted bytes.
   std::string command(pid_t pid) const;
 
   // The arguments, from the first 32 KB of cmdline. Drops empty ones at the end: a process that sets its title pads

@@ -57,7 +57,7 @@ std::string serialize(const HttpResponse& answer, bool with_body, std::string_vi
   return std::move(head).str() + (with_body ? answer.body : "");
 }
 
-// A response whose status says everything.
+// A response that needs no explanation beyond its status.
 HttpResponse bare(http::status status) {
   return {.status = static_cast<int>(status), .body = std::string(http::obsolete_reason(status)) + '\n'};
 }

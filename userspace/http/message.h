@@ -11,7 +11,7 @@ namespace monitor {
 
 struct HttpRequest {
   std::string path;    // of the request target, as the client wrote it: nothing is decoded
-  std::string accept;  // the header field, empty if there is none
+  std::string accept;  // the header field; empty if the request has no such field
 };
 
 struct HttpResponse {

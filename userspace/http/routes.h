@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which handler answers which path: a table with one row for each page.
+// Which handler answers which path.
 #pragma once
 
 #include <string>
@@ -19,7 +19,7 @@ class Routes {
   // `routes` is not empty.
   explicit Routes(std::vector<Route> routes) : routes_(std::move(routes)) {}
 
-  // Calls the handler of the request's path. Responds with 404 and a list of the paths if there is none.
+  // Calls the handler of the request's path. Responds to any other path with 404 and a list of the paths.
   HttpResponse answer(const HttpRequest& request) const;
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sockets of an HTTP server on an event loop. It never blocks: a client that is slow, silent or hostile costs a
-// descriptor and some memory until its time is over, and delays no other client.
+// descriptor and some memory until its time is up, and delays no other client.
 #pragma once
 
 #include <chrono>
@@ -54,7 +54,7 @@ class HttpServer {
  private:
   struct Connection {
     Fd socket;
-    Clock::time_point due;  // when it is ended at the latest
+    Clock::time_point due;  // ended then, at the latest
     EventLoop::Watch watch{};
     std::string bytes{};   // of the request so far, then of the response
     std::size_t sent = 0;  // of the response
@@ -70,7 +70,7 @@ class HttpServer {
   // Removes the connections that have ended, and sets the timer for the next one that is overdue.
   void remove_ended();
   void advance(Connection& connection);
-  // Each returns whether there may be more to do at once.
+  // Each returns whether the caller should advance the connection again at once.
   bool read(Connection& connection);
   bool write(Connection& connection) const;
   static bool drain(Connection& connection);

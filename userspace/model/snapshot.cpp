@@ -32,7 +32,7 @@ class EarlierSample {
     }
   }
 
-  // The CPU that the process had used by then; nullopt if it was not there.
+  // The CPU that the process had used by then; nullopt if that sample lacks it.
   std::optional<double> cpu_seconds(const ProcessSample& process) const {
     const auto found = cpu_seconds_.find({process.pid, process.start_seconds});
     return found == cpu_seconds_.end() ? std::nullopt : std::optional<double>(found->second);

@@ -16,14 +16,14 @@ bool is_over(const TargetInfo& target, const ProcFs& proc) {
 // Whether the target may be removed. A process that views a target takes a last sample after the server has ended, so
 // the target stays until then.
 bool may_remove(const TargetInfo& target, const Pins& pins, const ProcFs& proc) {
-  return is_over(target, proc) && (!target.complete || !pins.is_viewed(target.index));
+  return is_over(target, proc) && (!target.complete || !pins.has_viewer(target.index));
 }
 
-// The engine as it is; nothing is removed.
+// Opens the engine and removes nothing.
 Result<Attached> open_as_is(const Pins& pins) {
   Result<PinLock> lock = pins.lock_shared();
   if (!lock) {
-    return pins.exist() ? Result<Attached>(std::move(lock).error()) : Attached{};
+    return pins.has_engine() ? Result<Attached>(std::move(lock).error()) : Attached{};
   }
   std::optional<Engine> engine = TRY(Engine::open(pins, *lock));
   if (!engine) {
@@ -38,11 +38,11 @@ Result<Attached> open_as_is(const Pins& pins) {
 Status clean(const Pins& pins, const ProcFs& proc) {
   Result<PinLock> lock = pins.lock_exclusive();
   if (!lock) {
-    return pins.exist() ? Status(std::move(lock).error()) : Status(Ok{});
+    return pins.has_engine() ? Status(std::move(lock).error()) : Status(Ok{});
   }
   Result<std::optional<Engine>> engine = open_to_change(pins, proc, *lock);
   if (!engine || !*engine) {
-    pins.tidy();
+    pins.remove_empty_directory();
     return engine ? Status(Ok{}) : std::move(engine).error();
   }
   const std::vector<TargetInfo> left = TRY((*engine)->targets());
@@ -58,8 +58,8 @@ std::optional<TargetInfo> Attached::find(pid_t root) const {
 }
 
 Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {
-  pins.clear_leftovers();
-  if (!pins.exist()) {
+  pins.remove_leftovers();
+  if (!pins.has_engine()) {
     return Attached{};
   }
   Attached attached = TRY(open_as_is(pins));

@@ -25,8 +25,8 @@ bool may_be_hidden(const ServerRequest& request, const Error& error) {
   return !request.pid_file || ::faccessat(AT_FDCWD, request.pid_file->c_str(), R_OK, AT_EACCESS) == 0;
 }
 
-// Finds one server. Without the right to inspect other users' processes they seem to listen nowhere. In that case the
-// error is about the missing capabilities, and loading the engine names all of them.
+// Finds one server. Without the right to inspect other users' processes, these seem to listen nowhere. Then
+// loads the engine, only for its error: that one names all capabilities that are missing.
 Result<Server> locate(const ProcFs& proc, const ServerRequest& request, const EngineOptions& options) {
   Result<Server> server = resolve_server(proc, request);
   if (server || !may_be_hidden(request, server.error())) {

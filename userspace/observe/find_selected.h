@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From what the operator selected to the servers that are meant.
+// Finds the servers that the operator selected.
 #pragma once
 
 #include <string>
@@ -17,9 +17,9 @@ Error no_server_found();
 // Whether a search with --all takes guesses in.
 Guesses guesses(const Selection& selection);
 
-// Fails with kNoTarget when there is no server, or when a process that was named is not a server. The caller reports
-// those that were refused beside others. `options` are those of the engine that would count the servers: loading it
-// shows which capabilities are missing.
+// Fails with kNoTarget if no server is found, or if a process that the operator named is not a server. If servers are
+// found, the caller reports those in `refused`. `options` are those of the engine that would count the servers: loading
+// it shows which capabilities are missing.
 Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
                                    const EngineOptions& options, ProgramReader& programs);
 

@@ -14,7 +14,7 @@ namespace {
 // Searching all processes of the machine takes a few milliseconds.
 constexpr std::chrono::seconds kSearchEvery{1};
 
-// Targets of an engine of our own with --all; a few kB each.
+// Room for targets with --all, in an engine of our own. A target takes a few kB.
 constexpr std::uint32_t kTargetsForAll = 256;
 
 EngineOptions with_room(EngineOptions options, const Selection& selection) {
@@ -128,7 +128,7 @@ Result<Observation> Fleet::observe(const Server& server) {
     return Observation::begin(std::move(engine), std::move(root));
   }
   TRY(check_options(engine_options_, *attached_.engine));
-  Fd viewer = TRY(pins_.view(target->index));
+  Fd viewer = TRY(pins_.lock_viewer(target->index));
   return Observation::join(attached_.engine, *target, std::move(root), std::move(viewer));
 }
 
@@ -153,8 +153,8 @@ void Fleet::report_refused(const FoundServers& found) {
   }
 }
 
-// A server that cannot be observed fails once and is ignored from then on. It is no failure if the process has just
-// ended, nor if it is a leftover of a server that has.
+// A server that cannot be observed fails once and is ignored from then on. It is not a failure if the process has just
+// ended, or if it is left over from a server that has ended.
 Status Fleet::add_if_new(const Server& server) {
   const Result<Root> root = open_root(ProcFs(), server.pid);
   if (!root || has_given_up(root->identity)) {

@@ -23,11 +23,12 @@ namespace monitor {
 
 class Fleet {
  public:
-  // Finds the servers and begins to observe all of them. Fails when one of them cannot be observed, or when there is no
-  // server at all. With --all it skips servers that it cannot observe, and succeeds without any if it `may_be_empty`.
+  // Finds the servers and begins to observe all of them. Fails if one of them cannot be observed, or if no server is
+  // found. With --all it skips servers that it cannot observe, and with `may_be_empty` succeeds without a server.
   static Result<Fleet> begin(const ObserveOptions& options, Notices notices, bool may_be_empty = false);
 
-  // Reads every server as it is now. With --all it also adds servers that have started since, and goes on without any.
+  // Takes a snapshot of every server. With --all it also adds servers that have started since, and goes on if no server
+  // is left.
   Result<Sample> sample();
 
   // Descriptors that become readable when a server ends, one for each.
@@ -37,7 +38,7 @@ class Fleet {
   bool is_attached() const;
 
   // Whether sampling reads pins that only a capability makes visible to this process.
-  bool reads_others_pins() const { return attached_.engine && pins_.need_capability(); }
+  bool reads_others_pins() const { return attached_.engine && pins_.access_needs_capability(); }
 
   // What the operator should know of the choice, where the output has no line for it: that the server is a guess, or
   // that others were passed over. Empty if the choice was certain.

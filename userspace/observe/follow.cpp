@@ -15,7 +15,7 @@
 namespace monitor {
 namespace {
 
-// Rounds of reading the process list, for a server that forks without end. The kernel side follows later forks of the
+// The most readings of the process list, in case a server forks without end. The kernel side follows later forks of the
 // processes that it knows.
 constexpr int kMaxRounds = 16;
 
@@ -38,7 +38,7 @@ Result<Fd> open_process(pid_t pid) {
   return system_error(saved_errno, fmt::format("watch process {}", pid));
 }
 
-// Finds processes that were forked while the list was read by reading it again.
+// Reads the list of processes again until it is stable, to find processes that were forked during a reading.
 Status follow_forked(Engine& engine, unsigned target, const ProcFs& proc, pid_t root, std::vector<pid_t> known) {
   for (int round = 0; round < kMaxRounds; ++round) {
     std::vector<pid_t> now = proc.tree(root);

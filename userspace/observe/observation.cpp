@@ -13,7 +13,7 @@
 namespace monitor {
 namespace {
 
-// Work that the kernel was doing during a snapshot is done by then.
+// After this time the kernel has finished what it was doing during a snapshot.
 constexpr std::chrono::milliseconds kSettle{5};
 
 // Processes that have ended use no memory and no threads; the rest of the sample stays.

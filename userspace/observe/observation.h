@@ -26,7 +26,7 @@ class Observation {
   // Reads what an attached engine counts. `viewer` keeps the target there until the observation is destroyed.
   static Result<Observation> join(std::shared_ptr<Engine> engine, const TargetInfo& target, Root root, Fd viewer);
 
-  // Everything as it is now; without `system` no CPU, memory and threads. After the server's end, its final counts.
+  // The server as it is now or, after its end, its final counts. Without `system`, omits CPU, memory and threads.
   Result<Snapshot> snapshot(bool system = true);
 
   // Whether the server had ended by the latest snapshot, and whether it has ended by now.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every command that observes servers is given: which servers, and how to count them.
+// The options of every command that observes servers: which servers, and how to count them.
 #pragma once
 
 #include <sys/types.h>
@@ -12,8 +12,8 @@
 
 namespace monitor {
 
-// Which servers are meant. Without any of it: the one in logs/proxy.pid, else the only one attached, else the one
-// found.
+// Which servers to observe. If the operator selects none: the one of logs/proxy.pid, else the only one attached, else
+// the only one found.
 struct Selection {
   std::vector<pid_t> pids;
   std::optional<std::string> pid_file;

@@ -62,7 +62,7 @@ constexpr bool kSystem = true;
 
 constexpr const char* kNoName = nullptr;
 
-// An array that counts its rows by itself, which std::array does not for aggregates without naming the type in each.
+// Not a std::array: to count the rows by itself, it would need the type named in each row.
 // NOLINTNEXTLINE(modernize-avoid-c-arrays)
 constexpr Metric kMetrics[] = {
     // A server.

@@ -18,7 +18,7 @@ namespace monitor {
 
 using Number = std::variant<std::uint64_t, double>;
 
-// How to read a metric. The parameter says what has it: a server (Snapshot), an endpoint or a worker.
+// How to read a metric. `Subject` is what has the metric: a server (Snapshot), an endpoint or a worker.
 template <typename Subject, typename Value = Number>
 using Read = Value (*)(const Subject&);
 
@@ -33,7 +33,7 @@ enum class Topic { kEndpoints, kRequests, kConnections, kProcesses, kObservation
 
 enum class Kind {
   kGauge,      // a value now; it can fall
-  kCounter,    // only grows while the server lives, and what it grows by is what happened
+  kCounter,    // counts events: only grows while the server lives
   kHistogram,  // a distribution in the buckets of kDurationBounds
   kInfo,       // always 1; its labels carry what is known
 };

@@ -14,8 +14,8 @@
 namespace monitor {
 namespace {
 
-// Makes room once if the map is full. The exit hook deletes the samples of processes that are followed when they end;
-// samples of others stay until then.
+// If the map is full, makes room once, by deleting the samples of processes that no target follows. The exit hook
+// deletes the samples of the others when they end.
 Status write_sample(const Objects& objects, std::uint32_t pid, const monitor_cpu_sample& sample) {
   const int map = objects.map("cpu_samples").fd();
   if (bpf_map_update_elem(map, &pid, &sample, BPF_ANY) == 0) {
@@ -30,8 +30,8 @@ Status write_sample(const Objects& objects, std::uint32_t pid, const monitor_cpu
   return system_error(errno, "write the map cpu_samples");
 }
 
-// The CPU that the processes of `now` had used at an earlier sample. Processes may have samples of several times: the
-// time of the first process, the root, is taken.
+// Returns the CPU that the processes of `now` had used at an earlier sample. Their samples may be of different times:
+// omits those that are not of the first process's time, which is the root's.
 HostSample read_samples(const Map& map, const HostSample& now) {
   HostSample before;
   for (const ProcessSample& process : now.processes) {
@@ -74,7 +74,7 @@ Result<std::optional<HostSample>> Engine::exchange_cpu(const HostSample& now, do
   const Objects& objects = state_->objects;
   const HostSample before = read_samples(objects.map("cpu_samples"), now);
   if (!before.processes.empty() && now.at_seconds - before.at_seconds < min_age_seconds) {
-    return std::optional<HostSample>(before);  // it stays, so that it grows old enough to measure against
+    return std::optional<HostSample>(before);  // and keeps it stored until it is old enough
   }
   const std::uint64_t at = to_nanoseconds(now.at_seconds);
   for (const ProcessSample& process : now.processes) {

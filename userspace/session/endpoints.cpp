@@ -73,7 +73,7 @@ Result<monitor_endpoint> read_slot(const Objects& objects, std::uint32_t id) {
   return endpoint;
 }
 
-// Returns how many requests "(not found)" has: evicted endpoints hand theirs over to it.
+// Returns the requests of "(not found)": an eviction merges those of its endpoint into it.
 Result<std::uint64_t> evicted_requests(const Objects& objects, unsigned target) {
   const monitor_target_settings settings = TRY(read_settings(objects, target));
   return TRY(read_slot(objects, settings.special[SPECIAL_NOT_FOUND])).completed;

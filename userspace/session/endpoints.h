@@ -18,12 +18,12 @@ Status make_special_endpoints(const Objects& objects, unsigned target, monitor_t
 // Gives back the slots of all endpoints of a target.
 Status free_endpoints(const Objects& objects, unsigned target);
 
-// Reads the target's endpoints. An endpoint that is evicted meanwhile would be counted twice or not at all, so they are
-// read again then, a few times at most: under a flood of 404s the last reading has to do.
+// Reads the target's endpoints. An endpoint that is evicted meanwhile would count twice or not at all, so this then
+// reads again, a few times at most: under a flood of 404s it returns the last reading.
 Result<std::vector<EndpointCounters>> read_endpoints(const Objects& objects, unsigned target);
 
-// When the table is nearly full, hands those endpoints of the target that never got an answer over to "(not found)": a
-// client that asks for thousands of paths and goes away before the answers would fill the table for good.
+// When the table is nearly full, merges those endpoints of the target that never got an answer into "(not found)".
+// Otherwise a client that asks for thousands of paths and leaves before the answers would fill the table for good.
 Status evict_unanswered(const Objects& objects, unsigned target);
 
 }  // namespace monitor

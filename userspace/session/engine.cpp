@@ -30,7 +30,7 @@ Result<Engine> Engine::load(const EngineOptions& options) {
 }
 
 Result<std::optional<Engine>> Engine::open(const Pins& pins, const PinLock& lock) {
-  if (!pins.exist()) {
+  if (!pins.has_engine()) {
     return std::optional<Engine>();
   }
   auto state = std::make_unique<State>();
@@ -61,7 +61,7 @@ Status Engine::pin(const Pins& pins, const PinLock& lock) {
     }
   }
   Fd lock_file = TRY(pins.open_lock());
-  TRY(pins.store(items, static_cast<unsigned>(state_->targets.size()), lock));
+  TRY(pins.pin_all(items, static_cast<unsigned>(state_->targets.size()), lock));
   state_->pins = pins;
   state_->identity = pins.identity();
   state_->lock_file = std::move(lock_file);

@@ -52,8 +52,8 @@ class Engine {
   static Result<Engine> load(const EngineOptions& options);
 
   // Opens the pinned engine; returns an empty value if no engine is pinned. Fails with kUnsupported if it has another
-  // ABI version, and if a part of it is missing. An engine opened under the exclusive lock may be used only while the
-  // lock is held.
+  // ABI version, and with kFailed if a part of it is missing. An engine opened under the exclusive lock may be used
+  // only while the lock is held.
   static Result<std::optional<Engine>> open(const Pins& pins, const PinLock& lock);
 
   Engine(const Engine&) = delete;
@@ -69,9 +69,9 @@ class Engine {
   // ---- targets: the caller holds the exclusive lock of a pinned engine ----
 
   // Follows the server made of `processes` (the root first), and returns the target's index for the calls below. The
-  // kernel side follows processes that they fork later. Processes that are forked during this call are the caller's to
-  // find: call add_processes with the new list until it is stable (processes that are followed already stay as they
-  // are), and then complete_target.
+  // kernel side follows processes that they fork later. The caller finds processes that are forked during this call: it
+  // calls add_processes, which skips those that are followed, until the list of processes is stable, and then
+  // complete_target.
   Result<unsigned> add_target(const ProcessIdentity& root, const std::vector<pid_t>& processes);
   Status add_processes(unsigned target, const std::vector<pid_t>& processes);
   Status complete_target(unsigned target);
@@ -95,8 +95,8 @@ class Engine {
   // target was removed since it was added or joined.
   Result<ListedSockets> sample_sockets(unsigned target, const std::vector<pid_t>& processes) const;
 
-  // Reads everything counted for the target so far. Exact for each word; words are read one after another. Fails with
-  // kNoTarget as above.
+  // Reads everything counted for the target so far. Each number is exact, but the numbers are read one after another.
+  // Fails with kNoTarget as above.
   Result<Counters> sample_counters(unsigned target) const;
 
   Result<EngineInfo> info() const;
@@ -104,17 +104,18 @@ class Engine {
 
   // These change the engine.
 
-  // Does what the engine needs from time to time, by the sockets that were listed a moment ago: loads and attaches the
-  // hooks that they need, deletes the records of closed ones, makes records for those whose bytes made no event, notes
-  // the peak of connections, corrects the counters after lost events, and makes room for endpoints. One process at a
-  // time does so; while another one does, this returns at once. Fails with kNoTarget as above.
+  // Maintains the engine by the sockets that were just listed: loads and attaches the hooks that they need, deletes the
+  // records of closed sockets, makes records for sockets whose bytes caused no event, notes the peak of connections,
+  // corrects the counters after lost events, and makes room for endpoints. Returns at once while another process does
+  // the same. Fails with kNoTarget as above.
   Status maintain(unsigned target, const ListedSockets& listed);
 
-  // Whether the last `maintain` suspects lost events that a second one, a moment later, settles.
+  // Whether the last `maintain` suspects lost events. A second call, a moment later, confirms or drops the suspicion.
   bool has_doubts(unsigned target) const;
 
-  // Returns the CPU that the processes of `now` had used at an earlier sample of any process, at least
-  // `min_age_seconds` ago, and stores `now` in its place. Empty if there was none.
+  // Returns the CPU that the processes of `now` had used at the stored sample, or an empty value if there is no such
+  // sample. Stores `now` in its place, unless the stored one is younger than `min_age_seconds`. All processes share the
+  // sample.
   Result<std::optional<HostSample>> exchange_cpu(const HostSample& now, double min_age_seconds);
 
   struct State;  // private to session/
@@ -122,8 +123,8 @@ class Engine {
  private:
   explicit Engine(std::unique_ptr<State> state);
 
-  // Fails with kNoTarget if the target was detached, because another one may have its place, and if a hook of the
-  // engine is gone. The process that holds the engine's lock may rely on the answer for as long as it does.
+  // Fails with kNoTarget if the target was detached, because another one may have its index by now. Fails also if a
+  // hook of the engine is gone. The result holds for as long as the caller holds the engine's lock.
   Status check_counts(unsigned target) const;
 
   std::unique_ptr<State> state_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The settings of an engine, with their defaults and bounds: the only place that has them.
+// The settings of an engine. Their defaults and bounds are here and nowhere else.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,7 @@
 
 namespace monitor {
 
-// Takes libbpf's messages from now on, and forgets those before.
+// Captures libbpf's messages from now on, and discards earlier ones.
 void capture_libbpf_messages();
 
 // Whether this thread also writes them to stderr.

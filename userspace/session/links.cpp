@@ -65,16 +65,16 @@ Status Links::attach(const Objects& objects, ProgramId id, const std::string& ob
     return Ok{};
   }
   if (!pins_->has("programs", program.name())) {
-    TRY(pins_->add({"programs", program.name(), program.fd()}));
+    TRY(pins_->pin({"programs", program.name(), program.fd()}));
   }
-  return pins_->add({"links", link_pin_name(id, object), link.get()});
+  return pins_->pin({"links", link_pin_name(id, object), link.get()});
 }
 
 Status Links::detach(const std::string& object) {
   std::erase_if(held_, [&](const Link& link) { return link.object == object; });
   for (std::size_t index = 0; pins_ && index < kPrograms.size(); ++index) {
     if (kPrograms[index].is_hook()) {
-      TRY(pins_->drop("links", link_pin_name(ProgramId(index), object)));
+      TRY(pins_->unpin("links", link_pin_name(ProgramId(index), object)));
     }
   }
   return Ok{};

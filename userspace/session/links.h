@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The links that keep an engine's hooks attached: one for each program and object that it is attached to. This process
-// holds them, or the pins of a pinned engine do, and then the hooks outlive this process.
+// holds them, or the pins of a pinned engine do; in that case the hooks outlive this process.
 #pragma once
 
 #include <optional>
@@ -26,8 +26,8 @@ struct Link {
   Fd fd;
 };
 
-// The name of a link's pin: PROGRAM, or PROGRAM@OBJECT. bpffs accepts neither '.' nor '/' in a name: '.', '/', '@' and
-// '%' of the object become %XX.
+// The name of a link's pin: PROGRAM, or PROGRAM@OBJECT. bpffs accepts neither '.' nor '/' in a name, so '.', '/',
+// '@' and '%' of the object become %XX.
 std::string link_pin_name(ProgramId program, std::string_view object);
 
 class Links {
@@ -40,7 +40,7 @@ class Links {
   // Detaches every program that is attached to the object.
   Status detach(const std::string& object);
 
-  // The links that this process holds, for Pins::store.
+  // The links that this process holds, for Pins::pin_all.
   std::vector<Pins::Item> to_pin() const;
 
   // From now on the pins hold the links.

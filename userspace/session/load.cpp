@@ -24,7 +24,7 @@ namespace {
 
 constexpr const char* kLoad = "load the BPF programs";
 
-// The number of entries that the options give a map; 0: the number that bpf/ gives it.
+// The number of entries that the options set for a map, or 0 if bpf/ sets it.
 std::uint32_t entries_of(const MapRow& row, const EngineOptions& options) {
   switch (row.limit) {
     case MapLimit::kTargets:
@@ -70,8 +70,8 @@ struct FreeBtf {
 };
 
 // Returns a tracepoint that the profile "socket" needs and this kernel lacks, or an empty name if the kernel has all of
-// them or does not say. Probed only after a failed load: without CAP_SYS_ADMIN libbpf's messages do not name it (see
-// bpf/engine_syscall.bpf.c).
+// them or its BTF cannot be read. Called only after a failed load. Without CAP_SYS_ADMIN libbpf's messages do not name
+// the tracepoint (see bpf/engine_syscall.bpf.c).
 std::string lacking_tracepoint() {
   const std::unique_ptr<btf, FreeBtf> kernel{btf__load_vmlinux_btf()};
   for (const char* name : {"sock_recv_length", "sock_send_length"}) {
@@ -117,7 +117,7 @@ Result<Fd> keep(int fd, const std::string& name) {
   return kept;
 }
 
-// Takes the programs of one part, the one that was loaded.
+// Takes the programs of the part that was loaded.
 Status take_programs(const engine_bpf& bpf, PartId part, Objects& objects) {
   return for_each_program(objects.profile, part, [&](ProgramId id) -> Status {
     const char* const name = id.row().name;

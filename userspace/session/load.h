@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads the BPF objects into the kernel. The results are descriptors: nothing of libbpf's stays.
+// Loads the BPF objects into the kernel. The results are descriptors; no object of libbpf stays in memory.
 #pragma once
 
 #include "base/result.h"

@@ -28,7 +28,7 @@ std::string read_small_file(const char* path) {
   return text;
 }
 
-// include/uapi/linux/capability.h. CAP_SYS_ADMIN stands for the other two on kernels and in containers without them.
+// From include/uapi/linux/capability.h. The kernel accepts CAP_SYS_ADMIN in place of CAP_BPF and CAP_PERFMON.
 constexpr unsigned kCapSysPtrace = 19;
 constexpr unsigned kCapSysAdmin = 21;
 constexpr unsigned kCapPerfmon = 38;
@@ -82,14 +82,15 @@ Error explain_load_error(std::string_view operation, int saved_errno, std::strin
                  "run it as root, for example with sudo"};
   }
   if (!machine.has_btf) {
-    return Error{ErrorCode::kUnsupported,
-                 failed + "kernel " + machine.kernel_release +
-                     " has no BTF (/sys/kernel/btf/vmlinux), which describes the layout of its structures",
-                 "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as Debian's and other distributions' are"};
+    return Error{
+        ErrorCode::kUnsupported,
+        failed + "kernel " + machine.kernel_release +
+            " has no BTF (/sys/kernel/btf/vmlinux), which describes the layout of its structures",
+        "use a kernel built with CONFIG_DEBUG_INFO_BTF=y; Debian and most other distributions build theirs so"};
   }
   if (machine.confidential) {
     return Error{ErrorCode::kUnsupported,
-                 failed + "kernel lockdown is in confidentiality mode, which forbids BPF programs to read memory",
+                 failed + "kernel lockdown is in confidentiality mode, which does not let BPF programs read memory",
                  "boot with lockdown=integrity or without lockdown"};
   }
   for (const char* tracepoint : {"sock_recv_length", "sock_send_length", "inet_sock_set_state"}) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Explains why the engine could not be loaded, from the errno, libbpf's first warning and the machine's state.
+// Explains why the kernel refused the engine, by the errno, libbpf's first warning and the state of the machine.
 #pragma once
 
 #include <string>
@@ -9,10 +9,10 @@
 
 namespace monitor {
 
-// What matters about the machine, apart from the errno; a parameter so that tests need no such machine.
+// What decides whether a machine can run the engine. It is a parameter so that tests can describe any machine.
 struct MachineState {
   std::string kernel_release;
-  std::string missing_capabilities;  // comma-separated, empty when none is missing
+  std::string missing_capabilities;  // comma-separated; empty if this process has all that it needs
   bool has_btf = true;
   bool confidential = false;  // lockdown=confidentiality
 };
@@ -20,7 +20,8 @@ struct MachineState {
 // Reads the state of this machine.
 MachineState machine_state();
 
-// The error for `operation` ("load", "attach on_received") that failed with `saved_errno`; `log` is what libbpf said.
+// Explains why `operation` ("load the BPF programs", "attach on_received") failed with `saved_errno`. `log`: libbpf's
+// first warning, or empty.
 Error explain_load_error(std::string_view operation, int saved_errno, std::string_view log,
                          const MachineState& machine);
 

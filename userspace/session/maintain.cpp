@@ -61,7 +61,7 @@ std::map<SocketIdentity, pid_t> unseen_connections(const ListedSockets& listed) 
 }
 
 // Makes a record, which is an undercount, for each connection that was read without an event (io_uring, splice). It
-// does so the second time in a row: once can be a receive whose event is still under way.
+// does so if two samples in a row list the connection: after one, the event of the receive may still come.
 Status adopt_unseen(const Objects& objects, unsigned target, TargetState& state,
                     const std::map<SocketIdentity, pid_t>& unseen) {
   std::set<SocketIdentity> now;

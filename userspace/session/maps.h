@@ -61,7 +61,7 @@ inline constexpr std::array kMaps = {
     MapRow{"send_scratch", kSlotSize, 0},
 };
 
-// A row of the table: written as the map's name, which must be in the table for the code to compile.
+// A row of the table, written as the map's name. A name that is not in the table does not compile.
 class MapId {
  public:
   consteval MapId(const char* name) : index_(row_index(kMaps, name)) {}  // NOLINT(google-explicit-constructor)

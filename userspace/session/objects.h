@@ -23,7 +23,7 @@ class Program {
   Program() = default;
   Program(std::string name, Fd fd) : name_(std::move(name)), fd_(std::move(fd)) {}
 
-  // Whether it is loaded: each profile leaves the hooks of the other out, and some programs are loaded on demand.
+  // Whether it is loaded: a profile has no hooks of the other one, and some programs are loaded on demand.
   explicit operator bool() const { return static_cast<bool>(fd_); }
   int fd() const { return fd_.get(); }
   const std::string& name() const { return name_; }
@@ -45,7 +45,7 @@ struct Objects {
   const Map& map(MapId id) const { return maps[id.index()]; }
   const Program& program(ProgramId id) const { return programs[id.index()]; }
 
-  // Sets the members above that live in the maps, all of which are open by then.
+  // Sets the two members above. `maps` must be complete.
   Status share();
 };
 

@@ -30,8 +30,8 @@ Result<Map> open_map(const Pins& pins, const std::string& name, std::size_t key_
   return map;
 }
 
-// Checks the version and returns the profile. This comes first: the tables of programs and maps hold for one version
-// only.
+// Checks the version and returns the profile. This comes first, because the tables of programs and maps describe one
+// version only.
 Result<Profile> check_version(const Pins& pins) {
   const Map map = TRY(open_map(pins, "engine", sizeof(std::uint32_t), 0));
   std::vector<char> value(map.value_size());

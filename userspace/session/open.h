@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opens the maps and programs of a pinned engine, and checks that it is one of this version and complete.
+// Opens the maps and programs of a pinned engine, and checks that it is complete and has this version.
 #pragma once
 
 #include "base/result.h"
@@ -9,7 +9,7 @@
 
 namespace monitor {
 
-// Fails with kUnsupported if the engine has another ABI version, and if a part of it is missing.
+// Fails with kUnsupported if the engine has another ABI version, and with kFailed if a part of it is missing.
 Result<Objects> open_objects(const Pins& pins);
 
 // Fails if a hook of the pinned engine is no longer attached: then it counts too little.

@@ -15,16 +15,16 @@ namespace monitor {
 struct SocketList;
 
 struct PartRow {
-  const char* name;      // as the rows of kPrograms have it
-  const char* programs;  // its programs, as messages have them
-  // Returns the objects that a target with these sockets needs the hooks attached to (see Link): none, if it does not
-  // need the part. Null for the part that is loaded and attached with the engine.
+  const char* name;      // as the rows of kPrograms name it
+  const char* programs;  // its programs, as messages name them
+  // Returns the objects (see Link) to attach the hooks to for a target with these sockets; an empty list if the target
+  // does not need the part. Null for the part that is loaded and attached with the engine.
   std::vector<std::string> (*objects)(const SocketList& held);
 
   constexpr bool is_core() const { return objects == nullptr; }
 };
 
-// If a target listens on a Unix socket: the kernel.
+// Returns the kernel if the target listens on a Unix socket.
 std::vector<std::string> objects_of_unix_part(const SocketList& held);
 
 inline constexpr std::array kParts = {
@@ -33,7 +33,7 @@ inline constexpr std::array kParts = {
     PartRow{"unix", "the BPF programs for Unix sockets", objects_of_unix_part},
 };
 
-// A row of the table: written as the part's name, which must be in the table for the code to compile.
+// A row of the table, written as the part's name. A name that is not in the table does not compile.
 class PartId {
  public:
   consteval PartId(const char* name) : index_(row_index(kParts, name)) {}  // NOLINT(google-explicit-constructor)

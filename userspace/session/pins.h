@@ -3,7 +3,7 @@
 // engine's maps, programs and links.
 //
 //   DIRECTORY/engine/{maps,programs,links}/NAME
-//   DIRECTORY/engine/viewers/N  a directory; processes that observe target N for longer hold a shared lock on it
+//   DIRECTORY/engine/viewers/N  a directory; processes that view target N hold a shared lock on it
 //   DIRECTORY/new, DIRECTORY/old  being built, being removed: the process that has the lock may delete them
 //
 // The lock is on DIRECTORY itself (flock). An engine exists from the rename of `new` to `engine` until the rename of
@@ -39,22 +39,22 @@ class Pins {
   const std::string& directory() const { return directory_; }
 
   // Whether an engine is pinned there, complete or not. Returns false if the directory is not accessible.
-  bool exist() const;
+  bool has_engine() const;
 
   // Whether the directory exists: a process that was killed can have left one without an engine.
-  bool has_any() const;
+  bool directory_exists() const;
 
   // Fails with kNotPermitted if the directory is not accessible: the answers above mean nothing then.
-  Status check_visible() const;
+  Status check_access() const;
 
   // Whether access to the directory takes a capability. Root needs none if root owns it.
-  bool need_capability() const;
+  bool access_needs_capability() const;
 
   // Removes the directory if it is empty.
-  void tidy() const;
+  void remove_empty_directory() const;
 
   // Deletes what a killed process left half-made or half-removed, unless another process holds the lock.
-  void clear_leftovers() const;
+  void remove_leftovers() const;
 
   // For callers that change something. Waits a few seconds for other processes, then fails and names the directory.
   // Deletes leftovers.
@@ -66,7 +66,7 @@ class Pins {
   // For callers that only open the engine.
   Result<PinLock> lock_shared() const;
 
-  // A descriptor of the directory to try the exclusive lock on later.
+  // Opens the directory, to try the exclusive lock on it later (try_lock.h).
   Result<Fd> open_lock() const;
 
   // Distinguishes this engine from all others pinned there before or after; 0 if no engine is pinned.
@@ -75,9 +75,9 @@ class Pins {
   // Removes the engine, in whatever state, and the directory.
   Status remove(const PinLock& lock) const;
 
-  // Marks the target as observed until the descriptor is closed.
-  Result<Fd> view(unsigned target) const;
-  bool is_viewed(unsigned target) const;
+  // Marks the target as viewed until the descriptor is closed.
+  Result<Fd> lock_viewer(unsigned target) const;
+  bool has_viewer(unsigned target) const;
 
   // ---- for Engine ----
 
@@ -90,18 +90,17 @@ class Pins {
     int fd = -1;
   };
   // Pins all of them, or none.
-  Status store(const std::vector<Item>& items, unsigned targets, const PinLock& lock) const;
+  Status pin_all(const std::vector<Item>& items, unsigned targets, const PinLock& lock) const;
   // Pins one more item of the engine that is pinned already.
-  Status add(const Item& item) const;
+  Status pin(const Item& item) const;
   // Removes one pin, if it exists.
-  Status drop(const std::string& kind, const std::string& name) const;
+  Status unpin(const std::string& kind, const std::string& name) const;
   Result<Fd> open(const std::string& kind, const std::string& name) const;
 
  private:
-  enum class Missing { kFails, kIsMade };
-  Status check_place() const;
-  Result<PinLock> lock(int operation, Missing missing = Missing::kFails) const;
-  Status clear(const std::string& name) const;
+  // The exclusive lock, once the leftovers are removed.
+  Result<PinLock> clean(Fd locked) const;
+  Status remove_tree(const std::string& name) const;
 
   std::string directory_;
 };

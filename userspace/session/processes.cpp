@@ -66,7 +66,7 @@ Status follow_process(const Objects& objects, std::uint32_t target, std::uint32_
     return saved_errno == EEXIST ? Status{Ok{}} : system_error(saved_errno, "follow process " + std::to_string(pid));
   }
   set_followed(objects, pid, true);
-  // If the process ended before its bit was set, the exit hook did nothing, and the next process of that id would be
+  // If the process ended before its bit was set, the exit hook ignored it, and the next process with its pid would be
   // followed.
   if (has_ended(pid) && bpf_map_delete_elem(objects.map("processes").fd(), &pid) == 0) {
     set_followed(objects, pid, false);

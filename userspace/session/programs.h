@@ -28,7 +28,7 @@ struct ProgramRow {
   PartId part;
   Attachment attachment;
   // Whether a run that the kernel drops, because it interrupts another run of the same program on that CPU, loses an
-  // event. The changes of state have two programs, one of which is always free.
+  // event. Changes of a socket's state have two programs, one of which is always free.
   bool misses_count;
 
   constexpr bool runs_under(Profile profile) const {
@@ -57,7 +57,7 @@ inline constexpr std::array kPrograms = {
     ProgramRow{"note_open", Profiles::kBoth, "core", Attachment::kRun, false},
 };
 
-// A row of the table: written as the program's name, which must be in the table for the code to compile.
+// A row of the table, written as the program's name. A name that is not in the table does not compile.
 class ProgramId {
  public:
   consteval ProgramId(const char* name) : index_(row_index(kPrograms, name)) {}  // NOLINT(google-explicit-constructor)

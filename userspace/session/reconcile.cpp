@@ -73,7 +73,7 @@ Result<Surplus> without_record(const Objects& objects, unsigned target, const Co
   return surplus;
 }
 
-// The part of the surplus of counters that did not change from `before` to `after`. `all_judged` says whether none did.
+// The surplus of those counters that did not change from `before` to `after`. `all_judged`: whether no counter changed.
 Surplus unmoved(const Surplus& surplus, const Counts& before, const Counts& after, bool& all_judged) {
   Surplus found;
   all_judged = true;
@@ -109,8 +109,8 @@ Status correct(const Objects& objects, unsigned target, std::uint32_t id, std::u
 }  // namespace
 
 Status reconcile(const Objects& objects, unsigned target, TargetState& state, std::uint64_t misses) {
-  // Also without a lost event now and then: a close can pass between a connection's first receive and its record. The
-  // first call of a process is one of those, because a short command makes no other.
+  // Every 16th call compares without a lost event, too: a connection can close between its first receive and the making
+  // of its record. The first call of a process is one of these, because a short command makes no other.
   constexpr unsigned kEvery = 16;
   monitor_target_settings settings = TRY(read_settings(objects, target));
   if (settings.since_ns == 0) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Corrects the counters after a lost event: what is counted as in flight is compared with the live records. Only
-// endpoints whose counters did not change meanwhile are judged, and a surplus is corrected when two calls in a row have
-// found it.
+// Corrects the counters after lost events: compares what they count as in flight with the live records. Judges only
+// counters that do not change meanwhile, and corrects a surplus once two calls in a row have found it.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +13,7 @@ namespace monitor {
 
 // Does nothing unless events were lost since the counters were last found right, or the last comparison was long ago.
 // `misses` is the current count of recursion_misses. The caller holds the lock: two processes that correct the same
-// surplus would both take it out.
+// surplus would both subtract it.
 Status reconcile(const Objects& objects, unsigned target, TargetState& state, std::uint64_t misses);
 
 }  // namespace monitor

@@ -53,7 +53,7 @@ Status sweep(const Objects& objects, const std::vector<monitor_live>& records, c
 
 Status disown_records(const Objects& objects, unsigned target) {
   constexpr std::uint64_t kTargetLeaves = 1;
-  // Repeats until a reading finds no record: an iterator that pauses in the middle can pass over some.
+  // Repeats until a reading finds no record: an iterator that pauses in the middle can skip some.
   for (bool found = true; found;) {
     *objects.iter_request = {.action = ITER_DISOWN, .target = target, .socket = 0};
     const Result<std::vector<monitor_live>> deleted = read_records(objects, target);

@@ -23,12 +23,12 @@ Result<std::vector<monitor_live>> read_records(const Objects& objects, unsigned 
 // The records by address, of open and of closed connections.
 Result<std::vector<monitor_live>> read_addressed_records(const Objects& objects, unsigned target);
 
-// Closes the connections of those `records` whose socket is not in `open`. The records were read, by address, before
-// the sockets were listed. The kernel side deletes a record when this has held for a while: the close of a Unix socket
-// makes no event of its own, and the event of a TCP close can be lost.
+// Closes the connections of those `records` (by address) whose socket is not in `open`. The records were read before
+// the sockets were listed. The kernel side deletes a record once it has had no socket for a while: the close of a Unix
+// socket causes no event of its own, and the event of a TCP close can be lost.
 Status sweep(const Objects& objects, const std::vector<monitor_live>& records, const std::set<SocketIdentity>& open);
 
-// Deletes all records of a target, none of whose processes is followed any more.
+// Deletes all records of a target whose processes are no longer followed.
 Status disown_records(const Objects& objects, unsigned target);
 
 }  // namespace monitor

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the engine begins and ends to follow a target.
+// Adds and removes targets: how the engine begins and ceases to follow a server.
 #include <bpf/bpf.h>
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
@@ -24,8 +24,8 @@
 namespace monitor {
 namespace {
 
-// Returns when every hook that runs now is done: they run as readers of RCU. Kernels with CPUs that are left alone
-// (nohz_full) have no such call; no hook takes so long.
+// Returns once every hook that runs now is done. Hooks are RCU readers, and MEMBARRIER_CMD_GLOBAL waits for those. A
+// kernel with nohz_full CPUs rejects it; the pause is then longer than any hook takes.
 void wait_for_hooks() {
   constexpr std::chrono::milliseconds kLong{50};
   if (::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) {
@@ -47,7 +47,7 @@ Status forget_ports(const Objects& objects, unsigned target) {
   return status;
 }
 
-// Notes the listening ports: they distinguish the server's side of a socket that is first seen while processes are
+// Notes the listening ports. They identify the server's side of a connection that is first seen while processes are
 // added.
 Status note_ports(const Objects& objects, unsigned target, const std::vector<std::uint16_t>& ports) {
   for (const std::uint16_t port : ports) {
@@ -129,7 +129,7 @@ Result<unsigned> Engine::add_target(const ProcessIdentity& root, const std::vect
   settings.root = static_cast<std::uint32_t>(root.pid);
   settings.root_start_ns = root.start_ns;
   settings.misses_before = settings.misses_reconciled = TRY(recursion_misses(objects));
-  // Written before the target holds anything: if this process is killed, the next one knows whose things to give back.
+  // Written before the target holds anything: if this process is killed, the next one knows what to give back.
   TRY(write_settings(objects, target, settings));
   state_->targets[target] = TargetState{};
   state_->targets[target].since_ns = nanoseconds_since_boot();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs once a BPF program that is attached to nothing: changes that the kernel side must make itself, because they race
-// with the hooks.
+// Runs a BPF program once. Such a program is attached to nothing. It makes a change that only the kernel side can make,
+// because the change races with the hooks.
 #pragma once
 
 #include <bpf/bpf.h>

@@ -28,7 +28,7 @@ constexpr std::array<const char*, UNDERCOUNT_CAUSES> kCauses = {
     "http2", "connections", "pipeline",  "missed_event", "processes",
 };
 
-// The counters of the processes that live now. A slot whose pid is another one has passed to another process since.
+// The counters of the processes that live now. If a slot has another pid, it has passed to another process.
 Result<std::map<pid_t, WorkerCounters>> read_workers(const Objects& objects, unsigned target) {
   const int slots = objects.map("workers").fd();
   std::map<pid_t, WorkerCounters> workers;
@@ -78,13 +78,13 @@ Result<Counters> Engine::sample_counters(unsigned target) const {
   const Objects& objects = state_->objects;
   const std::uint64_t misses = TRY(recursion_misses(objects));
   Counters counters;
-  // The endpoints before the target. The requests in flight are then never fewer than those of the endpoints, even if
-  // one begins in between; and the total, the sum over the endpoints, is the one of the moment when they were read.
+  // Reads the endpoints before the target. The target's requests in flight are then never fewer than those of its
+  // endpoints, even if one begins in between. The total is the sum over the endpoints, as of this reading.
   counters.endpoints = TRY(read_endpoints(objects, target));
   counters.workers = TRY(read_workers(objects, target));
   const monitor_target totals = TRY(read_totals(objects, target));
   const monitor_target_settings settings = TRY(read_settings(objects, target));
-  // Last, so that all that was read is still the target's.
+  // Comes last, so that everything read above is the target's.
   TRY(check_counts(target));
   counters.profile = name_of(objects.profile);
   counters.observed_seconds = to_seconds(nanoseconds_since_boot() - state_->targets.at(target).since_ns);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The built BPF objects, opened: engine.bpf.c for the profile "socket", engine_syscall.bpf.c for the other. Both have
-// the same programs, maps and variables, so that one skeleton serves both. Only skeleton.cpp and load.cpp know it.
+// the same programs, maps and variables, so that one skeleton serves both. Only skeleton.cpp and load.cpp use it.
 #pragma once
 
 #include <memory>

@@ -101,7 +101,7 @@ class RecordReader {
 Status list_sockets(const Objects& objects, pid_t pid, std::vector<ListedSocket>& sockets) {
   bpf_iter_link_info info{};
   info.task.pid = static_cast<std::uint32_t>(pid);
-  RecordReader records(TRY(within("look at the sockets of process " + std::to_string(pid),
+  RecordReader records(TRY(within("list the sockets of process " + std::to_string(pid),
                                   read_iterator(objects.program("iterate_sockets"), info))));
   for (ListedSocket socket; records.read(static_cast<monitor_socket*>(&socket), sizeof(monitor_socket));) {
     monitor_unix_name name{};

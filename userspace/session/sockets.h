@@ -31,10 +31,10 @@ struct SocketList {
   std::vector<ListedSocket> sockets;
 };
 
-// Adds the sockets of one process. A process that has ended has none.
+// Adds the sockets of one process. A process that has ended has no sockets.
 Status list_sockets(const Objects& objects, pid_t pid, std::vector<ListedSocket>& sockets);
 
-// Whether the server accepted the socket. A socket without a record is judged by its port, one of `ports`, or its name.
+// Whether the server accepted the socket. For a socket without a record, its port (one of `ports`) or its name decides.
 bool is_accepted(const ListedSocket& socket, const std::vector<std::uint16_t>& ports);
 
 bool is_listening(const ListedSocket& socket);

@@ -6,8 +6,8 @@
 
 namespace monitor {
 
-// Tries for a few milliseconds to take the lock, and then gives up: another process does the same work then. An engine
-// that nobody else uses needs no lock.
+// Tries to take the lock for a few milliseconds. If that fails, another process is doing the same work. An engine that
+// no other process uses needs no lock.
 class TryLock {
  public:
   TryLock(const Fd& lock_file, bool alone);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pages of `monitor serve`, made from samples of the servers. However many clients ask, it takes no more than one
-// sample in kFresh.
+// Responds with the pages of `monitor serve` (pages.h), made from samples of the servers. Takes at most one sample in
+// kFresh, however many clients ask.
 #pragma once
 
 #include <chrono>
@@ -8,12 +8,13 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "http/routes.h"
 #include "model/sample.h"
-#include "output/prometheus.h"
+#include "sinks/pages.h"
 
 namespace monitor {
 
@@ -30,7 +31,7 @@ class Exporter {
   Exporter& operator=(const Exporter&) = delete;
   ~Exporter() = default;
 
-  // The table of pages. Its handlers refer to this exporter.
+  // A route to each page. The handlers refer to this exporter.
   std::vector<Route> routes();
 
   // Takes a sample now, even if the latest one is fresh: a server has ended.
@@ -43,19 +44,16 @@ class Exporter {
   std::optional<Error> failed() const;
 
  private:
-  using Page = HttpResponse (Exporter::*)(const Sample&, const HttpRequest&);
-
-  // The page, made from a sample that is fresh; 503 if there is no sample.
-  HttpResponse respond(Page page, const HttpRequest& request);
-  HttpResponse metrics(const Sample& sample, const HttpRequest& request);
-  HttpResponse health(const Sample& sample, const HttpRequest& request);
+  // The page's response, made from a sample that is fresh; 503 if the sample failed.
+  HttpResponse respond(const Page& page, const HttpRequest& request);
 
   TakeSample take_;
   std::string version_;
   std::function<Clock::time_point()> clock_;
   std::optional<Result<Sample>> latest_;
   Clock::time_point taken_at_;
-  std::map<Exposition, std::string> documents_;  // made from the latest sample
+  // Made from the latest sample, by page and content type.
+  std::map<std::pair<std::string, std::string>, HttpResponse> responses_;
 };
 
 }  // namespace monitor

@@ -10,7 +10,7 @@ namespace monitor {
 namespace {
 
 Result<Fd> open_to_append(const std::string& path) {
-  // Not blocking: opening a FIFO would wait for a reader for ever, with the signals that end this program blocked.
+  // O_NONBLOCK: opening a FIFO would wait for a reader, with the signals that end this program blocked.
   Fd file{::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644)};
   if (!file) {
     const int saved_errno = errno;

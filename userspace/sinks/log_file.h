@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The file that log lines are appended to: each line by one O_APPEND write, and opened anew by name when a program
-// that rotates logs says so.
+// The file that log lines are appended to, each with one O_APPEND write. It is opened again by its name when a program
+// that rotates logs sends SIGHUP.
 #pragma once
 
 #include <string>
@@ -14,13 +14,13 @@ namespace monitor {
 
 class LogFile {
  public:
-  // Creates the file where it does not exist. "-" is standard output.
+  // Creates the file if it does not exist. "-" is standard output.
   static Result<LogFile> open(const std::string& path);
 
   // `line` ends in a newline.
   Result<Written> append(std::string_view line) const;
 
-  // Opens the file by its name again. When that fails, lines go on to the file that was open.
+  // Opens the file by its name again. If that fails, lines still go to the file that was open.
   Status reopen();
 
   int fd() const { return file_ ? file_.get() : STDOUT_FILENO; }
@@ -30,7 +30,7 @@ class LogFile {
 
   std::string path_;
   std::string name_;  // for errors
-  Fd file_;           // none with "-"
+  Fd file_;           // empty with "-"
 };
 
 }  // namespace monitor

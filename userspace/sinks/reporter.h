@@ -21,7 +21,7 @@ class Reporter {
   void report(const Error& error);
   void notice(std::string_view text);
 
-  // Keeps messages back while the screen is redrawn in place, which would draw over them; release() writes them.
+  // Holds messages back while the screen is redrawn in place: a redraw would overwrite them. release() writes them.
   void hold() { holds_ = true; }
   void release();
 

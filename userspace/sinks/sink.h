@@ -29,7 +29,8 @@ class Sink {
   // The descriptor that the sink writes to, or -1: the program ends once its reader has gone.
   virtual int output() const = 0;
 
-  // The descriptor that gives keys, or -1; and what to call when it is readable. Returns true if a key asks to quit.
+  // The descriptor to read keys from, or -1. The loop calls read_keys when it is readable. That returns true if a key
+  // asks to quit.
   virtual int keys() const { return -1; }
   virtual bool read_keys() { return false; }
 };

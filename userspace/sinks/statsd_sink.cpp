@@ -33,7 +33,7 @@ StatsdSink::StatsdSink(Fd socket, std::string server, bool tagged, Warn warn)
 Result<Written> StatsdSink::print(const std::vector<Snapshot>& snapshots) {
   int saved_errno = 0;
   for (const std::string& datagram : pack_datagrams(render_statsd(snapshots, before_, tagged_))) {
-    // The kernel reports that a datagram was refused by failing the next send, which then sends nothing.
+    // If a datagram was refused, the kernel fails the next send, which then sends nothing.
     if (::send(socket_.get(), datagram.data(), datagram.size(), 0) < 0) {
       saved_errno = errno;
       if (saved_errno == ECONNREFUSED) {

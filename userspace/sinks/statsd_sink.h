@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Samples as datagrams to a StatsD server, which never answers: what is lost stays lost, and the operator is warned
-// once.
+// Sends samples as datagrams to a StatsD server. The server never answers, and lost datagrams are not sent again.
 #pragma once
 
 #include <functional>
@@ -18,7 +17,8 @@ class StatsdSink : public Sink {
  public:
   using Warn = std::function<void(const Error&)>;
 
-  // Looks the host up and connects to it. The sink calls `warn` when sending fails, once until it succeeds again.
+  // Resolves the host and connects to it. The sink calls `warn` when sending fails, and after that not again until
+  // sending has succeeded.
   static Result<StatsdSink> open(const HostPort& server, bool tagged, Warn warn);
 
   Result<Written> print(const std::vector<Snapshot>& snapshots) override;

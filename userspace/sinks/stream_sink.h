@@ -11,7 +11,7 @@
 
 namespace monitor {
 
-// What the text looks like besides its format.
+// How the text looks, apart from its format.
 struct StreamStyle {
   BoxStyle box;
   bool csv_header = true;
@@ -29,7 +29,7 @@ class StreamSink : public Sink {
 
   Format format_;
   StreamStyle style_;
-  bool first_ = true;  // nothing was printed yet
+  bool first_ = true;  // nothing has been printed yet
 };
 
 }  // namespace monitor

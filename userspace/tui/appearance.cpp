@@ -12,7 +12,7 @@ bool use_color(ColorChoice choice, bool is_terminal, const Environment& environm
   if (choice != ColorChoice::kAuto) {
     return choice == ColorChoice::kAlways;
   }
-  // no-color.org: set and not empty, whatever the value.
+  // By no-color.org, any value but an empty one asks for no colour.
   const char* const no_color = environment("NO_COLOR");
   return (no_color == nullptr || *no_color == '\0') && is_smart_terminal(is_terminal, environment);
 }

@@ -13,7 +13,7 @@ constexpr std::string_view kHome = "\033[H";
 constexpr std::string_view kClearRestOfLine = "\033[K";
 constexpr std::string_view kClearBelow = "\033[J";
 
-// The bytes of the control sequence (ESC [ … final byte) that `text` begins with; 0 when it begins with none.
+// The length of the control sequence (ESC [ … final byte) at the start of `text`, in bytes; 0 without one.
 std::size_t control_sequence_length(std::string_view text) {
   if (text.substr(0, 2) != "\033[") {
     return 0;
@@ -62,10 +62,10 @@ std::string draw_frame(std::string_view text, const TerminalSize& size) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const Cut line = cut(text.substr(0, end), size.columns);
     text.remove_prefix(std::min(end + 1, text.size()));
-    // CR too: the terminal's own translation may be off.
+    // With CR, because the terminal's own translation of newlines may be off.
     frame += row == 0 ? "" : "\r\n";
     frame += line.text;
-    // Behind a full line the cursor stays on its last column, which clearing would take along.
+    // After a full line the cursor stays on the last column, and clearing would erase that column.
     frame += line.columns < size.columns ? kClearRestOfLine : "";
   }
   if (row < size.rows) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One picture on a terminal: what is written to draw text over what is there. Pure.
+// Text for a terminal: the bytes that draw a text over what the screen shows. Pure functions.
 #pragma once
 
 #include <cstddef>
@@ -13,12 +13,12 @@ struct TerminalSize {
   std::size_t columns = 80;
 };
 
-// `line` (UTF-8 with colours, no newline) cut to `columns`. Colours behind the cut stay, since one of them ends those
-// before it.
+// Cuts `line` (UTF-8 with colours, no newline) to `columns`. Keeps the colour sequences after the cut, because one of
+// them resets the colour.
 std::string cut_line(std::string_view line, std::size_t columns);
 
-// Draws `text` from the top left corner on, as much of it as fits, and clears the rest of the screen. Nothing is
-// cleared before it is drawn over, so nothing flickers.
+// Draws as much of `text` as fits, from the top left corner, and clears the rest of the screen. Drawing over the
+// old text instead of clearing it first avoids flicker.
 std::string draw_frame(std::string_view text, const TerminalSize& size);
 
 }  // namespace monitor

@@ -17,7 +17,7 @@ constexpr std::string_view kEnter = "\033[?1049h\033[?25l";
 constexpr std::string_view kLeave = "\033[0m\033[?25h\033[?1049l";
 constexpr char kCtrlC = 3;
 
-// Takes the default action of `signal`, to stop, though it is blocked otherwise.
+// Stops this process by the default action of `signal`, which is blocked otherwise.
 void stop_by(int signal) {
   sigset_t set;
   sigset_t before;
@@ -53,7 +53,7 @@ void Keys::on() {
   }
   termios one_by_one = now;
   one_by_one.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
-  // Ctrl-S would hold up the very bytes that put the screen back.
+  // Ctrl-S would hold up the bytes that restore the screen.
   one_by_one.c_iflag &= ~static_cast<tcflag_t>(IXON);
   one_by_one.c_cc[VMIN] = 0;  // a read never blocks
   one_by_one.c_cc[VTIME] = 0;
@@ -66,7 +66,7 @@ void Keys::off() {
   if (!before_) {
     return;
   }
-  // From the background it would stop this process; the shell has put its own settings back then.
+  // In the background tcsetattr would stop this process. The shell has restored its own settings by then.
   if (in_foreground(fd_)) {
     ::tcsetattr(fd_, TCSANOW, &*before_);
   }
@@ -94,7 +94,7 @@ Result<Written> Screen::draw(std::string_view text) {
 void Screen::leave() {
   if (entered_) {
     entered_ = false;
-    static_cast<void>(write_all(fd_, kLeave, "the terminal"));  // nothing is left to do when this fails
+    static_cast<void>(write_all(fd_, kLeave, "the terminal"));  // if this fails, there is nothing left to try
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The terminal while the box is redrawn in place: alternate screen, hidden cursor, keys one by one. Whatever way the
-// program takes out, the destructors put back what was there.
+// The terminal while the box is redrawn in place: alternate screen, hidden cursor, keys one by one. The destructors
+// restore the terminal on every way out of the program.
 #pragma once
 
 #include <termios.h>
@@ -14,14 +14,14 @@
 
 namespace monitor {
 
-// The size now; 24 x 80 where the terminal does not know.
+// The size now; 24 x 80 if the terminal does not report it.
 TerminalSize terminal_size(int fd);
 
-// Whether this process may use the terminal: it is in its foreground, or the terminal is not the one that controls
-// this session, and job control does not apply.
+// Whether this process may use the terminal. It may if it is in the terminal's foreground, or if the terminal does not
+// control this session: job control does not apply then.
 bool in_foreground(int fd);
 
-// While it lives and is on, `fd` gives keys at once and without showing them. Signals by keys (Ctrl-C) stay.
+// While this is on, `fd` delivers each key at once and does not echo it. Ctrl-C and the like still send signals.
 class Keys {
  public:
   explicit Keys(int fd) : fd_(fd) {}
@@ -33,7 +33,7 @@ class Keys {
   void off();
   bool is_on() const { return before_.has_value(); }
 
-  // What there is to read when poll says that there is something.
+  // Reads the keys that have arrived. Call it when `fd` is readable.
   enum class Pressed { kNothing, kQuit, kHungUp };
   Pressed read() const;
 
@@ -44,7 +44,7 @@ class Keys {
   std::optional<termios> before_;
 };
 
-// The alternate screen, from the first picture on.
+// The alternate screen. The first draw enters it.
 class Screen {
  public:
   explicit Screen(int fd) : fd_(fd) {}
@@ -52,10 +52,10 @@ class Screen {
   Screen& operator=(const Screen&) = delete;
   ~Screen() { leave(); }
 
-  // One write a picture.
+  // Draws the text over what the screen shows, in one write so that it does not flicker.
   Result<Written> draw(std::string_view text);
 
-  // Back to the normal screen with its cursor. The next picture enters again.
+  // Returns to the normal screen and shows the cursor. The next draw enters the alternate screen again.
   void leave();
 
  private:
@@ -66,8 +66,8 @@ class Screen {
 // Stops this process as Ctrl-Z does, until it is continued.
 void stop();
 
-// Returns once this process is in the foreground of `fd`. Until then it is stopped, as anything is that wants the
-// terminal while in the background.
+// Returns once this process is in the foreground of `fd`. Until then it is stopped (SIGTTOU), like any
+// background process that wants the terminal.
 void wait_for_foreground(int fd);
 
 }  // namespace monitor

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`monitor attach`: the engine counts while no process of ours runs, reports what it costs, and leaves nothing."""
+"""`monitor attach`: the engine counts while no `monitor` runs, reports what it costs, and detaches completely."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def test_counting_continues_while_no_monitor_runs(flavour: Flavour, start_server
 
 
 def test_every_map_program_and_link_is_pinned(start_server: Start, engine: Engine) -> None:
-    """A map of programs that is not would be emptied when its loader ends."""
+    """A program array that is not pinned would be emptied when its loader ends."""
     server = start_server()
     before = all_objects()
     engine.attach(server.pid)
@@ -73,9 +73,7 @@ def test_detach_leaves_nothing(start_server: Start, engine: Engine) -> None:
     ask(server, 1)
 
 
-def test_sessions_lists_targets_times_version_and_profile(
-    start_server: Start, engine: Engine
-) -> None:
+def test_sessions_lists_targets_times_version_and_profile(start_server: Start, engine: Engine) -> None:
     server, workers = start_server(), start_server(USUAL, workers=2)
     assert engine.sessions() == {"sessions": [], "engine": None}
     began = datetime.now(UTC).replace(microsecond=0)
@@ -112,7 +110,7 @@ def test_sessions_shows_how_full_each_map_is_and_the_memory_used(start_server: S
     rows = {row["name"]: row for row in sessions["engine"]["maps"]}
     assert (rows["targets"]["entries"], rows["targets"]["capacity"]) == (1, 16)
     assert rows["processes"]["entries"] == sessions["sessions"][0]["processes"]
-    assert rows["endpoint_index"]["entries"] == 4  # "/users/{id}" and the three that stand for many
+    assert rows["endpoint_index"]["entries"] == 4  # "/users/{id}" and the three collective endpoints
     assert rows["endpoint_index"]["capacity"] == 2048 + 3 * 16
     assert (rows["addressed_connections"]["capacity"], rows["listen_ports"]["entries"]) == (65536, 1)
     assert {path.name for path in engine.pin("maps").iterdir()} | {"programs"} == set(rows)
@@ -174,7 +172,7 @@ def test_a_second_attach_adds_a_target_to_the_attached_engine(start_server: Star
     first.assert_equal(first.settle())
     assert first.settle()["total_requests"] == 15
     assert servers[1].tally().total() - before.total() == engine.snapshot(servers[1].pid)["total_requests"] == 11
-    # One that leaves takes nothing from the others, and its place is free again.
+    # A target that leaves takes nothing from the others, and its slot is free again.
     engine.detach(servers[1].pid)
     assert engine.targets() == sorted([servers[0].pid, servers[2].pid])
     ask(servers[1], 7)
@@ -194,10 +192,10 @@ def test_detach_needs_a_pid_if_several_are_attached(start_server: Start, engine:
     assert (unsaid.returncode, unsaid.stdout) == (2, "")
     for server in servers:
         assert f"monitor detach --pid {server.pid}" in unsaid.stderr
-    stranger = start_server()
-    wrong = engine.run("detach", "--pid", servers[0].pid, "--pid", stranger.pid)
+    other = start_server()
+    wrong = engine.run("detach", "--pid", servers[0].pid, "--pid", other.pid)
     assert (wrong.returncode, wrong.stdout) == (3, "")
-    assert f"pid {stranger.pid} is not attached" in wrong.stderr
+    assert f"pid {other.pid} is not attached" in wrong.stderr
     assert engine.targets() == sorted(server.pid for server in servers)
 
 
@@ -281,7 +279,7 @@ def test_a_server_at_a_unix_socket(
         server.wait_at_gate("GET /hold", 5)
         assert engine.snapshot(server.pid)["active_concurrent"] == 5
         clients.pop().close()
-        engine.wait_for(server.pid, lambda s: s["active_concurrent"] == 4, "one has left")
+        engine.wait_for(server.pid, lambda s: s["active_concurrent"] == 4, "one client has left")
         server.open_gate("unix", 5)
         assert [client.response().body for client in clients] == [b"held"] * 4
     snapshot = engine.wait_for(server.pid, lambda s: s["open_connections"] == 0, "all are closed")

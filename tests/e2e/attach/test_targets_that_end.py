@@ -26,7 +26,7 @@ from harness.waiting import PATIENCE, wait_until
 Start = Callable[..., Server]
 Attach = Callable[..., Monitor]
 
-# What an operator may do next.
+# The next command of an operator.
 NEXT: dict[str, list[object]] = {
     "sessions": ["sessions"],
     "box": ["--pid", 0],
@@ -75,7 +75,7 @@ def test_a_target_that_ends_does_not_change_the_others(start_server: Start, engi
         ending.stop()
         assert engine.targets() == [staying.pid]
         assert engine.snapshot(staying.pid)["active_concurrent"] == 1
-        # The place of the one that ended is free, and nothing of it is left there.
+        # The slot of the target that ended is free and empty.
         newcomer = attach_counted(engine, coming)
         assert engine.targets() == sorted([staying.pid, coming.pid])
         first = engine.snapshot(coming.pid)
@@ -89,12 +89,12 @@ def test_a_target_that_ends_does_not_change_the_others(start_server: Start, engi
     newcomer.assert_equal(newcomer.settle())
     rows = {row["name"]: row for row in engine.sessions()["engine"]["maps"]}
     assert rows["targets"]["entries"] == rows["processes"]["entries"] == rows["listen_ports"]["entries"] == 2
-    assert rows["endpoint_index"]["entries"] == 2 * 3 + 2  # those that stand for many, /hold and /ok
+    assert rows["endpoint_index"]["entries"] == 2 * 3 + 2  # the collective endpoints of two targets, /hold and /ok
     assert engine.objects() == objects
 
 
 def test_a_target_that_execs_keeps_its_counts(engine: Engine) -> None:
-    """Its pid and its start time stay what they are. So a server that starts itself anew keeps its totals."""
+    """Its pid and start time stay the same, so a server that executes itself keeps its totals."""
     with BlockingServer("tcp") as server:
         engine.attach(server.pid)
         since = engine.sessions()["sessions"][0]["since"]
@@ -103,7 +103,7 @@ def test_a_target_that_execs_keeps_its_counts(engine: Engine) -> None:
             assert client.send(request("/exec")).rest() == b""
         address = int(server.next_word())
         keep_alive(address, 20, 2)
-        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 31, "all are counted")
+        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 31, "every request is counted")
         assert snapshot["target"]["listen"] == [f"127.0.0.1:{address}"]
         assert (snapshot["active_concurrent"], snapshot["failed_requests"]) == (0, 1)
         assert snapshot["undercount"] == 0
@@ -117,7 +117,7 @@ def test_a_target_that_execs_another_program_stays_until_it_ends(engine: Engine)
         keep_alive(server.address, 10, 2)
         with Client(server.address) as client:
             assert client.send(request("/exec/sleep")).rest() == b""
-        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 11, "all are counted")
+        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 11, "every request is counted")
         assert (snapshot["target"]["listen"], snapshot["open_connections"]) == ([], 0)
         assert snapshot["target"]["command"] == "sleep infinity"
     assert engine.targets() == []
@@ -125,7 +125,7 @@ def test_a_target_that_execs_another_program_stays_until_it_ends(engine: Engine)
 
 
 def fake_pid_reuse(engine: Engine, index: int = 0) -> None:
-    """As if the target's pid were another process's now: the start that was noted is changed."""
+    """Changes the recorded start time, so that the target's pid seems to belong to another process now."""
     pinned = ["pinned", str(engine.pin("maps/target_settings"))]
     key = ["key", *map(str, struct.pack("=I", index))]
     command = ["bpftool", "--json", "map", "lookup", *pinned, *key]
@@ -145,7 +145,7 @@ def test_a_reused_pid_is_not_a_target(start_server: Start, engine: Engine) -> No
     fake_pid_reuse(engine)
     assert engine.done("sessions") == "No server is attached.\n"
     engine.assert_nothing_left(objects)
-    # With another target beside it, and found by an attach of the new process.
+    # Now with another target beside it, and found by an attach of the new process.
     other = start_server()
     engine.attach(server.pid, other.pid)
     fake_pid_reuse(engine, 0)
@@ -156,16 +156,14 @@ def test_a_reused_pid_is_not_a_target(start_server: Start, engine: Engine) -> No
 
 
 def sampled(engine: Engine) -> set[int]:
-    """Processes whose CPU is remembered from one look to the next."""
+    """Pids of the processes whose CPU time is kept between snapshots."""
     command = ["bpftool", "--json", "map", "dump", "pinned", str(engine.pin("maps/cpu_samples"))]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return {int.from_bytes(bytes(int(byte, 16) for byte in entry["key"]), "little") for entry in found}
 
 
-def test_cpu_samples_of_ended_processes_are_removed(
-    start_server: Start, engine: Engine, tmp_path: Path
-) -> None:
-    """Nor does it take the room of those that live."""
+def test_cpu_samples_of_ended_processes_are_removed(start_server: Start, engine: Engine, tmp_path: Path) -> None:
+    """Their samples do not take the room of running processes either."""
     ending, staying = start_server(USUAL, workers=2), start_server()
     engine.attach(ending.pid, staying.pid)
     engine.snapshot(ending.pid)
@@ -173,7 +171,7 @@ def test_cpu_samples_of_ended_processes_are_removed(
     ending.stop()
     assert engine.targets() == [staying.pid]
     assert sampled(engine) == {staying.pid}
-    # As after thousands of workers that came and went: no process has such an id.
+    # As if thousands of workers had come and gone. No process has such a pid.
     pinned, beyond = engine.pin("maps/cpu_samples"), 1 << 22
     keys = [" ".join(map(str, struct.pack("=I", beyond + number))) for number in range(4096)]
     updates = [f"map update pinned {pinned} key {key} value {'0 ' * 24}\n" for key in keys[:-1]]
@@ -195,7 +193,7 @@ def test_a_detach_during_a_watch_ends_the_watch(
     engine.attach(other.pid, server.pid)
     keep_alive(server.port, 10, 2)
     monitor = attach(server.pid)
-    monitor.wait_for(lambda s: s["total_requests"] == 10, "all is counted")
+    monitor.wait_for(lambda s: s["total_requests"] == 10, "every request is counted")
     if how == "damaged":
         engine.pin("maps/targets").unlink()
     engine.done("detach", *(["--pid", server.pid] if how == "detached" else ["--all"]))
@@ -217,7 +215,7 @@ def test_a_watch_of_a_detached_target_does_not_show_the_next_one(
     engine.attach(servers[0].pid, servers[1].pid)
     keep_alive(servers[1].port, 10, 2)
     monitor = attach(servers[1].pid)
-    monitor.wait_for(lambda s: s["total_requests"] == 10, "all is counted")
+    monitor.wait_for(lambda s: s["total_requests"] == 10, "every request is counted")
     monitor.process.send_signal(signal.SIGSTOP)
     engine.detach(servers[1].pid)
     counted = attach_counted(engine, servers[2])
@@ -233,7 +231,7 @@ def test_a_watch_of_a_detached_target_does_not_show_the_next_one(
 def test_a_target_that_ends_during_a_watch_is_shown_with_its_last_totals(
     start_server: Start, engine: Engine, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other commands that run meanwhile leave it to those that watch; the first one after them cleans up."""
+    """Other commands that run meanwhile leave the target to the watches; the first command after them cleans up."""
     monkeypatch.setenv("MONITOR_PINS", str(engine.pins))
     server = start_server()
     engine.attach(server.pid)
@@ -244,7 +242,7 @@ def test_a_target_that_ends_during_a_watch_is_shown_with_its_last_totals(
         server.wait_at_gate("GET /hold", 1)
         keep_alive(server.port, 500, 4)
         for monitor in monitors[1:]:
-            monitor.process.send_signal(signal.SIGSTOP)  # so that its next snapshot comes after all that follows
+            monitor.process.send_signal(signal.SIGSTOP)  # so that its next snapshot comes after everything below
         server.stop()
         assert monitors[0].wait_end()[0] == 3
         assert engine.done("sessions", "--json")
@@ -262,7 +260,7 @@ def test_a_target_that_ends_during_a_watch_is_shown_with_its_last_totals(
 
 
 def test_two_attaches_at_once(start_server: Start, engine: Engine) -> None:
-    """Of two servers: both are in one engine. Of one server: one of them says that it is there."""
+    """Of two servers: one engine has both. Of one server: one command reports that it is attached already."""
     servers = [start_server() for _ in range(3)]
     before = all_objects()
     for pids in (servers[0].pid, servers[1].pid), (servers[2].pid, servers[2].pid):
@@ -275,12 +273,12 @@ def test_two_attaches_at_once(start_server: Start, engine: Engine) -> None:
     assert engine.targets() == sorted(server.pid for server in servers)
     for number, server in enumerate(servers, 1):
         keep_alive(server.port, 10 * number, 2)
-        engine.wait_for(server.pid, lambda s: s["total_requests"] == 10 * number, "all is counted")
+        engine.wait_for(server.pid, lambda s: s["total_requests"] == 10 * number, "every request is counted")
     engine.assert_no_leak(before)
 
 
 def test_attaches_and_detaches_at_once(start_server: Start, engine: Engine) -> None:
-    """Whoever comes first: each command ends well, and what is attached at the end counts."""
+    """In any order, each command succeeds, and what is attached at the end counts."""
     servers = [start_server() for _ in range(2)]
     before = all_objects()
     for _ in range(5):
@@ -292,7 +290,7 @@ def test_attaches_and_detaches_at_once(start_server: Start, engine: Engine) -> N
         for pid in engine.targets():
             (server,) = [server for server in servers if server.pid == pid]
             keep_alive(server.port, 5, 1)
-            engine.wait_for(pid, lambda s: s["total_requests"] == 5, "all is counted")
+            engine.wait_for(pid, lambda s: s["total_requests"] == 5, "every request is counted")
         engine.done("detach", "--all")
         assert not engine.pins.exists()
     engine.assert_no_leak(before)
@@ -307,6 +305,6 @@ def test_many_servers_attached_at_once_end_at_once(engine: Engine) -> None:
         for number, server in enumerate(servers):
             keep_alive(server.address, 2 + number, 2)
         for number, server in enumerate(servers):
-            engine.wait_for(server.pid, lambda s: s["total_requests"] == 2 + number, "all is counted")
+            engine.wait_for(server.pid, lambda s: s["total_requests"] == 2 + number, "every request is counted")
     assert engine.targets() == []
     engine.assert_nothing_left(objects)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every view reads an attached engine if there is one, any number of views at once.
+"""Every view reads the attached engine if there is one, and any number of views may run at once.
 
-Without an attached engine a command loads its own and leaves nothing."""
+Without an attached engine a command loads its own and removes it at the end."""
 
 import json
 import re
@@ -28,7 +28,7 @@ Attach = Callable[..., Monitor]
 
 @pytest.fixture
 def pins(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """The engine, for monitors that `attach` starts too."""
+    """The engine, also for monitors that `attach` starts."""
     monkeypatch.setenv("MONITOR_PINS", str(engine.pins))
     return engine
 
@@ -84,7 +84,9 @@ def test_observed_seconds_peak_and_totals_are_since_the_attach(start_server: Sta
     for number in range(1, 4):
         keep_alive(server.port, 10, 1)
         before = time.monotonic()
-        snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 7 + 10 * number, "all are counted")
+        snapshot = engine.wait_for(
+            server.pid, lambda s: s["total_requests"] == 7 + 10 * number, "every request is counted"
+        )
         after = time.monotonic()
         assert snapshot["peak_concurrent"] == endpoint_of(snapshot, "/hold")["peak"] == 7
         assert snapshot["peak_connections"] == 7
@@ -97,13 +99,13 @@ def test_cpu_is_measured_since_the_previous_snapshot(start_server: Start, engine
     with wrk_running(server.port, "/ok"):
         busy = engine.wait_for(server.pid, lambda s: s["cpu_percent"] > 5, "CPU is used")
         assert busy["workers"][0]["cpu_percent"] > 0
-    # Whoever looked last, it is his look that counts.
+    # The interval begins at the newest snapshot, whichever command took it.
     engine.wait_for(server.pid, lambda s: s["cpu_percent"] < 5, "no CPU is used any more")
     assert "CPU" in engine.done("--pid", server.pid)
 
 
 def test_json_without_pid_finds_the_attached_server(start_server: Start, engine: Engine, tmp_path: Path) -> None:
-    """Of many that run on the machine it is the one that is meant."""
+    """It picks the attached one of the many servers on the machine."""
     servers = [start_server(), start_server()]
     for server in servers:
         engine.attach(server.pid)
@@ -133,7 +135,7 @@ def test_several_servers_in_one_view(start_server: Start, engine: Engine) -> Non
 
 
 def test_an_attached_server_beside_one_that_is_not(start_server: Start, engine: Engine) -> None:
-    """The command loads an engine of its own for that one, and leaves nothing of it."""
+    """The command loads its own engine for the other server, and removes it at the end."""
     attached, other = start_server(), start_server()
     before = all_objects()
     engine.attach(attached.pid)
@@ -182,7 +184,9 @@ def test_many_views_at_once_do_not_disturb_each_other(start_server: Start, pins:
     final = counted.settle()
     counted.assert_equal(final)
     for monitor in monitors:
-        monitor.wait_for(lambda s: s["total_requests"] == count + 4 and not s["active_concurrent"], "all is counted")
+        monitor.wait_for(
+            lambda s: s["total_requests"] == count + 4 and not s["active_concurrent"], "every request is counted"
+        )
     for monitor in monitors:
         last = monitor.stop()
         for figure in ("total_requests", "peak_concurrent", "peak_connections", "endpoints", "undercount_by_cause"):
@@ -202,13 +206,13 @@ def test_a_killed_view_does_not_disturb_the_others(start_server: Start, pins: En
         keep_alive(server.port, 100, 2)
         killed.kill()
         end(one_shot)
-    watching.wait_for(lambda s: s["total_requests"] == 500, "all is counted")
+    watching.wait_for(lambda s: s["total_requests"] == 500, "every request is counted")
     counted.assert_equal(counted.settle())
     assert pins.objects() == objects
 
 
 def test_a_hundred_snapshots(start_server: Start, engine: Engine, tmp_path: Path) -> None:
-    """What they cost is measured by scripts/bench.sh."""
+    """scripts/bench.sh measures their cost."""
     server = start_server()
     engine.attach(server.pid)
     snapshots: list[Snapshot] = []
@@ -219,12 +223,12 @@ def test_a_hundred_snapshots(start_server: Start, engine: Engine, tmp_path: Path
         assert snapshots[-1]["undercount"] == 0
     observed = [snapshot["observed_seconds"] for snapshot in snapshots]
     assert observed == sorted(observed)
-    engine.wait_for(server.pid, lambda s: s["total_requests"] == 100, "all are counted")
+    engine.wait_for(server.pid, lambda s: s["total_requests"] == 100, "every request is counted")
 
 
 def test_a_user_with_capabilities_instead_of_root(start_server: Start, engine: Engine, binary_for_all: Path) -> None:
-    """What attaching takes, given to nobody, is enough for every command: what is pinned is root's to see or his whom
-    a capability lets see it, and is not taken for missing."""
+    """The user nobody with the capabilities that attaching needs can run every command. Only root, or a user with a
+    capability, can see the pins; they do not seem to be missing."""
     capabilities = "+bpf,+perfmon,+sys_ptrace,+dac_override,+dac_read_search"
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     nobody += [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", str(binary_for_all)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Grafana dashboard, without Grafana: it is complete and agrees with the documents.
+"""The Grafana dashboard, checked without Grafana: it is complete and agrees with the documents.
 
 test_integrations.py sends its queries to a real Prometheus."""
 
@@ -17,11 +17,11 @@ METRICS = set(re.findall(r"`((?:uvicorn|http_server|target)_\w+)`(?=[^\n]*\| (?:
 
 
 def test_it_can_be_imported_anywhere() -> None:
-    """With a data source of the reader's choice, and without what was another Grafana's."""
+    """The reader chooses the data source, and nothing in it belongs to one Grafana."""
     assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", DASHBOARD["uid"])
     assert DASHBOARD["title"]
     assert "id" not in DASHBOARD
-    assert 36 <= DASHBOARD["schemaVersion"] <= 39  # data sources by uid; Grafana 10.4's
+    assert 36 <= DASHBOARD["schemaVersion"] <= 39  # data sources by uid; the version of Grafana 10.4
     assert VARIABLES["datasource"] | {"type": "datasource", "query": "prometheus"} == VARIABLES["datasource"]
     named = [
         *PANELS,
@@ -44,9 +44,9 @@ def test_panels_are_laid_out() -> None:
         at = panel["gridPos"]
         assert 0 <= at["x"] <= 24 - at["w"], panel["title"]
         covered = set(itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])))
-        assert not covered & cells, f"{panel['title']} overlaps another"
+        assert not covered & cells, f"{panel['title']} overlaps another panel"
         cells |= covered
-    # Grafana puts a panel into the row before it, and closes gaps.
+    # Grafana puts a panel into the row above it, and closes gaps.
     tops = [panel["gridPos"]["y"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
     assert tops == sorted(tops)
     assert len(cells) == 24 * (max(y for _, y in cells) + 1)
@@ -97,7 +97,7 @@ def test_overrides_and_columns_name_existing_series() -> None:
 
 
 def test_queries_select_only_the_chosen_servers() -> None:
-    """Each selects by all that can be chosen; `up` has no target, and metrics of a server have no endpoint."""
+    """Each selects by every variable that applies: `up` has no target, and metrics of a server have no endpoint."""
     for query in queries():
         selected = re.findall(r"(\w+)\{([^}]*)\}", query.expr)
         assert selected, query.of

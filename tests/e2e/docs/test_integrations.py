@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/integrations.md: its commands run as written, and the programs that its configuration is for accept it.
+"""docs/integrations.md: its commands run as written, and the programs that it configures accept the configuration.
 
 Only ports and directories are replaced by the tests' own."""
 
@@ -33,12 +33,12 @@ from harness.waiting import PATIENCE, stopped_by_sigterm, wait_until
 from harness.websocket import CLOSE, WebSocket, frame
 
 PAGE = (ROOT / "docs/integrations.md").read_text()
-# What is said before a block → the block.
+# The text before a block → the block.
 COMMANDS: dict[str, str] = dict(re.findall(r"^([A-Z][^\n]*):\n\n```sh\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL))
 FILES: dict[str, str] = dict(
     re.findall(r"`([^`\n]+)`:\n\n```(?:yaml|cron)\n(.*?\n)```$", PAGE, re.MULTILINE | re.DOTALL)
 )
-# What goes on until it is stopped. What is typed for the service takes a machine with systemd: scripts/boot-test.sh.
+# Commands that run until they are stopped. Those for the service need a machine with systemd: scripts/boot-test.sh.
 RUNNING = [
     line
     for language, block in re.findall(r"^```(\w*)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -49,8 +49,8 @@ QUERIES = re.findall(r"```promql\n(.*?)\n```", PAGE, re.DOTALL)[0].splitlines()
 
 
 class Shell:
-    """Types commands in a directory of its own, beside a server of which four requests have ended, one of these failed,
-    and one is in flight."""
+    """Runs commands in a directory of its own, beside a server with four ended requests, one of which failed, and one
+    in flight."""
 
     def __init__(self, directory: Path, server: Server, pins: str) -> None:
         self.directory = directory
@@ -58,7 +58,7 @@ class Shell:
         self.pins = pins
         (directory / "bin").mkdir()
         (directory / "bin/monitor").symlink_to(BINARY)
-        # No other server of this machine is to be found.
+        # The commands must find no other server of this machine.
         (directory / "logs").mkdir()
         (directory / "logs/proxy.pid").write_text(f"{server.pid}\n")
 
@@ -125,12 +125,12 @@ def test_every_metric_is_on_the_page(shell: Shell) -> None:
 
 
 def cron_command(name: str, here: Path) -> str:
-    """What cron runs of the file's last line, in our directory instead of the system's."""
+    """The command of the file's last line, with our directory in place of the system's."""
     *settings, line = FILES[name].splitlines()
     assert [setting.partition("=")[0] for setting in settings] == ["PATH"]
     *when, user, command = line.split(" ", 6)
     assert (when, user) == (["*"] * 5, "root")
-    assert "%" not in command  # cron's newline
+    assert "%" not in command  # cron would replace it by a newline
     return re.sub(r"^cd \S+", f"cd {here}", command)
 
 
@@ -147,7 +147,7 @@ def test_cron(shell: Shell) -> None:
 
 def test_csv(shell: Shell) -> None:
     for _ in range(3):
-        assert shell.said(COMMANDS["A line more in a file, whose first one is the header"]) == ""
+        assert shell.said(COMMANDS["One more line in a file whose first line is the header"]) == ""
     with (shell.directory / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["failed_requests"] for row in rows] == ["1", "1", "1"]
@@ -191,14 +191,14 @@ def test_sending_the_dashboard_to_grafana(shell: Shell) -> None:
 
 
 def test_grafana_finds_the_dashboard() -> None:
-    """Where the package has it, which installs docs/ whole, and where nothing else is that it would take for one."""
+    """In the package's directory, which holds all of docs/ and nothing else that Grafana would take for a dashboard."""
     *_, last = FILES["/etc/grafana/provisioning/dashboards/uvicorn.yaml"].splitlines()
     path = last.strip().removeprefix("path: /usr/share/doc/uvicorn-monitor/")
     assert list((ROOT / path).iterdir()) == [grafana.FILE]
 
 
 def test_commands_that_run_until_they_are_stopped(shell: Shell, tmp_path: Path) -> None:
-    """As it stands there, at the usual ports: in a network of the test's own these are free."""
+    """As written, on the usual ports, which are free in a network of the test's own."""
     serve, serve_all, plain, tagged = RUNNING
     [url] = re.findall(r"# (\S+)", serve)
     proc = OwnProc(tmp_path)
@@ -212,7 +212,7 @@ def test_commands_that_run_until_they_are_stopped(shell: Shell, tmp_path: Path) 
 
     with Client(shell.server.port) as one, Client(shell.server.port) as two, own_network():
         with shell.running(serve):
-            wait_until(lambda: serves(url), "it serves where it says")
+            wait_until(lambda: serves(url), "it serves at the address that it prints")
         with shell.running(serve_all, under=proc.command()) as running:
             proc.show(running.pid)
             wait_until(lambda: serves(url.replace("127.0.0.1", "[::1]")), "it serves every server")
@@ -226,14 +226,14 @@ def test_commands_that_run_until_they_are_stopped(shell: Shell, tmp_path: Path) 
                     wait_until(lambda: statsd.gauges().get(active) == 1, "its first sample")
                     client.ask(request("/fail"))
                     wait_until(lambda: shell.said("monitor --json | jq .active_concurrent") == "1\n", "it has ended")
-                # It took another sample at SIGTERM.
+                # At SIGTERM it takes one more sample.
                 wait_until(lambda: statsd.counters()[total] == 1, "the request counts")
                 assert statsd.counters()[failed] == 1
             assert statsd.counters()["statsd.bad_lines_seen"] == 0
 
 
 def test_alert_rules(tmp_path: Path) -> None:
-    """What makes them fire, and what does not: by Prometheus' own tests for them."""
+    """Prometheus' own rule tests check what makes the alerts fire and what does not."""
     (tmp_path / "uvicorn.rules.yml").write_text(FILES["uvicorn.rules.yml"])
     shutil.copy(Path(__file__).with_name("alerts.yml"), tmp_path)
     assert set(re.findall(r"alert: (\w+)", FILES["uvicorn.rules.yml"])) == set(
@@ -248,8 +248,9 @@ def ask(daemon: Daemon, query: str) -> list[tuple[dict[str, str], float]]:
 
 
 def end_in_every_way(server: Server) -> None:
-    """Requests of every class of status, of more statuses than an endpoint has room for, and without any. One fails
-    where one has failed before: what Prometheus sees for the first time is no increase to it."""
+    """Sends requests of every class of status, requests without a response, and more statuses than an endpoint can
+    hold. One request fails on an endpoint that has failed before, because to Prometheus a new series is not an
+    increase."""
     with Client(server.port) as client:
         client.ask(request("/fail"))
     with Client(server.port) as client:
@@ -266,7 +267,8 @@ def end_in_every_way(server: Server) -> None:
 
 
 def check_dashboard(daemon: Daemon, server: Server, instance: str) -> None:
-    """What Grafana would ask with docs/grafana/uvicorn.json has answers, whether the server is chosen or all are."""
+    """Every query that Grafana would send for docs/grafana/uvicorn.json has data, for this server and for all
+    servers."""
     target = f"127.0.0.1:{server.port}"
 
     def figures(query: grafana.Query, **chosen: str) -> list[float]:
@@ -283,7 +285,7 @@ def check_dashboard(daemon: Daemon, server: Server, instance: str) -> None:
             return not left
 
         try:
-            wait_until(all_have_figures, "every query has figures")
+            wait_until(all_have_figures, "every query has data")
         except AssertionError as error:
             raise AssertionError(f"{error}: {[query.of for query in left]}") from None
         now = {query.of: figures(query, **chosen) for query in grafana.queries()}
@@ -336,7 +338,7 @@ def test_prometheus(shell: Shell, tmp_path: Path) -> None:
         with Client(shell.server.port) as client:
             for _ in range(20):
                 client.ask(request("/ok"))
-        wait_until(lambda: ask(daemon, "uvicorn_requests_total")[0][1] == 24, "twenty more")
+        wait_until(lambda: ask(daemon, "uvicorn_requests_total")[0][1] == 24, "twenty more requests")
         [rates, quantiles] = QUERIES
         wait_until(lambda: {one["endpoint"]: value for one, value in ask(daemon, rates)}.get("/ok", 0) > 0, "a rate")
         wait_until(lambda: any(0 < value < 10 for _, value in ask(daemon, quantiles)), "a quantile")

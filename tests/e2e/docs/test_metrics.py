@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/metrics.md: its commands run as written against the demo. Only ports and durations are the tests' own."""
+"""docs/metrics.md: its commands run as written against the demo. Only ports and durations differ."""
 
 import csv
 import json
@@ -23,9 +23,9 @@ from harness.waiting import wait_until
 
 PAGE = (ROOT / "docs/metrics.md").read_text()
 SCHEMA = json.loads((ROOT / "docs/schema/snapshot.schema.json").read_text())
-# What is said before a block → the block.
+# The text before a block → the block.
 COMMANDS: dict[str, str] = dict(re.findall(r"^([A-Z][^\n]*):\n\n```sh\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL))
-# The same → what the page shows of its output.
+# The same text → the output that the page shows.
 SHOWN: dict[str, str] = dict(
     re.findall(r"^([A-Z][^\n]*):\n\n```sh\n[^`]*\n```\n\n```\n([^`]*)\n```$", PAGE, re.MULTILINE)
 )
@@ -41,12 +41,12 @@ SHORTER = (
 
 
 def shapes(text: str) -> list[str]:
-    """Lines without their figures."""
+    """The lines, with every number replaced."""
     return [re.sub(r"\d+(\.\d+)?", "N", line) for line in text.splitlines()]
 
 
 class Shell:
-    """Types commands where the page says, at the demo's server."""
+    """Runs the page's commands for the demo's server."""
 
     def __init__(self, proxy: Tree, port: int) -> None:
         self.proxy = proxy
@@ -67,7 +67,7 @@ class Shell:
 
     @contextmanager
     def going_on(self, title: str) -> Iterator[subprocess.Popen[str]]:
-        """Goes on meanwhile, and is interrupted if it has not ended by then."""
+        """Runs the command during the block, then interrupts it if it has not ended."""
         with self.proxy.typed(self.ours(title)) as process:
             try:
                 yield process
@@ -76,7 +76,7 @@ class Shell:
                     os.killpg(process.pid, signal.SIGINT)
 
     def same_shape(self, title: str) -> str:
-        """Said, and made of the same kinds of lines as the page shows."""
+        """The output, whose lines must have the same shapes as those on the page."""
         said = self.said(title)
         assert set(shapes(said)) == set(shapes(SHOWN[title])), said
         return said
@@ -84,7 +84,7 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """The demo with two workers, attached, of which two chats are in flight that last for a minute."""
+    """The demo, attached, with two workers and two chats in flight that last for a minute."""
     with ExitStack() as stack:
         engine = Engine(BPFFS / f"monitor-test-{os.getpid()}")
         engine.remove()
@@ -111,7 +111,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         for target in ("/health", "/users/1", "/users/2", "/fail"):
             with Client(port) as client:
                 client.ask(request(target))
-        wait_until(lambda: "/v1/chat/completions: 2\n" in proxy.log(), "both in flight")
+        wait_until(lambda: "/v1/chat/completions: 2\n" in proxy.log(), "both chats are in flight")
         yield shell
 
 
@@ -153,7 +153,7 @@ def test_every_figure_is_defined_and_judged() -> None:
 
 
 def test_how_many_workers(shell: Shell) -> None:
-    title = "Each by itself, over five seconds of the usual load, with its CPU, requests in flight, total and memory"
+    title = "Each worker over five seconds of the usual load, with its pid, CPU, requests in flight, total and memory"
     lines = [line.split("\t") for line in shell.same_shape(title).splitlines()]
     assert len(lines) == 2
     assert (sum(int(line[2]) for line in lines), sum(int(line[3]) for line in lines)) == (2, 4)
@@ -172,7 +172,7 @@ def test_slow_at_three_in_the_morning(shell: Shell) -> None:
 
 
 def test_documents_show_what_is_printed(shell: Shell) -> None:
-    """Boxes and log lines: all but which endpoints are in flight."""
+    """Boxes and log lines, apart from which endpoints are in flight."""
     printed = shell.proxy.type("monitor").stdout
     assert re.fullmatch(r"pid \d+ on [0-9.:]+: uvicorn app:app\n", printed[: printed.index("╔")])
     box = shapes(printed[printed.index("╔") :])
@@ -197,14 +197,14 @@ def test_a_stuck_endpoint(shell: Shell) -> None:
     title = "Endpoints that were in flight in both of two samples, with no request that ended between them"
     assert shell.said(title) == "2 POST /v1/chat/completions\n"
     with Client(shell.port) as client, shell.going_on(title) as looking:
-        while looking.poll() is None:  # of these, too, some is always in flight, but they end
+        while looking.poll() is None:  # some of these are always in flight too, but they end
             client.ask(request("/block?seconds=0.05"))
         assert looking.stdout
         assert looking.stdout.read() == "2 POST /v1/chat/completions\n"
 
 
 def test_the_mean_of_an_endpoint(shell: Shell) -> None:
-    said = shell.said("What an endpoint takes in the mean, the longest first").splitlines()
+    said = shell.said("The mean duration of each endpoint, longest first").splitlines()
     means = [(float(mean), name) for mean, _, name in (line.split(" ", 2) for line in said)]
     assert means == sorted(means, reverse=True)
     assert {"GET /health", "GET /users/{id}", "GET /fail"} <= {name for _, name in means}
@@ -236,21 +236,21 @@ def test_memory(shell: Shell) -> None:
         with Client(shell.port) as client:
             for _ in range(3):
                 client.ask(request("/health"))
-        wait_until(lambda: requests_since_the_first_line() == 3, "three requests more")
+        wait_until(lambda: requests_since_the_first_line() == 3, "three more requests")
     grown = float(rows()[-1]["memory_mb"]) - float(rows()[0]["memory_mb"])
-    assert shell.said("From its first line to its last") == f"{grown:+.1f} MB, 3 requests\n"
+    assert shell.said("The growth from its first line to its last") == f"{grown:+.1f} MB, 3 requests\n"
 
 
-# Behind the others: it starts the server anew.
+# Last, because it restarts the server.
 def test_loads(shell: Shell) -> None:
     shell.chats.close()
     loaded = shell.said(
-        "Load for the demo (for another application `wrk` and a URL of it), and a record of each second"
+        "Load for the demo (for another application, run `wrk` with one of its URLs), and a record of each second"
     )
     sent = sum(int(number) for number in re.findall(r"^  (?:answered|cut off) +(\d+)", loaded, re.MULTILINE))
     seconds = [line.split() for line in shell.same_shape(BY_SECOND).splitlines()]
     assert max(int(second[1]) for second in seconds) > 10
-    # The rest came before the first snapshot or after the last.
+    # The other requests came before the first snapshot or after the last one.
     assert 0 < sum(int(second[0]) for second in seconds) <= sent
     compared = shell.said("The same load at one, two and four")
     assert compared.count("Proxy is running (pid ") == compared.count("  answered ") == 1

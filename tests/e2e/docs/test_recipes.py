@@ -21,7 +21,7 @@ from harness.server import ROOT, Server
 from harness.terminal import read_terminal
 from harness.waiting import PATIENCE, wait_until
 
-LOOK = "scripts/monitor_uvicorn.sh"
+SHOW = "scripts/monitor_uvicorn.sh"
 LOAD = "scripts/load_test.sh"
 
 # Title → command. A recipe is a paragraph of one line that ends in a colon, and the block after it.
@@ -36,8 +36,7 @@ RECIPES: dict[str, str] = dict(
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tree, int]]:
-    """A server of which three requests have ended, one of these failed, and two are in flight; and all that is in its
-    log."""
+    """A server with three ended requests, one of which failed, and two in flight, all of them in its log."""
     with Tree(tmp_path_factory.mktemp("recipes") / "tree") as proxy, ExitStack() as stack:
         port = proxy.start()
         for target in ("/ok", "/users/7", "/fail"):
@@ -46,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tree, int
         for _ in range(2):
             stack.enter_context(Client(port)).send(request("/hold?gate=never"))
         proxy.wait_for(active=2, peak=2, total=3, failed=1)
-        wait_until(lambda: "[ENDPOINTS] /hold: 2\n[SYSTEM]" in proxy.log(), "both in the log")
+        wait_until(lambda: "[ENDPOINTS] /hold: 2\n[SYSTEM]" in proxy.log(), "both requests are in the log")
         yield proxy, port
 
 
@@ -104,12 +103,12 @@ def test_csv(served: tuple[Tree, int]) -> None:
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:
-    """As Ctrl-C does."""
+    """Does what Ctrl-C does."""
     os.killpg(process.pid, signal.SIGINT)
 
 
 def interrupt_until_it_ends(process: subprocess.Popen[str]) -> None:
-    """A loop of the shell ends by one that comes between two looks: a look that is interrupted ends well."""
+    """A shell loop ends only if the interrupt comes between two commands, because an interrupted command succeeds."""
 
     def has_ended() -> bool:
         interrupt(process)
@@ -130,7 +129,8 @@ def first_lines(proxy: Tree, command: str, count: int) -> list[str]:
 
 
 def on_a_terminal(proxy: Tree, command: str, **variables: str) -> bytes:
-    """What is seen there up to the box's lower end; then it is interrupted, as a watch has to be."""
+    """The terminal's output up to the lower end of the box; then the command is interrupted, because a watch does not
+    end."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(proxy.directory)
@@ -145,7 +145,7 @@ def on_a_terminal(proxy: Tree, command: str, **variables: str) -> bytes:
 
 
 def test_recipes_for_snapshots(served: tuple[Tree, int]) -> None:
-    """Each observes for seconds, so all of them do at once."""
+    """Each takes seconds, so they all run at once."""
     proxy, _ = served
     titles = ["One figure", "Several", "Without CPU, memory and threads", "The box in a file"]
     endless = ["JSON, an object a line, until Ctrl-C"]
@@ -182,7 +182,7 @@ def test_nothing_was_counted(tmp_path: Path, start_server: Callable[..., Server]
         (tmp_path / "tree/logs").mkdir()
         (tmp_path / "tree/logs/proxy.pid").write_text(f"{server.pid}\n")
         for options in ("--json", "--no-color", ""):
-            ended = proxy.type(f"{LOOK} --interval 0.1 {options}")
+            ended = proxy.type(f"{SHOW} --interval 0.1 {options}")
             assert ended.returncode == 0
             assert ended.stderr.startswith(
                 "monitor_uvicorn.sh: No concurrency metrics found: no request within 0.1 s\n"
@@ -193,7 +193,7 @@ def test_nothing_was_counted(tmp_path: Path, start_server: Callable[..., Server]
 
 def test_no_server(tmp_path: Path) -> None:
     with Tree(tmp_path / "tree") as proxy:
-        missing = proxy.type(LOOK)
+        missing = proxy.type(SHOW)
         assert (missing.returncode, missing.stdout) == (3, "")
         assert "Proxy is not running (no PID file)" in missing.stderr
         assert "scripts/run_proxy.sh start" in missing.stderr
@@ -201,10 +201,10 @@ def test_no_server(tmp_path: Path) -> None:
         ended.wait()
         proxy.logs.mkdir()
         (proxy.logs / "proxy.pid").write_text(f"{ended.pid}\n")
-        stale = proxy.type(f"{LOOK} --json")
+        stale = proxy.type(f"{SHOW} --json")
         assert (stale.returncode, stale.stdout) == (3, "")
         assert f"stale PID file: logs/proxy.pid names process {ended.pid}, which has ended" in stale.stderr
-        named = proxy.type(f"{LOOK} --pid {ended.pid}")
+        named = proxy.type(f"{SHOW} --pid {ended.pid}")
         assert named.returncode == 3
         assert str(ended.pid) in named.stderr
 
@@ -212,41 +212,41 @@ def test_no_server(tmp_path: Path) -> None:
 def test_a_named_server_and_no_binary(served: tuple[Tree, int], tmp_path: Path) -> None:
     pid = served[0].pid()
     with Tree(tmp_path / "tree") as proxy:
-        named = proxy.type(f"{LOOK} --pid={pid} --interval=0.1 --json")
+        named = proxy.type(f"{SHOW} --pid={pid} --interval=0.1 --json")
         assert json.loads(named.stdout)["target"]["pid"] == pid
-        nothing = proxy.type(f"{LOOK} --pid {pid}", MONITOR_BINARY="/no/such/monitor")
+        nothing = proxy.type(f"{SHOW} --pid {pid}", MONITOR_BINARY="/no/such/monitor")
         assert nothing.returncode == 1
         assert "cmake --build build/release" in nothing.stderr
         for options in ("--nonsense", "--interval", f"--pid {pid} --interval soon", "--pid 0"):
-            assert proxy.type(f"{LOOK} {options}").returncode == 2
+            assert proxy.type(f"{SHOW} {options}").returncode == 2
 
 
 def test_what_monitor_uvicorn_shows(served: tuple[Tree, int]) -> None:
-    look = f"{LOOK} --interval 0.05"
+    show = f"{SHOW} --interval 0.05"
     proxy, _ = served
-    assert "║  System Metrics:\n" in proxy.type(look).stdout
-    assert "System" not in proxy.type(f"{look} --no-system").stdout
-    assert "cpu_percent" not in proxy.type(f"{look} --no-system --json").stdout
-    assert json.loads(proxy.type(f"{look} --json", MONITOR_PROFILE="syscall").stdout)["profile"] == "syscall"
-    watching = first_lines(proxy, f"{look} --watch --no-system", 13 + 1 + 13)
+    assert "║  System Metrics:\n" in proxy.type(show).stdout
+    assert "System" not in proxy.type(f"{show} --no-system").stdout
+    assert "cpu_percent" not in proxy.type(f"{show} --no-system --json").stdout
+    assert json.loads(proxy.type(f"{show} --json", MONITOR_PROFILE="syscall").stdout)["profile"] == "syscall"
+    watching = first_lines(proxy, f"{show} --watch --no-system", 13 + 1 + 13)
     assert watching[0] == watching[14]
     assert watching[1] == watching[15]
     assert "║  Active Concurrent:  2" in watching
 
 
 def test_colours_of_monitor_uvicorn(served: tuple[Tree, int]) -> None:
-    """On a terminal alone, though the script takes what it prints through a pipe."""
-    look, bold = f"{LOOK} --interval 0.05", b"\x1b[1mUvicorn Concurrency Monitor\x1b[0m"
+    """Only on a terminal, although the script reads the box through a pipe."""
+    show, bold = f"{SHOW} --interval 0.05", b"\x1b[1mUvicorn Concurrency Monitor\x1b[0m"
     for options, variables, coloured in (
         ("", {}, True),
         ("--no-color", {}, False),
         ("--watch", {"NO_COLOR": "1"}, False),
         ("", {"TERM": "dumb"}, False),
     ):
-        seen = on_a_terminal(served[0], f"{look} {options}", **{"TERM": "xterm"} | variables)
+        seen = on_a_terminal(served[0], f"{show} {options}", **{"TERM": "xterm"} | variables)
         assert b"Uvicorn Concurrency Monitor" in seen
         assert (bold in seen) == coloured, (options, variables)
-    assert "\x1b" not in served[0].type(look, TERM="xterm").stdout
+    assert "\x1b" not in served[0].type(show, TERM="xterm").stdout
 
 
 def test_load(tmp_path: Path) -> None:

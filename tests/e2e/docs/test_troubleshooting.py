@@ -15,12 +15,12 @@ from harness.waiting import PATIENCE
 
 PAGE = (ROOT / "docs/troubleshooting.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
-# What another pid, path or reason would change; and where sentences are put together.
+# The parts of a message that depend on the case (a pid, a path, a reason), and the places where messages are joined.
 VARIABLE = re.compile(r"\(…\)|…|\d[\d.]*|logs/proxy\.\w+|/proc|: |by process|CAP_\w+(?:, CAP_\w+)*")
 
 
 def everything_said() -> str:
-    """The sources' texts: a string that goes over several lines of C++ in one piece."""
+    """The text of all sources, with C++ strings that span several lines joined."""
     files = [*ROOT.glob("userspace/**/*.cpp"), *ROOT.glob("scripts/**/*.sh")]
     return re.sub(r'"\s*\n\s*"', "", "\n".join(path.read_text() for path in files))
 
@@ -70,6 +70,6 @@ def test_commands(shared_server: Server, tmp_path: Path) -> None:
     assert said[0]["listen"] == [f"127.0.0.1:{shared_server.port}"]
     assert said[1] == {}
     assert "`monitor --pid N --verbose`" in " ".join(PAGE.split())
-    told = run_monitor("--pid", str(shared_server.pid), "--verbose", "--json", "--interval", "0.05").stderr
-    assert re.search(r"^monitor: loaded and attached in \d+ ms, profile \w+$", told, re.MULTILINE), told
-    assert f"monitor: following pid {shared_server.pid}: " in told
+    verbose = run_monitor("--pid", str(shared_server.pid), "--verbose", "--json", "--interval", "0.05").stderr
+    assert re.search(r"^monitor: loaded and attached in \d+ ms, profile \w+$", verbose, re.MULTILINE), verbose
+    assert f"monitor: following pid {shared_server.pid}: " in verbose

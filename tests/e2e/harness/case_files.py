@@ -14,7 +14,7 @@ ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "\\": b"\\"}
 PIECE = re.compile(
     r"\\\*(?P<count>\d+)\{(?P<unit>[^}]*)\}|\\x(?P<hex>[0-9a-f]{2})|\\(?P<escape>[rnt\\])|(?P<byte>[ -~])"
 )
-NOTE = re.compile(r"(?P<who>[\w, -]+): (?P<what>.*?): (?P<reason>.+)")
+NOTE = re.compile(r"(?P<servers>[\w, -]+): (?P<what>.*?): (?P<reason>.+)")
 FACT = re.compile(r'(?P<word>not run|unseen|shown|undercount|unknown) (?P<object>"[^"]*"( as "[^"]*")?|\w+)')
 
 
@@ -26,12 +26,12 @@ Facts = Counter[tuple[str, str]]
 class Note:
     """How the counts of some servers differ from what their application counted, and why."""
 
-    who: tuple[str, ...]  # "all", "debian", "h11", "debian-h11" …
+    servers: tuple[str, ...]  # "all", "debian", "h11", "debian-h11" …
     facts: Facts
 
     def is_about(self, flavour: Flavour) -> bool:
         names = {"all", flavour.uvicorn, flavour.http, f"{flavour.uvicorn}-{flavour.http}"}
-        return not names.isdisjoint(self.who)
+        return not names.isdisjoint(self.servers)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def read_note(line: str) -> Note:
     assert match, f"not a valid note: {line}"
     facts = [(fact["word"], fact["object"].replace('"', "")) for fact in FACT.finditer(match["what"])]
     assert ", ".join(f"{word} {it}" for word, it in facts) == match["what"].replace('"', ""), line
-    return Note(tuple(match["who"].split(", ")), Counter(facts))
+    return Note(tuple(match["servers"].split(", ")), Counter(facts))
 
 
 def read_file(path: Path) -> list[Case]:

@@ -80,9 +80,10 @@ class Monitor:
         self._broken: bytes | None = None
         self._ended = False
         self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
         try:
-            self.wait_for(lambda _: True, "the first line")
+            with self._condition:  # held, so that the reader cannot add the first line before wait_for begins to wait
+                self._reader.start()
+                self.wait_for(lambda _: True, "the first line")
         except BaseException:
             self.kill()
             raise

@@ -112,8 +112,8 @@ class Tree:
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                told = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
-                if str(self.counts).encode() in told or str(self.logs).encode() in told:
+                described = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+                if str(self.counts).encode() in described or str(self.logs).encode() in described:
                     found.append(int(entry.name))
         return found
 

@@ -67,18 +67,19 @@ def test_dogstatsd(start_server: Start) -> None:
                 client.ask(request(target))
         received.wait_for(
             lambda: received.counters[f"uvicorn.endpoint.completed{tags},method:GET,endpoint:/users/{{id}}"] == 2,
-            "two of one endpoint",
+            "two requests of one endpoint",
         )
         received.wait_for(
             lambda: received.counters[f"uvicorn.endpoint.completed{tags},method:GET,endpoint:/ok/a\\x7cb\\x2cc"] == 1,
-            "one of a path with separators",
+            "one request with separators in its path",
         )
 
 
 def test_a_real_statsd_server(start_server: Start, tmp_path: Path) -> None:
-    """In both forms at once, over many intervals: nothing is lost or counted twice, and no line is bad to it."""
+    """In both forms at once, over many intervals: nothing is lost or counted twice, and the server accepts every
+    line."""
     server = start_server()
-    # Its names can't contain the colon of the port.
+    # statsd's names can't contain the colon before the port.
     tags = f";target=127.0.0.1{server.port};pid={server.pid}"
     with StatsdServer(tmp_path) as statsd, Client(server.port) as held:
         to = f"127.0.0.1:{statsd.port}"

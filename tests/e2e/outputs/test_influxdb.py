@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The line protocol: written to a real InfluxDB and queried back."""
+"""The line protocol, written to a real InfluxDB and queried back."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -43,20 +43,20 @@ def test_stored_figures_equal_the_counts(database: Daemon, start_server: Start, 
                 one.ask(request(target))
         shown = {"/hold", "/ok", "/users/{id}", "/fail"}
         for path in HOSTILE:
-            with Client(server.port) as stranger:
-                stranger.ask(b"GET /ok" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            with Client(server.port) as other:
+                other.ask(b"GET /ok" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
         client.ask(request("/ok"))
         printed = engine.run("--influx", "--pid", server.pid)
-        told = engine.snapshot(server.pid)
+        snapshot = engine.snapshot(server.pid)
     assert (printed.returncode, printed.stderr) == (0, "")
     fetch(database.url + "/write?db=monitor", printed.stdout.encode())
 
     [point] = query(database, "SELECT * FROM uvicorn")
     assert point["target"] == f"127.0.0.1:{server.port}"
     assert point["pid"] == str(server.pid)
-    same = [name for name, value in told.items() if isinstance(value, int) and name in point and name != "threads"]
+    same = [name for name, value in snapshot.items() if isinstance(value, int) and name in point and name != "threads"]
     assert len(same) > 8
-    assert {name: point[name] for name in same} == {name: told[name] for name in same}
+    assert {name: point[name] for name in same} == {name: snapshot[name] for name in same}
     assert point["active_concurrent"] == 1
     assert point["failed_requests"] == 1
     assert isinstance(point["cpu_percent"], int | float)
@@ -65,9 +65,9 @@ def test_stored_figures_equal_the_counts(database: Daemon, start_server: Start, 
     assert shown <= set(points)
     assert set(points) == {
         entry["path"].removesuffix("\\\\") + ("\\x5c" if entry["path"].endswith("\\\\") else "")
-        for entry in told["endpoints"]
+        for entry in snapshot["endpoints"]
     }
     assert points["/ok"]["completed"] == points["/ok"]["duration_count"] == 3
     assert points["/hold"]["active"] == 1
     [mean] = query(database, "SELECT sum(completed) AS completed FROM uvicorn_endpoint WHERE \"method\" = 'GET'")
-    assert mean["completed"] == told["total_requests"]
+    assert mean["completed"] == snapshot["total_requests"]

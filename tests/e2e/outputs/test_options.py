@@ -32,7 +32,7 @@ COMMANDS = ("attach", "detach", "sessions", "ls", "serve")
 
 @pytest.fixture
 def attached(start_server: Callable[..., Server], engine: Engine) -> Attached:
-    """So that each look takes a moment."""
+    """An attached server, so that each command takes only a moment."""
     server = start_server()
     engine.attach(server.pid)
     return server, engine
@@ -94,7 +94,7 @@ def on_a_terminal(arguments: list[str], **variables: str) -> bytes:
 
 def test_colours(attached: Attached) -> None:
     server, engine = attached
-    look = ["--pid", str(server.pid), "--pins", str(engine.pins)]
+    base = ["--pid", str(server.pid), "--pins", str(engine.pins)]
     bold = "\x1b[1mUvicorn Concurrency Monitor\x1b[0m"
     for options, variables, coloured in (
         ([], {}, True),
@@ -105,11 +105,11 @@ def test_colours(attached: Attached) -> None:
         (["--color", "never"], {}, False),
         (["--color", "always"], {"NO_COLOR": "1"}, True),
     ):
-        seen = on_a_terminal([*look, *options], **variables)
+        seen = on_a_terminal([*base, *options], **variables)
         assert b"Uvicorn Concurrency Monitor" in seen
         assert (bold.encode() in seen) == coloured, (options, variables)
     for choice, coloured in (("auto", False), ("always", True)):
-        assert (bold in run_monitor(*look, "--color", choice).stdout) == coloured
+        assert (bold in run_monitor(*base, "--color", choice).stdout) == coloured
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -128,13 +128,13 @@ def test_help(command: str) -> None:
 
 def test_verbose_describes_an_attached_server(attached: Attached) -> None:
     server, engine = attached
-    told = run_monitor("--pid", str(server.pid), "--verbose", "--json", env=engine.environment)
-    assert told.returncode == 0
-    assert re.search(r"^monitor: found attached in \d+ ms, profile \w+$", told.stderr, re.MULTILINE), told.stderr
+    verbose = run_monitor("--pid", str(server.pid), "--verbose", "--json", env=engine.environment)
+    assert verbose.returncode == 0
+    assert re.search(r"^monitor: found attached in \d+ ms, profile \w+$", verbose.stderr, re.MULTILINE), verbose.stderr
 
 
 def examples() -> list[str]:
-    """The commands of README.md's "Use", and of monitor --help, without what is said of them."""
+    """The commands of README.md's "Use" and of monitor --help, without their descriptions."""
     text = (ROOT / "README.md").read_text().partition("## Use\n")[2].partition("\n## ")[0]
     text += run_monitor("--help").stdout.partition("Examples:\n")[2].partition("\n\n")[0]
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith("sudo ")]
@@ -142,7 +142,7 @@ def examples() -> list[str]:
 
 
 def test_examples(attached: Attached, tmp_path: Path) -> None:
-    """Each as it is written, on a machine on which one server runs; those that go on take one sample."""
+    """Each runs as written, on a machine with one server. Those that do not end by themselves take one sample."""
     server, engine = attached
     proc = OwnProc(tmp_path)
     proc.show(server.pid)
@@ -168,6 +168,6 @@ def test_examples(attached: Attached, tmp_path: Path) -> None:
         assert (ended.returncode, ended.stderr) == (0, ""), command
         assert ended.stdout or "--log" in command
         if " detach" in command:
-            engine.attach(server.pid)  # the next need not load an engine of its own
+            engine.attach(server.pid)  # so that the next command need not load an engine of its own
     for name in ("uvicorn-concurrency.log", "monitor.log"):
         assert (tmp_path / name).read_text().startswith("[CONCURRENCY] Active: 0/0 |")

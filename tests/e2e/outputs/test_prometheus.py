@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prometheus' text format is checked by its own linter, and OpenMetrics by the strictest parser available."""
+"""Prometheus' own linter checks its text format, and the strictest parser available checks OpenMetrics."""
 
 import urllib.request
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Start = Callable[..., Server]
 
 
 def samples(text: str) -> dict[str, float]:
-    """Series, as it is written, → value."""
+    """Series as written → value."""
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
@@ -27,7 +27,7 @@ def samples(text: str) -> dict[str, float]:
 HOSTILE = [b'/"quoted"\\', b"/\xff\xfe", b'/{id}",endpoint="x', "/日本語".encode(), b"/\\n", b"/\xe2\x80\xa8"]
 
 
-# These may differ from one look to the next, though nothing is asked of the server.
+# These may differ between two snapshots although no request comes.
 MOVING = {
     "uvicorn_cpu_seconds_total",
     "uvicorn_memory_bytes",
@@ -59,8 +59,8 @@ def test_the_textfile_equals_what_is_served(start_server: Start, engine: Engine,
             client.ask(request(target))
         client.ask(request("/ok", "PROPFIND"))
         for path in HOSTILE:
-            with Client(server.port) as stranger:
-                stranger.send(b"GET /status/200" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n").response()
+            with Client(server.port) as other:
+                other.send(b"GET /status/200" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n").response()
         engine.wait_for(server.pid, lambda s: s["active_concurrent"] == 1, "all but one have ended")
         printed = engine.run("--prometheus", "--pid", server.pid)
         with closing(Serving(tmp_path, "--pid", str(server.pid), "--pins", str(engine.pins))) as serving:

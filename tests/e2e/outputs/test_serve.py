@@ -121,7 +121,7 @@ def test_it_ends_with_the_last_server(start_server: Start, serve: Callable[..., 
     info = [line for line in serving.get("/metrics").splitlines() if line.startswith("target_info")]
     assert len(info) == 2
     first.stop()
-    wait_until(lambda: f"(pid {first.pid}) has ended" in serving.said(), "it says so")
+    wait_until(lambda: f"(pid {first.pid}) has ended" in serving.said(), "it reports the end")
     gone = f'uvicorn_threads{{target="127.0.0.1:{first.port}"}}'
     wait_until(lambda: gone not in serving.metrics(), "its last figures are gone")
     assert f'uvicorn_threads{{target="127.0.0.1:{second.port}"}}' in serving.metrics()
@@ -131,7 +131,7 @@ def test_it_ends_with_the_last_server(start_server: Start, serve: Callable[..., 
 
 
 def test_servers_come_and_go(tmp_path: Path, start_server: Start, serve: Callable[..., Serving]) -> None:
-    """On a machine without any, at first."""
+    """On a machine that has no server at first."""
     proc = OwnProc(tmp_path)
     serving = serve("--all", under=proc.command())
     proc.show(serving.process.pid)
@@ -143,10 +143,10 @@ def test_servers_come_and_go(tmp_path: Path, start_server: Start, serve: Callabl
         server = start_server()
         series = f'uvicorn_threads{{target="127.0.0.1:{server.port}"}}'
         proc.show(*tree(server.pid))
-        wait_until(lambda: series in serving.metrics(), "it is served")
+        wait_until(lambda: series in serving.metrics(), "its metrics are served")
         assert serving.get("/healthz") == "ok\n"
         server.stop()
-        wait_until(lambda: serving.metrics() == {}, "it is served no longer")
+        wait_until(lambda: serving.metrics() == {}, "its metrics are gone")
 
 
 @usual_flavour

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server in a container is observed from the host like any other. The monitor refuses to run in a container."""
+"""A server in a container is observed from the host like any other. In a container the monitor refuses to run."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def start(network: NetworkNamespace, tmp_path: Path) -> Iterator[Start]:
 
 
 def use(network: NetworkNamespace, server: Container) -> int:
-    """From the host over the veth, and from inside over both its addresses. How many requests."""
+    """Sends requests from the host over the veth and from inside to both addresses. Returns their number."""
     keep_alive(server.port, 300, 8, host=network.inner)
     with network.inside():
         keep_alive(server.port, 200, 8)
@@ -59,7 +59,7 @@ def use(network: NetworkNamespace, server: Container) -> int:
 
 
 def assert_exact(monitor: Monitor, server: Container) -> None:
-    """Its figures are the application's, which has counted since it began."""
+    """The monitor's figures equal the application's, which has counted from its start."""
     snapshot = monitor.wait_for(
         lambda s: s["active_concurrent"] == 0 and s["total_requests"] == server.tally().total(),
         f"the application's total of {server.tally()}",
@@ -77,9 +77,9 @@ def test_it_is_counted_from_the_host(selection: str, network: NetworkNamespace, 
     assert {inner_pid(worker) for worker in workers} == set(server.started_workers())
     monitor = attach(server.pid, selection=("--all",)) if selection == "--all" else attach(server.pid)
     count = use(network, server)
-    snapshot = monitor.wait_for(lambda s: s["active_concurrent"] == 0 and s["total_requests"] == count, "all of them")
+    snapshot = monitor.wait_for(lambda s: s["active_concurrent"] == 0 and s["total_requests"] == count, "all requests")
     assert server.tally().total() == count
-    if selection == "--pid":  # else other tests' servers may fill the table of endpoints
+    if selection == "--pid":  # with --all, other tests' servers may fill the table of endpoints
         assert_exact(monitor, server)
     target = snapshot["target"]
     assert target["pid"] == server.pid
@@ -102,7 +102,7 @@ def test_a_replaced_worker_has_its_pid_of_the_host(network: NetworkNamespace, st
     monitor.wait_for(lambda s: {worker["pid"] for worker in s["workers"]} == pids, "the new worker is followed")
     use(network, server)
     last = monitor.wait_for(
-        lambda s: s["active_concurrent"] == 0 and s["total_requests"] == server.tally().total(), "both times"
+        lambda s: s["active_concurrent"] == 0 and s["total_requests"] == server.tally().total(), "both totals"
     )
     assert last["total_requests"] == 2 * 601
     assert last["undercount_by_cause"] == {}
@@ -129,12 +129,12 @@ def test_its_queue_is_that_of_its_own_network(network: NetworkNamespace, start: 
             os.kill(server.pid, signal.SIGCONT)
         clients[-1].send(request("/ok"))
         assert [client.response().status for client in (idle, *clients)] == [200] * (waiting + 2)
-        monitor.wait_for(lambda s: s["queue_depth"] == 0, "nobody waits")
+        monitor.wait_for(lambda s: s["queue_depth"] == 0, "no connection waits")
     assert_exact(monitor, server)
 
 
-# What a container has of its own: a file system in which the interpreter, the application and the socket have names
-# that mean nothing on the host.
+# A container's own file system, in which the interpreter, the application and the socket have paths that do not exist
+# on the host.
 OWN_FILES = """
 mount -t tmpfs tmpfs /mnt && mkdir /mnt/venv /mnt/application && mount --bind "$1" /mnt/venv &&
 mount --bind "$2" /mnt/application && shift 2 && cd /mnt && export PYTHONPATH=/mnt/application && exec "$@"
@@ -177,14 +177,14 @@ def test_an_attached_container_is_counted_while_no_monitor_runs(network: Network
         assert f"attached pid {server.pid}, which listens on 0.0.0.0:{server.port}" in attached.stdout
         count = use(network, server)
 
-        def told() -> Snapshot:
+        def shown() -> Snapshot:
             printed = run_monitor(*options, "--json")
             assert (printed.returncode, printed.stderr) == (0, "")
             return dict(json.loads(printed.stdout))
 
         # The last response can be here before the kernel has counted its end.
-        wait_until(lambda: told()["active_concurrent"] == 0, "nothing is in flight")
-        snapshot = told()
+        wait_until(lambda: shown()["active_concurrent"] == 0, "nothing is in flight")
+        snapshot = shown()
         assert snapshot["total_requests"] == server.tally().total() == count
         assert snapshot["failed_requests"] == 1
         assert {worker["pid"] for worker in snapshot["workers"]} == set(server.workers())
@@ -200,7 +200,7 @@ def test_an_attached_container_is_counted_while_no_monitor_runs(network: Network
     ids=" ".join,
 )
 def test_in_a_container_the_monitor_refuses(isolated: tuple[str, ...], arguments: list[str]) -> None:
-    """There are other pids there: it would count somebody else, and take what is attached for gone."""
+    """The pids are different there: the monitor would count other processes and consider the attached ones ended."""
     environment = os.environ | {"MONITOR_PINS": f"/sys/fs/bpf/monitor-test-refused-{os.getpid()}"}
     ended = subprocess.run(
         [*isolated, BINARY, *arguments], capture_output=True, text=True, timeout=PATIENCE, env=environment
@@ -225,7 +225,7 @@ def test_under_the_proc_of_a_container_the_monitor_refuses(start: Start) -> None
 
 def test_in_a_container_help_and_version_work() -> None:
     for option in ("--help", "--version"):
-        told = subprocess.run([*ISOLATED, BINARY, option], capture_output=True, text=True, timeout=PATIENCE)
-        assert (told.returncode, told.stderr) == (0, "")
+        ended = subprocess.run([*ISOLATED, BINARY, option], capture_output=True, text=True, timeout=PATIENCE)
+        assert (ended.returncode, ended.stderr) == (0, "")
     wrong = subprocess.run([*ISOLATED, BINARY, "--no-such-option"], capture_output=True, timeout=PATIENCE)
     assert wrong.returncode == 2

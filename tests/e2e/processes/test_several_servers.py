@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One monitor for several servers: each has its own figures, and each comes and goes on its own."""
+"""One monitor for several servers: each has its own figures, and each comes and goes independently."""
 
 import json
 import os
@@ -35,7 +35,7 @@ NOBODY = 65534
 
 @contextmanager
 def on_a_terminal(*command: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Runs it on a terminal of its own; what it writes there can be read until it has ended and beyond."""
+    """Runs the command on a terminal of its own. Its output can be read until after it has ended."""
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (60, 100))
     process = subprocess.Popen(
@@ -58,7 +58,7 @@ def on_a_terminal(*command: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    """For tests that leave them running."""
+    """Two servers for tests that leave them running."""
     with Server(tmp_path_factory.mktemp("one")) as one, Server(tmp_path_factory.mktemp("two")) as two:
         yield [one, two]
 
@@ -76,7 +76,7 @@ def is_complete(snapshot: Snapshot, server: AppServer) -> bool:
 
 
 def settled(monitor: Monitor, server: AppServer) -> Snapshot:
-    """Its snapshot when nothing is in flight and the total is the application's, which has counted since it began."""
+    """Its snapshot with nothing in flight and a total equal to the application's, which has counted from its start."""
     return monitor.wait_for(
         lambda snapshot: is_complete(snapshot, server), f"the application's total of {server.tally()}", pid=server.pid
     )
@@ -95,7 +95,7 @@ def use(server: AppServer, count: int) -> None:
 def test_each_of_three_has_its_own_totals(
     start_server: Start, attach: Attach, short_directory: Path, tmp_path: Path
 ) -> None:
-    """Workers of uvicorn, a Unix socket, gunicorn; used one after another and all at once."""
+    """uvicorn with workers, at a Unix socket, and gunicorn; used one after another and then all at once."""
     with Gunicorn(tmp_path, DEBIAN) as gunicorn:
         servers = [start_server(USUAL, workers=2), start_server(unix=short_directory / "server.sock"), gunicorn]
         monitor = watch(attach, *servers)
@@ -126,7 +126,7 @@ def test_requests_in_flight_count_for_their_own_server_only(pair: list[Server], 
         busy.wait_at_gate("GET /hold", 1)
         snapshot = monitor.next()
         assert (snapshot["active_concurrent"], snapshot["open_connections"]) == (1, 1)
-        other = monitor.wait_for(lambda _: True, "a snapshot of the idle one", pid=idle.pid)
+        other = monitor.wait_for(lambda _: True, "a snapshot of the idle server", pid=idle.pid)
         assert (other["active_concurrent"], other["peak_concurrent"], other["open_connections"]) == (0, 0, 0)
         busy.open_gate("busy")
         assert client.response().body == b"held"
@@ -150,9 +150,9 @@ def test_boxes_have_headings_and_an_empty_line_between_them(pair: list[Server]) 
 def test_one_object_each_without_watching(pair: list[Server]) -> None:
     ended = run_monitor(*pids_of(pair), "--profile", PROFILE, "--interval", "0.05", "--json")
     assert (ended.returncode, ended.stderr) == (0, "")
-    told = [json.loads(line)["target"] for line in ended.stdout.splitlines()]
-    assert [target["pid"] for target in told] == [server.pid for server in pair]
-    assert [target["listen"] for target in told] == [[f"127.0.0.1:{server.port}"] for server in pair]
+    targets = [json.loads(line)["target"] for line in ended.stdout.splitlines()]
+    assert [target["pid"] for target in targets] == [server.pid for server in pair]
+    assert [target["listen"] for target in targets] == [[f"127.0.0.1:{server.port}"] for server in pair]
 
 
 LEFT = b"\x1b[?1049l"  # the alternate screen
@@ -244,7 +244,7 @@ def no_server() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_process_that_is_not_a_server_is_exit_3(pair: list[Server]) -> None:
-    """Nothing is attached either: it is all servers or no server."""
+    """No server is attached then: either all of them are or no server is."""
     with no_server() as process, pin_directory() as pins:
         for command in (["--json"], ["attach", "--pins", str(pins)]):
             arguments = [*pids_of(pair), "--pid", str(process.pid), "--profile", PROFILE]
@@ -257,7 +257,7 @@ def test_a_process_that_is_not_a_server_is_exit_3(pair: list[Server]) -> None:
 
 @contextmanager
 def server_of_nobody() -> Iterator[AppServer]:
-    """Of another user, with what it needs where he may read it."""
+    """A server of another user, with its files where that user may read them."""
     with TemporaryDirectory(prefix="monitor-e2e-") as made:
         directory = Path(made)
         os.chown(directory, NOBODY, NOBODY)
@@ -266,18 +266,18 @@ def server_of_nobody() -> Iterator[AppServer]:
             (directory / name).chmod(0o644)
         command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         command += ["env", f"PYTHONPATH={directory}", DEBIAN, "-m", "uvicorn", "--lifespan", "on", "--port", "0"]
-        with AppServer(directory, "a server of nobody's", [*command, "app:app"]) as server:
+        with AppServer(directory, "a server of the user nobody", [*command, "app:app"]) as server:
             yield server
 
 
 def test_all_finds_running_and_new_servers(start_server: Start, attach: Attach) -> None:
-    """Beside whatever else runs on the machine, and may fill the table of endpoints. The one that comes is another
-    user's, and the monitor has given up most of its capabilities by then."""
+    """Other servers on the machine may fill the table of endpoints. The new server belongs to another user, and by then
+    the monitor has dropped most of its capabilities."""
     first = start_server()
     monitor = attach(first.pid, selection=("--all",))
     use(first, 20)
     with server_of_nobody() as second:
-        monitor.wait_for(lambda _: True, "the second is taken in", pid=second.pid)
+        monitor.wait_for(lambda _: True, "the second server is found", pid=second.pid)
         assert os.stat(f"/proc/{second.pid}").st_uid == NOBODY
         use(second, 40)
         settled(monitor, second)
@@ -298,7 +298,7 @@ def test_all_finds_running_and_new_servers(start_server: Start, attach: Attach) 
 
 
 def test_all_continues_without_any_server(start_server: Start, attach: Attach, tmp_path: Path) -> None:
-    """Then it prints nothing, until one comes."""
+    """Without a server it prints nothing, until one starts."""
     proc = OwnProc(tmp_path)
     first = start_server()
     proc.show(first.pid)
@@ -310,7 +310,7 @@ def test_all_continues_without_any_server(start_server: Start, attach: Attach, t
     printed = len(monitor.printed)
     second = start_server()
     proc.show(second.pid)
-    monitor.wait_for(lambda _: True, "the second is taken in", pid=second.pid)
+    monitor.wait_for(lambda _: True, "the second server is found", pid=second.pid)
     use(second, 7)
     assert_exact(monitor, second)
     assert set(monitor.printed[printed:]) == {second.pid}
@@ -352,7 +352,7 @@ WATCHING = "+bpf,+perfmon,+sys_ptrace"
 def all_as_nobody(
     proc: OwnProc, binary: Path, capabilities: str = WATCHING
 ) -> tuple[subprocess.CompletedProcess[str], set[int]]:
-    """How `monitor --all` ended, and the servers that it showed."""
+    """Runs `monitor --all` as nobody. Returns how it ended, and the servers that it showed."""
     command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     command += [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", str(binary)]
     ended = subprocess.run(
@@ -368,7 +368,7 @@ def all_as_nobody(
 def test_all_names_the_servers_whose_sockets_it_may_not_see(
     pair: list[Server], binary_for_all: Path, short_directory: Path
 ) -> None:
-    """With the capabilities that watching takes; to find another user's servers takes one more."""
+    """With the capabilities for watching. Finding another user's servers needs one more."""
     short_directory.chmod(0o755)
     proc = OwnProc(short_directory)
     proc.show(pair[0].pid)
@@ -391,17 +391,18 @@ def test_all_counts_the_workers_that_a_killed_root_leaves(start_server: Start, a
         (worker,) = server.workers()
         proc.show(server.pid, worker)
         monitor = attach(server.pid, selection=("--all",), command=proc.command())
-        os.kill(worker, signal.SIGSTOP)  # or it would end with its root
+        os.kill(worker, signal.SIGSTOP)  # otherwise it would end together with its root
         try:
             os.kill(server.pid, signal.SIGKILL)
-            monitor.wait_for(lambda _: True, "the worker is taken in", pid=worker)
+            monitor.wait_for(lambda _: True, "the worker is found", pid=worker)
         finally:
             os.kill(worker, signal.SIGKILL)
     assert set(monitor.printed) == {server.pid, worker}
 
 
 def test_all_with_some_attached(start_server: Start, attach: Attach, tmp_path: Path) -> None:
-    """Those are read from the attached engine, with all that they counted before; the others from one of its own."""
+    """These are read from the attached engine with all of their earlier counts, the others from the command's own
+    engine."""
     proc = OwnProc(tmp_path)
     attached, other = start_server(), start_server()
     proc.show(attached.pid, other.pid)
@@ -420,11 +421,11 @@ def test_all_with_some_attached(start_server: Start, attach: Attach, tmp_path: P
         )
         assert own["total_requests"] == (other.tally() - before).total() == 11
 
-        # Detached, it is one more that nobody counts: from then on the own engine does.
+        # After the detach no engine counts it, so the command's own engine starts to.
         assert run_monitor("detach", *pids_of([attached]), "--pins", str(pins)).returncode == 0
         wait_until(lambda: monitor.shown(attached.pid)["total_requests"] == 0, "counting begins anew")
         use(attached, 3)
-        wait_until(lambda: monitor.shown(attached.pid)["total_requests"] == 4, "what came since is counted")
+        wait_until(lambda: monitor.shown(attached.pid)["total_requests"] == 4, "later requests are counted")
         assert f"pid {attached.pid}: the server was detached" in monitor.errors()
         assert monitor.stop()["total_requests"] == 11
     assert "the server (pid" not in monitor.errors()
@@ -433,7 +434,7 @@ def test_all_with_some_attached(start_server: Start, attach: Attach, tmp_path: P
 def test_all_loads_an_engine_for_a_new_server(
     start_server: Start, attach: Attach, short_directory: Path, tmp_path: Path
 ) -> None:
-    """By then it has given up most of its capabilities. The second one needs the hooks on Unix sockets."""
+    """By then the monitor has dropped most of its capabilities. The second server needs the hooks on Unix sockets."""
     proc = OwnProc(tmp_path)
     attached = start_server()
     proc.show(attached.pid)
@@ -444,7 +445,7 @@ def test_all_loads_an_engine_for_a_new_server(
         for unix in (None, short_directory / "server.sock"):
             server = start_server(unix=unix)
             proc.show(server.pid)
-            monitor.wait_for(lambda _: True, "it is taken in", pid=server.pid)
+            monitor.wait_for(lambda _: True, "the server is found", pid=server.pid)
             use(server, 30)
             assert_exact(monitor, server)
         use(attached, 20)
@@ -455,7 +456,7 @@ def test_all_loads_an_engine_for_a_new_server(
 
 MANY = 20
 
-# Listens under the name of a server, and does nothing else.
+# Listens under the name of a server and does nothing else.
 DUMMY = "import socket; listening = socket.create_server(('127.0.0.1', 0)); print(flush=True); input()"
 
 

@@ -33,7 +33,7 @@ def test_a_hung_worker_is_replaced(start_server: Start, observe: Observe) -> Non
         server.wait_at_gate("GET /hang", 1)
         hung = observation.monitor.next()
         (victim,) = [worker["pid"] for worker in hung["workers"] if worker["active"] == 1]
-        with wrk_running(server.port, "/ok"):  # the others serve on
+        with wrk_running(server.port, "/ok"):  # the other workers continue to serve
             assert client.rest() == b""
             wait_until(lambda: len(server.started_workers()) == 5, "the worker is replaced")
             (newcomer,) = set(server.workers()) - worker_pids(hung)
@@ -48,7 +48,7 @@ def test_a_hung_worker_is_replaced(start_server: Start, observe: Observe) -> Non
 
 
 def test_sighup_under_load(start_server: Start, observe: Observe) -> None:
-    """Each worker is replaced in turn, when its successor serves."""
+    """Each worker is replaced in turn, as soon as its successor serves."""
     server = start_server(USUAL, workers=2)
     observation = observe(server)
     old = set(server.workers())
@@ -88,7 +88,7 @@ def test_a_single_process_past_its_request_limit(flavour: Flavour, start_server:
 
 
 def replace_child(server: Server, child: int, watched: Path) -> None:
-    """Touches the file until that was noticed: not before the reloader has looked at it once."""
+    """Touches the file until the reloader notices, which it does only after it has seen the file once."""
 
     def touched() -> bool:
         if child in server.workers():
@@ -101,7 +101,7 @@ def replace_child(server: Server, child: int, watched: Path) -> None:
 
 @pytest.mark.parametrize("flavour", FASTEST, ids=str)
 def test_reload(flavour: Flavour, start_server: Start, observe: Observe, tmp_path: Path) -> None:
-    """The root is the reloader; what serves is its child, replaced when a file has changed."""
+    """The root is the reloader. Its child serves, and is replaced when a file has changed."""
     watched = tmp_path / "watched.py"
     watched.touch()
     server = start_server(flavour, "--reload", "--reload-dir", str(tmp_path))
@@ -113,7 +113,7 @@ def test_reload(flavour: Flavour, start_server: Start, observe: Observe, tmp_pat
             for _ in range(10):
                 assert client.ask(request("/users/1")).status == 200
         snapshot = observation.monitor.wait_for(
-            lambda s: s["total_requests"] == 10 * (reloads + 1), "ten requests more"
+            lambda s: s["total_requests"] == 10 * (reloads + 1), "ten more requests"
         )
         assert worker_pids(snapshot) == {child}
         replace_child(server, child, watched)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server of several processes: totals are the sum over all workers, including those that die and are replaced."""
+"""A server of several processes: the totals are sums over all workers, including those that die and are replaced."""
 
 import os
 import signal
@@ -44,9 +44,9 @@ def test_a_descendant_whose_parent_has_ended(start_server: Start, observe: Obser
     with Client(server.port) as client:
         orphan = int(client.ask(request("/orphan")).body)
     assert Path(f"/proc/{orphan}/stat").read_text().rpartition(")")[2].split()[1] != str(server.pid)
-    observation.monitor.wait_for(lambda s: s["threads"] == before + 1, "a thread more")
+    observation.monitor.wait_for(lambda s: s["threads"] == before + 1, "one more thread")
     os.kill(orphan, signal.SIGKILL)
-    observation.monitor.wait_for(lambda s: s["threads"] == before, "and one less")
+    observation.monitor.wait_for(lambda s: s["threads"] == before, "one thread less")
 
 
 @pytest.mark.parametrize("flavour", FASTEST, ids=str)
@@ -62,7 +62,7 @@ def test_a_killed_worker(flavour: Flavour, start_server: Start, observe: Observe
         assert client.rest() == b""
     gone = observation.monitor.wait_for(lambda s: s["active_concurrent"] == 0, "the worker's requests ended")
     assert endpoint_of(gone, "/hold")["failed"] == 1
-    if flavour.uvicorn == "current":  # whose supervisor replaces the dead
+    if flavour.uvicorn == "current":  # only its supervisor replaces dead workers
         wait_until(lambda: len(server.workers()) == 2, "the worker is replaced")
     wrk(server.port, "/ok", 1, 32)
     observation.monitor.wait_for(
@@ -88,7 +88,8 @@ def test_workers_killed_under_load(start_server: Start, observe: Observe) -> Non
             wait_until(lambda: len(server.started_workers()) == replaced, "the worker is replaced")
     observation.monitor.wait_idle()
     last = observation.monitor.stop()
-    # A worker can die between reading a request and counting it: at most one for each connection that it held.
+    # A worker may die after it reads a request and before it counts it: at most one request for each of its
+    # connections.
     started = observation.tally().total()
     assert started <= last["total_requests"] <= started + 3 * connections
     assert last["undercount_by_cause"] == {}

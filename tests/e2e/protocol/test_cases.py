@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every request of tests/cases, sent to real servers of every parser.
 
-The monitor's counts equal the application's for each method and path; the requests that it counts as answered and
-rejected match the bytes on the wire; nothing stays in flight. Where a server differs, the case's `servers` block says
-by how much and why, and the counts differ by exactly that."""
+The monitor's counts equal the application's for each method and path. The requests that it counts as answered and as
+rejected match the bytes on the wire. Nothing stays in flight. If a server differs, the case's `servers` block says by
+how much and why, and the counts differ by exactly that."""
 
 import json
 from collections import Counter
@@ -32,13 +32,13 @@ PARSERS = [
 ]
 CASES = read_cases()
 BATCH = 24
-# What is kept of method and path (include/monitor/abi.h).
+# How much of the method and the path is kept (include/monitor/abi.h).
 METHOD_SIZE, PATH_SIZE = 18, 112
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """What became of one case: what its connection was answered, and what the application was asked on it."""
+    """The result of one case: the responses on its connection, and what the application was asked on it."""
 
     answers: list[Response]
     asked: list[tuple[str, str]]  # method and path
@@ -47,21 +47,21 @@ class Exchange:
 @pytest.fixture(scope="module", params=PARSERS, ids=str)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp(str(request.param))
-    # Without --no-proxy-headers the port of a client is what it says of itself.
+    # Without --no-proxy-headers, the client's port would be the one that the client claims in a header.
     options = ("--timeout-keep-alive", "60", "--no-proxy-headers")
     with Server(directory, request.param, *options, application="case_app:app") as running:
         yield running
 
 
 def turn(client: Client, count: int) -> None:
-    """Waits until the server's event loop has turned `count` times: what was sent before is read, and what follows
-    from that is done."""
+    """Waits for `count` turns of the server's event loop, so that earlier bytes are read and their consequences are
+    done."""
     for _ in range(count):
         assert client.ask(request("/turn")).status == 200
 
 
 def asked(server: Server, since: int) -> dict[int, list[tuple[str, str]]]:
-    """What the application recorded after that many bytes, by the client's port."""
+    """What the application recorded after the first `since` bytes, by the client's port."""
     by_port: dict[int, list[tuple[str, str]]] = {}
     with (server.directory / "asked").open() as file:
         file.seek(since)
@@ -71,16 +71,16 @@ def asked(server: Server, since: int) -> dict[int, list[tuple[str, str]]]:
 
 
 def exchange(server: Server, cases: list[Case]) -> list[Exchange]:
-    """Sends each case on a connection of its own, whole, then a FIN when the server has done what it can with it. One
-    more connection is for the turns."""
+    """Sends each case at once on a new connection, and a FIN when the server has done what it can. Another connection
+    is used to wait for turns of the event loop."""
     since = (server.directory / "asked").stat().st_size
     with ExitStack() as stack:
         clients = [stack.enter_context(Client(server.port)) for _ in cases]
         for client, case in zip(clients, cases, strict=True):
-            with suppress(OSError):  # the server may have turned it down already
+            with suppress(OSError):  # the server may have rejected it already
                 client.send(case.data)
         turner = stack.enter_context(Client(server.port))
-        turns = 20 + 3 * max(len(case.methods) for case in cases)  # of pipelined requests, each takes one or two
+        turns = 20 + 3 * max(len(case.methods) for case in cases)  # each pipelined request takes one or two
         turn(turner, turns)
         for client in clients:
             with suppress(OSError):
@@ -93,7 +93,7 @@ def exchange(server: Server, cases: list[Case]) -> list[Exchange]:
 
 
 def displayed(method: str, path: str) -> str:
-    """The key as the monitor shows it."""
+    """The key in the form that the monitor shows."""
     kept = path[:PATH_SIZE].replace("\\", "\\\\").replace("\t", "\\x09")
     if kept.startswith("("):
         kept = "\\x28" + kept[1:]
@@ -115,8 +115,8 @@ def figures(snapshot: Snapshot) -> Figures:
 
 
 def add_expected(found: Figures, happened: Exchange) -> None:
-    """What the monitor must say of it. The server's own 400 takes back what the application was running then: what it
-    was asked and the wire has no other answer to."""
+    """Adds what the monitor must count. If the server sends its own 400, the request that the application runs at that
+    time does not count: it gets no other response."""
     answered = [response for response in happened.answers if not response.rejected]
     rejected = len(happened.answers) - len(answered)
     counted = happened.asked[: len(answered)] if rejected else happened.asked
@@ -126,7 +126,7 @@ def add_expected(found: Figures, happened: Exchange) -> None:
 
 
 def add_facts(found: Figures, facts: Facts) -> None:
-    """What the cases say of this server."""
+    """Adds what the cases state about this server."""
     for (word, it), count in facts.items():
         if word == "not run":
             found["completed", it] += count
@@ -150,7 +150,7 @@ def difference(here: Figures, there: Figures) -> str:
 
 
 def check(server: Server, observation: Observation, cases: list[Case], before: Figures) -> list[str]:
-    """Sends the cases and adds what should come of them to `before`; a sentence for each where something else comes."""
+    """Sends the cases and adds the expected counts to `before`. Returns a sentence for each difference."""
     after = before.copy()
     happened = exchange(server, cases)
     for one in happened:
@@ -159,7 +159,7 @@ def check(server: Server, observation: Observation, cases: list[Case], before: F
         add_facts(after, case.facts(server.flavour))
     complaints = []
     try:
-        patience = PATIENCE if len(cases) > 1 else 5  # one alone is known to differ
+        patience = PATIENCE if len(cases) > 1 else 5  # a single case is known to differ
         observation.monitor.wait_for(lambda snapshot: figures(snapshot) == +after, "the cases' counts", patience)
     except AssertionError:
         now = figures(observation.monitor.wait_idle())

@@ -38,7 +38,7 @@ def test_wrk(shared_server: Server, observe: Observe) -> None:
     snapshot = observation.settle()
     observation.assert_equal(snapshot, "1xx", "3xx", "4xx", "5xx")
     assert snapshot["total_requests"] > 500
-    # wrk goes away with requests in flight: the application believes to have answered what nobody received.
+    # wrk leaves with requests in flight, so the application believes that it answered requests that got no response.
     started = observation.tally().by_key()
     answered = figure_by_key(snapshot, "2xx", set(started))
     unanswered = figure_by_key(snapshot, "none", set(started))

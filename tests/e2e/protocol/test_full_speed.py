@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""At full speed no request is lost, and nothing is left when clients reset before the server has read."""
+"""At full speed no request is lost, and nothing stays in flight when clients reset before the server has read."""
 
 import fcntl
 import struct
@@ -18,7 +18,7 @@ Observe = Callable[..., Observation]
 
 
 def unacknowledged(client: Client) -> int:
-    """Bytes that the client has sent and its peer's kernel has not confirmed yet (tcp(7), SIOCOUTQ)."""
+    """Bytes that the client has sent and its peer's kernel has not acknowledged yet (tcp(7), SIOCOUTQ)."""
     queued = fcntl.ioctl(client.socket, termios.TIOCOUTQ, bytes(4))
     return int(struct.unpack("i", queued)[0])
 
@@ -26,7 +26,7 @@ def unacknowledged(client: Client) -> int:
 @every_flavour
 def test_keep_alive(shared_server: Server, observe: Observe) -> None:
     flavour = shared_server.flavour
-    # the fastest flavours are driven longest; each at what takes it some seconds
+    # The fastest flavours get more requests, so that each runs for some seconds.
     count = 100_000 if flavour.http != "h11" and flavour.loop == "uvloop" else 20_000
     observation = observe(shared_server)
     keep_alive(shared_server.port, count)
@@ -58,7 +58,7 @@ def test_a_third_resets_before_the_server_has_read(shared_server: Server, observ
             if index % 3:
                 assert client.response().body == b"ok"
                 client.close()
-    # What was accepted before these has been read before they are answered.
+    # The server reads connections that it accepted earlier before it answers these.
     for _ in range(3):
         with Client(shared_server.port) as client:
             assert client.ask(request("/ok")).status == 200
@@ -94,7 +94,7 @@ def test_paths_that_were_never_answered_make_room(shared_server: Server, observe
     for wave in range(waves):
         unblock = f"unblock-room-{shared_server.port}-{wave}"
         with ExitStack() as stack:
-            # What is pipelined must be there in one piece: once a request is in flight the server reads no further.
+            # The pipelined requests must be one piece, because the server stops reading while a request is in flight.
             blocker = stack.enter_context(Client(shared_server.port))
             blocker.send(request(f"/block?until={unblock}"))
             shared_server.wait_at_gate("GET /block", 1)
@@ -102,15 +102,17 @@ def test_paths_that_were_never_answered_make_room(shared_server: Server, observe
             for index, client in enumerate(waiting):
                 pipelined = [request(f"/guess/{wave}{index}q{number}z") for number in range(paths)]
                 client.send(request(f"/hold?gate={gate}") + b"".join(pipelined))
-                wait_until(lambda: not unacknowledged(client), "the server's kernel has it all")
+                wait_until(lambda: not unacknowledged(client), "the server's kernel has received everything")
             shared_server.unblock(unblock)
             assert blocker.response().status == 200
             held = clients * (1 + paths)
-            observation.monitor.wait_for(lambda s: s["active_concurrent"] == held, "all are in flight")
+            observation.monitor.wait_for(lambda s: s["active_concurrent"] == held, "all requests are in flight")
             for client in waiting:
                 client.reset()
-        observation.monitor.wait_for(lambda s: s["active_concurrent"] == 0, "none is in flight")
-    observation.monitor.wait_for(lambda s: len(s["endpoints"]) < 1000, "there is room again")
+        observation.monitor.wait_for(lambda s: s["active_concurrent"] == 0, "no request is in flight")
+    # The monitor evicts when three quarters of the 2,048 slots are used. An eviction in the middle of the last wave can
+    # leave any number of endpoints below that.
+    observation.monitor.wait_for(lambda s: len(s["endpoints"]) < 2048 * 3 // 4, "there is room again")
     with Client(shared_server.port) as client:
         assert client.ask(request("/ok")).status == 200
     shared_server.open_gate(gate, waves * clients)

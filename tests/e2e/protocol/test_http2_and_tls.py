@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/2 and TLS are not followed, and the monitor reports that.
+"""HTTP/2 and TLS are not decoded, and the monitor reports that.
 
-Each such connection is one undercount of its own cause and no request. HTTP/1.1 beside it is counted."""
+Each such connection is one undercount with its own cause, and no request. HTTP/1.1 beside it is counted."""
 
 import ssl
 import subprocess
@@ -33,7 +33,7 @@ class Http2Client(Client):
         self._http2.initiate_connection()
 
     def get(self, path: str, streams: int) -> list[bytes]:
-        """Asks on so many streams at once; the bodies of the answers."""
+        """Sends requests on this many streams at once. Returns the bodies of the responses."""
         bodies: dict[int, bytes] = {}
         for _ in range(streams):
             stream = self._http2.get_next_available_stream_id()
@@ -76,7 +76,7 @@ def test_http2_with_prior_knowledge(start_server: Start, observe: Observe) -> No
 
 @pytest.mark.parametrize("name", ["uvicorn", "hypercorn"])
 def test_a_single_http2_request(name: str, start_server: Start, tmp_path: Path, observe: Observe) -> None:
-    """So short that no line end need come in what the server sends."""
+    """It is so short that the server's bytes may contain no line end."""
     with ExitStack() as stack:
         server = start_server(ZTTP, "--http2") if name == "uvicorn" else stack.enter_context(Hypercorn(tmp_path))
         observation = observe(server)
@@ -128,13 +128,13 @@ def client_hello(certificate: Path) -> bytes:
 def test_a_client_hello_that_looks_like_text_lines(
     certificate: tuple[Path, Path], start_server: Start, observe: Observe
 ) -> None:
-    """Its random bytes may hold anything: here a space and empty lines, so that what comes before is like a method."""
+    """Its random bytes may be anything: here a space and empty lines, so that the bytes before look like a method."""
     key, made = certificate
     server = start_server(USUAL, "--ssl-keyfile", str(key), "--ssl-certfile", str(made))
     observation = observe(server)
     random = b" /x\r\n\r\nGET / HTTP/1.1\r\n\r\n......"
     hello = client_hello(made)
-    at = 5 + 4 + 2  # after the record's header, the handshake's, and the version (RFC 8446 §4.1.2, §5.1)
+    at = 5 + 4 + 2  # after the headers of record and handshake, and the version (RFC 8446 §4.1.2, §5.1)
     with Client(server.port) as client:
         client.send(hello[:at] + random + hello[at + len(random) :])
         assert client.take(1) == b"\x16"  # the server's own hello
@@ -163,7 +163,8 @@ def test_tls(
                 assert client.ask(request("/ok")).body == b"ok"
             assert client.ask(request("/echo", "POST", body=b"e" * 100_000)).body == b"e" * 100_000
     last = observation.monitor.wait_for(
-        lambda s: s["open_connections"] == 0 and s["undercount"] >= connections, "all connections were seen and closed"
+        lambda s: s["open_connections"] == 0 and s["undercount"] >= connections,
+        "all are recognised and closed",
     )
     assert observation.tally().total() == connections * 4
     assert last["undercount_by_cause"] == {"tls": connections}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests in flight and the peak are exact: requests held at a barrier, long streams, clients that leave."""
+"""Requests in flight and the peak are exact: with requests held at a barrier, long streams, and clients that leave."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -50,7 +50,7 @@ def test_a_stream_is_in_flight_until_its_last_chunk(shared_server: Server, obser
             shared_server.open_gate("chunk")
             assert client.chunk() == b"data: %d\n\n" % index
         assert client.chunk() == b""
-        # The connection stays open: it is the last chunk that ended the request, not the close.
+        # The connection stays open: the last chunk ended the request, not the close.
         observation.monitor.wait_idle()
         assert client.ask(request("/ok")).status == 200
     snapshot = observation.settle()
@@ -80,7 +80,7 @@ def test_pipelined_requests_are_in_flight_together(shared_server: Server, observ
     observation = observe(shared_server)
     with Client(shared_server.port) as client:
         client.send(request("/hold?gate=pipeline") * 3)
-        shared_server.wait_at_gate("GET /hold", 1)  # they are run one after another
+        shared_server.wait_at_gate("GET /hold", 1)  # the server runs them one after another
         assert observation.monitor.next()["active_concurrent"] == 3
         for left in (2, 1, 0):
             shared_server.open_gate("pipeline")
@@ -93,7 +93,8 @@ def test_pipelined_requests_are_in_flight_together(shared_server: Server, observ
 
 @usual_flavour
 def test_many_pipelined_requests_stay_in_flight(shared_server: Server, observe: Observe) -> None:
-    """More than a record keeps in itself, of which those are left that it does not: looks do not take them for lost."""
+    """More requests than a connection's record holds, so that the rest has no entry there. Snapshots must not take it
+    for lost."""
     answered, left = 9, 6
     observation = observe(shared_server, interval=0.01)
     with Client(shared_server.port) as client:

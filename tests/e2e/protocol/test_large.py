@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Long messages under real servers: 100 MB up and down, and streams of ten thousand chunks.
 
-A request beside them is in flight until its last byte."""
+A request beside them stays in flight until its last byte."""
 
 from collections.abc import Callable
 
@@ -18,10 +18,10 @@ PIECE = b"GET / HTTP/1.1\r\n" * 6250  # 100 kB
 some_flavours = over([USUAL, Flavour("debian", "h11", "asyncio"), ZTTP])
 
 
-def upload(client: Client, observation: Observation, before: bytes = b"", behind: bytes = b"") -> None:
-    """Sends the body, each piece framed, and looks in the middle."""
+def upload(client: Client, observation: Observation, before: bytes = b"", after: bytes = b"") -> None:
+    """Sends the body in framed pieces, and takes a snapshot in the middle."""
     pieces = LENGTH // len(PIECE)
-    framed = before + PIECE + behind
+    framed = before + PIECE + after
     for _ in range(pieces // 2):
         client.send(framed)
     halfway = observation.monitor.next()

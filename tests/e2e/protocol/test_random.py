@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hundreds of random connections to each uvicorn: every count is exact, whatever they mix.
+"""Hundreds of random connections to each uvicorn: every count is exact, in any mixture.
 
 Each run has a new seed, which is printed when a count differs. E2E_SEED repeats a seed, E2E_RANDOM_CONNECTIONS makes
-the run longer, and E2E_RANDOM_ONLY runs only these scripts of the plan ("17" or "100-200")."""
+the run longer, and E2E_RANDOM_ONLY runs only some scripts of the plan ("17" or "100-200")."""
 
 import os
 from collections import Counter
@@ -27,13 +27,13 @@ SEED = int(os.environ.get("E2E_SEED") or int.from_bytes(os.urandom(4), "big"))
 ONLY = os.environ.get("E2E_RANDOM_ONLY", "")
 
 FIGURES = ("completed", "failed", "aborted", *STATUSES)
-# An endpoint with such a segment: what the application believes to have answered may never have reached the wire.
+# On endpoints with such a segment, a response that the application believes to have sent may not reach the wire.
 LEFT = {"left", "vanished", "judged"}
 
 
 @pytest.fixture(params=[*FLAVOURS, ZTTP], ids=str)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    """One that neither closes idle connections nor pings WebSockets, however long a run takes."""
+    """A server that neither closes idle connections nor pings WebSockets, however long a run takes."""
     patient = [f"--{name}=3600" for name in ("timeout-keep-alive", "ws-ping-interval", "ws-ping-timeout")]
     with Server(tmp_path, request.param, *patient) as running:
         yield running
@@ -56,7 +56,7 @@ def differences(what: str, expected: Counter[str], found: Counter[str]) -> list[
 
 
 def expected_of(books: Books, observation: Observation) -> tuple[Counter[str], Counter[str]]:
-    """The monitor's figures, by endpoint and in all."""
+    """The monitor's expected figures, by endpoint and in total."""
     tally = observation.tally()
     of_endpoints = Counter({f"{key}: {figure}": count for (key, figure), count in books.figures.items()})
     for shown, ran in books.vanished.items():
@@ -95,14 +95,14 @@ def found_in(snapshot: Snapshot, books: Books) -> tuple[Counter[str], Counter[st
 
 
 def compare(snapshot: Snapshot, books: Books, observation: Observation) -> list[str]:
-    """What the monitor counted and the plan and the wire do not say."""
+    """Counts of the monitor that do not follow from the plan and the wire."""
     of_endpoints, totals = expected_of(books, observation)
     found, found_totals = found_in(snapshot, books)
     return differences("the monitor", of_endpoints, found) + differences("the monitor", totals, found_totals)
 
 
 def compare_tally(books: Books, observation: Observation) -> list[str]:
-    """What the application counted and the plan does not say."""
+    """Counts of the application that do not follow from the plan."""
     tally = observation.tally()
 
     def judged(key: str) -> bool:
@@ -116,7 +116,7 @@ def compare_tally(books: Books, observation: Observation) -> list[str]:
 
 
 def settle(run: Run, observation: Observation, patience: float = 10) -> list[str]:
-    """Waits until the monitor agrees; what differs when it does not come to."""
+    """Waits until the monitor agrees. Returns the differences that remain."""
     complaints: list[str] = []
 
     def agrees(snapshot: Snapshot) -> bool:
@@ -132,12 +132,14 @@ def settle(run: Run, observation: Observation, patience: float = 10) -> list[str
 
 
 def check_kept(run: Run, observation: Observation) -> list[str]:
-    """While nothing else is there: what is kept open is what is open, and what is held is what is in flight. What of
-    it is not so."""
+    """While nothing else is open, the kept connections are the open ones and the held requests are those in flight.
+    Returns what differs."""
     held, kept = sum(connection.in_flight for connection in run.kept), len(run.kept)
     try:
         snapshot = observation.monitor.wait_for(
-            lambda s: (s["active_concurrent"], s["open_connections"]) == (held, kept), "what is kept", patience=10
+            lambda s: (s["active_concurrent"], s["open_connections"]) == (held, kept),
+            "the kept connections",
+            patience=10,
         )
     except AssertionError:
         snapshot = observation.monitor.next()
@@ -151,14 +153,14 @@ def check_kept(run: Run, observation: Observation) -> list[str]:
 
 
 def first_that_differs(server: Server, observation: Observation, scripts: list[Script]) -> str:
-    """Runs one script after another, each by itself."""
+    """Runs one script after another, each by itself. Returns the first difference."""
     run = Run(server)
     for script in scripts:
         run.run([script], at_once=1)
         run.finish()
         if complaints := settle(run, observation, patience=2):
             return f"alone, {script} differs:\n" + "\n".join(complaints)
-    return "alone, no connection differs: only together"
+    return "no connection differs when it runs alone"
 
 
 def test_every_count_is_exact(server: Server, observe: Observe) -> None:
@@ -184,13 +186,13 @@ def test_every_count_is_exact(server: Server, observe: Observe) -> None:
         raise AssertionError("\n".join([f"again: {again}", *complaints, alone]))
     assert compare(last, run.books, observation) == []
     assert sum(worker["total"] for worker in last["workers"]) == last["total_requests"]
-    # None of it can have been that large: a count that fell below 0 on its way.
+    # A larger peak means that a count fell below 0 in between.
     assert last["peak_concurrent"] <= last["total_requests"]
 
 
 @fastest_flavours
 def test_a_reset_right_after_the_response(shared_server: Server, observe: Observe) -> None:
-    """The client has its response, and has gone, before the server's call that sent it has returned."""
+    """The client has its response, and has left, before the server's sending call has returned."""
     count = 3000
     observation = observe(shared_server)
     for _ in range(count):

@@ -21,7 +21,7 @@ Observe = Callable[..., Observation]
 
 @pytest.fixture(scope="module", params=[*FLAVOURS, ZTTP], ids=str)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    # A connection that the server wants to keep is closed by it soon: that is how a case ends.
+    # A case ends when the server closes the connection. If it keeps the connection, it closes it soon.
     directory = tmp_path_factory.mktemp(str(request.param))
     with Server(directory, request.param, "--timeout-keep-alive", "1") as running:
         yield running
@@ -35,7 +35,7 @@ def send(server: Server, case: RawCase) -> list[Response]:
             if case.finish:
                 client.finish()
         except (BrokenPipeError, ConnectionResetError, OSError):
-            pass  # the server has turned it down already
+            pass  # the server has rejected it already
         return client.responses(*case.methods)
 
 
@@ -58,8 +58,8 @@ def expected_change(case: RawCase, responses: list[Response]) -> Counter[str]:
 
 
 def check(server: Server, observation: Observation, case: RawCase, before: Counter[str]) -> str:
-    """Sends the case and adds what should come of it to `before`; a sentence when the monitor does not come to agree
-    with the wire."""
+    """Sends the case and adds the expected counts to `before`. Returns a sentence if the monitor does not agree with
+    the wire in the end."""
     responses = send(server, case)
     expected = before + expected_change(case, responses)
     try:
@@ -69,7 +69,7 @@ def check(server: Server, observation: Observation, case: RawCase, before: Count
         wire = [(response.status, response.body[:40]) for response in responses]
         now = figures(observation.monitor.next())
         change = {name: count - before[name] for name, count in now.items() if count != before[name]}
-        complaint = f"{case.name}: the wire says {wire}, the monitor {change}"
+        complaint = f"{case.name}: on the wire {wire}, in the monitor {change}"
         expected = now
     before.clear()
     before.update(expected)
@@ -94,16 +94,17 @@ def test_other_protocols_are_not_requests(server: Server, observe: Observe, data
     observation = observe(server)
     rejected = sum(response.rejected for response in send(server, RawCase("", (data,), finish=True)))
     snapshot = observation.monitor.wait_for(
-        lambda snapshot: snapshot["rejected_requests"] + snapshot["undercount"] >= rejected, "what became of it"
+        lambda snapshot: snapshot["rejected_requests"] + snapshot["undercount"] >= rejected,
+        "it is classified",
     )
     assert snapshot["total_requests"] == snapshot["active_concurrent"] == 0
     assert set(snapshot["undercount_by_cause"]) <= {"tls", "http2"}
 
 
 def test_bytes_after_an_upgrade(server: Server, observe: Observe) -> None:
-    """httptools drops them and h11 answers them: they are an undercount, and the next request counts again.
+    """httptools drops them, and h11 answers them. They are an undercount, and the next request counts again.
 
-    Debian's uvicorn answers such an upgrade with a 400 of its own and closes."""
+    Debian's uvicorn answers such an upgrade with its own 400 and closes."""
     observation = observe(server)
     closes = server.flavour.uvicorn == "debian"
     with Client(server.port) as client:
@@ -127,7 +128,7 @@ def test_resets_in_the_middle(server: Server, observe: Observe) -> None:
                 for piece in case.pieces:
                     client.send(piece[: len(piece) // 2 or 1])
             except OSError:
-                pass  # the server has turned it down already
+                pass  # the server has rejected it already
             client.reset()
     observation.monitor.wait_for(lambda snapshot: snapshot["open_connections"] == 0, "all connections are gone")
     snapshot = observation.monitor.wait_idle()

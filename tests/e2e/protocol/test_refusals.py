@@ -39,7 +39,7 @@ def test_past_the_concurrency_limit(flavour: Flavour, start_server: Start, obser
     server = start_server(flavour, "--limit-concurrency", str(limit))
     observation = observe(server)
     with ExitStack() as stack:
-        # Uvicorn counts connections and running requests together, before the new request itself.
+        # uvicorn's limit applies to connections plus running requests, without the new request itself.
         held = [stack.enter_context(Client(server.port)).send(request("/hold?gate=limit")) for _ in range(2)]
         server.wait_at_gate("GET /hold", 2)
         refused = 0
@@ -79,10 +79,10 @@ def test_queue_depth_is_what_waits(start_server: Start, observe: Observe) -> Non
         assert idle.ask(request("/ok")).status == 200
         blocker = stack.enter_context(Client(server.port)).send(request("/block?until=unblock-queue"))
         server.wait_at_gate("GET /block", 1)
-        idle.send(request("/ok"))  # unread in an accepted connection; the others wait to be accepted
+        idle.send(request("/ok"))  # unread in an accepted connection; the other connections wait to be accepted
         clients = [stack.enter_context(Client(server.port)).send(request("/ok")) for _ in range(waiting)]
         observation.monitor.wait_for(lambda s: s["queue_depth"] == waiting + 1, f"{waiting} + 1 wait")
         server.unblock("unblock-queue")
         assert [client.response().status for client in (blocker, idle, *clients)] == [200] * (waiting + 2)
-        observation.monitor.wait_for(lambda s: s["queue_depth"] == 0, "nobody waits")
+        observation.monitor.wait_for(lambda s: s["queue_depth"] == 0, "nothing waits")
     observation.assert_equal(observation.settle())

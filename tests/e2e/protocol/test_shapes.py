@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests of every shape on a few connections.
 
-Heads of many lines, long lines, chunks by the hundred, bodies longer than any window, pipelines deeper than a
-connection's ring. The BPF program loops over all of them. Some kernels run such loops wrongly, so scripts/kernels.sh
-runs these tests on each of its kernels."""
+Heads of many lines, long lines, hundreds of chunks, bodies longer than any window, and pipelines deeper than a
+connection's record can hold. The BPF program loops over all of them. Some kernels run such loops wrongly, so
+scripts/kernels.sh runs these tests on each of its kernels."""
 
 import itertools
 import random
@@ -23,20 +23,21 @@ def fields(count: int, size: int) -> list[str]:
 
 
 def drive_heads(client: Client) -> int:
-    """One line to ninety, and lines of one byte to beyond what is kept of a line, around those that decide."""
+    """One to ninety lines, of one byte up to more than is kept of a line, around the lines that matter."""
     shapes = [(0, 0), (1, 1), (3, 7), (9, 40), (40, 3), (60, 20), (2, 700), (5, 200), (1, 3000)]
     for count, size in shapes:
-        before, behind = fields(count, size), fields(count // 2, size)
+        before, after = fields(count, size), fields(count // 2, size)
         assert client.ask(request("/ok", "GET", *before)).body == b"ok"
-        asked = request("/echo", "POST", *before, "Content-Length: 5", *behind) + b"hello"
+        asked = request("/echo", "POST", *before, "Content-Length: 5", *after) + b"hello"
         assert client.ask(asked).body == b"hello"
-        asked = request("/echo", "POST", *before, "Transfer-Encoding: chunked", *behind) + chunked(b"one", b"two")
+        asked = request("/echo", "POST", *before, "Transfer-Encoding: chunked", *after) + chunked(b"one", b"two")
         assert client.ask(asked).body == b"onetwo"
     return 3 * len(shapes)
 
 
 def drive_bodies(client: Client) -> int:
-    """Bodies that look like requests, by length and in chunks, up to many times what one look at the bytes takes."""
+    """Bodies that look like requests, with a length and in chunks, many times larger than one read of the BPF
+    program."""
     text = b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n"
     lengths = [1, 29, 1023, 1024, 1025, 5000, 70_000, 400_000]
     for length in lengths:
@@ -51,7 +52,7 @@ def drive_bodies(client: Client) -> int:
 
 
 def drive_pipelines(client: Client) -> int:
-    """Up to forty requests in one piece, and cut anywhere."""
+    """Up to forty requests in one piece, and split anywhere."""
     depths = [2, 8, 9, 40]
     asked = [request("/ok"), request("/echo", "POST", body=b"x" * 50), request("/users/7", "GET", *fields(3, 30))]
     expected = [b"ok", b"x" * 50, b"ok"]

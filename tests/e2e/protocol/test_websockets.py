@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A WebSocket is one request, in flight from the 101 until its connection closes, whichever side closes it.
 
-This holds for every implementation that uvicorn has. Frames are no requests."""
+This holds for every implementation that uvicorn has. Frames are not requests."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from harness.websocket import BINARY, CLOSE, TEXT, WebSocket, frame, header
 
 Observe = Callable[..., Observation]
 
-# Debian's uvicorn and its python3-websockets; the current one's implementations, with one HTTP parser each.
+# Debian's uvicorn with python3-websockets, and each implementation of the current one with one HTTP parser.
 IMPLEMENTATIONS = [
     ("debian", "websockets", "h11"),
     ("debian", "websockets", "httptools"),
@@ -113,14 +113,14 @@ def test_a_rejected_upgrade_ends_as_a_response(server: Server, observe: Observe)
 
 
 def test_frames_are_not_requests(server: Server, observe: Observe) -> None:
-    """What looks like a request or a response, from either side: the server's frames are never masked."""
+    """Payloads that look like a request or a response, from either side. The server's frames are never masked."""
     observation = observe(server)
     with WebSocket(server.port) as client:
         for payload in (REQUEST_LIKE, RESPONSE_LIKE, REQUEST_LIKE * 20):
             for opcode in (TEXT, BINARY):
                 assert client.echoes(opcode, payload, b"mask")
                 assert client.echoes(opcode, payload)
-                # The payload in a segment, most likely a read, of its own: that begins like a request.
+                # The payload is a segment of its own, and so most likely a read that begins like a request.
                 client.send(header(opcode, len(payload)))
                 observation.monitor.next()
                 client.send(payload)
@@ -145,7 +145,7 @@ def test_a_killed_worker_takes_its_websockets_along(start_server: Callable[..., 
             os.kill(victim, signal.SIGKILL)
         for client in clients:
             client.rest()
-        snapshot = observation.monitor.wait_for(lambda s: s["total_requests"] == opened, "all have ended")
+        snapshot = observation.monitor.wait_for(lambda s: s["total_requests"] == opened, "all WebSockets have ended")
     assert snapshot["websockets_active"] == snapshot["active_concurrent"] == 0
     endpoint = endpoint_of(snapshot, "/ws")
     assert (endpoint["completed"], endpoint["status"]["1xx"], endpoint["failed"]) == (opened, opened, 0)

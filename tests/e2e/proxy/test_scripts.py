@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""run_proxy.sh counts a server from its first request on, ends only what it started, and reports what goes wrong."""
+"""run_proxy.sh counts a server from its first request, ends only what it started, and reports errors."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def test_every_request_since_the_first_is_counted(proxy: Tree, python: str, work
     with ReservedPort() as port, Hammer(port.number) as hammer:
         started = proxy.start(f"--python {python} --workers {workers} --port", str(port.number))
         assert started == port.number
-        wait_until(lambda: hammer.answered >= 50, "requests from the first moment on")
+        wait_until(lambda: hammer.answered >= 50, "fifty responses")
         assert proxy.type(f"{RUN} status").returncode == 0
     assert proxy.type(f"{RUN} stop").returncode == 0
     assert proxy.tally().total() >= hammer.answered >= 50
@@ -129,15 +129,15 @@ def test_stale_pid_files(proxy: Tree) -> None:
         proxy.logs.mkdir()
         for content, why in (
             (f"{ended.pid}\n", f"names process {ended.pid}, which has ended"),
-            (f"{sleeping.pid}\n", f"names process {sleeping.pid}, which is no server: sleep infinity"),
+            (f"{sleeping.pid}\n", f"names process {sleeping.pid}, which is not a server: sleep infinity"),
             ("nonsense\n", "holds no pid"),
             ("-1\n", "holds no pid"),
             ("99999999999\n", "holds no pid"),
         ):
             (proxy.logs / "proxy.pid").write_text(content)
-            told = proxy.type(f"{RUN} status")
-            assert told.returncode == 3
-            assert f"Proxy is not running (stale PID file: logs/proxy.pid {why}" in told.stdout
+            status = proxy.type(f"{RUN} status")
+            assert status.returncode == 3
+            assert f"Proxy is not running (stale PID file: logs/proxy.pid {why}" in status.stdout
             stopped = proxy.type(f"{RUN} stop")
             assert stopped.returncode == 0
             assert "removed a stale PID file" in stopped.stdout
@@ -156,7 +156,7 @@ def test_a_reused_pid_is_not_killed(proxy: Tree) -> None:
     pid = proxy.pid()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not alive(pid), "the server's end")
-    # The record of a server that has ended, with the pid of somebody else's process, and of its session.
+    # The record of a server that has ended. Its pid and session now belong to a process that the script did not start.
     sleeping = subprocess.Popen(["sleep", "infinity"], start_new_session=True)
     try:
         state = (proxy.logs / "proxy.state").read_bytes()
@@ -164,7 +164,7 @@ def test_a_reused_pid_is_not_killed(proxy: Tree) -> None:
         (proxy.logs / "proxy.pid").write_text(f"{sleeping.pid}\n")
         stopped = proxy.type(f"{RUN} stop")
         assert stopped.returncode == 0
-        assert "that pid is another's now" in stopped.stdout
+        assert "its pid now belongs to another process" in stopped.stdout
         assert sleeping.poll() is None
     finally:
         sleeping.kill()
@@ -175,11 +175,11 @@ def test_a_server_started_elsewhere_is_left_alone(proxy: Tree, start_server: Cal
     server = start_server()
     proxy.logs.mkdir()
     (proxy.logs / "proxy.pid").write_text(f"{server.pid}\n")
-    told = proxy.type(f"{RUN} status")
-    assert told.returncode == 0
-    assert f"Proxy is running (pid {server.pid})" in told.stdout
-    assert "It was not started here" in told.stdout
-    assert "[CONCURRENCY] Active: 0/0 | Total: 0 |" in told.stdout
+    status = proxy.type(f"{RUN} status")
+    assert status.returncode == 0
+    assert f"Proxy is running (pid {server.pid})" in status.stdout
+    assert "It was not started here" in status.stdout
+    assert "[CONCURRENCY] Active: 0/0 | Total: 0 |" in status.stdout
     for command in ("stop", "start", "restart"):
         refused = proxy.type(f"{RUN} {command}")
         assert refused.returncode == 1
@@ -219,13 +219,13 @@ def test_stop_kills_processes_that_do_not_end(proxy: Tree) -> None:
     family = tree(pid)
     assert len(family) >= 3
     with Client(port) as client:
-        client.send(request("/hold?gate=never"))  # uvicorn waits for it, without end
+        client.send(request("/hold?gate=never"))  # uvicorn waits for it for ever
         proxy.wait_for(active=1)
         stopped = proxy.type(f"{RUN} stop --timeout 1")
     assert stopped.returncode == 0
     assert f"Proxy (pid {pid}) has not ended within 1 s after SIGTERM: SIGKILL" in stopped.stderr
     assert not any(alive(member) for member in family)
-    wait_until(lambda: proxy.processes() == [], "nothing is left")
+    wait_until(lambda: proxy.processes() == [], "every process has ended")
     assert proxy.last() | {"uptime": ""} == {
         "active": 0,
         "peak": 1,
@@ -237,18 +237,18 @@ def test_stop_kills_processes_that_do_not_end(proxy: Tree) -> None:
 
 
 def test_workers_that_outlive_their_supervisor(proxy: Tree) -> None:
-    proxy.start("--workers 2", f"--python {DEBIAN}")  # whose workers do not look after it
+    proxy.start("--workers 2", f"--python {DEBIAN}")  # Debian's workers do not watch their supervisor
     pid = proxy.pid()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not alive(pid), "the supervisor's end")
-    told = proxy.type(f"{RUN} status")
-    assert told.returncode == 3
-    assert "But processes of it are left" in told.stdout
+    status = proxy.type(f"{RUN} status")
+    assert status.returncode == 3
+    assert "But some of its processes still run; stop ends them: " in status.stdout
     refused = proxy.type(f"{RUN} start")
     assert refused.returncode == 1
-    assert f"of the server before (pid {pid}) these processes are left" in refused.stderr
+    assert f"these processes of the previous server (pid {pid}) still run: " in refused.stderr
     assert proxy.type(f"{RUN} stop").returncode == 0
-    wait_until(lambda: proxy.processes() == [], "nothing is left")
+    wait_until(lambda: proxy.processes() == [], "every process has ended")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -281,8 +281,8 @@ def test_the_variables(proxy: Tree) -> None:
     assert "debug" in arguments_of(proxy.pid())
     assert "[CONCURRENCY]" not in proxy.log()
     assert len(proxy.processes()) == 1
-    told = proxy.type(f"{RUN} status")
-    assert "[CONCURRENCY] Active: 0/0 | Total: 0 |" in told.stdout
+    status = proxy.type(f"{RUN} status")
+    assert "[CONCURRENCY] Active: 0/0 | Total: 0 |" in status.stdout
     restarted = proxy.type(
         f"{RUN} restart", ENABLE_CONCURRENCY_MONITOR="true", MONITOR_UPDATE_INTERVAL="0.05", DEBUG="false"
     )
@@ -296,9 +296,9 @@ def test_without_cpu_memory_and_threads(proxy: Tree) -> None:
     assert re.fullmatch(two, proxy.type(f"{RUN} status").stdout)
     uncounted = proxy.type(f"{RUN} restart", ENABLE_CONCURRENCY_MONITOR="false")
     assert uncounted.returncode == 0, uncounted.stderr
-    told = proxy.type(f"{RUN} status").stdout
-    assert "Within half a second:" in told
-    assert re.fullmatch(two, told)
+    status = proxy.type(f"{RUN} status").stdout
+    assert "Within half a second:" in status
+    assert re.fullmatch(two, status)
     assert "[SYSTEM]" not in proxy.log()
     everything = proxy.type(f"{RUN} restart", ENABLE_CONCURRENCY_MONITOR="true", MONITOR_NO_SYSTEM="false")
     assert everything.returncode == 0, everything.stderr
@@ -324,7 +324,7 @@ def test_options_as_one_word_and_the_log_level(proxy: Tree) -> None:
 
 
 def test_which_uvicorn_runs(proxy: Tree) -> None:
-    """An active venv's before that of build/venv; the system's is started by test_users.py."""
+    """That of an active venv before that of build/venv. test_users.py starts the system's."""
     venv = proxy.directory / "venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin/python").symlink_to(DEBIAN)
@@ -352,9 +352,9 @@ def test_unix_sockets(proxy: Tree, short_directory: Path) -> None:
 def test_the_monitor_ends_with_the_server(proxy: Tree) -> None:
     proxy.start()
     os.kill(proxy.pid(), signal.SIGKILL)
-    wait_until(lambda: proxy.processes() == [], "the end of both")
-    told = proxy.type(f"{RUN} status")
-    assert (told.returncode, told.stdout.split(":")[0]) == (3, "Proxy is not running (stale PID file")
+    wait_until(lambda: proxy.processes() == [], "both have ended")
+    status = proxy.type(f"{RUN} status")
+    assert (status.returncode, status.stdout.split(":")[0]) == (3, "Proxy is not running (stale PID file")
 
 
 def test_a_start_that_is_killed_leaves_no_server(proxy: Tree) -> None:
@@ -366,7 +366,7 @@ def test_a_start_that_is_killed_leaves_no_server(proxy: Tree) -> None:
         pid = proxy.pid()
         starting.kill()
         starting.wait()
-        wait_until(lambda: not alive(pid), "the end of what was to be the server")
+        wait_until(lambda: not alive(pid), "the unfinished server has ended")
     assert proxy.type(f"{RUN} status").returncode == 3
 
 
@@ -375,7 +375,7 @@ def test_without_a_monitor_the_server_starts(proxy: Tree) -> None:
     assert started.returncode == 0
     assert "the server starts, but without concurrency lines in logs/proxy.log" in started.stderr
     assert "/no/such/monitor" in started.stderr
-    assert "No figures: MONITOR_BINARY names no program" in proxy.type(f"{RUN} status", MONITOR_BINARY="/no").stdout
+    assert "No figures: MONITOR_BINARY is not a program" in proxy.type(f"{RUN} status", MONITOR_BINARY="/no").stdout
 
 
 @pytest.mark.parametrize(
@@ -419,14 +419,14 @@ def test_help(proxy: Tree, script: str) -> None:
 
 def test_reports_why_it_cannot_start(proxy: Tree) -> None:
     unfit = proxy.directory / "unfit"
-    unfit.write_text('#!/bin/sh\n[ "$1" = -c ]\n')  # it has what it is asked for, and runs nothing
+    unfit.write_text('#!/bin/sh\n[ "$1" = -c ]\n')  # it passes the check for uvicorn, but runs nothing
     unfit.chmod(0o755)
     for options, said in (
         ("--python /bin/cat", "--python /bin/cat has no uvicorn"),
         ("--python no-such-python", "there is no such program"),
-        ("--app-dir /no/such", "--app-dir /no/such is no directory"),
+        ("--app-dir /no/such", "--app-dir /no/such is not a directory"),
         ("--host no.such.host.invalid", "--host no.such.host.invalid: "),
-        ("--host 203.0.113.1", "port 0 of 203.0.113.1 cannot be had"),
+        ("--host 203.0.113.1", "cannot listen on port 0 of 203.0.113.1: "),
         (f"--python {unfit}", f"{unfit} did not start"),
     ):
         ended = proxy.type(f"{RUN} start --port 0 {options}")

@@ -17,7 +17,7 @@ from harness.server import PROGRAMS, ROOT, tree
 from harness.waiting import PATIENCE, wait_until
 
 RUN = "scripts/run_proxy.sh"
-LOOK = "scripts/monitor_uvicorn.sh"
+SHOW = "scripts/monitor_uvicorn.sh"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def proxy(tmp_path: Path) -> Iterator[Tree]:
 
 
 def test_workers_that_die_while_starting(tmp_path: Path) -> None:
-    """The current uvicorn replaces them without end, Debian's waits for them without end."""
+    """The current uvicorn replaces them without end, and Debian's waits for them without end."""
     with ExitStack() as stack:
         places = [stack.enter_context(Tree(tmp_path / name)) for name in ("current", "debian")]
         starting = []
@@ -39,11 +39,9 @@ def test_workers_that_die_while_starting(tmp_path: Path) -> None:
             assert process.returncode == 1, output + errors
             assert "RuntimeError: raised while loading" in errors
             assert "the workers of the server ended while they were starting" in errors
-            assert re.search(
-                r"^Stopping what was started \(pid (\d+)\)\nProxy \(pid \1\) has ended$", output, re.MULTILINE
-            )
+            assert re.search(r"^Stopping the server \(pid (\d+)\)\nProxy \(pid \1\) has ended$", output, re.MULTILINE)
             assert not (proxy.logs / "proxy.pid").exists()
-            wait_until(lambda: proxy.processes() == [], "nothing is left")
+            wait_until(lambda: proxy.processes() == [], "every process has ended")
 
 
 SLOW = "import time\nprint('loading', flush=True)\ntime.sleep(1000)\n"
@@ -57,9 +55,9 @@ def test_a_start_that_takes_long(proxy: Tree) -> None:
     assert started.stdout.endswith(
         f"Proxy is starting (pid {pid}): after 1 s it does not listen yet. Its log says:\nloading\n"
     )
-    told = proxy.type(f"{RUN} status")
-    assert told.returncode == 0
-    assert told.stdout.endswith("s, but listens nowhere yet: it is starting\n")
+    status = proxy.type(f"{RUN} status")
+    assert status.returncode == 0
+    assert status.stdout.endswith("s, but does not listen yet: it is starting\n")
     assert proxy.type(f"{RUN} stop").returncode == 0
     wrong = proxy.type(f"{RUN} start", PROXY_START_TIMEOUT="0")
     assert wrong.returncode == 2
@@ -74,7 +72,7 @@ def test_an_interrupt_ends_what_was_started(proxy: Tree) -> None:
         os.killpg(starting.pid, signal.SIGINT)
         output, _ = starting.communicate(timeout=PATIENCE)
     assert starting.returncode == 130
-    assert output.endswith(f"Stopping what was started (pid {pid})\nProxy (pid {pid}) has ended\n")
+    assert output.endswith(f"Stopping the server (pid {pid})\nProxy (pid {pid}) has ended\n")
     assert not alive(pid)
     assert proxy.processes() == []
     assert not (proxy.logs / "proxy.pid").exists()
@@ -94,28 +92,28 @@ def test_spaces_in_every_name(tmp_path: Path) -> None:
             **environment,
         )
         assert (started.returncode, started.stderr) == (0, "")
-        told = proxy.type(f"{RUN} status", **environment)
-        assert "\nSince its start, from lo gs/deep er/proxy.log:\n[CONCURRENCY] " in told.stdout
-        looked = proxy.type(f"{LOOK} --interval 0.05", **environment)
-        assert looked.returncode == 0
-        assert "since the server's start: [CONCURRENCY] Active: 0/0" in looked.stderr
+        status = proxy.type(f"{RUN} status", **environment)
+        assert "\nSince its start, from lo gs/deep er/proxy.log:\n[CONCURRENCY] " in status.stdout
+        shown = proxy.type(f"{SHOW} --interval 0.05", **environment)
+        assert shown.returncode == 0
+        assert "since the server's start: [CONCURRENCY] Active: 0/0" in shown.stderr
         assert CONCURRENCY.search(proxy.type(f"{RUN} logs -n9", **environment).stdout)
         assert proxy.type(f"{RUN} stop", **environment).returncode == 0
         (proxy.directory / "started from").rmdir()
         gone = proxy.type(f"{RUN} restart", **environment)
         assert gone.returncode == 1
-        assert "started from, in which it was started, is no directory any more" in gone.stderr
+        assert "started from, where the server was started, is not a directory any more" in gone.stderr
 
 
 def test_log_directories_that_cannot_be_used(proxy: Tree) -> None:
     (proxy.directory / "file").touch()
     refused = proxy.type(f"{RUN} start", PROXY_LOG_DIR="file")
     assert refused.returncode == 1
-    assert "there is no directory file\n  PROXY_LOG_DIR names another place" in refused.stderr
+    assert "cannot create the directory file\n  set PROXY_LOG_DIR to another directory" in refused.stderr
     proxy.logs.mkdir()
     os.mkfifo(proxy.logs / "proxy.pid")
-    told = proxy.type(f"{RUN} status")
-    assert (told.returncode, told.stdout) == (
+    status = proxy.type(f"{RUN} status")
+    assert (status.returncode, status.stdout) == (
         3,
         "Proxy is not running (stale PID file: logs/proxy.pid holds no pid)\n",
     )
@@ -123,8 +121,8 @@ def test_log_directories_that_cannot_be_used(proxy: Tree) -> None:
 
 def test_monitor_binaries_that_do_not_work(proxy: Tree) -> None:
     for binary, said in (
-        ("/tmp", "MONITOR_BINARY names no program: /tmp"),
-        ("false", "/bin/false ended and said nothing"),
+        ("/tmp", "MONITOR_BINARY is not a program: /tmp"),
+        ("false", "/bin/false ended without a message"),
     ):
         environment = {"MONITOR_BINARY": binary, "PATH": f"/bin:{os.environ['PATH']}"}
         started = proxy.type(f"{RUN} start {proxy.app()}", **environment)
@@ -135,7 +133,7 @@ def test_monitor_binaries_that_do_not_work(proxy: Tree) -> None:
 
 
 def test_no_monitor_anywhere(proxy: Tree) -> None:
-    """Neither built nor installed."""
+    """monitor is neither built nor installed."""
     (proxy.directory / "build").unlink()
     tools = proxy.directory / "tools"
     tools.mkdir()
@@ -144,12 +142,13 @@ def test_no_monitor_anywhere(proxy: Tree) -> None:
             (tools / tool.name).symlink_to(tool)
     started = proxy.type(f"{RUN} start {proxy.app('--python', VENV)}", MONITOR_BINARY="", PATH=str(tools))
     assert started.returncode == 0
-    assert "there is no monitor: neither build/release/monitor, nor one that is installed" in started.stderr
+    assert "there is no monitor: neither build/release/monitor nor an installed one" in started.stderr
     assert "cmake --build build/release" in started.stderr
 
 
 def cut_patience_short(proxy: Tree, *places: tuple[str, str, str]) -> None:
-    """Gives the tree scripts of its own, with another text in each of these places: file, before, after."""
+    """Gives the tree its own copy of the scripts, with one text replaced in each of these places: file, before,
+    after."""
     (proxy.directory / "scripts").unlink()
     shutil.copytree(ROOT / "scripts", proxy.directory / "scripts")
     for name, long, short in places:
@@ -171,16 +170,16 @@ def test_monitors_that_do_not_attach_or_do_not_end(tmp_path: Path) -> None:
         started = proxy.type(f"{RUN} start {proxy.app()}", MONITOR_BINARY=str(deaf))
         assert started.returncode == 0
         assert "without concurrency lines in logs/proxy.log: monitor did not attach within 1 s" in started.stderr
-        assert "it goes on trying; what comes before is not counted" in started.stderr
+        assert "it keeps trying; requests until then are not counted" in started.stderr
         [monitor] = [pid for pid in proxy.processes() if pid not in tree(proxy.pid())]
         stopped = proxy.type(f"{RUN} stop")
         assert stopped.returncode == 0
-        assert f"The monitor (pid {monitor}) of the server that has ended is still there" in stopped.stderr
+        assert f"The monitor (pid {monitor}) of the ended server is still running" in stopped.stderr
         os.kill(monitor, signal.SIGKILL)
 
 
 def test_a_server_that_no_signal_ends(proxy: Tree) -> None:
-    """As one that hangs in the kernel: for the script that stops it, kill does nothing and says nothing."""
+    """Like a server that hangs in the kernel: in the script that stops it, kill does nothing and prints nothing."""
     cut_patience_short(proxy, ("scripts/run_proxy.sh", "await_end 10 ||", "await_end 1 ||"))
     proxy.start()
     pid = proxy.pid()
@@ -188,7 +187,7 @@ def test_a_server_that_no_signal_ends(proxy: Tree) -> None:
     assert (stopped.returncode, stopped.stdout) == (1, "")
     said = stopped.stderr.splitlines()
     assert said[0] == f"Proxy (pid {pid}) has not ended within 1 s after SIGTERM: SIGKILL"
-    assert said[1] == f"run_proxy.sh: something of the server is still there: {pid}"
+    assert said[1] == f"run_proxy.sh: processes of the server are still running: {pid}"
     assert proxy.pid() == pid
     assert f"Proxy is running (pid {pid})" in proxy.type(f"{RUN} status").stdout
     assert proxy.type(f"{RUN} stop").stdout == f"Proxy (pid {pid}) has ended\n"

@@ -19,11 +19,11 @@ from harness.waiting import PATIENCE
 
 NOBODY = 65534
 RUN = "scripts/run_proxy.sh"
-LOOK = "scripts/monitor_uvicorn.sh"
+SHOW = "scripts/monitor_uvicorn.sh"
 
 
 class Place:
-    """A copy of the scripts that others may run, with the system's uvicorn alone and a logs/ of theirs."""
+    """A copy of the scripts that other users may run, with only the system's uvicorn and a logs/ of its own."""
 
     def __init__(self, top: Path) -> None:
         self.top = top
@@ -57,8 +57,8 @@ class Place:
         (self.top / "bin/sudo").chmod(0o755)
 
     def add_working_sudo(self) -> None:
-        """One that asks for no password, and gives what attaching takes instead of root: setpriv, which has that by
-        its file."""
+        """A sudo that asks for no password and, in place of root, gives the capabilities that attaching needs. They
+        come from the file of setpriv."""
         copy = self.top / "bin/setpriv"
         shutil.copy("/usr/bin/setpriv", copy)
         give_capabilities(copy, SETPCAP, *TO_ATTACH.values())
@@ -87,13 +87,13 @@ def test_without_privileges_the_server_starts(place: Place) -> None:
     assert port_in(started.stdout)
     assert "the server starts, but without concurrency lines in logs/proxy.log" in started.stderr
     assert "CAP_BPF" in started.stderr
-    told = place.as_nobody(f"{RUN} status")
-    assert told.returncode == 0
-    assert "No figures: " in told.stdout
-    assert "CAP_BPF" in told.stdout
-    assert "password is required" in place.as_nobody(LOOK).stderr  # it asks, since somebody is there to answer
+    status = place.as_nobody(f"{RUN} status")
+    assert status.returncode == 0
+    assert "No figures: " in status.stdout
+    assert "CAP_BPF" in status.stdout
+    assert "password is required" in place.as_nobody(SHOW).stderr  # it asks, because a person is there to answer
     (place.top / "bin/sudo").unlink()
-    refused = place.as_nobody(LOOK)
+    refused = place.as_nobody(SHOW)
     assert (refused.returncode, refused.stdout) == (4, "")
     assert "CAP_BPF" in refused.stderr
     assert place.as_nobody(f"{RUN} stop").returncode == 0
@@ -107,11 +107,11 @@ def test_sudo_is_used_only_for_the_monitor(place: Place) -> None:
     assert "Concurrency lines go to logs/proxy.log every 0.05 s" in started.stdout
     pid = int((place.top / "logs/proxy.pid").read_text())
     assert Path(f"/proc/{pid}").stat().st_uid == place.log.stat().st_uid == NOBODY
-    told = place.as_nobody(f"{RUN} status").stdout
-    assert CONCURRENCY.search(told)
-    assert "[SYSTEM]" not in told + place.log.read_text()
-    looked = place.as_nobody(f"{LOOK} --json --interval 0.05")
-    assert json.loads(looked.stdout)["target"]["pid"] == pid
+    status = place.as_nobody(f"{RUN} status").stdout
+    assert CONCURRENCY.search(status)
+    assert "[SYSTEM]" not in status + place.log.read_text()
+    shown = place.as_nobody(f"{SHOW} --json --interval 0.05")
+    assert json.loads(shown.stdout)["target"]["pid"] == pid
     asked = place.sudo_was_asked().splitlines()
     assert asked[0] == "true"
     assert all(line == "true" or line.startswith(f"{place.top}/monitor ") for line in asked)
@@ -124,31 +124,31 @@ def test_capabilities_of_the_program_itself_are_enough(place: Place) -> None:
     place.add_sudo("exit 1")
     started = place.as_nobody(f"{RUN} start --port 0")
     assert (started.returncode, started.stderr) == (0, "")
-    looked = place.as_nobody(f"{LOOK} --json --interval 0.05")
-    assert looked.returncode == 0, looked.stderr
+    shown = place.as_nobody(f"{SHOW} --json --interval 0.05")
+    assert shown.returncode == 0, shown.stderr
 
 
 def test_another_users_server_needs_one_more_capability(place: Place, start_server: Callable[..., Server]) -> None:
     pid = start_server().pid
     program = place.top / "monitor"
     give_capabilities(program, *TO_ATTACH.values())
-    refused = place.as_nobody(f"{LOOK} --pid {pid} --json")
+    refused = place.as_nobody(f"{SHOW} --pid {pid} --json")
     assert (refused.returncode, refused.stdout) == (4, "")
     assert f"the sockets of process {pid} (" in refused.stderr
     assert "CAP_DAC_READ_SEARCH for another user's process" in refused.stderr
     give_capabilities(program, DAC_READ_SEARCH, *TO_ATTACH.values())
-    looked = place.as_nobody(f"{LOOK} --pid {pid} --json --interval 0.05")
-    assert json.loads(looked.stdout)["target"]["pid"] == pid
+    shown = place.as_nobody(f"{SHOW} --pid {pid} --json --interval 0.05")
+    assert json.loads(shown.stdout)["target"]["pid"] == pid
 
 
 def test_the_server_of_root(place: Place) -> None:
     started = place.typed_by(0, f"umask 022; ENABLE_CONCURRENCY_MONITOR=false {RUN} start --port 0")
     assert started.returncode == 0, started.stderr
     pid = int((place.top / "logs/proxy.pid").read_text())
-    told = place.as_nobody(f"{RUN} status")
-    assert told.returncode == 0
-    assert f"Proxy is running (pid {pid}), up " in told.stdout
-    assert "on an address that its user and root can see" in told.stdout
+    status = place.as_nobody(f"{RUN} status")
+    assert status.returncode == 0
+    assert f"Proxy is running (pid {pid}), up " in status.stdout
+    assert "on an address that only its user and root can see" in status.stdout
     refused = place.as_nobody(f"{RUN} stop")
     assert refused.returncode == 1
     assert f"pid {pid} cannot be ended: " in refused.stderr
@@ -157,4 +157,4 @@ def test_the_server_of_root(place: Place) -> None:
     again = place.as_nobody(f"{RUN} start --port 0")
     assert again.returncode == 1
     assert "logs/proxy.log cannot be written" in again.stderr
-    assert "PROXY_LOG_DIR names another place" in again.stderr
+    assert "set PROXY_LOG_DIR to another directory" in again.stderr

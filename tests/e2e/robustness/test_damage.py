@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can go wrong with an attached engine.
 
-Each message says what is wrong, where, and what to do. Nothing leaks, no figure is wrong, and the commands themselves
-repair the damage."""
+Each message says what is wrong, where, and what to do. Nothing leaks, no figure is wrong, and the commands
+themselves repair the damage."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def refuse_all(engine: Engine, pid: int, status: int, *words: str) -> None:
 
 
 def repair(engine: Engine, server: Server, objects: Objects) -> None:
-    """By the command that the message names; then all is as it should be."""
+    """Repairs with the command that the message names. Then everything works."""
     assert engine.done("detach", "--all") == f"removed the remains of the engine at {engine.pins}\n"
     engine.assert_nothing_left(objects)
     counted = attach_counted(engine, server)
@@ -108,7 +108,7 @@ def test_a_pin_of_something_else(start_server: Start, engine: Engine) -> None:
 def test_a_watch_ends_when_a_hook_disappears(
     start_server: Start, engine: Engine, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its figures would be wrong from then on."""
+    """The figures would be wrong from then on."""
     monkeypatch.setenv("MONITOR_PINS", str(engine.pins))
     server = start_server()
     engine.attach(server.pid)
@@ -123,7 +123,7 @@ LEFT = ["new", "old"]
 
 @pytest.mark.parametrize("following", ["attach", "detach", "detach --pid", "sessions", "json"])
 def test_a_half_made_pin_directory(following: str, start_server: Start, engine: Engine) -> None:
-    """As a command leaves it that is killed at it, with or without an engine beside it."""
+    """As it is left by a command that is killed halfway, with or without an engine beside it."""
     server = start_server()
     before = all_objects()
     for left in LEFT:
@@ -189,7 +189,7 @@ def remount(directory: Path, how: str) -> None:
 
 
 def test_a_read_only_file_system(start_server: Start, short_directory: Path) -> None:
-    """A BPF file system has no size that could be used up, but it may be read only."""
+    """A BPF file system cannot run out of space, but it may be read-only."""
     server = start_server()
     before = all_objects()
     with mounted(short_directory / "bpf") as bpffs:
@@ -230,13 +230,13 @@ def test_a_directory_outside_a_bpf_file_system(start_server: Start, tmp_path: Pa
     engine.assert_no_leak(before)
 
 
-# Where control groups limit memory, in version 2 or 1, and the file that says how much.
+# Where control groups of version 2 or 1 limit memory, and the file that holds the limit.
 GROUPS = [(Path("/sys/fs/cgroup"), "memory.max"), (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes")]
 
 
 @pytest.fixture
 def memory_limit() -> Iterator[Path]:
-    """The file that sets how much memory a control group has, the kernel's own for its processes included."""
+    """The file that limits the memory of a control group, including kernel memory on behalf of its processes."""
     for parent, limit in GROUPS:
         group = parent / f"monitor-test-{os.getpid()}"
         if parent.is_dir() and os.access(parent / "cgroup.procs", os.W_OK):
@@ -246,11 +246,12 @@ def memory_limit() -> Iterator[Path]:
                 group.rmdir()
                 return
             group.rmdir()
-    pytest.skip("no control group that limits memory")
+    pytest.skip("no control group limits memory")
 
 
 def test_too_little_memory(start_server: Start, engine: Engine, memory_limit: Path) -> None:
-    """Whether the kernel refuses it or ends the process: it is attached whole, or nothing is left."""
+    """The kernel refuses the attach or ends the process. Either the server is attached completely, or nothing is
+    left."""
     server = start_server()
     before = all_objects()
     join = f'echo $$ > {memory_limit.parent}/cgroup.procs; exec "$@"'
@@ -272,7 +273,7 @@ def test_too_little_memory(start_server: Start, engine: Engine, memory_limit: Pa
     assert failed
 
 
-# Run with a mount namespace of its own: what is mounted and unmounted here nobody else sees.
+# Runs in a mount namespace of its own, so that other processes do not see what it mounts and unmounts.
 UNMOUNTED = """
 set -e
 umount --lazy {bpffs}
@@ -306,7 +307,7 @@ def test_bpffs_is_mounted_if_missing(start_server: Start) -> None:
 
 
 def test_not_permitted_is_exit_4(start_server: Start, engine: Engine, short_directory: Path) -> None:
-    """Neither to attach nor to look: what servers are asked is nobody else's business."""
+    """Neither attaching nor reading is permitted, because the requests of a server are confidential."""
     server = start_server()
     engine.attach(server.pid)
     objects = engine.objects()
@@ -335,7 +336,7 @@ def test_not_permitted_is_exit_4(start_server: Start, engine: Engine, short_dire
 
 @pytest.fixture
 def moments() -> Callable[[int, float], Iterator[float]]:
-    """Delays before a kill, in seconds. The seed that is printed repeats them."""
+    """Delays before a kill, in seconds. The printed seed repeats them."""
     seed = int(os.environ.get("MONITOR_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"MONITOR_TEST_SEED={seed}", file=sys.stderr)
     dice = random.Random(seed)
@@ -343,7 +344,7 @@ def moments() -> Callable[[int, float], Iterator[float]]:
 
 
 def time_of_attach(engine: Engine, pid: int) -> float:
-    """How long an attach of this server takes, in seconds. It is not attached afterwards."""
+    """How long it takes to attach this server, in seconds. It is detached afterwards."""
     began = time.monotonic()
     engine.attach(pid)
     took = time.monotonic() - began
@@ -352,7 +353,7 @@ def time_of_attach(engine: Engine, pid: int) -> float:
 
 
 def kill_after(process: "subprocess.Popen[str]", delay: float) -> bool:
-    """Returns whether the kill ended it. Any moment will do, so it just sleeps."""
+    """Returns whether the kill ended the process. Any moment will do, so it just sleeps."""
     time.sleep(delay)
     return end(process)[0] != 0
 
@@ -361,7 +362,7 @@ Moments = Callable[[int, float], Iterator[float]]
 
 
 def test_an_attach_that_is_killed_at_any_moment(start_server: Start, engine: Engine, moments: Moments) -> None:
-    """Nothing is attached, or all of it; the next command works."""
+    """Afterwards the server is attached completely or not at all, and the next command works."""
     server = start_server()
     before = all_objects()
     killed = 0
@@ -370,7 +371,7 @@ def test_an_attach_that_is_killed_at_any_moment(start_server: Start, engine: Eng
         killed += kill_after(engine.start(*engine.attach_arguments(server.pid)), delay)
         keep_alive(server.port, 5, 1)
         if number % 2 and engine.is_there():
-            snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 5, "all is counted")
+            snapshot = engine.wait_for(server.pid, lambda s: s["total_requests"] == 5, "every request is counted")
             assert snapshot["undercount"] == 0
             assert server.tally().total() - earlier.total() == 5
         assert engine.targets() in ([], [server.pid])
@@ -378,7 +379,7 @@ def test_an_attach_that_is_killed_at_any_moment(start_server: Start, engine: Eng
             assert not engine.pins.exists()
         engine.assert_no_leak(before)
         if number % 2:
-            engine.attach(server.pid)  # whether it is there or not
+            engine.attach(server.pid)  # whether it is attached already or not
             assert engine.targets() == [server.pid]
         engine.done("detach", "--all")
         assert not engine.pins.exists()
@@ -387,7 +388,7 @@ def test_an_attach_that_is_killed_at_any_moment(start_server: Start, engine: Eng
 
 
 def test_a_second_attach_that_is_killed_at_any_moment(start_server: Start, engine: Engine, moments: Moments) -> None:
-    """The first target is not touched, and what the killed one held is given back."""
+    """The first target is not affected, and everything that the killed attach held is released."""
     first, second = start_server(), start_server(USUAL, workers=2)
     before = all_objects()
     counted = attach_counted(engine, first)
@@ -418,7 +419,7 @@ def test_a_second_attach_that_is_killed_at_any_moment(start_server: Start, engin
 
 
 def test_a_detach_that_is_killed_at_any_moment(start_server: Start, engine: Engine, moments: Moments) -> None:
-    """The target is detached or it is not, and is never half there."""
+    """The target is attached or detached, never something between."""
     staying, leaving = start_server(), start_server()
     before = all_objects()
     counted = attach_counted(engine, staying)
@@ -428,7 +429,7 @@ def test_a_detach_that_is_killed_at_any_moment(start_server: Start, engine: Engi
         kill_after(engine.start("detach", "--pid", leaving.pid), delay)
         keep_alive(staying.port, 5, 2)
         if leaving.pid in engine.targets():
-            engine.wait_for(leaving.pid, lambda s: s["total_requests"] == 5, "all is counted")
+            engine.wait_for(leaving.pid, lambda s: s["total_requests"] == 5, "every request is counted")
             engine.detach(leaving.pid)
         assert engine.targets() == [staying.pid]
     counted.assert_equal(counted.settle())

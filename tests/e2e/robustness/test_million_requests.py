@@ -14,7 +14,7 @@ Start = Callable[..., Server]
 
 COUNT = 1_000_000
 MONITORS = 10
-ROUNDS = 20  # of killing all of them
+ROUNDS = 20  # in each, all monitors are killed
 
 
 def test_a_million_requests_through_ten_monitors_killed_and_restarted(start_server: Start, engine: Engine) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uvicorn behind nginx, over TCP and a Unix socket.
 
-nginx's default is a connection for each request in HTTP/1.0; it can also keep its connections."""
+By default nginx uses HTTP/1.0 and a new connection for each request; it can also keep its connections."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -52,7 +52,7 @@ def nginx_before(server: Server, directory: Path) -> Nginx:
 
 @pytest.mark.parametrize("flavour", FASTEST, ids=str)
 def test_counts(server: Server, tmp_path: Path, observe: Observe, attach: Attach) -> None:
-    """nginx is observed as well: its requests to uvicorn do not count as requests to nginx."""
+    """nginx is observed too: its requests to uvicorn do not count as requests to nginx."""
     observation = observe(server)
     with nginx_before(server, tmp_path) as nginx:
         in_front = attach(nginx.pid)
@@ -65,12 +65,12 @@ def test_counts(server: Server, tmp_path: Path, observe: Observe, attach: Attach
             assert observation.monitor.next()["active_concurrent"] == 1
         wait_until(lambda: server.tally().total("running") == 0, "the application is done")
         snapshot = observation.settle()
-        in_front.wait_for(lambda s: s["open_connections"] == 0, "all clients of nginx have gone")
+        in_front.wait_for(lambda s: s["open_connections"] == 0, "all clients of nginx have left")
         before_it = in_front.stop()
         assert before_it["total_requests"] == nginx.answered().total()
         assert before_it["active_concurrent"] == 0
         assert before_it["undercount_by_cause"] == {}
-    # wrk goes away with requests in flight, and nginx from uvicorn then, which believes to have answered.
+    # wrk leaves with requests in flight. nginx then leaves uvicorn, which believes that it has answered.
     observation.assert_equal(snapshot, "3xx", "4xx", "5xx")
     status = endpoint_of(snapshot, "/users/{id}")["status"]
     assert status["2xx"] + status["none"] == observation.tally().of("GET /users/{id}")
@@ -80,7 +80,7 @@ def test_counts(server: Server, tmp_path: Path, observe: Observe, attach: Attach
 
 @pytest.mark.parametrize("flavour", FASTEST[1:], ids=str)
 def test_clients_that_leave(server: Server, tmp_path: Path, observe: Observe) -> None:
-    """Nginx closes its connection to uvicorn when the client of a request that it waits for has gone."""
+    """nginx closes its connection to uvicorn when the client of a waiting request has left."""
     held, leaving = 8, 5
     observation = observe(server)
     with nginx_before(server, tmp_path) as nginx, ExitStack() as stack:
@@ -91,7 +91,7 @@ def test_clients_that_leave(server: Server, tmp_path: Path, observe: Observe) ->
         server.wait_at_gate("GET /hold", held)
         for client in clients[:leaving]:
             client.close()
-        snapshot = observation.monitor.wait_for(lambda s: s["active_concurrent"] == held - leaving, "they have left")
+        snapshot = observation.monitor.wait_for(lambda s: s["active_concurrent"] == held - leaving, "they left")
         assert (snapshot["aborted_requests"], snapshot["failed_requests"]) == (leaving, 0)
         server.open_gate("nginx", held)
         assert [client.response().body for client in clients[leaving:]] == [b"held"] * (held - leaving)

@@ -51,7 +51,7 @@ def test_counts(python: str, start: Start, observe: Observe) -> None:
 
 @both
 def test_sighup_under_load(python: str, start: Start, observe: Observe) -> None:
-    """Old workers finish what they have begun; nothing that any of them counted is lost."""
+    """Old workers finish the requests that they have begun, and no worker's counts are lost."""
     server = start(python)
     observation = observe(server)
     old = set(server.workers())
@@ -63,7 +63,7 @@ def test_sighup_under_load(python: str, start: Start, observe: Observe) -> None:
         assert observation.monitor.next()["active_concurrent"] >= 1
         server.open_gate("hup")
         assert held.response().body == b"held"
-        wait_until(lambda: not old & set(server.workers()), "the old workers have gone")
+        wait_until(lambda: not old & set(server.workers()), "the old workers are gone")
         new = set(server.workers())
         observation.monitor.wait_for(lambda s: worker_pids(s) == new, "the new workers are followed")
     snapshot = observation.settle()

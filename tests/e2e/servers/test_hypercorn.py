@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hypercorn, which is not uvicorn and speaks HTTP/1.1 by h11, in several processes and at several sockets."""
+"""Hypercorn, which is not uvicorn and parses HTTP/1.1 with h11, with several processes and sockets."""
 
 import subprocess
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Observe = Callable[..., Observation]
 
 
 def connection_states(port: int) -> list[str]:
-    """Of the server's ends."""
+    """The states of the server's ends of its connections."""
     command = ["ss", "--no-header", "--tcp", "--numeric", f"sport = :{port}"]
     return [
         line.split()[0]
@@ -30,7 +30,7 @@ def test_counts(tmp_path: Path, observe: Observe) -> None:
         observation = observe(server)
         for drive in DRIVES:
             if drive is drive_early:
-                continue  # it closes instead of reading the rest of such a body
+                continue  # it closes before it has read the rest of such a body
             drive(server.port)
         wrk(server.port, "/users/1", 1, 16)
         snapshot = observation.settle()
@@ -56,11 +56,11 @@ def test_several_workers_at_several_sockets(tmp_path: Path, observe: Observe) ->
 
 
 def test_connections_without_a_request(tmp_path: Path, observe: Observe) -> None:
-    """Hypercorn keeps a connection whose client has gone until it is too long idle. What it has read of such a one is a
-    FIN and no request, before the attach as after it."""
+    """Hypercorn keeps a connection whose client has left until the idle timeout. From such a connection it has read a
+    FIN and no request, before the attach and after it."""
     with Hypercorn(tmp_path) as server:
         Client(server.port).close()
-        wait_until(lambda: connection_states(server.port) == ["CLOSE-WAIT"], "the FIN is there")
+        wait_until(lambda: connection_states(server.port) == ["CLOSE-WAIT"], "the FIN has arrived")
         with Client(server.port) as client:
             assert client.ask(request("/ok", "GET", "Connection: close")).status == 200
         observation = observe(server)
@@ -74,8 +74,8 @@ def test_connections_without_a_request(tmp_path: Path, observe: Observe) -> None
 
 
 def test_rejected_requests(tmp_path: Path, observe: Observe) -> None:
-    """Its own 400 has no body and looks like an application's: rejected is what was no request to our parser
-    either; what was one counts as a request that got a 400."""
+    """Hypercorn's own 400 has no body and looks like one of the application. A request counts as rejected if our parser
+    does not accept it either; otherwise it counts as a request with status 400."""
     with Hypercorn(tmp_path) as server:
         observation = observe(server)
         for data in (b"nonsense\r\n\r\n", b"GET /no-host HTTP/1.1\r\n\r\n"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """nginx as the server under observation.
 
-The monitor counts as many responses as nginx's access log and its stub_status."""
+The monitor counts as many responses as nginx's access log and stub_status report."""
 
 import re
 from collections import Counter
@@ -48,7 +48,7 @@ def drive(port: int) -> None:
 
 
 def requests_by_its_own_count(port: int) -> int:
-    """This request for it included."""
+    """Includes the request that asks for the count."""
     with Client(port) as client:
         found = re.search(rb"requests\n \d+ \d+ (\d+)", client.ask(request("/status")).body)
         assert found
@@ -56,7 +56,7 @@ def requests_by_its_own_count(port: int) -> int:
 
 
 def by_kind(responses: Counter[str]) -> Counter[str]:
-    """What nginx has logged, by the monitor's keys."""
+    """The logged responses, by the monitor's keys."""
     counts: Counter[str] = Counter()
     for key, count in responses.items():
         counts["(not found) 4xx" if key.endswith("404") else f"{key[:-2]}xx"] += count
@@ -79,7 +79,7 @@ def test_every_kind_of_response(tmp_path: Path, attach: Attach) -> None:
         monitor = attach(server.pid)
         drive(server.port)
         total = requests_by_its_own_count(server.port)
-        wait_until(lambda: server.answered().total() == total, "all of them are logged")
+        wait_until(lambda: server.answered().total() == total, "all responses are logged")
         last = settled(monitor, total)
         assert responses_by_kind(last) == by_kind(server.answered())
     assert last["failed_requests"] == 2
@@ -95,7 +95,7 @@ def test_wrk(tmp_path: Path, attach: Attach) -> None:
         wrk(server.port, "/files/small", 1, 32)
 
         def all_read() -> bool:
-            # nginx sometimes sleeps while connections wait to be accepted. Another connection wakes it up.
+            # nginx sometimes sleeps while connections wait to be accepted. A new connection wakes it up.
             requests_by_its_own_count(server.port)
             return bool(monitor.next()["open_connections"] == 0)
 

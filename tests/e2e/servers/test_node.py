@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Node's HTTP server under observation, with wrk and Node's own keep-alive agent as clients.
 
-The monitor counts as many responses as the server says it sent."""
+The monitor counts as many responses as the server reports."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ class NodeServer:
         self.port = int(self._process.stdout.readline())
 
     def stop(self) -> tuple[Counter[str], int]:
-        """Ends it; responses by "METHOD /path 2xx", and how many connections it had at most."""
+        """Ends the server. Returns its responses by "METHOD /path 2xx" and its largest number of connections."""
         said = json.loads(self._process.communicate(timeout=PATIENCE)[0])
         return Counter(said["answered"]), said["most"]
 
@@ -58,7 +58,7 @@ def test_its_own_agent(attach: Attach) -> None:
         last = monitor.stop()
         answered, most = server.stop()
     assert responses_by_kind(last) == answered
-    # The agent has 8 at a time and replaces some, perhaps before the server has closed the old one.
+    # The agent uses 8 connections at a time and replaces some, perhaps before the server has closed the old ones.
     assert 8 <= last["peak_connections"] <= most
     assert last["active_concurrent"] == last["aborted_requests"] == 0
     assert last["undercount_by_cause"] == {}

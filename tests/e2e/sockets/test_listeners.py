@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Only the process that reads a connection matters, not the listening socket.
+"""The process that reads a connection matters, not the listening socket.
 
-One listener is inherited; another shares its port with another server."""
+One listener is inherited, another shares its port with another server."""
 
 import socket
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def listener(reuse: bool = False, port: int = 0) -> socket.socket:
 
 @pytest.mark.parametrize(("flavour", "workers"), [(FASTEST[0], 1), (FASTEST[1], 2)], ids=str)
 def test_an_inherited_listener(flavour: Flavour, workers: int, start_server: Start, observe: Observe) -> None:
-    """As systemd or a process manager passes it: `--fd`."""
+    """A listener as systemd or a process manager passes it: `--fd`."""
     with listener() as inherited:
         server = start_server(flavour, workers=workers, inherited=inherited)
         assert server.port == inherited.getsockname()[1]
@@ -39,7 +39,8 @@ def test_an_inherited_listener(flavour: Flavour, workers: int, start_server: Sta
 
 
 def test_a_port_shared_with_another_server(start_server: Start, observe: Observe) -> None:
-    """The kernel deals the connections out over the two listening sockets (SO_REUSEPORT); each counts its own."""
+    """The kernel distributes the connections over the two listening sockets (SO_REUSEPORT); each server counts its
+    own."""
     connections = 200
     with listener(reuse=True) as one, listener(reuse=True, port=one.getsockname()[1]) as two:
         servers = [start_server(inherited=inherited) for inherited in (one, two)]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections that are open when the monitor attaches, under every uvicorn.
 
-If the last data received came after the last data sent, and all of it was read, a request is under way: it is in flight
-on `(before attach)`. Any other connection counts as idle until something passes on it that is not the clean start of a
-request."""
+If the last data received came after the last data sent, and all of it was read, a request is under way. It is in
+flight on `(before attach)`. Any other connection counts as idle until something passes on it that is not the clean
+start of a request."""
 
 import base64
 import os
@@ -22,8 +22,8 @@ from harness.waiting import wait_until
 
 Attach = Callable[..., Monitor]
 
-# A scenario opens connections, yields how many of them are in flight when the monitor attaches, and goes on with what
-# the monitor counts then. Nothing else happens on the server meanwhile.
+# A scenario opens connections, yields how many of them are in flight when the monitor attaches, and continues with what
+# the monitor counts from then on. Nothing else happens on the server meanwhile.
 Scenario = Callable[[Server], Generator[int, Changes, None]]
 
 BEGUN = {"(before attach) active": 1}
@@ -38,18 +38,18 @@ def hold(
     client: Client,
     target: str,
     key: str,
-    behind: bytes = b"",
+    after: bytes = b"",
     method: str = "GET",
     version: str = "1.1",
 ) -> None:
-    """Asks, and waits until the application waits at the gate."""
+    """Sends a request, and waits until the application waits at its gate."""
     waiting = server.tally().of(key, "waiting")
-    client.send(request(target, method, version=version) + behind)
+    client.send(request(target, method, version=version) + after)
     wait_until(lambda: server.tally().of(key, "waiting") == waiting + 1, f"{target} waits at its gate")
 
 
 def start_stream(server: Server, client: Client, gate: str, count: int) -> None:
-    """Asks for a stream, and waits until its first chunk has come and the application waits to send the second."""
+    """Requests a stream, and waits until its first chunk has come and the application waits to send the second."""
     hold(server, client, f"/stream?gate={gate}&n={count}", "GET /stream")
     waiting = server.tally().of("GET /stream", "waiting")
     server.open_gate(gate)
@@ -59,7 +59,7 @@ def start_stream(server: Server, client: Client, gate: str, count: int) -> None:
 
 
 def still_counts(client: Client, changes: Changes, and_ended: Change | None = None) -> None:
-    """What is asked from now on counts as ever."""
+    """New requests count as usual."""
     for _ in range(2):
         assert client.ask(request("/users/1")).status == 200
     changes.wait_change({"GET /users/{id} 2xx": 2} | (and_ended or {}))
@@ -72,13 +72,13 @@ def idle(server: Server) -> Generator[int, Changes, None]:
 
 
 def silent(server: Server) -> Generator[int, Changes, None]:
-    """Nothing has passed on it yet."""
+    """Nothing has passed on the connection yet."""
     with Client(server.port) as client:
         still_counts(client, (yield 0))
 
 
 def leaving(server: Server) -> Generator[int, Changes, None]:
-    """Idle, and never used again."""
+    """The connection is idle and never used again."""
     client = Client(server.port)
     assert client.ask(request("/ok")).status == 200
     changes = yield 0
@@ -87,7 +87,7 @@ def leaving(server: Server) -> Generator[int, Changes, None]:
 
 
 def asked(server: Server) -> Generator[int, Changes, None]:
-    """In the middle of its first request."""
+    """The first request of the connection is under way."""
     with Client(server.port) as client:
         hold(server, client, "/hold?gate=asked", "GET /hold")
         changes = yield 1
@@ -98,7 +98,7 @@ def asked(server: Server) -> Generator[int, Changes, None]:
 
 
 def asked_again(server: Server) -> Generator[int, Changes, None]:
-    """In the middle of its second request."""
+    """The second request of the connection is under way."""
     with Client(server.port) as client:
         assert client.ask(request("/ok")).status == 200
         hold(server, long_after(client), "/hold?gate=asked-again", "GET /hold")
@@ -119,7 +119,7 @@ def asked_and_left(server: Server) -> Generator[int, Changes, None]:
 
 
 def asked_for_more(server: Server) -> Generator[int, Changes, None]:
-    """A stream whose first byte is still to come."""
+    """A stream of which no byte has come yet."""
     with Client(server.port) as client:
         hold(server, client, "/stream?gate=more&n=2", "GET /stream")
         first = client.head()[0]
@@ -134,7 +134,7 @@ def asked_for_more(server: Server) -> Generator[int, Changes, None]:
 
 
 def streaming(server: Server) -> Generator[int, Changes, None]:
-    """In the middle of a chunked stream: its next chunk shows it, and its last one ends it."""
+    """A chunked stream is under way: its next chunk reveals it, and its last one ends it."""
     with Client(server.port) as client:
         start_stream(server, client, "stream", 4)
         changes = yield 0
@@ -162,7 +162,7 @@ def streaming_and_left(server: Server) -> Generator[int, Changes, None]:
 
 
 def uploading(server: Server) -> Generator[int, Changes, None]:
-    """Half of the body comes later, a piece of it that looks like a request."""
+    """Half of the body is sent later. A piece of it looks like a request."""
     with Client(server.port) as client:
         body = request("/no") * 2
         started = server.tally().of("POST /sink")
@@ -190,8 +190,8 @@ def uploading_chunks(server: Server) -> Generator[int, Changes, None]:
 
 
 def downloading(server: Server) -> Generator[int, Changes, None]:
-    """With Content-Length, which nobody knows any more: it ends at the next request. A known deviation: with its last
-    byte it should."""
+    """The Content-Length passed before the attach, so the response ends only with the next request. A known deviation:
+    it should end with its last byte."""
     with Client(server.port) as client:
         hold(server, client, "/download?mb=2&gate=download", "GET /download")
         client.head()
@@ -204,8 +204,8 @@ def downloading(server: Server) -> Generator[int, Changes, None]:
 
 
 def half_a_head(server: Server) -> Generator[int, Changes, None]:
-    """Looks like a request under way, and will be one: only its endpoint is not known. A known deviation: it is in
-    flight too early."""
+    """Half a head looks like a request under way, on an unknown endpoint. A known deviation: it is in flight too
+    early."""
     with Client(server.port) as client:
         assert client.ask(request("/ok")).status == 200
         head = request("/ok")
@@ -218,7 +218,7 @@ def half_a_head(server: Server) -> Generator[int, Changes, None]:
 
 
 def failing(server: Server) -> Generator[int, Changes, None]:
-    """The answer to what was asked before is a 500, and the server closes."""
+    """The response to an earlier request is a 500, and the server closes."""
     with Client(server.port) as client:
         hold(server, client, "/hold-and-fail?gate=failing", "GET /hold-and-fail")
         changes = yield 1
@@ -228,7 +228,7 @@ def failing(server: Server) -> Generator[int, Changes, None]:
 
 
 def pipelined(server: Server) -> Generator[int, Changes, None]:
-    """Two in one piece: the second shows only by its response."""
+    """Two requests in one piece: only its response reveals the second one."""
     with Client(server.port) as client:
         hold(server, client, "/hold?gate=pipelined", "GET /hold", request("/ok"))
         changes = yield 1
@@ -239,7 +239,7 @@ def pipelined(server: Server) -> Generator[int, Changes, None]:
 
 
 def until_the_close(server: Server) -> Generator[int, Changes, None]:
-    """A stream to a client of HTTP/1.0; httptools sends it chunks all the same."""
+    """A stream to an HTTP/1.0 client; httptools sends it in chunks all the same."""
     with Client(server.port) as client:
         hold(server, client, "/stream?gate=old&n=2", "GET /stream", version="1.0")
         assert client.head()[0] == 200
@@ -253,7 +253,7 @@ def until_the_close(server: Server) -> Generator[int, Changes, None]:
 
 
 def continued(server: Server) -> Generator[int, Changes, None]:
-    """The server has asked for the body, which comes later."""
+    """The server has asked for the body, which is sent later."""
     with Client(server.port) as client:
         client.send(request("/echo", "POST", "Expect: 100-continue", "Content-Length: 4"))
         assert client.head()[0] == 100
@@ -267,7 +267,8 @@ def continued(server: Server) -> Generator[int, Changes, None]:
 
 
 def asked_for_a_head(server: Server) -> Generator[int, Changes, None]:
-    """HEAD: nobody knows that no body follows. A known deviation: it ends with the next request, not with its head."""
+    """A response to HEAD, which nothing shows any more. A known deviation: it ends with the next request, not with its
+    head."""
     with Client(server.port) as client:
         hold(server, client, "/hold?gate=head", "HEAD /hold", method="HEAD")
         changes = yield 1
@@ -278,7 +279,7 @@ def asked_for_a_head(server: Server) -> Generator[int, Changes, None]:
 
 
 def unread(server: Server) -> Generator[int, Changes, None]:
-    """What lies unread is still to begin. The server does nothing else meanwhile: this must start last."""
+    """An unread request has not begun yet. It blocks the server, so this scenario must start last."""
     with Client(server.port) as client, Client(server.port) as blocker:
         assert client.ask(request("/ok")).status == 200
         hold(server, blocker, "/block?until=unblock-before", "GET /block")
@@ -291,12 +292,12 @@ def unread(server: Server) -> Generator[int, Changes, None]:
 
 
 def frame(payload: bytes) -> bytes:
-    """A masked WebSocket frame (RFC 6455 §5.2) of less than 126 bytes of text; with a mask of zeros."""
+    """A masked WebSocket frame (RFC 6455 §5.2) with less than 126 bytes of text; its mask is zero."""
     return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload
 
 
 def websocket(server: Server) -> Generator[int, Changes, None]:
-    """In flight from the first frame on, until it closes."""
+    """A WebSocket is in flight from the first frame until it closes."""
     with Client(server.port) as client:
         key = base64.b64encode(os.urandom(16)).decode()
         upgrade = (
@@ -356,8 +357,8 @@ def test_everything_at_once(shared_server: Server, attach: Attach) -> None:
 
 @fastest_flavours
 def test_under_load(shared_server: Server, attach: Attach) -> None:
-    """Attached in the middle of it, where each connection has just been asked or answered. What the application began
-    after the attach is counted, what it had begun before at most once, and nothing stays in flight."""
+    """Attaches under load, when each connection has just received a request or a response. Requests that the
+    application begins after the attach are counted, those before at most once, and nothing stays in flight."""
     connections = 16
     attached = threading.Event()
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests that the application sends to other servers are never counted.
 
-They go over TCP and Unix sockets, from the event loop and other threads, on connections opened before and after the
-monitor attaches."""
+They go over TCP and Unix sockets, from the event loop and from other threads, on connections opened before and after
+the monitor attaches."""
 
 import socketserver
 import threading
@@ -22,7 +22,7 @@ Observe = Callable[..., Observation]
 
 
 class Elsewhere(socketserver.StreamRequestHandler):
-    """Answers any request, with what would be a failure if it were the target's."""
+    """Answers any request with a 500, which would count as a failure of the target."""
 
     def handle(self) -> None:
         closing = False
@@ -58,7 +58,7 @@ class UnixServer(socketserver.ThreadingUnixStreamServer):
 
 @pytest.fixture
 def others(short_directory: Path) -> Iterator[list[str]]:
-    """Two servers over TCP and two over Unix sockets: their ports and paths."""
+    """Two servers over TCP and two over Unix sockets. Returns their ports and paths."""
     with ExitStack() as stack:
         addresses = []
         for name in ("one", "two"):
@@ -71,12 +71,12 @@ def others(short_directory: Path) -> Iterator[list[str]]:
 
 
 def check(server: Server, others: list[str], observe: Observe) -> None:
-    """To half of the others the application has a connection open before the monitor comes."""
+    """The application has a connection open to half of these servers before the monitor attaches."""
     times = 5
     for address in others[: len(others) // 2]:
         with Client(server.address) as client:
             assert client.ask(request(f"/fetch?to={address}")).body.count(b"busy") == 2
-    wait_until(lambda: server.tally().total("running") == 0, "nothing runs")
+    wait_until(lambda: server.tally().total("running") == 0, "no request runs")
     observation = observe(server)
     with Client(server.address) as client:
         for address in others * times:
@@ -93,9 +93,7 @@ FLAVOURS = [Flavour(uvicorn, "httptools", loop) for uvicorn in ("debian", "curre
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
-def test_sent_by_a_server_at_a_port(
-    flavour: Flavour, others: list[str], start_server: Start, observe: Observe
-) -> None:
+def test_sent_by_a_server_at_a_port(flavour: Flavour, others: list[str], start_server: Start, observe: Observe) -> None:
     check(start_server(flavour), others, observe)
 
 
@@ -107,13 +105,13 @@ def test_sent_by_a_server_at_a_unix_socket(
 
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
 def test_a_server_as_its_own_client(unix: bool, short_directory: Path, start_server: Start, observe: Observe) -> None:
-    """One process holds both ends: each request counts once, where it is read and not where it is asked."""
+    """One process holds both ends. Each request counts once, at the end that reads it, not at the end that sends it."""
     times = 10
     server = start_server(USUAL, unix=short_directory / "server.sock" if unix else None)
     asked = request(f"/fetch?to={server.address}")
     with Client(server.address) as client:
-        assert client.ask(asked).status == 200  # opens the connection that it keeps
-    wait_until(lambda: server.tally().total("running") == 0, "nothing runs")
+        assert client.ask(asked).status == 200  # opens the connection that the application keeps
+    wait_until(lambda: server.tally().total("running") == 0, "no request runs")
     observation = observe(server)
     with Client(server.address) as client:
         for _ in range(times):

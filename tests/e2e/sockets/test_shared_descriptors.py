@@ -56,7 +56,7 @@ def test_duplicates(address: Path | str, attach: Attach) -> None:
         server.go_on()
         assert client.response().body == b"ok"
         client.close()
-        last = monitor.wait_for(lambda s: s["open_connections"] == 0, "it is closed")
+        last = monitor.wait_for(lambda s: s["open_connections"] == 0, "the connection is closed")
     assert (last["total_requests"], last["active_concurrent"]) == (11, 0)
     assert last["failed_requests"] == last["aborted_requests"] == 0
     assert last["undercount_by_cause"] == {}
@@ -68,13 +68,15 @@ def test_close_range(address: Path | str, attach: Attach) -> None:
         with Client(server.address) as client:
             assert client.ask(request("/ok")).body == b"ok"
             assert client.send(request("/close-range")).rest() == b""
-            last = monitor.wait_for(lambda s: s["total_requests"] == 2 and s["open_connections"] == 0, "it is closed")
+            last = monitor.wait_for(
+                lambda s: s["total_requests"] == 2 and s["open_connections"] == 0, "the connection is closed"
+            )
     assert last["active_concurrent"] == last["aborted_requests"] == 0
     assert endpoint_of(last, "/close-range")["failed"] == last["failed_requests"] == 1
 
 
 def test_descriptors_are_reused_at_speed(address: Path | str, attach: Attach) -> None:
-    """Four clients at once, a connection for each two requests: every descriptor is soon another connection's."""
+    """Four clients at once, with a new connection for every two requests, so that descriptors are soon reused."""
     clients, connections = 4, 400
 
     def ask(target: Address) -> None:
@@ -115,12 +117,15 @@ def test_connections_are_handed_to_a_worker(address: Path | str, attach: Attach)
 
 
 def test_a_connection_accepted_by_another_process_is_counted(short_directory: Path, attach: Attach) -> None:
-    """It answers one request itself and gives the connection to the target then: what the target reads is the target's,
-    though the connection came to a port at which it does not listen. That it was not the target which read what came
-    before can't be known from outside: it did so without an event, as with splice, and that is a gap."""
+    """Another process answers one request and then gives the connection to the target. What the target reads counts,
+    although the connection came to a port on which the target does not listen. From outside, the earlier bytes look as
+    if the target had read them without an event, as with splice; so they are a gap."""
     path = short_directory / "take.sock"
     with BlockingServer(TCP, "take", str(path)) as server, socket.create_server(("127.0.0.1", 0)) as listener:
-        wait_until(lambda: str(path) in listening_unix_sockets(server.pid), "it takes connections over")
+        wait_until(
+            lambda: str(path) in listening_unix_sockets(server.pid),
+            "the server accepts connections from other processes",
+        )
         monitor = attach(server.pid)
         with Client(listener.getsockname()[1]) as client:
             accepted, _ = listener.accept()
@@ -142,7 +147,7 @@ def test_a_connection_accepted_by_another_process_is_counted(short_directory: Pa
 
 
 def answer_as_another_process(listener: socket.socket, ends: list[str]) -> None:
-    """Takes a connection over and answers what is asked on it until the client leaves."""
+    """Takes a connection over and answers its requests until the client leaves."""
     giver, _ = listener.accept()
     with giver:
         _, descriptors, _, _ = socket.recv_fds(giver, 1, 1)
@@ -153,14 +158,14 @@ def answer_as_another_process(listener: socket.socket, ends: list[str]) -> None:
 
 
 def test_requests_that_another_process_reads(address: Path | str, short_directory: Path, attach: Attach) -> None:
-    """A connection is given to a process outside the target, this one, which serves it on."""
+    """The connection is given to this process, which is outside the target and continues to serve it."""
     ends: list[str] = []
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(short_directory / "stranger.sock"))
+        listener.bind(str(short_directory / "other.sock"))
         listener.listen()
-        stranger = threading.Thread(target=answer_as_another_process, args=(listener, ends))
-        stranger.start()
-        with BlockingServer(address, str(short_directory / "stranger.sock")) as server:
+        other = threading.Thread(target=answer_as_another_process, args=(listener, ends))
+        other.start()
+        with BlockingServer(address, str(short_directory / "other.sock")) as server:
             monitor = attach(server.pid)
             with Client(server.address) as client:
                 assert client.ask(request("/ok")).body == b"ok"
@@ -169,8 +174,8 @@ def test_requests_that_another_process_reads(address: Path | str, short_director
                     assert client.ask(request("/ok")).status == 500
                 snapshot = monitor.next()
                 assert (snapshot["total_requests"], snapshot["active_concurrent"]) == (2, 0)
-                assert snapshot["open_connections"] == 0  # of the target's
-            stranger.join()
+                assert snapshot["open_connections"] == 0  # of the target's connections
+            other.join()
             with Client(server.address) as client:
                 assert client.ask(request("/ok")).body == b"ok"
             monitor.wait_for(lambda s: s["total_requests"] == 3 and s["open_connections"] == 0, "one more")
@@ -181,14 +186,15 @@ def test_requests_that_another_process_reads(address: Path | str, short_director
 
 
 def test_responses_written_by_another_process(address: Path | str, short_directory: Path, attach: Attach) -> None:
-    """The target has read the request; another process, this one, answers it without reading. Only the hooks on TCP
-    sockets see that; else it ends, without a status, when a look finds that the target does not have the socket."""
+    """The target has read the request; this process answers it without reading. Only the hooks on TCP sockets see the
+    response. Otherwise the request ends without a status, when a snapshot finds that the target does not hold the
+    socket."""
     seen = address == TCP and PROFILE == "socket"
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(short_directory / "stranger.sock"))
+        listener.bind(str(short_directory / "other.sock"))
         listener.listen()
         with (
-            BlockingServer(address, str(short_directory / "stranger.sock")) as server,
+            BlockingServer(address, str(short_directory / "other.sock")) as server,
             Client(server.address) as client,
         ):
             monitor = attach(server.pid)

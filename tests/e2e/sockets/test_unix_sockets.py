@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server at a Unix socket (`--uds`) is counted like one at a port, whichever side closes the connections."""
+"""A server on a Unix socket (`--uds`) is counted like one on a port, whichever side closes the connections."""
 
 import os
 import signal
@@ -62,7 +62,7 @@ def test_in_flight_and_clients_that_leave(short_directory: Path, start_server: S
         server.open_gate("unix", held)
         assert [client.response().body for client in clients[leaving:]] == [b"held"] * (held - leaving)
     wait_until(lambda: server.tally().total("running") == 0, "the application is done")
-    observation.monitor.wait_for(lambda s: s["open_connections"] == 0, "all are closed")
+    observation.monitor.wait_for(lambda s: s["open_connections"] == 0, "all connections are closed")
     snapshot = observation.settle()
     endpoint = endpoint_of(snapshot, "/hold")
     assert (endpoint["completed"], endpoint["aborted"], endpoint["status"]["2xx"]) == (held, leaving, held - leaving)
@@ -84,12 +84,12 @@ def test_queue_depth(short_directory: Path, start_server: Start, observe: Observ
         observation.monitor.wait_for(lambda s: s["queue_depth"] == waiting + 1, f"{waiting} + 1 wait")
         server.unblock("unblock")
         assert [client.response().status for client in (blocker, idle, *clients)] == [200] * (waiting + 2)
-        observation.monitor.wait_for(lambda s: s["queue_depth"] == 0, "nobody waits")
+        observation.monitor.wait_for(lambda s: s["queue_depth"] == 0, "nothing waits")
     observation.assert_equal(observation.settle())
 
 
 def test_a_killed_worker(short_directory: Path, start_server: Start, observe: Observe) -> None:
-    """Its sockets are closed by its exit."""
+    """Its exit closes its sockets."""
     server = start_server(USUAL, unix=short_directory / "server.sock", workers=2)
     observation = observe(server)
     with Client(server.address) as client:

@@ -23,7 +23,7 @@ def test_short_connections_over_veth_with_rps(
         observation.monitor.wait_idle()
         observation.monitor.wait_for(lambda snapshot: snapshot["open_connections"] == 0, "no open connections")
         last = observation.monitor.stop()
-    # A close in softirq interrupts the handling of another: the kernel drops it for the program that is interrupted.
+    # A close in softirq can interrupt the handling of another close. The kernel drops it for the interrupted program.
     assert last["undercount_by_cause"] == {}
     assert last["active_concurrent"] == 0
     assert last["total_requests"] == COUNT

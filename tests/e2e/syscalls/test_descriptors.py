@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptors that are duplicated, passed on, closed in every way or reused at once by another connection.
+"""Descriptors that are duplicated, passed to another process, closed in every way, or reused at once.
 
 Threads, a child, or a process that is killed read and write them."""
 
@@ -48,7 +48,7 @@ def test_a_duplicate_is_the_same_connection(watched: Watched) -> None:
         begin(watched, client, double, "/cut")
         watched.server.do("close", double)
         assert watched.change() == {"GET /cut active": -1, "GET /cut none": 1, "failed": 1}
-        assert watched.server.do("dup3", 0, fd) == fd  # for the fixture to close
+        assert watched.server.do("dup3", 0, fd) == fd  # the fixture closes it
 
 
 def close(server: SyscallServer, fd: int) -> None:
@@ -60,7 +60,7 @@ def close_range(server: SyscallServer, fd: int) -> None:
 
 
 def close_by_dup3(server: SyscallServer, fd: int) -> None:
-    """Another file gets the descriptor's number."""
+    """The descriptor's number gets another file."""
     server.do("dup3", 0, fd)
     server.do("close", fd)
 
@@ -83,7 +83,7 @@ Close = Callable[[SyscallServer, int], None]
 @every_family
 @every_close
 def test_the_server_closes(watched: Watched, family: str, end: Close) -> None:
-    """Idle, with a request unanswered, and at the end of a response that only the close delimits."""
+    """While idle, with a request unanswered, and at the end of a response that only the close delimits."""
     for path, answer, expected in (
         ("/idle", OK, {}),
         ("/cut", b"", {"GET /cut active": -1, "GET /cut none": 1, "failed": 1}),
@@ -155,8 +155,8 @@ def test_a_descriptor_that_is_reused_at_once(watched: Watched, answered: bool) -
 
 
 def test_a_descriptor_that_is_reused_while_a_read_waits(watched: Watched) -> None:
-    """The call was about the connection that the descriptor stood for at its start. Whose bytes they are is seen, and
-    where they lie is not believed."""
+    """The call is about the connection that the descriptor meant when the call began. The monitor sees which connection
+    the bytes belong to, but does not trust the buffer's address."""
     with Client(watched.server.port) as old, Client(watched.server.port) as new:
         fd = watched.server.do("accept", watched.server.tcp)
         reader = watched.server.do("thread_start", [["read", fd, 1000]])
@@ -174,7 +174,7 @@ def test_a_descriptor_that_is_reused_while_a_read_waits(watched: Watched) -> Non
 
 
 def test_two_duplicates_in_two_threads(watched: Watched) -> None:
-    """One reads everything, the other writes all responses, each through a descriptor of its own."""
+    """One reads everything and the other writes all responses, each through its own descriptor."""
     count = 200
     asked = request("/thread", "POST", body=b"body")
     with watched.server.connection() as (client, fd):
@@ -216,7 +216,7 @@ def test_a_child_finishes_the_response(watched: Watched) -> None:
         begin(watched, client, fd, "/child")
         watched.server.do("write", fd, OK[:10])
         assert results(watched.server.do("in_child", [["write", fd, OK[10:]], ["close", fd]])) == [len(OK) - 10, 0]
-        # The child's end and its close end nothing: the parent holds the connection too.
+        # The child's exit and close end nothing, because the parent also holds the connection.
         assert watched.change() == {"GET /child active": -1, "GET /child 2xx": 1}
         client.send(request("/child"))
         assert results(watched.server.do("in_child", [["read", fd, 1000], ["write", fd, OK]]))[1] == len(OK)
@@ -237,14 +237,14 @@ def test_a_child_serves_a_connection_of_its_own(watched: Watched) -> None:
 
 
 def test_a_descriptor_passed_over_a_socket(watched: Watched) -> None:
-    """SCM_RIGHTS: the pair that it passes over is the server's own and no connection."""
+    """SCM_RIGHTS. The socket pair that carries the descriptor is internal to the server, and not a connection."""
     with watched.server.connection() as (client, fd):
         ours, its = watched.server.do("make_pair")
         begin(watched, client, fd, "/passed")
         watched.server.do("pass_descriptor", ours, fd)
         passed = watched.server.do("take_descriptor", its)
         watched.server.do("close", fd)
-        # Bytes that look like requests, between the server's own processes.
+        # Bytes that look like requests, between processes of the server.
         watched.server.do("write", ours, request("/no"))
         watched.server.do("read", its, 1000)
         watched.server.do("write", its, OK)
@@ -276,6 +276,6 @@ def test_killed_in_the_middle(tmp_path: Path, unread: bool) -> None:
             client.close()
     assert status == 3
     assert (last["active_concurrent"], last["total_requests"], last["aborted_requests"]) == (0, 4, 0)
-    # What only the close delimits is complete with it. A close with bytes unread is a reset, but the server's own.
+    # A response that only the close delimits is complete. The close with unread bytes is a reset, but the server's own.
     assert last["failed_requests"] == 2
     assert last["undercount_by_cause"] == {}

@@ -60,8 +60,8 @@ def exchange(server: SyscallServer, connection: Connection) -> None:
     client.take(len(OK))
 
 
-# Not sendmmsg: seen whole, when the call is over (profile "syscall"), its messages are not looked at here, and the
-# response ends with the next request. A known deviation.
+# Without sendmmsg: it is seen only as a whole, after the call (profile "syscall"). Its messages are not read here, and
+# the response ends with the next request. A known deviation.
 every_call = pytest.mark.parametrize("call", ["write", "writev", "sendmsg"])
 
 
@@ -96,7 +96,7 @@ def test_a_response_in_pieces(server: SyscallServer, connection: Connection, att
     assert changes.change() == {"GET /after 2xx": 1}
 
 
-@pytest.mark.parametrize("last", [(LAST,), (CHUNK + LAST,)], ids=["alone", "behind a chunk"])
+@pytest.mark.parametrize("last", [(LAST,), (CHUNK + LAST,)], ids=["alone", "after a chunk"])
 @every_call
 def test_the_end_of_a_stream(
     server: SyscallServer, connection: Connection, attached: Attached, call: str, last: tuple[bytes]
@@ -119,7 +119,7 @@ def test_the_end_of_a_stream(
 
 
 def test_a_last_chunk_in_two_pieces(server: SyscallServer, connection: Connection, attached: Attached) -> None:
-    """Its end is not seen: it ends with the next request. A known deviation."""
+    """Its end is not seen, so it ends with the next request. A known deviation."""
     client, fd = connection
     client.send(request("/stream"))
     server.do("read", fd, 1000)
@@ -152,7 +152,7 @@ def test_a_body_from_a_file(server: SyscallServer, connection: Connection, attac
 def test_a_response_whose_body_is_a_file(
     server: SyscallServer, connection: Connection, attached: Attached, call: str
 ) -> None:
-    """Of which the head is seen: it ends with its last byte."""
+    """The head is seen, so the request ends with its last byte."""
     client, fd = connection
     client.send(request("/file"))
     server.do("read", fd, 1000)
@@ -165,7 +165,7 @@ def test_a_response_whose_body_is_a_file(
 
 
 def test_messages_of_a_response(server: SyscallServer, connection: Connection, attached: Attached) -> None:
-    """sendmmsg with its head and its body in several messages, once it is followed."""
+    """sendmmsg with the head and the body in several messages, once the monitor follows the response."""
     client, fd = connection
     client.send(request("/asked"))
     server.do("read", fd, 1000)
@@ -177,10 +177,8 @@ def test_messages_of_a_response(server: SyscallServer, connection: Connection, a
     assert changes.change() == {"(before attach) active": -1, "(before attach) 2xx": 1}
 
 
-def test_the_server_closes_during_a_response(
-    server: SyscallServer, connection: Connection, attached: Attached
-) -> None:
-    """Whether it was complete is not known."""
+def test_the_server_closes_during_a_response(server: SyscallServer, connection: Connection, attached: Attached) -> None:
+    """It is not known whether the response was complete."""
     client, fd = connection
     client.send(request("/stream"))
     server.do("read", fd, 1000)
@@ -188,5 +186,5 @@ def test_the_server_closes_during_a_response(
     changes = attached()
     server.do("write", fd, CHUNK)
     assert changes.change() == {"(before attach) active": 1}
-    server.do("dup3", 0, fd)  # something else takes the descriptor's place
+    server.do("dup3", 0, fd)  # another file takes the descriptor's number
     changes.wait_change({"(before attach) active": -1, "(before attach) none": 1})

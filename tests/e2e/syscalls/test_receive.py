@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests read by each system call that can read, including calls that leave bytes in the socket or drop them.
 
-Each is counted exactly, or counts as an undercount after which counting resumes."""
+Each is counted exactly, or is an undercount after which counting resumes."""
 
 import errno
 import itertools
@@ -106,7 +106,7 @@ def test_recvmmsg_with_a_head_in_each_message(watched: Watched) -> None:
     heads = [request(path) for path in ("/one", "/two", "/three")]
     with watched.server.connection() as (client, fd):
         client.send(b"".join(heads))
-        # More messages than there is to read: the call ends after the third.
+        # There are more messages than data, so the call ends after the third.
         asked = [[len(head)] for head in heads] + [[100]]
         assert watched.server.do("recvmmsg", fd, asked, socket.MSG_DONTWAIT) == heads
         watched.server.do("write", fd, OK * 3)
@@ -114,7 +114,7 @@ def test_recvmmsg_with_a_head_in_each_message(watched: Watched) -> None:
 
 
 def test_recvmmsg_again_and_again(watched: Watched) -> None:
-    """The same call on the same connection, with another number of messages filled each time; then another call."""
+    """The same call on the same connection, filling a different number of messages each time; then another call."""
     head = request("/again")
     with watched.server.connection() as (client, fd):
         for count in (1, 3, 2, 1, 4, 1):
@@ -153,20 +153,21 @@ def test_recvmmsg_with_empty_messages(watched: Watched) -> None:
 
 
 def test_recvmmsg_within_a_body_and_after_it(watched: Watched) -> None:
-    """Messages of which nothing needs to be seen, and then one with a head."""
-    asked = request("/body", "POST", body=b"x" * 100) + request("/behind")
+    """Messages whose content does not matter, and then one with a head."""
+    asked = request("/body", "POST", body=b"x" * 100) + request("/next")
     with watched.server.connection() as (client, fd):
         for _ in range(3):
             client.send(asked)
             got = watched.server.do("recvmmsg", fd, [[len(asked) - 128], [30], [30], [30], [200]], MSG_WAITFORONE)
             assert b"".join(got) == asked
             watched.server.do("write", fd, OK * 2)
-        assert watched.change() == {"POST /body 2xx": 3, "GET /behind 2xx": 3}
+        assert watched.change() == {"POST /body 2xx": 3, "GET /next 2xx": 3}
 
 
 def test_recvmmsg_with_a_time_limit(watched: Watched) -> None:
-    """It ends after the message that passes it, here the first. That leaves no trace between the messages, so that
-    the same call again looks like the rest of this one: it is an undercount, unless it is seen when it is over."""
+    """The call ends after the message that exceeds the limit, here the first. This leaves no trace between the
+    messages, so the same call made again looks like the rest of the first one. It is an undercount, unless the call is
+    seen when it ends."""
     with watched.server.connection() as (client, fd):
         for path in ("/one", "/two", "/six"):
             client.send(request(path))
@@ -217,7 +218,7 @@ def spliced(server: SyscallServer, fd: int, size: int) -> None:
 
 
 def zero_copied(server: SyscallServer, fd: int, size: int) -> None:
-    """Takes all that is there."""
+    """Takes everything that has arrived."""
     assert len(server.do("zerocopy_receive", fd, size)) == size
 
 
@@ -228,7 +229,7 @@ Unseen = Callable[[SyscallServer, int, int], None]
 
 @every_unseen
 def test_an_unseen_body(watched: Watched, unseen: Unseen) -> None:
-    """With Content-Length and within a chunk the length is all that counts."""
+    """With Content-Length and inside a chunk, only the length matters."""
     long, pieces = b"G" * 5000, b"1388\r\n" + b"G" * 5000
     head = request("/long", "POST", "Content-Length: 5000")
     with watched.server.connection() as (client, fd):
@@ -254,7 +255,7 @@ def test_an_unseen_body(watched: Watched, unseen: Unseen) -> None:
 
 @every_unseen
 def test_an_unseen_head(watched: Watched, unseen: Unseen) -> None:
-    """One gap; the next clean request counts again."""
+    """The head is one gap; the next clean request counts again."""
     head = request("/unseen")
     with watched.server.connection() as (client, fd):
         client.send(request("/seen"))
@@ -308,8 +309,8 @@ def test_unseen_first_bytes_of_a_connection(watched: Watched, unseen: Unseen) ->
 
 @every_unseen
 def test_an_unseen_end_of_a_body_and_an_unseen_head(watched: Watched, unseen: Unseen) -> None:
-    """The gap is seen at the next receive with an event, or by a response to no request that is known. A request that
-    is in flight when the stream is lost has ended by the next clean start, and how is not known."""
+    """The gap is noticed at the next receive with an event, or at a response without a known request. A request that is
+    in flight when the stream is lost ends at the next clean start, with an unknown outcome."""
     with watched.server.connection() as (client, fd):
         client.send(request("/long", "POST", "Content-Length: 10"))
         watched.server.do("read", fd, 1000)
@@ -334,7 +335,7 @@ def test_waiting_for_all(watched: Watched, family: str) -> None:
             client.send(asked[20:50]).send(asked[50:])
             assert watched.server.finish() == asked
             watched.server.do("write", fd, OK)
-        # Interrupted, the call returns what there was.
+        # An interrupted call returns what it has received so far.
         client.send(asked[:20])
         assert watched.server.do("interrupted", ["recvfrom", fd, len(asked), socket.MSG_WAITALL]) == asked[:20]
         client.send(asked[20:])
@@ -356,7 +357,7 @@ EMPTY_READS: list[tuple[object, ...]] = [
 
 @every_family
 def test_reads_of_zero_bytes(watched: Watched, family: str) -> None:
-    """They return 0, which is also how the end of the stream looks."""
+    """They return 0, which also marks the end of the stream."""
     asked = request("/nothing")
 
     def read_nothing() -> None:
@@ -422,7 +423,7 @@ def test_reads_into_inaccessible_memory(watched: Watched) -> None:
     with watched.server.connection() as (client, fd):
         client.send(asked)
         for good in (1, 10, len(asked) - 1):
-            # The kernel copies a buffer whole or not at all.
+            # The kernel copies a buffer completely or not at all.
             with pytest.raises(OSError) as raised:
                 watched.server.do("read_off_a_cliff", fd, good, 1000)
             assert raised.value.errno == errno.EFAULT
@@ -453,7 +454,7 @@ def test_a_long_read_that_fails_partway(watched: Watched) -> None:
 
 
 def test_the_error_queue_is_not_a_request(watched: Watched) -> None:
-    """What was sent comes back there with its time stamp, in a receive."""
+    """A sent packet comes back there with its time stamp, in a receive."""
     with watched.server.connection() as (client, fd):
         watched.server.do("set_option", fd, socket.SOL_SOCKET, SO_TIMESTAMPING, TX_SOFTWARE)
         for _ in range(2):
@@ -466,7 +467,7 @@ def test_the_error_queue_is_not_a_request(watched: Watched) -> None:
 
 @pytest.mark.parametrize("taken", [False, True], ids=["left", "taken"])
 def test_an_urgent_byte(watched: Watched, taken: bool) -> None:
-    """It is not part of the stream: the monitor sees a gap of one byte and resumes after it."""
+    """The byte is not part of the stream: the monitor sees a gap of one byte and resumes after it."""
     with watched.server.connection() as (client, fd):
         client.send(request("/before"))
         watched.server.do("read", fd, 1000)
@@ -474,13 +475,13 @@ def test_an_urgent_byte(watched: Watched, taken: bool) -> None:
         client.socket.send(b"!", socket.MSG_OOB)
         if taken:
             assert watched.server.do("recvfrom", fd, 1, socket.MSG_OOB) == b"!"
-        client.send(request("/behind"))
+        client.send(request("/next"))
         watched.server.do("read", fd, 1000)
         watched.server.do("write", fd, OK)
         client.send(request("/after"))
         watched.server.do("read", fd, 1000)
         watched.server.do("write", fd, OK)
-        counted = {"GET /before 2xx": 1, "GET /behind 2xx": 1, "GET /after 2xx": 1}
+        counted = {"GET /before 2xx": 1, "GET /next 2xx": 1, "GET /after 2xx": 1}
         assert watched.change() == counted | {"undercount gap": 1}
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Responses written by each system call that can write: whole, split anywhere, or cut short.
 
-A response ends with its last byte and not before."""
+A response ends with its last byte, not earlier."""
 
 import errno
 import itertools
@@ -22,7 +22,7 @@ SO_ZEROCOPY = 60
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-# Every way in which a response is delimited but the close, with bodies that look like responses.
+# Every way to delimit a response except the close, with bodies that look like responses.
 ASKED = [
     request("/interim", "POST", "Expect: 100-continue", body=b"x"),
     request("/length"),
@@ -88,7 +88,7 @@ every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 
 
 def ask(watched: Watched, client: Client, fd: int, *asked: bytes) -> None:
-    """Has the server read these requests."""
+    """Makes the server read these requests."""
     whole = b"".join(asked)
     client.send(whole)
     assert watched.server.do("recvfrom", fd, len(whole), socket.MSG_WAITALL) == whole
@@ -114,7 +114,7 @@ def test_each_call(watched: Watched, family: str, write: Write) -> None:
 
 @every_write
 def test_in_two_calls_split_everywhere(watched: Watched, write: Write) -> None:
-    """The responses in one piece, cut at each place."""
+    """All responses in one piece, split at each place."""
     whole = b"".join(ANSWERS)
     step = 1 if write is WRITES["write"] else 5
     cuts = range(1, len(whole), step)
@@ -150,7 +150,7 @@ def test_a_thousand_vectors(watched: Watched, call: str) -> None:
 
 
 def test_sendmmsg_again_and_again(watched: Watched) -> None:
-    """The same call on the same connection, responses lying across its messages; then another call."""
+    """The same call on the same connection, with responses that span its messages; then another call."""
     with watched.server.connection() as (client, fd):
         for count in (1, 3, 2, 4, 1):
             ask(watched, client, fd, *[request("/again")] * count)
@@ -170,7 +170,7 @@ def test_sendmmsg_with_a_response_in_each_message(watched: Watched) -> None:
 
 
 def test_sendmmsg_with_empty_messages_and_bodies(watched: Watched) -> None:
-    """Messages of which nothing needs to be seen, and then one with a head."""
+    """Messages whose content does not matter, and then one with a head."""
     with watched.server.connection() as (client, fd):
         for _ in range(2):
             ask(watched, client, fd, *[request("/parts")] * 3)
@@ -182,7 +182,7 @@ def test_sendmmsg_with_empty_messages_and_bodies(watched: Watched) -> None:
 @every_family
 @pytest.mark.parametrize("call", ["writev", "sendmsg", "sendmmsg", "pwritev2"])
 def test_short_writes(watched: Watched, family: str, call: str) -> None:
-    """A call with 2,000 responses takes as many bytes as there is room for, and ends anywhere in them."""
+    """A call with 2,000 responses writes as many bytes as fit, and may end anywhere in them."""
     count, batch = 2000, 100
     response = b"HTTP/1.1 200 OK\r\nX: " + b"f" * 1000 + b"\r\nContent-Length: 4\r\n\r\nbody"
     with watched.server.connection(family) as (client, fd):
@@ -206,7 +206,7 @@ def test_short_writes(watched: Watched, family: str, call: str) -> None:
                 short += taken < sum(map(len, vectors))
                 left = left[taken:]
             except BlockingIOError:
-                with suppress(BlockingIOError):  # it may all be here, and its receipt on the way
+                with suppress(BlockingIOError):  # everything may have arrived, with the acknowledgement on its way
                     received += len(client.socket.recv(50_000))
         assert short
         client.socket.settimeout(PATIENCE)
@@ -221,7 +221,7 @@ def test_an_interrupted_write(watched: Watched) -> None:
         ask(watched, client, fd, request("/interrupted"), request("/after"))
         data = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000 + OK
         taken = 0
-        with pytest.raises(InterruptedError):  # only when not a byte more has room
+        with pytest.raises(InterruptedError):  # raised only when there is no room for another byte
             while True:
                 taken += watched.server.do("interrupted", ["sendto", fd, data[taken:]])
         assert 0 < taken < 1_000_000
@@ -239,7 +239,7 @@ def test_an_interrupted_write(watched: Watched) -> None:
 
 @pytest.mark.parametrize("hold", ["MSG_MORE", "TCP_CORK"])
 def test_bytes_held_back(watched: Watched, hold: str) -> None:
-    """A response ends when the kernel has taken it, before it is sent."""
+    """A response ends when the kernel has accepted it, before it is sent."""
     with watched.server.connection() as (client, fd):
         ask(watched, client, fd, request("/held"))
         more = socket.MSG_MORE if hold == "MSG_MORE" else 0
@@ -276,9 +276,26 @@ def test_zero_copy(watched: Watched) -> None:
                 else:
                     watched.server.do("sendmsg", fd, pieces(answer), MSG_ZEROCOPY)
                 assert client.take(len(answer)) == answer
-            # The kernel says there which buffers are free again: no bytes.
-            wait_until(lambda: notified(watched.server, fd), "a buffer is free again")
+            # The error queue reports which buffers the kernel has released, and holds no bytes.
+            wait_until(lambda: notified(watched.server, fd), "a buffer is released")
         assert watched.change() == dict.fromkeys(COUNTED, 3)
+
+
+def test_as_many_messages_as_one_call_takes(watched: Watched) -> None:
+    """sendmmsg takes 1024 messages (net/socket.c, UIO_MAXIOV)."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n"
+    data = head + b"x" * 2000
+    with watched.server.connection() as (client, fd):
+        ask(watched, client, fd, request("/many"), request("/after"))
+        first, rest = data[:1023], data[1023:]
+        messages = [[first[at : at + 1]] for at in range(len(first))] + [[rest]]
+        assert len(messages) == 1024
+        assert sum(watched.server.do("sendmmsg", fd, messages)) == len(data)
+        assert client.take(len(data)) == data
+        assert watched.change() == {"GET /many 2xx": 1, "GET /after active": 1}
+        watched.server.do("write", fd, OK)
+        assert client.take(len(OK)) == OK
+        assert watched.change() == {"GET /after active": -1, "GET /after 2xx": 1}
 
 
 def test_writes_from_inaccessible_memory(watched: Watched) -> None:
@@ -309,7 +326,7 @@ UNSEEN = ["sendfile", "splice_out"]
 
 @pytest.mark.parametrize("call", UNSEEN)
 def test_bodies_from_files(watched: Watched, call: str) -> None:
-    """With Content-Length and within a chunk the length is all that counts."""
+    """With Content-Length and inside a chunk, only the length matters."""
     with watched.server.connection() as (client, fd):
         for length in (1, 5000, 60_000):
             ask(watched, client, fd, request("/file"))
@@ -331,7 +348,7 @@ def test_bodies_from_files(watched: Watched, call: str) -> None:
 
 @pytest.mark.parametrize("call", UNSEEN)
 def test_a_whole_response_from_a_file(watched: Watched, call: str) -> None:
-    """Its head can't be seen: one undercount, until the next clean request."""
+    """The head is not visible: one undercount, until the next clean request."""
     with watched.server.connection() as (client, fd):
         for _ in range(2):
             ask(watched, client, fd, request("/file"), request("/file"))
@@ -344,7 +361,7 @@ def test_a_whole_response_from_a_file(watched: Watched, call: str) -> None:
 
 
 def test_a_response_before_its_request_was_read(watched: Watched) -> None:
-    """The rest of the body comes afterwards, followed at once by another request."""
+    """The rest of the body comes after the response, followed at once by another request."""
     body = request("/no") * 100
     for head, whole in (
         (request("/early", "POST", f"Content-Length: {len(body)}"), body),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers that receive or send by io_uring: in the caller, a kernel pool thread, or the polling kernel thread.
 
-Bodies are exact. A head is one undercount, and the next clean request counts again."""
+Bodies are counted exactly. A head is one undercount, and the next clean request counts again."""
 
 import socket
 
@@ -17,13 +17,12 @@ every_kind = pytest.mark.parametrize("kind", ["caller", "pool", "polled"])
 
 
 def undercount(watched: Watched, count: int = 1) -> dict[str, int]:
-    """The sockets' own hooks see an event without its bytes; those on system calls see nothing but that bytes are
-    missing."""
+    """The hooks on sockets see an event without its bytes. Those on system calls only notice that bytes are missing."""
     return {"undercount registers" if watched.profile == "socket" else "undercount gap": count}
 
 
 def exchange(server: SyscallServer, client: Client, fd: int, path: str) -> None:
-    """A request and its response by ordinary calls."""
+    """One request and response with ordinary calls."""
     client.send(request(path))
     server.do("read", fd, 1000)
     server.do("write", fd, OK)
@@ -48,7 +47,7 @@ def test_heads_received(watched: Watched, kind: str, first: bool) -> None:
 @every_kind
 def test_bodies_received(watched: Watched, kind: str) -> None:
     with watched.server.connection() as (client, fd):
-        # If the call that took it is not seen, a single byte looks like an urgent one.
+        # If the receiving call is not seen, a single byte looks like urgent data.
         for length in (2, 1000, 50_000):
             client.send(request("/body", "POST", f"Content-Length: {length}"))
             watched.server.do("read", fd, 1000)
@@ -70,7 +69,7 @@ def test_responses_sent(watched: Watched, kind: str) -> None:
             assert watched.server.do("uring_send", kind, fd, OK) == len(OK)
         ended = {"GET /unseen active": -2, "GET /unseen none": 2}
         if watched.profile == "syscall":
-            # That something was sent shows at the next send, which is then lost too. A known deviation.
+            # Only the next send reveals that something was sent, and is lost too. A known deviation.
             exchange(watched.server, client, fd, "/too-early")
             ended |= {"GET /too-early none": 1}
         exchange(watched.server, client, fd, "/seen")
@@ -106,7 +105,7 @@ def test_only_a_ring(watched: Watched, kind: str) -> None:
 
 @every_kind
 def test_accepted_and_closed(watched: Watched, kind: str) -> None:
-    """Ordinary calls in between count as usual; the close ends what is in flight."""
+    """Ordinary calls between them count as usual; the close ends the request in flight."""
     for answered in (True, False):
         with Client(watched.server.port) as client:
             fd = watched.server.do("uring_accept", kind, watched.server.tcp)
@@ -124,7 +123,8 @@ def test_accepted_and_closed(watched: Watched, kind: str) -> None:
 
 
 def test_a_ring_receives_while_the_server_is_in_a_write(watched: Watched) -> None:
-    """The ring's receive is done on the way out of a call about the same connection, whose buffer is not its own."""
+    """The kernel does the ring's receive when it returns from another call on the same connection, whose buffer is a
+    different one."""
     decoy = b"GET /decoy HTTP/1.1\r\nHost: x\r\n\r\n"
     with watched.server.connection() as (client, fd):
         watched.server.do("set_option", fd, socket.SOL_SOCKET, socket.SO_SNDBUF, 30_000)
@@ -136,9 +136,9 @@ def test_a_ring_receives_while_the_server_is_in_a_write(watched: Watched) -> Non
         data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
         watched.server.do("write", fd, data)
         watched.server.do("uring_recv_start", "caller", fd, 1000)
-        # It blocks, since the client does not read; until there is something for the ring to receive.
+        # This write blocks because the client does not read, until there is something for the ring to receive.
         watched.server.start("write", fd, body)
-        client.take(len(data) + 1)  # so it is in the call
+        client.take(len(data) + 1)  # so the write is under way
         client.send(request("/unseen"))
         written = watched.server.finish()
         assert 0 < written < len(body)
@@ -147,8 +147,8 @@ def test_a_ring_receives_while_the_server_is_in_a_write(watched: Watched) -> Non
         client.take(len(body) - 1 + len(OK))
         watched.server.finish()
         exchange(watched.server, client, fd, "/seen")
-        # The sockets' own hooks lose the stream in the middle of the response; those on calls see the gap at the next
-        # read.
+        # The hooks on sockets lose the stream in the middle of the response. Those on system calls notice the gap at
+        # the next read.
         ended = "GET /blocked none" if watched.profile == "socket" else "GET /blocked 2xx"
         expected = {"GET /blocked active": -1, ended: 1, "GET /seen 2xx": 1}
         assert watched.change() == expected | undercount(watched)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the monitor ends: on request, with its server, or with its reader. Nothing of it stays in the kernel."""
+"""How the monitor ends: on request, with its server, or with its reader. Nothing stays attached in the kernel."""
 
 import fcntl
 import json
@@ -36,7 +36,7 @@ def test_nothing_stays_attached(shared_server: Server, attach: Attach, number: s
     monitor.process.send_signal(number)
     status, _ = monitor.wait_end()
     assert status == (-number if number == signal.SIGKILL else 0)
-    wait_until(lambda: not still_there(held), "all of it has gone")
+    wait_until(lambda: not still_there(held), "all of its objects are gone")
     with Client(shared_server.port) as client:
         assert client.ask(request("/ok")).status == 200
 
@@ -86,7 +86,7 @@ def test_a_closed_pipe_ends_it_quietly(shared_server: Server, output: list[str])
 
 
 def waits_for_its_reader(pid: int) -> bool:
-    """Whether it is in poll(2) for nothing but its output (proc_pid_syscall(5))."""
+    """Whether it is in poll(2) for its output alone (proc_pid_syscall(5))."""
     call = Path(f"/proc/{pid}/syscall").read_text().split()
     return call[0] == "7" and int(call[2], 16) == 1
 
@@ -103,7 +103,7 @@ def test_a_reader_that_does_not_read_does_not_keep_it_running(shared_server: Ser
     )
     try:
         os.close(writing)
-        wait_until(lambda: waits_for_its_reader(process.pid), "its reader has left it no room")
+        wait_until(lambda: waits_for_its_reader(process.pid), "its output pipe is full")
         process.terminate()
         _, said = process.communicate(timeout=PATIENCE)
         assert (process.returncode, said) == (
@@ -144,7 +144,7 @@ def test_on_a_terminal(shared_server: Server, end: str) -> None:
         os.close(its)
         its = -1
         seen += read_terminal(ours, lambda _: False)
-        # The cursor is shown again, and a last sample stays on the ordinary screen.
+        # The cursor is shown again, and the last sample stays on the ordinary screen.
         assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")
         assert b"Uvicorn Concurrency Monitor" in seen[seen.rindex(left) :]
     finally:

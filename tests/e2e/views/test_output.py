@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Printed output: JSON is valid by its schema, the box equals its picture, and hostile paths are escaped."""
+"""Printed output: JSON matches its schema, the box equals its picture, and hostile paths are escaped."""
 
 import json
 import os
@@ -94,13 +94,13 @@ BOX = re.compile(
 
 
 def print_while_in_flight(server: Server, target: bytes, wanted: str, output: Path, *options: str, **env: str) -> str:
-    """All that the monitor prints, while a request for `target` is held, until `wanted` is there."""
+    """Everything that the monitor prints until `wanted` appears, while a request for `target` is held."""
     with output.open("w") as file:
         process = subprocess.Popen(
             [BINARY, "--pid", str(server.pid), "--interval", "0.05", *options], stdout=file, env=os.environ | env
         )
     try:
-        # The first output says that it counts.
+        # The first output shows that it counts.
         wait_until(lambda: output.read_bytes().count(b"\n") > 2, "the first output")
         with Client(server.port) as client:
             client.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -142,7 +142,7 @@ def test_once_without_watching(shared_server: Server) -> None:
     validator().validate(json.loads(printed.stdout))
 
 
-# Paths that a terminal, a log or JSON would obey instead of show. h11 lets some of these through to the application,
+# Paths that a terminal, a log or JSON would obey instead of show. h11 passes some of these to the application,
 # httptools others; the monitor sees all of them before the server decides.
 HOSTILE = [
     b"/hold/\xc2\x9b31mred",
@@ -154,7 +154,8 @@ HOSTILE = [
     b"/hold/</script>|[SYSTEM]",
 ]
 OUTPUTS = [["--watch"], ["--watch", "--json"], ["--log", "-"]]
-# Controls but the newline, bytes of C1 controls among them, and what turns the direction of text.
+# Control characters except the newline, including the bytes of C1 controls, and characters that change the direction of
+# text.
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -178,10 +179,10 @@ def test_hostile_paths(output: list[str], http: str, start_server: Start, tmp_pa
             client.send(b"GET " + path + b"?gate=never HTTP/1.1\r\nHost: x\r\n\r\n")
         client = stack.enter_context(Client(server.port))
         client.send(request("/hold/after?gate=never"))
-        wait_until(lambda: "/hold/after" in printed.read_text(), "the last of them in the output")
+        wait_until(lambda: "/hold/after" in printed.read_text(), "the last path is in the output")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
-    text = printed.read_bytes().decode()  # which is valid UTF-8
+    text = printed.read_bytes().decode()  # valid UTF-8, or this fails
     assert not (found := OBEYED.search(text)), repr(text[found.start() - 40 : found.end() + 40])
     if "--json" in output:
         for line in text.splitlines():

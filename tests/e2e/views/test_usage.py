@@ -136,14 +136,14 @@ def test_not_permitted_is_exit_4_and_names_the_capability(start_server: Start, b
     assert "sudo" in ended.stderr
 
 
-# linux/capability.h
+# include/uapi/linux/capability.h
 NEEDED = {"CAP_DAC_READ_SEARCH": 2, "CAP_SYS_PTRACE": 19, "CAP_PERFMON": 38, "CAP_BPF": 39}
 
 LIBC = ctypes.CDLL(None)
 
 
 def keep_only_what_is_needed() -> None:
-    """Root has after an exec what his bounding set holds."""
+    """After an exec, root has the capabilities that its bounding set holds."""
     pr_capbset_drop = 24
     for capability in range(64):
         if capability not in NEEDED.values():
@@ -151,8 +151,8 @@ def keep_only_what_is_needed() -> None:
 
 
 def test_the_documented_capabilities_are_enough(start_server: Start, short_directory: Path) -> None:
-    """As the service has them, to load all programs, those for Unix sockets too. It is one of core-tests.txt, since on
-    older kernels others are loaded."""
+    """The service's capabilities can load all programs, including those for Unix sockets. This test is in
+    core-tests.txt because older kernels load other programs."""
     server = start_server(unix=short_directory / "server.sock")
     ended = subprocess.run(
         [BINARY, "--pid", str(server.pid), "--profile", PROFILE, "--json", "--interval", "0.05"],

@@ -8,10 +8,11 @@
  * request: from the client (the rest of a body or head, a WebSocket frame) or from the server (the next piece of a
  * stream).
  *
- * A response that is seen from its first byte ends like any other. The end of an earlier one is visible only if it is
- * chunked and its last chunk ends a write; otherwise it ends, without a status, with the connection's next request or
- * with the connection. Known errors: a request whose answer fell into the same jiffy as its last byte is idle until its
- * next byte; part of a head counts as under way; a HEAD request waits for a body until the next request.
+ * A response that is seen from its first byte ends like any other. The end of one that began before the attach is
+ * visible only if it is chunked and its last chunk ends a write; otherwise it ends, without a status, with the
+ * connection's next request or with the connection. Known errors: a request whose answer fell into the same jiffy as
+ * its last byte is idle until its next byte; part of a head counts as under way; a HEAD request waits for a body until
+ * the next request.
  */
 #ifndef MONITOR_ADOPTED_BPF_H
 #define MONITOR_ADOPTED_BPF_H
@@ -43,7 +44,7 @@ GLOBAL_FUNC int adopted_received(struct conn *c, __u32 unknown)
 	return 0;
 }
 
-/* The last chunk: "0\r\n\r\n" at the end of a buffer, after "\r\n" if anything precedes it. */
+/* The last chunk, which is the whole of a buffer or its end after "\r\n". */
 #define LAST_CHUNK	  WORD('0', '\r', '\n', '\r', '\n', 0, 0, 0)
 #define LAST_CHUNK_LENGTH 5
 
@@ -64,7 +65,7 @@ static __always_inline bool ends_chunked(__u64 base, __u64 length)
 
 /*
  * The server sent the bytes in `u` (NULL: they cannot be read) on an adopted connection. Returns whether the current
- * response was seen from its first byte, so that the parser takes them.
+ * response was seen from its first byte, and the parser should read these bytes.
  */
 GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 {

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sinks/pages.h"
+
+#include <array>
+
+#include "output/prometheus.h"
+
+namespace monitor {
+namespace {
+
+std::string plain_text(std::string_view /*accept*/) {
+  return HttpResponse().content_type;
+}
+
+std::string metrics_content_type(std::string_view accept) {
+  return content_type(choose_exposition(accept));
+}
+
+HttpResponse metrics(const Sample& sample, std::string_view accept, const std::string& version) {
+  const Exposition exposition = choose_exposition(accept);
+  return HttpResponse{.content_type = content_type(exposition),
+                      .body = render_prometheus(sample.snapshots, exposition, version)};
+}
+
+HttpResponse health(const Sample& sample, std::string_view /*accept*/, const std::string& /*version*/) {
+  return sample.snapshots.empty() || sample.server_ended
+             ? HttpResponse{.status = 503, .body = "no server is observed\n"}
+             : HttpResponse{.body = "ok\n"};
+}
+
+constexpr std::array kPages = {
+    Page{"/metrics", metrics_content_type, metrics},
+    Page{"/healthz", plain_text, health},
+};
+
+}  // namespace
+
+std::span<const Page> pages() {
+  return kPages;
+}
+
+}  // namespace monitor
