@@ -97,6 +97,9 @@ TEST_CASE("cli.options.attach, detach, sessions") {
   CHECK(command<DetachOptions>({"detach", "--pid", "7"}).pids == std::vector<pid_t>{7});
   CHECK(command<DetachOptions>({"detach", "--all"}).all);
   CHECK(command<SessionsOptions>({"sessions", "--json", "--pins", "/run/bpf/b"}).json);
+  CHECK(command<ListOptions>({"ls", "--json"}).json);
+  CHECK_FALSE(command<ListOptions>({"ls"}).json);
+  CHECK(command<AttachOptions>({"attach", "--all", "--guess"}).servers.guess);
   for (const char* name : {"attach", "detach", "sessions"}) {
     CAPTURE(name);
     CHECK(contains(printed({name, "--help"}), "--pins DIR"));
@@ -213,6 +216,8 @@ TEST_CASE("cli.options.refused") {
       {{"--all", "--pid-file", "a"}, "--all and --pid-file contradict each other"},
       {{"--log", "-", "--pid", "1", "--pid", "2"}, "--log follows one server"},
       {{"--log", "-", "--all"}, "--log follows one server"},
+      {{"--guess"}, "--guess without --all"},
+      {{"--guess", "--pid", "7"}, "--guess without --all"},
       {{"--json", "attach"}, "options stand before the command attach"},
       {{"attach", "--json"}, "unknown argument: --json"},
       {{"attach", "detach"}, "unknown argument: detach"},

@@ -86,6 +86,10 @@ inline Snapshot example_snapshot() {
   snapshot.profile = "socket";
   snapshot.pid = 4242;
   snapshot.command = "/usr/bin/python3 -m uvicorn proxy:app --port 9999 --workers 2";
+  snapshot.program = "uvicorn";
+  snapshot.application = "proxy:app";
+  snapshot.title = "uvicorn proxy:app";
+  snapshot.evidence = Evidence::kCommand;
   snapshot.listen = {"127.0.0.1:9999", "[::1]:9999"};
 
   EndpointCounters health = endpoint("GET", "/health", 0);

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,7 +51,8 @@ inline Entry directory(std::string name, std::vector<Entry> entries) {
   return {std::move(name) + "/", "", "", std::move(entries)};
 }
 
-// One process of /proc. `tcp`, `tcp6` and `unix_sockets` are the lines of its network namespace's tables.
+// One process of /proc. `tcp`, `tcp6` and `unix_sockets` are lines of its network namespace's tables. `more` are
+// further entries of its directory, such as maps, cwd or root.
 struct Process {
   pid_t pid = 0;
   pid_t parent = 1;
@@ -63,6 +65,8 @@ struct Process {
   std::string state = "S";
   int start = 5000;
   std::string network = "net:[4026531833]";
+  std::vector<Entry> more{};
+  std::string executable = "/usr/bin/python3.11";
 };
 
 constexpr const char* kAnyPort = "00000000:270F";  // 0.0.0.0:9999
@@ -87,17 +91,22 @@ inline Entry proc_entry(const Process& process) {
     descriptors.push_back(link(std::to_string(descriptors.size()), "socket:[" + std::to_string(inode) + "]"));
   }
   const std::string pid = std::to_string(process.pid);
-  return directory(
-      pid,
-      {file("stat", pid + " (" + process.comm + ") " + process.state + " " + std::to_string(process.parent) +
-                        " 1 1 0 -1 4194560 9 0 0 0 250 50 30 10 20 0 3 0 " + std::to_string(process.start) +
-                        " 1000000 77 18446744073709551615 1 1 0\n"),
-       file("statm", "5000 300 200 1 0 400 0\n"), file("cmdline", cmdline), file("comm", process.comm + "\n"),
-       file("status", "Name:\tx\nTgid:\t" + pid + "\n"), link("exe", "/usr/bin/python3.11"),
-       directory("fd", descriptors), directory("ns", {link("net", process.network)}),
-       directory("net", {file("tcp", "  sl  local_address rem_address   st\n" + process.tcp),
-                         file("tcp6", "  sl  local_address rem_address   st\n" + process.tcp6),
-                         file("unix", "Num RefCount Protocol Flags Type St Inode Path\n" + process.unix_sockets)})});
+  std::vector<Entry> entries = {
+      file("stat", pid + " (" + process.comm + ") " + process.state + " " + std::to_string(process.parent) +
+                       " 1 1 0 -1 4194560 9 0 0 0 250 50 30 10 20 0 3 0 " + std::to_string(process.start) +
+                       " 1000000 77 18446744073709551615 1 1 0\n"),
+      file("statm", "5000 300 200 1 0 400 0\n"),
+      file("cmdline", cmdline),
+      file("comm", process.comm + "\n"),
+      file("status", "Name:\tx\nTgid:\t" + pid + "\n"),
+      link("exe", process.executable),
+      directory("fd", descriptors),
+      directory("ns", {link("net", process.network)}),
+      directory("net", {file("tcp", "  sl  local_address rem_address   st\n" + process.tcp),
+                        file("tcp6", "  sl  local_address rem_address   st\n" + process.tcp6),
+                        file("unix", "Num RefCount Protocol Flags Type St Inode Path\n" + process.unix_sockets)})};
+  entries.insert(entries.end(), process.more.begin(), process.more.end());
+  return directory(pid, std::move(entries));
 }
 
 // A temporary directory; the destructor removes it.
@@ -143,8 +152,20 @@ class FakeProc {
   std::string operator/(const std::string& name) const { return directory_ / name; }
 
  private:
-  static std::vector<Entry> all(const std::vector<Process>& processes, std::vector<Entry>& entries) {
+  // The processes of a network namespace share its tables.
+  static std::vector<Entry> all(std::vector<Process> processes, std::vector<Entry>& entries) {
+    std::map<std::string, Process> shared;
     for (const Process& process : processes) {
+      Process& tables = shared[process.network];
+      tables.tcp += process.tcp;
+      tables.tcp6 += process.tcp6;
+      tables.unix_sockets += process.unix_sockets;
+    }
+    for (Process& process : processes) {
+      const Process& tables = shared[process.network];
+      process.tcp = tables.tcp;
+      process.tcp6 = tables.tcp6;
+      process.unix_sockets = tables.unix_sockets;
       entries.push_back(proc_entry(process));
     }
     entries.push_back(file("uptime", "1 1\n"));

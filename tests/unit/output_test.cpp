@@ -11,6 +11,7 @@
 #include "monitor/abi.h"
 #include "output/columns.h"
 #include "output/endpoints.h"
+#include "output/listed.h"
 #include "output/render.h"
 #include "output/text.h"
 #include "unit/example_snapshot.h"
@@ -133,14 +134,71 @@ TEST_CASE("output.box.several_servers_have_a_box_each") {
   Snapshot other = example_snapshot();
   other.pid = 7;
   other.listen = {"127.0.0.1:80", "unix:/run/a.sock"};
-  other.command = std::string("evil\n") + std::string(100, 'x');
+  other.title = std::string("evil\n") + std::string(100, 'x');
   const std::string both = render_boxes({example_snapshot(), other}, {});
   const std::vector<std::string> lines = lines_of(both);
   CHECK(lines.front().starts_with("pid " + std::to_string(example_snapshot().pid) + " on "));
-  CHECK(both.find("\n\npid 7 on 127.0.0.1:80, unix:/run/a.sock: evil\\x0axx") != std::string::npos);
+  CHECK(both.find("\n\npid 7 on 127.0.0.1:80, +1: evil\\x0axx") != std::string::npos);
   CHECK(both.find("x…\n╔") != std::string::npos);
-  CHECK(render_boxes({other}, {}) == render_box(other, {}));
+  CHECK(render_boxes({other}, {}) == lines_of(both.substr(both.find("pid 7 "))).front() + "\n" + render_box(other, {}));
   CHECK(render_boxes({}, {}).empty());
+}
+
+TEST_CASE("output.box.heading_names_the_program_whatever_else_there_is") {
+  Snapshot snapshot = example_snapshot();
+  snapshot.pid = 42;
+  snapshot.title = "main.py 8000";
+  snapshot.listen = {"127.0.0.1:8000"};
+  const auto heading = [&] { return lines_of(render_boxes({snapshot}, {.color = false, .unicode = false})).front(); };
+  CHECK(heading() == "pid 42 on 127.0.0.1:8000: main.py 8000");
+  snapshot.listen = {"127.0.0.1:41234", "127.0.0.1:41235", "127.0.0.1:8000"};
+  CHECK(heading() == "pid 42 on 127.0.0.1:41234, +2: main.py 8000");
+  snapshot.listen = {"unix:/run/" + std::string(200, 'a') + "/s.sock"};
+  snapshot.title = "uvicorn " + std::string(100, 'b') + ":app";
+  CHECK(heading().starts_with("pid 42 on unix:/run"));
+  CHECK(heading().find(".sock: uvicorn bbb") != std::string::npos);
+  CHECK(heading().size() == 58);
+}
+
+TEST_CASE("output.box.says_what_was_guessed_and_passed_over") {
+  Snapshot snapshot = example_snapshot();
+  snapshot.evidence = Evidence::kListens;
+  snapshot.passed_over = {"pid 1 on a:1: x\x1b[2J", "pid 2", "pid 3", "pid 4", "pid 5"};
+  const std::vector<std::string> lines = lines_of(render_boxes({snapshot}, {}));
+  CHECK(lines.at(1) == "a guess: a Python that listens");
+  CHECK(lines.at(2) == "passed over: pid 1 on a:1: x\\x1b[2J");
+  CHECK(lines.at(4) == "passed over: pid 3");
+  CHECK(lines.at(5) == "passed over: 2 more; monitor ls lists them");
+  CHECK(lines.at(6).starts_with("╔"));
+}
+
+TEST_CASE("output.listed.text_and_json") {
+  const ListedServer certain{42,
+                             "uvicorn",
+                             Evidence::kCommand,
+                             "uvicorn",
+                             "app:app",
+                             "uvicorn app:app",
+                             "python uvicorn app:app",
+                             {"127.0.0.1:80", "[::1]:80"},
+                             2,
+                             61,
+                             true};
+  const ListedServer guess{7, "python", Evidence::kListens, "m\n.py", "", "m\n.py", "python m\n.py", {"unix:/x"},
+                           1, 5.5,      std::nullopt};
+  CHECK(render_listed({}) == "No HTTP server in Python was found.\n");
+  CHECK(render_listed({certain, guess}) ==
+        "pid 42 on 127.0.0.1:80, [::1]:80: uvicorn app:app\n"
+        "    uvicorn, by its command line; 2 workers; up 1m 1s; attached\n"
+        "pid 7 on unix:/x: m\\x0a.py\n"
+        "    a guess: a Python that listens; 1 worker; up 5s\n");
+  const Json listed = Json::parse(render_listed_json({certain, guess}));
+  check_documented(listed, Json::parse(test::read_source_file("docs/schema/ls.schema.json")), "$");
+  CHECK(listed["servers"][0]["application"] == "app:app");
+  CHECK(listed["servers"][0]["attached"] == true);
+  CHECK(listed["servers"][1]["application"].is_null());
+  CHECK(listed["servers"][1]["attached"].is_null());
+  CHECK(listed["servers"][1]["guess"] == true);
 }
 
 TEST_CASE("output.box.nothing_in_flight") {

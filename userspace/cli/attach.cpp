@@ -88,6 +88,14 @@ Status say_added(const std::vector<Added>& added, Reporter& reporter) {
                                         : fmt::format("pid {} is attached already, since {}", one.server.pid,
                                                       format_time(wall_seconds(one.since_ns)));
     TRY(say(line, reporter));
+    if (is_guess(one.server.evidence)) {
+      reporter.notice(describe(one.server));
+    }
+    for (const Server& other : one.server.passed_over) {
+      if (!is_guess(other.evidence)) {
+        reporter.notice("passed over " + describe(other));
+      }
+    }
   }
   return Ok{};
 }
@@ -109,7 +117,8 @@ Result<std::vector<Added>> attach_servers(const AttachOptions& options, const Pi
 Result<int> attach(const AttachOptions& options, Reporter& reporter) {
   defer_signals();
   const ProcFs proc;
-  const FoundServers found = TRY(find_selected(proc, options.servers, Attached{}, options.engine));
+  ProgramReader programs;
+  const FoundServers found = TRY(find_selected(proc, options.servers, Attached{}, options.engine, programs));
   for (const auto& [pid, error] : found.refused) {
     reporter.report(error);
   }

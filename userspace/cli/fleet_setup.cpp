@@ -27,6 +27,12 @@ void settle(const Fleet& fleet, const ObserveOptions& options, bool writes_log, 
   ::malloc_trim(0);  // loading took several times the memory that observing takes
 }
 
+void report_doubt(const Fleet& fleet, Reporter& reporter) {
+  if (!fleet.doubt().empty()) {
+    reporter.notice(fleet.doubt() + " (monitor ls lists all; --pid N chooses)");
+  }
+}
+
 void report_ended(pid_t pid, Reporter& reporter) {
   reporter.notice(fmt::format("the server (pid {}) has ended", pid));
 }

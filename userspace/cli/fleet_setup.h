@@ -16,6 +16,9 @@ Notices notices(const ObserveOptions& options, Reporter& reporter);
 // Gives up the privileges and the memory that only loading and opening needed. Call it once everything is open.
 void settle(const Fleet& fleet, const ObserveOptions& options, bool writes_log, Reporter& reporter);
 
+// Says that the server is a guess or that others were passed over.
+void report_doubt(const Fleet& fleet, Reporter& reporter);
+
 void report_ended(pid_t pid, Reporter& reporter);
 
 }  // namespace monitor

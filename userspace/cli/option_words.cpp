@@ -45,6 +45,7 @@ constexpr const char* kServeFooter =
     "/metrics has the figures; /healthz reports whether a server is observed. Anybody who reaches\n"
     "the address can read them: to listen beyond loopback, put a proxy that authenticates in front.\n"
     "It exits with status 3 when the last server ends; with --all it keeps waiting for new ones.";
+constexpr const char* kListDescription = "list the servers on this machine, and how each was recognised";
 constexpr const char* kSessionsDescription = "list the attached servers and the kernel memory they use";
 
 // Declares options of one command.
@@ -80,12 +81,13 @@ class Declarations {
   // new ones.
   void servers_to_show() {
     servers("Which server (default: the pid in logs/proxy.pid, else the one attached, else the one found)",
-            "every uvicorn, gunicorn and hypercorn on the machine,\nincluding those that start later");
+            "every uvicorn, gunicorn, hypercorn and other HTTP server\nin Python on the machine, including those that "
+            "start later");
   }
 
   void servers_to_attach() {
     servers("Which server (default: the pid in logs/proxy.pid, else the one found)",
-            "every uvicorn, gunicorn and hypercorn that is running");
+            "every uvicorn, gunicorn, hypercorn and other HTTP server\nin Python that is running");
   }
 
   void pins() {
@@ -118,6 +120,8 @@ class Declarations {
     pids("the server's process; its workers are included. Repeat\nthe option to watch several servers");
     value("--pid-file", words_.pid_file, "FILE", "read the pid from FILE");
     flag("--all", words_.all, all);
+    flag("--guess", words_.guess,
+         "with --all: also each Python that listens but that nothing\nelse shows to be a server");
   }
 
   CLI::App& app_;
@@ -188,6 +192,14 @@ void declare_sessions(CLI::App& app, Words& words) {
   declare.help();
 }
 
+void declare_list(CLI::App& app, Words& words) {
+  Declarations declare(app, words);
+  declare.group("Options");
+  declare.flag("--json", words.json, "one JSON object");
+  declare.pins();
+  declare.help();
+}
+
 void declare_serve(CLI::App& app, Words& words) {
   Declarations declare(app, words);
   declare.servers_to_show();
@@ -241,6 +253,7 @@ Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string
   CLI::App* const attach = app.add_subcommand("attach", kAttachDescription)->group("Commands")->footer(kAttachFooter);
   CLI::App* const detach = app.add_subcommand("detach", kDetachDescription)->group("Commands")->footer("");
   CLI::App* const sessions = app.add_subcommand("sessions", kSessionsDescription)->group("Commands")->footer("");
+  CLI::App* const list = app.add_subcommand("ls", kListDescription)->group("Commands")->footer("");
   CLI::App* const serve = app.add_subcommand("serve", kServeDescription)->group("Commands")->footer(kServeFooter);
   app.require_subcommand(0, 1);
   try {
@@ -248,6 +261,7 @@ Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string
     declare_attach(*attach, command);
     declare_detach(*detach, command);
     declare_sessions(*sessions, command);
+    declare_list(*list, command);
     declare_serve(*serve, command);
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last one first
   } catch (const CLI::CallForHelp&) {
@@ -269,6 +283,7 @@ Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string
   for (const auto& [used, verb] : {std::pair{attach, Verb::kAttach},
                                    {detach, Verb::kDetach},
                                    {sessions, Verb::kSessions},
+                                   {list, Verb::kList},
                                    {serve, Verb::kServe}}) {
     if (used->count() == 0) {
       continue;

@@ -19,11 +19,12 @@ struct Words {
   std::optional<std::string> pid_file, interval, count, duration, log, color, profile, pins;
   std::optional<std::string> max_targets, max_endpoints, max_connections;
   std::optional<std::string> statsd, listen;
-  bool all = false, watch = false, json = false, prometheus = false, csv = false, no_header = false, influx = false;
+  bool all = false, guess = false, watch = false, json = false, prometheus = false, csv = false, no_header = false,
+       influx = false;
   bool dogstatsd = false, no_system = false, no_color = false, raw_paths = false, verbose = false;
 };
 
-enum class Verb { kView, kAttach, kDetach, kSessions, kServe };
+enum class Verb { kView, kAttach, kDetach, kSessions, kList, kServe };
 
 // Parses the command line. `view` gets the options if it has no command, `command` those after a command. Returns a
 // text if the command line asks for one (--help, --version). Every failure is kUsage.

@@ -28,6 +28,10 @@ Status check_selection(const Words& words) {
     return usage_error(std::string("--all and ") + (words.pid_file ? "--pid-file" : "--pid") + " contradict each other",
                        "give one of them");
   }
+  if (words.guess && !words.all) {
+    return usage_error("--guess without --all: without it, a single guess is taken by itself",
+                       "add --all, or name the process with --pid");
+  }
   return Ok{};
 }
 
@@ -134,7 +138,7 @@ Result<Selection> choose_servers(const Words& words) {
     return usage_error("--pid-file names no file", "give the file that holds the server's pid");
   }
   std::vector<pid_t> pids = TRY(parse_pids(words));
-  return Selection{std::move(pids), words.pid_file, words.all};
+  return Selection{std::move(pids), words.pid_file, words.all, words.guess};
 }
 
 Result<EngineOptions> choose_engine(const Words& words) {
@@ -256,6 +260,11 @@ Result<Command> check_sessions(const Words& words, const Environment& environmen
   return Command(SessionsOptions{words.json, std::move(pins)});
 }
 
+Result<Command> check_list(const Words& words, const Environment& environment) {
+  std::string pins = TRY(choose_pins(words, environment));
+  return Command(ListOptions{words.json, std::move(pins)});
+}
+
 Result<Command> check_serve(const Words& words, const Environment& environment) {
   ServeOptions options;
   TRY(set_engine(words, environment, options));
@@ -283,6 +292,8 @@ Result<Command> parse_options(const std::vector<std::string>& arguments, const E
       return check_detach(command, environment);
     case Verb::kSessions:
       return check_sessions(command, environment);
+    case Verb::kList:
+      return check_list(command, environment);
     case Verb::kServe:
       return check_serve(command, environment);
   }

@@ -59,6 +59,12 @@ struct SessionsOptions {
   std::string pins;
 };
 
+// monitor ls: lists the servers on this machine.
+struct ListOptions {
+  bool json = false;
+  std::string pins;
+};
+
 // monitor serve: serves the metrics over HTTP, for Prometheus to scrape.
 struct ServeOptions : ObserveOptions {
   HostPort listen{"127.0.0.1", 9464};
@@ -69,7 +75,8 @@ struct TextToPrint {
   std::string text;
 };
 
-using Command = std::variant<TextToPrint, ViewOptions, AttachOptions, DetachOptions, SessionsOptions, ServeOptions>;
+using Command =
+    std::variant<TextToPrint, ViewOptions, AttachOptions, DetachOptions, SessionsOptions, ListOptions, ServeOptions>;
 
 // `arguments` without the program's name. Every failure is kUsage.
 Result<Command> parse_options(const std::vector<std::string>& arguments, const Environment& environment);

@@ -13,6 +13,7 @@
 #include "base/output_file.h"
 #include "cli/attach.h"
 #include "cli/detach.h"
+#include "cli/list.h"
 #include "cli/options.h"
 #include "cli/serve.h"
 #include "cli/sessions.h"
@@ -48,6 +49,7 @@ struct RunCommand {
   Result<int> operator()(const AttachOptions& options) const { return attach(options, reporter); }
   Result<int> operator()(const DetachOptions& options) const { return detach(options, reporter); }
   Result<int> operator()(const ServeOptions& options) const { return serve(options, reporter); }
+  Result<int> operator()(const ListOptions& options) const { return print(TRY(list_servers(options, reporter))); }
   Result<int> operator()(const SessionsOptions& options) const { return print(TRY(describe_sessions(options))); }
 };
 

@@ -29,6 +29,7 @@ Result<int> serve(const ServeOptions& options, Reporter& reporter) {
       events, options.listen, [&routes](const HttpRequest& request) { return routes.answer(request); }));
   fleet = TRY(Fleet::begin(options, notices(options, reporter), true));
   settle(*fleet, options, false, reporter);
+  report_doubt(*fleet, reporter);
   reporter.notice(fmt::format("serving http://{}/metrics", to_string(http->address())));
   std::size_t reported = 0;
   const EndedServers ended{[&fleet] { return fleet->ended_fds(); },

@@ -82,6 +82,9 @@ Result<int> view(const ViewOptions& options, Reporter& reporter) {
   const Signals signals =
       TRY(Signals::block({.hangup_reopens = options.mode == Mode::kLog, .terminal = appearance.screen}));
   Fleet fleet = TRY(Fleet::begin(options, notices(options, reporter)));
+  if (options.format != Format::kBox || options.mode == Mode::kLog || options.mode == Mode::kSend) {
+    report_doubt(fleet, reporter);
+  }
   Result<Ending> ending = observe(options, appearance, fleet, signals, reporter);
   reporter.release();
   for (const pid_t pid : fleet.ended()) {

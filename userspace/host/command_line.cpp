@@ -3,50 +3,167 @@
 // it runs.
 #include "host/command_line.h"
 
+#include <algorithm>
 #include <array>
+#include <cctype>
+#include <iterator>
+#include <span>
 
 namespace monitor {
 namespace {
 
-constexpr std::array<std::string_view, 3> kServers = {"uvicorn", "gunicorn", "hypercorn"};
+using Arguments = std::span<const std::string>;
 
-std::string_view base_name(std::string_view path) {
-  return path.substr(path.rfind('/') + 1);
+// A program that serves HTTP, by its name. With `commands` (two at most), only if its first argument that is no option
+// is one of them.
+struct ServerName {
+  std::string_view name;
+  std::string_view server;
+  std::array<std::string_view, 2> commands = {};
+};
+constexpr std::array kServers = {
+    ServerName{"uvicorn", "uvicorn"},
+    ServerName{"gunicorn", "gunicorn"},
+    ServerName{"hypercorn", "hypercorn"},
+    ServerName{"granian", "granian"},
+    ServerName{"daphne", "daphne"},
+    ServerName{"waitress-serve", "waitress"},
+    ServerName{"waitress", "waitress"},
+    ServerName{"fastapi", "uvicorn", {"run", "dev"}},
+    ServerName{"litestar", "uvicorn", {"run", ""}},
+    ServerName{"quart", "hypercorn", {"run", ""}},
+    ServerName{"flask", "werkzeug", {"run", ""}},
+    ServerName{"streamlit", "streamlit", {"run", ""}},
+    ServerName{"manage.py", "django", {"runserver", "runserver_plus"}},
+    ServerName{"django-admin", "django", {"runserver", "runserver_plus"}},
+    ServerName{"django", "django", {"runserver", "runserver_plus"}},
+};
+
+// Programs that run another one in the same process: `debugpy --listen 5678 -m uvicorn app:app`.
+constexpr std::array<std::string_view, 9> kRunners = {"debugpy", "coverage",  "cProfile",     "profile", "pdb",
+                                                      "trace",   "viztracer", "pyinstrument", "scalene"};
+
+bool is_runner(std::string_view name) {
+  return std::find(kRunners.begin(), kRunners.end(), name) != kRunners.end();
 }
 
-// Each function below returns the name of the server that it recognises, or "".
-std::string_view server_by_name(std::string_view name) {
-  for (const std::string_view server : kServers) {
-    if (name == server) {
-      return server;
-    }
+bool is_word(std::string_view text, std::string_view also) {
+  return !text.empty() && std::isdigit(static_cast<unsigned char>(text.front())) == 0 &&
+         std::all_of(text.begin(), text.end(), [also](char c) {
+           return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' ||
+                  also.find(c) != std::string_view::npos;
+         });
+}
+
+// "package.module:attribute", also "app:create()". Not "localhost:80", "unix:/run/x" or gunicorn's "python:settings".
+bool is_application(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) {
+    return false;
   }
-  return "";
+  const std::string_view module = text.substr(0, colon);
+  const std::string_view attribute = text.substr(colon + 1);
+  return is_word(module, ".") && is_word(attribute.substr(0, attribute.find('(')), ".") && module != "python" &&
+         module != "file";
 }
 
-// A module of the server's package: "uvicorn", "gunicorn.app.wsgiapp".
-std::string_view server_by_module(std::string_view module) {
-  return server_by_name(module.substr(0, module.find('.')));
+bool is_option(std::string_view argument) {
+  return argument.starts_with("-");
 }
 
-// "/usr/bin/uvicorn", or ".../uvicorn/__main__.py", which is how some launchers run a package.
-std::string_view server_by_script(std::string_view path) {
+std::string join(std::string_view first, Arguments rest) {
+  std::string text(first);
+  for (const std::string& argument : rest) {
+    text += " " + argument;
+  }
+  return text;
+}
+
+// The first argument for which `is` holds, or "".
+template <typename Is>
+std::string first_that(Arguments arguments, Is is) {
+  const auto found = std::find_if(arguments.begin(), arguments.end(), is);
+  return found == arguments.end() ? "" : *found;
+}
+
+bool is_source(std::string_view argument) {
+  return !is_option(argument) && argument.ends_with(".py");
+}
+
+const ServerName* find_server_name(std::string_view name) {
+  const auto* const found =
+      std::find_if(kServers.begin(), kServers.end(), [name](const ServerName& server) { return server.name == name; });
+  return found == kServers.end() ? nullptr : found;
+}
+
+// The server that `name` starts with these arguments, or "".
+std::string_view started_server(std::string_view name, Arguments rest) {
+  const ServerName* const server = find_server_name(name);
+  if (server == nullptr) {
+    return "";
+  }
+  if (server->commands.front().empty()) {
+    return server->server;
+  }
+  const std::string command = first_that(rest, [](const std::string& argument) { return !is_option(argument); });
+  const bool starts = !command.empty() &&
+                      std::find(server->commands.begin(), server->commands.end(), command) != server->commands.end();
+  return starts ? server->server : "";
+}
+
+std::string application_of(Arguments rest) {
+  std::string application = first_that(rest, is_application);
+  return application.empty() ? first_that(rest, is_source) : application;
+}
+
+// ".../uvicorn/__main__.py" is how some launchers run a package.
+std::string_view script_name(std::string_view path) {
   constexpr std::string_view kMain = "/__main__.py";
   if (path.ends_with(kMain)) {
     path.remove_suffix(kMain.size());
   }
-  return server_by_name(base_name(path));
+  return base_name(path);
 }
 
-// A title set by setproctitle: "gunicorn: worker [app]".
-std::string_view server_by_title(std::string_view title) {
-  const std::size_t colon = title.find(": ");
-  return colon == std::string_view::npos ? "" : server_by_name(title.substr(0, colon));
+// "gunicorn.app.wsgiapp" → "gunicorn".
+std::string_view package_of(std::string_view module) {
+  return module.substr(0, module.find('.'));
 }
 
-bool is_python(std::string_view program) {
-  const std::string_view name = base_name(program);
-  return name.starts_with("python") || name.starts_with("pypy");
+// `name` runs with the arguments `rest`.
+void add_program(std::string_view name, Arguments rest, CommandLine& line) {
+  line.program = name;
+  line.shown = join(name, rest);
+  line.server = started_server(name, rest);
+  if (!line.server.empty()) {
+    line.application = application_of(rest);
+  }
+}
+
+// What a debugger or profiler runs: behind -m, or the first script.
+void add_run_program(Arguments rest, CommandLine& line) {
+  for (std::size_t i = 0; i < rest.size(); ++i) {
+    const std::string& argument = rest[i];
+    const bool module = argument == "-m" && i + 1 < rest.size();
+    const std::string_view name = module ? package_of(rest[i + 1]) : script_name(argument);
+    const bool script = !module && (is_source(argument) || (!is_option(argument) && find_server_name(name) != nullptr));
+    if (!module && !script) {
+      continue;
+    }
+    const Arguments after = rest.subspan(i + (module ? 2 : 1));
+    line.server = started_server(name, after);
+    line.application = line.server.empty() ? "" : application_of(after);
+    (module ? line.module : line.script) = module ? rest[i + 1] : argument;
+    (module ? line.script : line.module).clear();
+    return;
+  }
+}
+
+void add_python_program(std::string_view name, Arguments rest, CommandLine& line) {
+  add_program(name, rest, line);
+  if (is_runner(name)) {
+    add_run_program(rest, line);
+  }
 }
 
 // One argument of the interpreter and its effect on the following arguments.
@@ -54,11 +171,11 @@ struct PythonOption {
   enum Kind {
     kPlain,    // complete in itself
     kValue,    // the next argument is its value
-    kModule,   // runs `module`, or the module in the next argument if `module` is empty
-    kCommand,  // -c: the program is inline, so this is no server
+    kModule,   // runs the module `text`, or the one in the next argument if `text` is empty
+    kCommand,  // -c: runs the program `text`, or the one in the next argument
   };
   Kind kind = kPlain;
-  std::string_view module;
+  std::string_view text;
 };
 
 // A cluster such as -Im or -Wignore: flags up to the first letter that takes the rest as its value.
@@ -69,7 +186,7 @@ PythonOption short_options(std::string_view letters) {
       case 'm':
         return {PythonOption::kModule, rest};
       case 'c':
-        return {PythonOption::kCommand, ""};
+        return {PythonOption::kCommand, rest};
       case 'W':
       case 'X':
       case 'Q':  // PyPy and Python 2 only
@@ -88,45 +205,114 @@ PythonOption python_option(std::string_view argument) {
   return argument.starts_with("--") ? PythonOption{} : short_options(argument.substr(1));
 }
 
-// The arguments are `python <options> <script or -m module> …`.
-std::string_view run_by_python(const std::vector<std::string>& arguments) {
-  const auto argument = [&](std::size_t i) {
-    return i < arguments.size() ? std::string_view(arguments[i]) : std::string_view();
-  };
-  for (std::size_t i = 1; i < arguments.size(); ++i) {
-    if (argument(i) == "--") {
-      return server_by_script(argument(i + 1));
-    }
-    if (!argument(i).starts_with("-") || argument(i) == "-") {
-      return server_by_script(argument(i));
-    }
-    const PythonOption option = python_option(argument(i));
-    switch (option.kind) {
-      case PythonOption::kModule:
-        return server_by_module(option.module.empty() ? argument(i + 1) : option.module);
-      case PythonOption::kCommand:
-        return "";
-      case PythonOption::kValue:
-        ++i;
-        break;
-      case PythonOption::kPlain:
-        break;
-    }
+// The program of -m, with the arguments `rest`.
+void add_module(std::string_view module, Arguments rest, CommandLine& line) {
+  line.module = module;
+  if (module.empty()) {
+    return;
   }
-  return "";
+  const std::string_view package = package_of(module);
+  const bool known = find_server_name(package) != nullptr || is_runner(package);
+  add_python_program(known ? package : module, rest, line);
+}
+
+void add_script(Arguments arguments, CommandLine& line) {
+  if (!arguments.empty()) {
+    line.script = arguments.front();
+    add_python_program(script_name(line.script), arguments.subspan(1), line);
+  }
+}
+
+// Adds what -m or -c runs: `text` if it is not empty, else the first of `rest`.
+void add_option_program(const PythonOption& option, Arguments rest, CommandLine& line) {
+  std::string_view what = option.text;
+  if (what.empty() && !rest.empty()) {
+    what = rest.front();
+    rest = rest.subspan(1);
+  }
+  if (option.kind == PythonOption::kModule) {
+    add_module(what, rest, line);
+  } else {
+    line.code = what;
+    line.program = "python -c";
+    line.shown = join(line.program, rest);
+  }
+}
+
+// The arguments are `python <options> <script or -m module> …`.
+void read_python(Arguments arguments, CommandLine& line) {
+  line.python = true;
+  line.program = base_name(arguments.front());
+  line.shown = join(line.program, arguments.subspan(1));
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    const std::string_view argument = arguments[i];
+    if (argument == "-") {
+      return;  // the program comes from standard input
+    }
+    if (argument == "--" || !is_option(argument)) {
+      add_script(arguments.subspan(argument == "--" ? i + 1 : i), line);
+      return;
+    }
+    const PythonOption option = python_option(argument);
+    if (option.kind == PythonOption::kModule || option.kind == PythonOption::kCommand) {
+      add_option_program(option, arguments.subspan(i + 1), line);
+      return;
+    }
+    i += option.kind == PythonOption::kValue ? 1 : 0;
+  }
+}
+
+// A title set by setproctitle: "gunicorn: worker [app]", "ray::ProxyActor".
+bool read_title(std::string_view title, CommandLine& line) {
+  const std::size_t colon = title.find(": ");
+  const ServerName* const server = colon == std::string_view::npos ? nullptr : find_server_name(title.substr(0, colon));
+  if (server != nullptr && server->commands.front().empty()) {
+    const std::size_t open = title.find('[');
+    const std::size_t close = title.rfind(']');
+    line.server = server->server;
+    line.program = server->name;
+    line.application = open < close && close != std::string_view::npos ? title.substr(open + 1, close - open - 1) : "";
+    return true;
+  }
+  if (title.starts_with("ray::")) {
+    line.program = title.substr(0, title.find(' '));
+    line.server = title.starts_with("ray::ProxyActor") || title.starts_with("ray::HTTPProxyActor") ? "ray serve" : "";
+    return true;
+  }
+  return false;
 }
 
 }  // namespace
 
-std::string_view server_program(const std::vector<std::string>& arguments) {
+std::string_view base_name(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+bool is_python(std::string_view path) {
+  const std::string_view name = base_name(path);
+  return name.starts_with("python") || name.starts_with("pypy");
+}
+
+CommandLine read_command_line(const std::vector<std::string>& arguments) {
+  CommandLine line;
   if (arguments.empty()) {
-    return "";
+    return line;
   }
-  const std::string_view title = server_by_title(arguments.front());
-  if (!title.empty()) {
-    return title;
+  const Arguments all(arguments);
+  if (read_title(arguments.front(), line)) {
+    line.shown = join(arguments.front(), all.subspan(1));
+  } else if (is_python(arguments.front())) {
+    read_python(all, line);
+  } else {
+    const std::string_view first = arguments.front();
+    const std::string_view path = first.substr(0, first.find(": "));
+    add_program(base_name(path), all.subspan(1), line);
   }
-  return is_python(arguments.front()) ? run_by_python(arguments) : server_by_name(base_name(arguments.front()));
+  return line;
+}
+
+std::string server_program(const std::vector<std::string>& arguments) {
+  return read_command_line(arguments).server;
 }
 
 std::string printable(std::string_view bytes, std::size_t limit) {

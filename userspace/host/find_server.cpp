@@ -5,6 +5,10 @@
 
 #include <algorithm>
 #include <climits>
+#include <iterator>
+#include <map>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "host/command_line.h"
@@ -19,7 +23,7 @@ constexpr std::size_t kMaxAddresses = 120;
 
 // The result of a search of the whole machine.
 struct Survey {
-  std::vector<Server> servers;
+  std::vector<Server> servers;    // the strongest evidence first, then by pid
   std::vector<pid_t> refused;     // have a server's name, but we are not permitted to see their descriptors
   std::size_t not_listening = 0;  // have a server's name, but no listening socket
   std::size_t processes = 0;      // examined in total
@@ -29,41 +33,211 @@ bool any_refused(const ProcFs& proc, const std::vector<pid_t>& tree) {
   return std::any_of(tree.begin(), tree.end(), [&](pid_t pid) { return proc.descriptors_refused(pid); });
 }
 
-// The processes that have a server's name or are known to be servers, without descendants of such processes.
-std::vector<pid_t> server_roots(const ProcFs& proc, const ProcessParents& parents, const std::vector<pid_t>& known) {
-  std::vector<pid_t> named;  // sorted, since the map is
-  for (const auto& [pid, parent] : parents) {
-    if (std::find(known.begin(), known.end(), pid) != known.end() || !server_program(proc.arguments(pid)).empty()) {
-      named.push_back(pid);
-    }
-  }
-  std::vector<pid_t> roots;
-  for (const pid_t pid : named) {
-    const std::vector<pid_t> above = ancestors(parents, pid);
-    if (std::none_of(above.begin(), above.end(),
-                     [&](pid_t ancestor) { return std::binary_search(named.begin(), named.end(), ancestor); })) {
-      roots.push_back(pid);
-    }
-  }
-  return roots;
+bool contains(const std::vector<pid_t>& pids, pid_t pid) {
+  return std::find(pids.begin(), pids.end(), pid) != pids.end();
 }
 
-Survey survey_machine(const ProcFs& proc, const std::vector<pid_t>& known = {}) {
-  const ProcessParents parents = proc.parents();
-  Survey survey;
-  survey.processes = parents.size();
-  for (const pid_t root : server_roots(proc, parents, known)) {
-    const std::vector<pid_t> tree = process_tree(parents, root);
-    std::vector<std::string> listen = proc.listening(tree);
-    if (!listen.empty()) {
-      survey.servers.push_back(Server{root, proc.command(root), std::move(listen)});
-    } else if (any_refused(proc, tree)) {
-      survey.refused.push_back(root);
-    } else {
-      ++survey.not_listening;
+// Sockets of multiprocessing's own protocol: "unix:/tmp/pymp-x/listener-y", "unix:@listener-42-0".
+bool is_internal(std::string_view address) {
+  return address.starts_with("unix:") &&
+         (address.find("/pymp-") != std::string_view::npos || address.starts_with("unix:@listener-"));
+}
+
+// Python programs whose sockets are known not to be HTTP.
+bool speaks_another_protocol(const CommandLine& line) {
+  constexpr std::string_view kAdapter = "debugpy/adapter";
+  return line.script.ends_with(kAdapter) || line.script.find("debugpy/adapter/") != std::string::npos ||
+         line.module.starts_with("ipykernel");
+}
+
+// A process that multiprocessing started to run a function of its parent's program.
+bool is_multiprocessing(const CommandLine& line) {
+  return line.code.starts_with("from multiprocessing.");
+}
+
+Server described(const CommandLine& line, std::string command) {
+  Server server;
+  server.command = std::move(command);
+  server.program = line.program.empty() ? server.command : line.program;
+  server.application = line.application;
+  server.title = line.program.empty() ? server.command : line.title();
+  return server;
+}
+
+class Search {
+ public:
+  Search(const ProcFs& proc, ProgramReader& programs, const std::vector<pid_t>& known)
+      : proc_(proc), programs_(programs), known_(known), parents_(proc.parents()) {}
+
+  Survey run() {
+    read_processes();
+    survey_.processes = parents_.size();
+    std::vector<pid_t> named = named_roots();
+    read_sockets(named);
+    for (const pid_t root : named) {
+      add_named(root);
+    }
+    for (const auto& [root, listening] : groups()) {
+      add_unnamed(root, listening);
+    }
+    std::stable_sort(survey_.servers.begin(), survey_.servers.end(),
+                     [](const Server& left, const Server& right) { return left.evidence < right.evidence; });
+    drop_descendants();
+    return std::move(survey_);
+  }
+
+ private:
+  // Keeps the processes that are a server by name or known, and those of Python.
+  void read_processes() {
+    for (const auto& [pid, parent] : parents_) {
+      const std::vector<std::string> arguments = proc_.arguments(pid);
+      const bool known = contains(known_, pid);
+      if (arguments.empty() && !known) {
+        continue;  // a kernel thread
+      }
+      CommandLine line = read_command_line(arguments);
+      if (!line.server.empty() || known) {
+        named_.push_back(pid);
+      } else if (!line.python && !is_python(proc_.executable(pid))) {
+        continue;
+      }
+      lines_.emplace(pid, std::move(line));
     }
   }
-  return survey;
+
+  bool has_above(pid_t pid, const std::vector<pid_t>& others) const {
+    const std::vector<pid_t> above = ancestors(parents_, pid);
+    return std::any_of(above.begin(), above.end(), [&](pid_t ancestor) { return contains(others, ancestor); });
+  }
+
+  std::vector<pid_t> named_roots() const {
+    std::vector<pid_t> roots;
+    std::copy_if(named_.begin(), named_.end(), std::back_inserter(roots),
+                 [&](pid_t pid) { return !has_above(pid, named_); });
+    return roots;
+  }
+
+  void read_sockets(const std::vector<pid_t>& roots) {
+    std::vector<pid_t> pids;
+    for (const auto& [pid, line] : lines_) {
+      pids.push_back(pid);
+    }
+    for (const pid_t root : roots) {
+      const std::vector<pid_t> tree = process_tree(parents_, root);
+      pids.insert(pids.end(), tree.begin(), tree.end());
+    }
+    std::sort(pids.begin(), pids.end());
+    pids.erase(std::unique(pids.begin(), pids.end()), pids.end());
+    sockets_ = proc_.listening_by_process(pids);
+  }
+
+  Server server_at(pid_t root, const std::vector<pid_t>& tree) const {
+    Server server = described(lines_.at(root), proc_.command(root));
+    server.pid = root;
+    std::set<std::string> listen;
+    for (const pid_t pid : tree) {
+      const auto addresses = sockets_.find(pid);
+      if (addresses == sockets_.end()) {
+        continue;
+      }
+      listen.insert(addresses->second.begin(), addresses->second.end());
+      const bool supervises = std::any_of(tree.begin(), tree.end(), [&](pid_t other) {
+        return other != pid && parents_.at(other) == pid && sockets_.contains(other);
+      });
+      server.workers += supervises ? 0 : 1;
+    }
+    server.listen.assign(listen.begin(), listen.end());
+    return server;
+  }
+
+  void add_named(pid_t root) {
+    const std::vector<pid_t> tree = process_tree(parents_, root);
+    Server server = server_at(root, tree);
+    if (!server.listen.empty()) {
+      const std::string& name = lines_.at(root).server;
+      server.evidence = contains(known_, root) ? Evidence::kAttached : Evidence::kCommand;
+      server.kind = name.empty() ? "python" : name;
+      survey_.servers.push_back(std::move(server));
+    } else if (any_refused(proc_, tree)) {
+      survey_.refused.push_back(root);
+    } else {
+      ++survey_.not_listening;
+    }
+  }
+
+  // The process that the Python process belongs to: the one that started it with multiprocessing or by a fork.
+  pid_t owner(pid_t pid) const {
+    for (std::size_t steps = 0; steps < parents_.size(); ++steps) {
+      const auto parent = lines_.find(parents_.at(pid));
+      if (parent == lines_.end() || !parents_.contains(parent->first)) {
+        break;
+      }
+      const CommandLine& line = lines_.at(pid);
+      if (!is_multiprocessing(line) && proc_.arguments(pid) != proc_.arguments(parent->first)) {
+        break;
+      }
+      pid = parent->first;
+    }
+    return pid;
+  }
+
+  // The Python processes without a server's name that listen, by their owner.
+  std::map<pid_t, std::vector<pid_t>> groups() const {
+    std::map<pid_t, std::vector<pid_t>> groups;
+    for (const auto& [pid, addresses] : sockets_) {
+      const auto line = lines_.find(pid);
+      if (line == lines_.end() || contains(named_, pid) || has_above(pid, named_) ||
+          speaks_another_protocol(line->second) || std::all_of(addresses.begin(), addresses.end(), is_internal)) {
+        continue;
+      }
+      groups[owner(pid)].push_back(pid);
+    }
+    return groups;
+  }
+
+  void add_unnamed(pid_t root, const std::vector<pid_t>& listening) {
+    Server server = server_at(root, process_tree(parents_, root));
+    const CommandLine& line = lines_.at(root);
+    server.evidence = Evidence::kScript;
+    server.kind = programs_.server_of(proc_, root, line);
+    // Every worker of Ray maps uvloop, and only its proxy serves HTTP.
+    if (server.kind.empty() && !line.program.starts_with("ray::")) {
+      server.evidence = Evidence::kModules;
+      for (const pid_t pid : listening) {
+        server.kind = server.kind.empty() ? mapped_server(proc_, pid) : server.kind;
+      }
+    }
+    if (server.kind.empty()) {
+      server.evidence = Evidence::kListens;
+      server.kind = "python";
+    }
+    survey_.servers.push_back(std::move(server));
+  }
+
+  // Removes those of weaker evidence that belong to the tree of another server.
+  void drop_descendants() {
+    std::vector<pid_t> roots;
+    for (const Server& server : survey_.servers) {
+      roots.push_back(server.pid);
+    }
+    std::erase_if(survey_.servers, [&](const Server& server) {
+      return server.evidence > Evidence::kCommand && has_above(server.pid, roots);
+    });
+  }
+
+  const ProcFs& proc_;
+  ProgramReader& programs_;
+  const std::vector<pid_t>& known_;
+  ProcessParents parents_;
+  std::map<pid_t, CommandLine> lines_;  // of the processes that read_processes() keeps
+  std::vector<pid_t> named_;            // of these, the servers by name and the known ones
+  std::map<pid_t, std::vector<std::string>> sockets_;
+  Survey survey_;
+};
+
+Survey survey_machine(const ProcFs& proc, const std::vector<pid_t>& known = {}) {
+  ProgramReader programs;
+  return Search(proc, programs, known).run();
 }
 
 std::string count_of(std::size_t number, const std::string& one, const std::string& many) {
@@ -83,7 +257,8 @@ std::string commands_to_pick(const std::vector<Server>& servers) {
       listen += (listen.empty() ? "" : ", ") + address;
     }
     text += "\n  sudo monitor --pid " + std::to_string(server.pid) + "    # " + printable(listen, kMaxAddresses) +
-            "  " + printable(server.command, kMaxCommand);
+            "  " + printable(server.title, kMaxCommand) +
+            (is_guess(server.evidence) ? "  (" + std::string(evidence_text(server.evidence)) + ")" : "");
   }
   return text;
 }
@@ -140,7 +315,9 @@ Result<Server> server_of(const ProcFs& proc, pid_t pid) {
   if (listen.empty()) {
     return any_refused(proc, tree) ? refused_descriptors(proc, pid) : does_not_listen(proc, pid, tree.size() - 1);
   }
-  return Server{pid, proc.command(pid), std::move(listen)};
+  Server server = named_server(proc, pid);
+  server.listen = std::move(listen);
+  return server;
 }
 
 Result<Server> server_of_file(const ProcFs& proc, const std::string& path) {
@@ -159,17 +336,37 @@ Result<Server> server_of_default_file(const ProcFs& proc, const std::string& pat
   return error;
 }
 
+// The strength by which a search chooses.
+Evidence strength(const Server& server) {
+  return server.evidence == Evidence::kModules ? Evidence::kScript : server.evidence;
+}
+
 Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_file, const std::vector<pid_t>& known) {
-  if (known.size() == 1) {
-    return Server{known.front(), proc.command(known.front()), {}};  // no matter how many other servers run
-  }
   Survey survey = survey_machine(proc, known);
-  if (survey.servers.size() == 1) {
-    return std::move(survey.servers.front());
+  std::vector<Server>& servers = survey.servers;
+  if (known.size() == 1) {  // no matter how many other servers run
+    Server server = named_server(proc, known.front(), Evidence::kAttached);
+    std::erase_if(servers, [&](const Server& other) { return other.pid == known.front(); });
+    server.passed_over = std::move(servers);
+    return server;
   }
-  if (survey.servers.size() > 1) {
-    return Error{ErrorCode::kNoTarget, std::to_string(survey.servers.size()) + " servers run on this machine",
-                 "choose one:" + commands_to_pick(survey.servers)};
+  const auto strongest = std::count_if(servers.begin(), servers.end(), [&](const Server& server) {
+    return strength(server) == strength(servers.front());
+  });
+  if (strongest == 1) {
+    Server server = std::move(servers.front());
+    servers.erase(servers.begin());
+    server.passed_over = std::move(servers);
+    return server;
+  }
+  if (strongest > 1) {
+    const auto certain =
+        std::count_if(servers.begin(), servers.end(), [](const Server& server) { return !is_guess(server.evidence); });
+    return Error{ErrorCode::kNoTarget,
+                 std::to_string(certain == 0 ? strongest : certain) +
+                     (certain == 0 ? " processes on this machine may be servers: each is a Python that listens"
+                                   : " servers run on this machine"),
+                 "choose one:" + commands_to_pick(servers)};
   }
   if (!survey.refused.empty()) {
     return refused_descriptors(proc, survey.refused.front());
@@ -188,13 +385,25 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
 
 }  // namespace
 
-FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known) {
-  Survey survey = survey_machine(proc, known);
+FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known, Guesses guesses,
+                          ProgramReader* programs) {
+  ProgramReader only_now;
+  Survey survey = Search(proc, programs != nullptr ? *programs : only_now, known).run();
   FoundServers found{std::move(survey.servers), {}};
+  if (guesses == Guesses::kLeaveOut) {
+    std::erase_if(found.servers, [](const Server& server) { return is_guess(server.evidence); });
+  }
   for (const pid_t pid : survey.refused) {
     found.refused.emplace_back(pid, refused_descriptors(proc, pid));
   }
   return found;
+}
+
+Server named_server(const ProcFs& proc, pid_t pid, Evidence evidence) {
+  Server server = described(read_command_line(proc.arguments(pid)), proc.command(pid));
+  server.pid = pid;
+  server.evidence = evidence;
+  return server;
 }
 
 Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request) {

@@ -8,14 +8,23 @@
 #include <vector>
 
 #include "base/result.h"
+#include "host/imports.h"
 #include "host/procfs.h"
+#include "model/evidence.h"
 
 namespace monitor {
 
 struct Server {
   pid_t pid = 0;        // root of its process tree
-  std::string command;  // may hold hostile bytes
+  std::string command;  // may hold hostile bytes, as the other strings may
   std::vector<std::string> listen;
+  Evidence evidence = Evidence::kNamed;
+  std::string kind;                 // "uvicorn"; "python" with a guess; empty if nobody asked
+  std::string program;              // without the interpreter and directories: "main.py"
+  std::string application;          // "app:app"; empty if unknown
+  std::string title;                // the program with its application or its arguments
+  std::size_t workers = 0;          // processes that hold a listening socket and have no child that does
+  std::vector<Server> passed_over;  // others that the search found, when this one was chosen
 };
 
 struct ServerRequest {
@@ -33,12 +42,23 @@ struct FoundServers {
   std::vector<std::pair<pid_t, Error>> refused;
 };
 
-// The uvicorn, gunicorn and hypercorn servers on the machine, and those of `known`, each by the root of its process
-// tree. A process counts by its command line (server_program() in command_line.h), and only if its tree listens.
-FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known = {});
+enum class Guesses { kLeaveOut, kTakeIn };
 
-// The one server that the request means. Fails with kNoTarget and a hint if there is no server (the error names where
-// it searched), if it does not listen, or if there are several (the hint lists the command to pick each).
+// Every process on the machine that serves HTTP from Python, and those of `known`, each by the root of its process
+// tree, the strongest evidence first. A process counts only if its tree listens. A process that its command line names
+// is a root of its own unless it descends from another such process. One with weaker evidence must hold a listening
+// socket itself and descend from no other server; it belongs to the process that started it with multiprocessing or by
+// fork. `programs` saves reading the same files at each of several searches.
+FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known = {},
+                          Guesses guesses = Guesses::kLeaveOut, ProgramReader* programs = nullptr);
+
+// The server whose root the process is, as the operator named it.
+Server named_server(const ProcFs& proc, pid_t pid, Evidence evidence = Evidence::kNamed);
+
+// The one server that the request means. A search prefers stronger evidence and returns the others in `passed_over`;
+// compiled modules and scripts count the same. Fails with kNoTarget and a hint if there is no server (the error names
+// where it searched), if it does not listen, or if several have the strongest evidence (the hint lists the command to
+// pick each).
 Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request);
 
 }  // namespace monitor

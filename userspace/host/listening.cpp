@@ -86,8 +86,11 @@ std::string format_address(std::string_view text) {
   return (ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(*port);
 }
 
+// The addresses of the listening sockets of one network namespace, by inode.
+using Addresses = std::multimap<std::uint64_t, std::string>;
+
 // Adds the listening sockets of net/tcp or net/tcp6 whose inode is in `inodes`; false if the table cannot be opened.
-bool read_tcp(const std::string& path, const Inodes& inodes, std::set<std::string>& found) {
+bool read_tcp(const std::string& path, const Inodes& inodes, Addresses& found) {
   constexpr std::string_view kListen = "0A";  // TCP_LISTEN, include/net/tcp_states.h
   LineReader lines(path);
   while (const auto line = lines.next()) {
@@ -104,14 +107,14 @@ bool read_tcp(const std::string& path, const Inodes& inodes, std::set<std::strin
     const auto inode = parse_number<std::uint64_t>(take_word(rest));
     std::string address = format_address(local);
     if (inode && inodes.contains(*inode) && !address.empty()) {
-      found.insert(std::move(address));
+      found.emplace(*inode, std::move(address));
     }
   }
   return lines.opened();
 }
 
 // The same for net/unix: "address: refcount protocol flags type state inode path". The path can contain any byte.
-void read_unix(const std::string& path, const Inodes& inodes, std::set<std::string>& found) {
+void read_unix(const std::string& path, const Inodes& inodes, Addresses& found) {
   constexpr unsigned kAccepts = 0x10000;  // __SO_ACCEPTCON, include/uapi/linux/net.h
   constexpr unsigned kStream = 1;         // SOCK_STREAM
   LineReader lines(path);
@@ -126,20 +129,20 @@ void read_unix(const std::string& path, const Inodes& inodes, std::set<std::stri
     const auto inode = parse_number<std::uint64_t>(take_word(rest));
     if (flags && (*flags & kAccepts) != 0 && type == kStream && inode && inodes.contains(*inode)) {
       rest.remove_prefix(std::min<std::size_t>(rest.size(), 1));
-      found.insert("unix:" + std::string(rest));
+      found.emplace(*inode, "unix:" + std::string(rest));
     }
   }
 }
 
-// The socket inodes and the processes of one network namespace.
+// The socket inodes of the processes of one network namespace.
 struct Namespace {
   Inodes inodes;
-  std::vector<pid_t> processes;
+  std::map<pid_t, Inodes> processes;
 };
 
 }  // namespace
 
-std::vector<std::string> ProcFs::listening(const std::vector<pid_t>& processes) const {
+std::map<pid_t, std::vector<std::string>> ProcFs::listening_by_process(const std::vector<pid_t>& processes) const {
   std::map<std::string, Namespace> namespaces;
   for (const pid_t pid : processes) {
     Inodes inodes = socket_inodes(file(pid, "fd"));
@@ -151,19 +154,35 @@ std::vector<std::string> ProcFs::listening(const std::vector<pid_t>& processes) 
       name = "of process " + std::to_string(pid);  // unreadable: treat it as a namespace of its own
     }
     Namespace& sharing = namespaces[name];
-    sharing.inodes.merge(inodes);
-    sharing.processes.push_back(pid);
+    sharing.inodes.insert(inodes.begin(), inodes.end());
+    sharing.processes.emplace(pid, std::move(inodes));
   }
-  std::set<std::string> found;
+  std::map<pid_t, std::vector<std::string>> found;
   for (const auto& [name, sharing] : namespaces) {
-    for (const pid_t pid : sharing.processes) {
+    Addresses addresses;
+    for (const auto& [pid, inodes] : sharing.processes) {
       // A process may have ended in the meantime; any other of the namespace has the same tables.
-      if (read_tcp(file(pid, "net/tcp"), sharing.inodes, found)) {
-        read_tcp(file(pid, "net/tcp6"), sharing.inodes, found);
-        read_unix(file(pid, "net/unix"), sharing.inodes, found);
+      if (read_tcp(file(pid, "net/tcp"), sharing.inodes, addresses)) {
+        read_tcp(file(pid, "net/tcp6"), sharing.inodes, addresses);
+        read_unix(file(pid, "net/unix"), sharing.inodes, addresses);
         break;
       }
     }
+    for (const auto& [pid, inodes] : sharing.processes) {
+      for (const auto& [inode, address] : addresses) {
+        if (inodes.contains(inode)) {
+          found[pid].push_back(address);
+        }
+      }
+    }
+  }
+  return found;
+}
+
+std::vector<std::string> ProcFs::listening(const std::vector<pid_t>& processes) const {
+  std::set<std::string> found;
+  for (const auto& [pid, addresses] : listening_by_process(processes)) {
+    found.insert(addresses.begin(), addresses.end());
   }
   return {found.begin(), found.end()};
 }

@@ -212,6 +212,17 @@ std::string ProcFs::executable(pid_t pid) const {
   return length > 0 ? std::string(name.data(), static_cast<std::size_t>(length)) : std::string();
 }
 
+bool ProcFs::maps_any(pid_t pid, const std::function<bool(std::string_view)>& is_wanted) const {
+  LineReader lines(file(pid, "maps"));
+  while (const auto line = lines.next()) {
+    const std::size_t path = line->find('/');
+    if (path != std::string_view::npos && is_wanted(line->substr(path))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 std::vector<pid_t> ProcFs::pids() const {
   std::vector<pid_t> found;
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(root_.c_str()), ::closedir);

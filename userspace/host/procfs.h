@@ -5,8 +5,11 @@
 
 #include <sys/types.h>
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -52,6 +55,12 @@ class ProcFs {
   // ("127.0.0.1:9999") and IPv6 ("[::1]:80"), and Unix stream sockets ("unix:/run/app.sock"). Sorted and unique. A path
   // can contain untrusted bytes.
   std::vector<std::string> listening(const std::vector<pid_t>& processes) const;
+
+  // The same for each of the processes that listens. An address that several sockets share stands there more than once.
+  std::map<pid_t, std::vector<std::string>> listening_by_process(const std::vector<pid_t>& processes) const;
+
+  // Whether the process maps a file whose path `is_wanted`. The path can contain untrusted bytes.
+  bool maps_any(pid_t pid, const std::function<bool(std::string_view)>& is_wanted) const;
 
   // Whether the kernel denies us access to the process's descriptors. If so, listening() cannot find its sockets.
   bool descriptors_refused(pid_t pid) const;

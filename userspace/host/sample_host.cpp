@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "host/command_line.h"
 #include "host/procfs.h"
 
 namespace monitor {
@@ -49,6 +50,13 @@ Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<dou
                                            " now belongs to another process"};
   }
   sample.command = proc.command(root);
+  CommandLine line = read_command_line(proc.arguments(root));
+  if (line.program.empty()) {
+    line.program = line.shown = sample.command;
+  }
+  sample.title = line.title();
+  sample.program = std::move(line.program);
+  sample.application = std::move(line.application);
   return sample;
 }
 

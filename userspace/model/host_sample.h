@@ -23,6 +23,9 @@ struct ProcessSample {
 struct HostSample {
   double at_seconds = 0;                 // CLOCK_BOOTTIME: the same base as start_seconds
   std::string command;                   // the arguments of the root process, joined by spaces
+  std::string program;                   // what runs, without the interpreter and directories: "uvicorn", "main.py"
+  std::string application;               // "app:app"; empty if unknown
+  std::string title;                     // the program with its application or its arguments, for people
   std::vector<ProcessSample> processes;  // the root first, then its descendants by pid
 };
 

@@ -136,6 +136,9 @@ void add_requests(const Counters& counters, Snapshot& snapshot) {
 
 void add_host(const HostSample& now, const EarlierSample& before, Snapshot& snapshot) {
   snapshot.command = now.command;
+  snapshot.program = now.program;
+  snapshot.application = now.application;
+  snapshot.title = now.title;
   for (const ProcessSample& process : now.processes) {
     snapshot.cpu_percent += cpu_percent(process, before, now);
     snapshot.cpu_seconds += at_least_zero(process.cpu_seconds) + at_least_zero(process.reaped_cpu_seconds);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/counters.h"
+#include "model/evidence.h"
 #include "model/host_sample.h"
 
 namespace monitor {
@@ -48,6 +49,11 @@ struct Snapshot {
 
   pid_t pid = 0;
   std::string command;
+  std::string program;      // without the interpreter and directories
+  std::string application;  // empty if unknown
+  std::string title;        // the program with its application or its arguments
+  Evidence evidence = Evidence::kNamed;
+  std::vector<std::string> passed_over;  // the other servers that a search found, one text for each
   std::vector<std::string> listen;
 
   std::vector<EndpointCounters> endpoints;  // sorted by method and path, each one's durations by status

@@ -61,16 +61,30 @@ std::vector<ServerRequest> requests_for(const Selection& selection, const std::v
 }  // namespace
 
 Error no_server_found() {
-  return Error{ErrorCode::kNoTarget, "no uvicorn, gunicorn or hypercorn is listening on this machine",
-               "start one, or name a process: monitor --pid N"};
+  return Error{ErrorCode::kNoTarget,
+               "no uvicorn, gunicorn or hypercorn is listening on this machine, nor another HTTP server in Python",
+               "start one, or name a process: monitor --pid N; monitor ls also lists guesses"};
+}
+
+Guesses guesses(const Selection& selection) {
+  return selection.guess ? Guesses::kTakeIn : Guesses::kLeaveOut;
+}
+
+std::string describe(const Server& server) {
+  std::string text = "pid " + std::to_string(server.pid);
+  for (const std::string& address : server.listen) {
+    text += (&address == &server.listen.front() ? " on " : ", ") + address;
+  }
+  return text + ": " + server.title +
+         (is_guess(server.evidence) ? " (" + std::string(evidence_text(server.evidence)) + ")" : "");
 }
 
 Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
-                                   const EngineOptions& options) {
+                                   const EngineOptions& options, ProgramReader& programs) {
   const std::vector<pid_t> known = roots(attached);
   FoundServers found;
   if (selection.all) {
-    found = find_servers(proc, known);
+    found = find_servers(proc, known, guesses(selection), &programs);
     if (found.servers.empty()) {
       return found.refused.empty() ? no_server_found() : std::move(found.refused.front().second);
     }
@@ -79,7 +93,7 @@ Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selectio
   for (const ServerRequest& request : requests_for(selection, known)) {
     if (request.pid && attached.find(*request.pid)) {
       // The engine counts it already, so it need not listen now.
-      found.servers.push_back(Server{*request.pid, proc.command(*request.pid), {}});
+      found.servers.push_back(named_server(proc, *request.pid, Evidence::kAttached));
     } else {
       found.servers.push_back(TRY(locate(proc, request, options)));
     }

@@ -31,6 +31,7 @@ Fleet::Fleet(const ObserveOptions& options, Attached attached, Notices notices)
       all_(options.servers.all),
       system_(options.system),
       attached_(std::move(attached)),
+      guesses_(guesses(options.servers)),
       searched_at_(std::chrono::steady_clock::now()),
       notices_(std::move(notices)) {}
 
@@ -38,7 +39,8 @@ Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool 
   const ProcFs proc;
   Attached attached = TRY(open_attached(Pins(options.pins), proc));
   Fleet fleet(options, std::move(attached), std::move(notices));
-  Result<FoundServers> found = find_selected(proc, options.servers, fleet.attached_, fleet.engine_options_);
+  Result<FoundServers> found =
+      find_selected(proc, options.servers, fleet.attached_, fleet.engine_options_, fleet.programs_);
   if (!found && may_be_empty && fleet.all_ && found.error().code == ErrorCode::kNoTarget) {
     // Missing capabilities can hide servers. Loading the engine reports them now rather than when a server starts.
     TRY(fleet.own_engine());
@@ -80,10 +82,30 @@ Status Fleet::add(const Server& server) {
   }
   const auto start = std::chrono::steady_clock::now();
   observed_.push_back(TRY(observe(server)));
+  note_choice(server);
   if (notices_.done) {
     notice_added(server, std::chrono::steady_clock::now() - start);
   }
   return Ok{};
+}
+
+// A server that is attached was chosen by the operator before.
+void Fleet::note_choice(const Server& server) {
+  evidence_[server.pid] = server.evidence;
+  passed_over_.clear();
+  std::string others;
+  for (const Server& other : server.passed_over) {
+    passed_over_.push_back(describe(other));
+    others += is_guess(other.evidence) ? "" : (others.empty() ? "" : "; ") + passed_over_.back();
+  }
+  if (all_ || server.evidence == Evidence::kAttached) {
+    return;
+  }
+  if (is_guess(server.evidence)) {
+    doubt_ = describe(server);
+  } else if (!others.empty()) {
+    doubt_ = fmt::format("observing {}; passed over: {}", describe(server), others);
+  }
 }
 
 void Fleet::notice_added(const Server& server, std::chrono::steady_clock::duration took) const {
@@ -154,7 +176,7 @@ void Fleet::add_started() {
     return;
   }
   searched_at_ = now;
-  const FoundServers found = find_servers(ProcFs());
+  const FoundServers found = find_servers(ProcFs(), {}, guesses_, &programs_);
   report_refused(found);
   for (const Server& server : found.servers) {
     if (Status added = add_if_new(server); !added) {
@@ -168,6 +190,8 @@ Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
   Result<Snapshot> snapshot = observation.snapshot(system_);
   const bool lost = !snapshot;
   if (snapshot) {
+    snapshot->evidence = evidence_[pid];
+    snapshot->passed_over = passed_over_;
     sample.snapshots.push_back(*std::move(snapshot));
   } else if (snapshot.error().code != ErrorCode::kNoTarget || (!all_ && observed_.size() == 1)) {
     return std::move(snapshot).error();

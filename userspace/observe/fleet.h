@@ -4,8 +4,10 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -38,6 +40,10 @@ class Fleet {
   // Whether sampling reads pins that only a capability makes visible to this process.
   bool reads_others_pins() const { return attached_.engine && pins_.access_needs_capability(); }
 
+  // What the operator should know of the choice, where the output has no line for it: that the server is a guess, or
+  // that others were passed over. Empty if the choice was certain.
+  const std::string& doubt() const { return doubt_; }
+
   // Servers that have ended, in order.
   const std::vector<pid_t>& ended() const { return ended_; }
 
@@ -49,6 +55,7 @@ class Fleet {
   Status add_all(const FoundServers& found);
   void notice_added(const Server& server, std::chrono::steady_clock::duration took) const;
   bool has_given_up(const ProcessIdentity& identity) const;
+  void note_choice(const Server& server);
   void report_refused(const FoundServers& found);
   Result<Observation> observe(const Server& server);
   Result<std::shared_ptr<Engine>> own_engine();
@@ -62,11 +69,16 @@ class Fleet {
   bool all_;
   bool system_;
   Attached attached_;
+  Guesses guesses_;
   std::shared_ptr<Engine> own_;  // loaded for the first server that it counts
   std::vector<Observation> observed_;
   std::vector<pid_t> ended_;
+  ProgramReader programs_;
+  std::map<pid_t, Evidence> evidence_;     // of those observed
+  std::vector<std::string> passed_over_;   // by the search that chose the only one
   std::vector<ProcessIdentity> given_up_;  // with --all: servers that cannot be observed, each reported once
   std::chrono::steady_clock::time_point searched_at_;
+  std::string doubt_;
   Notices notices_;
 };
 

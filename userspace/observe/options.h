@@ -17,7 +17,8 @@ namespace monitor {
 struct Selection {
   std::vector<pid_t> pids;
   std::optional<std::string> pid_file;
-  bool all = false;  // every server on the machine, also those that start later
+  bool all = false;    // every server on the machine, also those that start later
+  bool guess = false;  // with `all`: also what is only a guess
 };
 
 struct ObserveOptions {

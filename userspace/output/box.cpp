@@ -130,16 +130,57 @@ void add_system(const Snapshot& snapshot, Box& box) {
                        megabytes(snapshot.memory_bytes), snapshot.threads));
 }
 
-// "pid 42 on 127.0.0.1:9999: uvicorn app:app"
-std::string heading(const Snapshot& snapshot, const BoxStyle& style) {
-  std::string listen;
-  for (const std::string& address : snapshot.listen) {
-    listen += (listen.empty() ? " on " : ", ") + escape_text(address, !style.unicode);
+// "127.0.0.1:9999, [::1]:80, +2" in at most `columns`; the first address always, shortened in its middle if need be.
+std::string listeners(const Snapshot& snapshot, std::size_t columns, const BoxStyle& style, const Art& art) {
+  std::string text;
+  for (std::size_t i = 0; i < snapshot.listen.size(); ++i) {
+    const std::string address = escape_text(snapshot.listen[i], !style.unicode);
+    const std::size_t left = snapshot.listen.size() - i;
+    const std::string more = fmt::format(", +{}", left);
+    if (text.empty()) {
+      const std::size_t room = left == 1 ? columns : columns - std::min(columns, more.size());
+      text = shorten(address, room, room / 2, art.ellipsis);
+    } else if (text_columns(text) + address.size() + 2 + (left == 1 ? 0 : more.size()) <= columns) {
+      text += ", " + address;
+    } else {
+      return text + more;
+    }
   }
+  return text;
+}
+
+// "pid 42 on 127.0.0.1:9999: uvicorn app:app". However many addresses there are, some of the program stays.
+std::string heading(const Snapshot& snapshot, const BoxStyle& style) {
+  constexpr std::size_t kProgram = 20;
   const Art& art = style.unicode ? kUnicodeArt : kAsciiArt;
-  const std::string text =
-      fmt::format("pid {}{}: {}", snapshot.pid, listen, escape_text(snapshot.command, !style.unicode));
-  return shorten(text, kColumns, 0, art.ellipsis) + "\n";
+  const std::string title = escape_text(snapshot.title.empty() ? snapshot.command : snapshot.title, !style.unicode);
+  std::string text = fmt::format("pid {}", snapshot.pid);
+  if (!snapshot.listen.empty()) {
+    text += " on ";
+    const std::size_t taken = text.size() + 2 + std::min(text_columns(title), kProgram);
+    text += listeners(snapshot, kColumns - std::min(taken, kColumns), style, art);
+  }
+  return shorten(text + ": " + title, kColumns, 0, art.ellipsis) + "\n";
+}
+
+// What the choice of the server leaves in doubt, a line each.
+std::string doubts(const Snapshot& snapshot, const BoxStyle& style) {
+  constexpr std::size_t kMaxShown = 3;
+  constexpr std::size_t kWide = 100;
+  const Art& art = style.unicode ? kUnicodeArt : kAsciiArt;
+  std::string text;
+  if (is_guess(snapshot.evidence)) {
+    text += fmt::format("{}\n", evidence_text(snapshot.evidence));
+  }
+  for (std::size_t i = 0; i < snapshot.passed_over.size(); ++i) {
+    if (i == kMaxShown) {
+      text += fmt::format("passed over: {} more; monitor ls lists them\n", snapshot.passed_over.size() - i);
+      break;
+    }
+    text += shorten("passed over: " + escape_text(snapshot.passed_over[i], !style.unicode), kWide, 0, art.ellipsis);
+    text += "\n";
+  }
+  return text;
 }
 
 }  // namespace
@@ -164,7 +205,7 @@ std::string render_boxes(const std::vector<Snapshot>& snapshots, const BoxStyle&
   std::string text;
   for (const Snapshot& snapshot : snapshots) {
     text += text.empty() ? "" : "\n";
-    text += (snapshots.size() > 1 ? heading(snapshot, style) : "") + render_box(snapshot, style);
+    text += heading(snapshot, style) + doubts(snapshot, style) + render_box(snapshot, style);
   }
   return text;
 }

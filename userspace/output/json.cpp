@@ -95,7 +95,12 @@ Json target(const Snapshot& snapshot) {
   for (const std::string& address : snapshot.listen) {
     listen.push_back(escape_text(address));
   }
-  return {{"pid", snapshot.pid}, {"command", escape_text(snapshot.command)}, {"listen", std::move(listen)}};
+  return {{"pid", snapshot.pid},
+          {"command", escape_text(snapshot.command)},
+          {"listen", std::move(listen)},
+          {"program", escape_text(snapshot.program)},
+          {"application", snapshot.application.empty() ? Json(nullptr) : Json(escape_text(snapshot.application))},
+          {"evidence", evidence_name(snapshot.evidence)}};
 }
 
 Json endpoints(const Snapshot& snapshot) {

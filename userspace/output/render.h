@@ -17,8 +17,8 @@ struct BoxStyle {
 // The box, 58 columns, every line ending in a newline.
 std::string render_box(const Snapshot& snapshot, const BoxStyle& style);
 
-// The boxes of several servers, one below another and separated by empty lines, each under a line that identifies the
-// server. For one server, its box alone; for no servers, an empty string.
+// The boxes of the servers, one below another and separated by empty lines, each under a line that identifies the
+// server, and under more lines if it is a guess or others were passed over. For no servers, an empty string.
 std::string render_boxes(const std::vector<Snapshot>& snapshots, const BoxStyle& style);
 
 // The three log lines in their order, each ending in a newline; without the third if CPU, memory and threads are

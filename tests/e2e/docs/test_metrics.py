@@ -173,7 +173,9 @@ def test_slow_at_three_in_the_morning(shell: Shell) -> None:
 
 def test_documents_show_what_is_printed(shell: Shell) -> None:
     """Boxes and log lines, apart from which endpoints are in flight."""
-    box = shapes(shell.proxy.type("monitor").stdout)
+    printed = shell.proxy.type("monitor").stdout
+    assert re.fullmatch(r"pid \d+ on [0-9.:]+: uvicorn app:app\n", printed[: printed.index("╔")])
+    box = shapes(printed[printed.index("╔") :])
     assert box.count("║    • /vN/chat/completions: N") == 1
     boxes = lines = 0
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:

@@ -228,8 +228,9 @@ def test_what_monitor_uvicorn_shows(served: tuple[Tree, int]) -> None:
     assert "System" not in proxy.type(f"{show} --no-system").stdout
     assert "cpu_percent" not in proxy.type(f"{show} --no-system --json").stdout
     assert json.loads(proxy.type(f"{show} --json", MONITOR_PROFILE="syscall").stdout)["profile"] == "syscall"
-    watching = first_lines(proxy, f"{show} --watch --no-system", 12 + 1 + 12)
-    assert watching[0] == watching[13]
+    watching = first_lines(proxy, f"{show} --watch --no-system", 13 + 1 + 13)
+    assert watching[0] == watching[14]
+    assert watching[1] == watching[15]
     assert "║  Active Concurrent:  2" in watching
 
 

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which processes are servers, and by which evidence.
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include <string>
+#include <vector>
+
+#include "host/command_line.h"
+#include "host/find_server.h"
+#include "host/imports.h"
+#include "unit/fake_proc.h"
+
+namespace monitor::testing {
+
+TEST_CASE("host.server_program: recognises servers, not commands that only mention one") {
+  struct Row {
+    Strings arguments;
+    const char* program;
+  };
+  const std::vector<Row> rows = {
+      {{"uvicorn", "app:app"}, "uvicorn"},
+      {{"/opt/venv/bin/hypercorn", "app"}, "hypercorn"},
+      {{"/usr/bin/python3", "/usr/bin/uvicorn", "app:app"}, "uvicorn"},
+      {{"/opt/v/bin/python3.11", "-u", "/opt/v/bin/gunicorn", "-w", "4"}, "gunicorn"},
+      {{"pypy3", "-m", "hypercorn", "app"}, "hypercorn"},
+      {{"python", "-m", "uvicorn"}, "uvicorn"},
+      {{"python3", "-muvicorn", "app:app"}, "uvicorn"},
+      {{"python3", "-Im", "uvicorn", "app:app"}, "uvicorn"},
+      {{"python3", "-m", "gunicorn.app.wsgiapp"}, "gunicorn"},
+      {{"python3", "-W", "ignore", "-X", "dev", "-Wignore", "-OO", "-m", "uvicorn"}, "uvicorn"},
+      {{"python3", "--check-hash-based-pycs", "never", "--", "/usr/bin/uvicorn"}, "uvicorn"},
+      {{"python3", "/usr/lib/python3/dist-packages/uvicorn/__main__.py", "a:a"}, "uvicorn"},
+      {{"gunicorn: master [app]"}, "gunicorn"},
+      {{"gunicorn: worker [/srv/app/wsgi:app]"}, "gunicorn"},
+      {{}, ""},
+      {{""}, ""},
+      {{"/"}, ""},
+      {{"sudo", "uvicorn", "app:app"}, ""},
+      {{"sh", "-c", "uvicorn app:app"}, ""},
+      {{"vim", "/usr/bin/uvicorn"}, ""},
+      {{"python3", "-m", "debugpy", "--listen", "5678", "-m", "uvicorn", "a:a"}, "uvicorn"},
+      {{"python3", "/ext/debugpy", "--connect", "127.0.0.1:1", "/venv/bin/uvicorn", "a:a"}, "uvicorn"},
+      {{"python3", "-m", "cProfile", "-o", "x", "-m", "hypercorn", "a:a"}, "hypercorn"},
+      {{"python3", "/venv/bin/coverage", "run", "-m", "uvicorn"}, "uvicorn"},
+      {{"python3", "/venv/bin/fastapi", "run", "main.py"}, "uvicorn"},
+      {{"python3", "-m", "fastapi", "dev"}, "uvicorn"},
+      {{"/venv/bin/granian", "--interface", "asgi", "a:a"}, "granian"},
+      {{"python3", "/venv/bin/daphne", "a:a"}, "daphne"},
+      {{"python3", "manage.py", "runserver", "8000"}, "django"},
+      {{"python3", "-m", "flask", "--debug", "run"}, "werkzeug"},
+      {{"ray::ProxyActor"}, "ray serve"},
+      {{"ray::ServeReplica:app:Model"}, ""},
+      {{"ray::IDLE"}, ""},
+      {{"python3", "/venv/bin/fastapi", "login"}, ""},
+      {{"python3", "/venv/bin/fastapi"}, ""},
+      {{"python3", "-m", "flask", "shell"}, ""},
+      {{"python3", "manage.py", "migrate"}, ""},
+      {{"python3", "-m", "debugpy", "--listen", "5678", "main.py", "-m", "uvicorn"}, ""},
+      {{"python3", "-m", "debugpy", "--listen", "5678"}, ""},
+      {{"python3", "-m", "http.server"}, ""},
+      {{"uv", "run", "uvicorn", "app:app"}, ""},
+      {{"uvicorn app:app"}, ""},
+      {{"uvicornx"}, ""},
+      {{"python3"}, ""},
+      {{"python3", "-"}, ""},
+      {{"python3", "-m"}, ""},
+      {{"python3", "-W"}, ""},
+      {{"python3", "-c", "uvicorn"}, ""},
+      {{"python3", "-cuvicorn", "uvicorn"}, ""},
+      {{"python3", "-W", "uvicorn", "server.py"}, ""},
+      {{"python3", "-X", "uvicorn"}, ""},
+      {{"python3", "-m", "pytest", "uvicorn"}, ""},
+      {{"python3", "-m", "uvicorn_worker"}, ""},
+      {{"python3", "server.py", "uvicorn"}, ""},
+      {{"python3", "server.py", "-m", "uvicorn"}, ""},
+      {{"python3", "uvicorn.py"}, ""},
+      {{"python3", "--", "-m", "uvicorn"}, ""},
+      {{"python3", "__main__.py"}, ""},
+      {{"nginx: master process uvicorn: x"}, ""},
+  };
+  for (const Row& row : rows) {
+    const std::string command = row.arguments.empty() ? "(none)" : row.arguments.front() + " " + row.arguments.back();
+    CAPTURE(command);
+    CHECK(server_program(row.arguments) == row.program);
+  }
+}
+
+TEST_CASE("host.read_command_line: program, application and what is shown") {
+  struct Row {
+    Strings arguments;
+    const char* program;
+    const char* application;
+    const char* title;
+  };
+  const std::vector<Row> rows = {
+      {{"/v/bin/python3", "/v/bin/uvicorn", "--host", "localhost:80", "pkg.app:create()"},
+       "uvicorn",
+       "pkg.app:create()",
+       "uvicorn pkg.app:create()"},
+      {{"python3", "-u", "-m", "uvicorn", "a:b", "--port", "1"}, "uvicorn", "a:b", "uvicorn a:b"},
+      {{"gunicorn", "-c", "python:conf", "-b", "localhost:80", "-b", "unix:/run/x", "a:b"},
+       "gunicorn",
+       "a:b",
+       "gunicorn a:b"},
+      {{"gunicorn: master [shop]"}, "gunicorn", "shop", "gunicorn shop"},
+      {{"gunicorn: master"}, "gunicorn", "", "gunicorn: master"},
+      {{"/v/bin/python", "/v/bin/fastapi", "run", "src/main.py"}, "fastapi", "src/main.py", "fastapi src/main.py"},
+      {{"python3", "-m", "debugpy", "-m", "uvicorn", "a:b"}, "debugpy", "a:b", "debugpy a:b"},
+      {{"/v/bin/python3", "/srv/main.py", "8000"}, "main.py", "", "main.py 8000"},
+      {{"python3", "-m", "shop.server", "x:y"}, "shop.server", "", "shop.server x:y"},
+      {{"python3", "-c", "import secrets", "1"}, "python -c", "", "python -c 1"},
+      {{"python3"}, "python3", "", "python3"},
+      {{"nginx: master process /usr/sbin/nginx"}, "nginx", "", "nginx"},
+      {{}, "", "", ""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.title);
+    const CommandLine line = read_command_line(row.arguments);
+    CHECK(line.program == row.program);
+    CHECK(line.application == row.application);
+    CHECK(line.title() == row.title);
+  }
+}
+
+TEST_CASE("host.imported_server: statements that import one, nothing else") {
+  for (const char* source : {"import uvicorn", "import os, uvicorn as u", "x = 1; import uvicorn\n",
+                             "import sys\n  from uvicorn.main import run", "\timport uvicorn.config  # y"}) {
+    CAPTURE(source);
+    CHECK(imported_server(source) == "uvicorn");
+  }
+  CHECK(imported_server("from aiohttp import web\n") == "aiohttp.web");
+  CHECK(imported_server("from flask import Flask") == "flask");
+  for (const char* source :
+       {"", "uvicorn", "# import uvicorn", "import uvicornx", "import http.server", "from aiohttp import ClientSession",
+        "import aiohttp", "print('import uvicorn')", "from . import uvicorn", "import os  # , uvicorn",
+        "import redis\n", "from", "import", "import ,", "from  import x"}) {
+    CAPTURE(source);
+    CHECK(imported_server(source).empty());
+  }
+}
+
+namespace {
+
+Process python(pid_t pid, const Strings& arguments, std::vector<Entry> more = {}, bool listens = true) {
+  Process process{.pid = pid, .arguments = arguments};
+  if (listens) {
+    process.sockets = {pid};
+    process.tcp = tcp_line(kAnyPort, pid);
+  }
+  process.more = std::move(more);
+  return process;
+}
+
+Entry maps(const std::string& path) {
+  return file("maps", "7f00-7f01 r-xp 00000000 fe:01 1 [vdso]\n7f01-7f02 r-xp 00000000 fe:01 12   " + path + "\n");
+}
+
+std::vector<std::string> evidence(const FakeProc& fake, const std::vector<pid_t>& known = {}) {
+  std::vector<std::string> found;
+  for (const Server& server : find_servers(fake.proc(), known, Guesses::kTakeIn).servers) {
+    found.push_back(std::to_string(server.pid) + " " + server.kind + " " + std::string(evidence_name(server.evidence)));
+  }
+  return found;
+}
+
+Result<Server> search(const FakeProc& fake) {
+  return resolve_server(fake.proc(),
+                        {.pid = {}, .pid_file = {}, .default_pid_file = "/nonexistent/logs/proxy.pid", .known = {}});
+}
+
+Error failed_search(const FakeProc& fake) {
+  auto result = search(fake);
+  REQUIRE_FALSE(result);
+  return result.error();
+}
+
+constexpr const char* kSpawned = "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5)";
+
+}  // namespace
+
+TEST_CASE("host.find_servers: each evidence, the strongest first") {
+  const Entry app = directory("cwd", {file("main.py", "import sys\nimport uvicorn\n")});
+  const Entry package = directory("cwd", {directory("shop", {file("__main__.py", "from hypercorn.run import run\n")})});
+  const FakeProc fake({python(10, {"python3", "server.py"}),
+                       python(20, {"python3", "app.py"}, {maps("/v/lib/httptools/parser/parser.cpython-311.so")}),
+                       python(30, {"python3", "main.py"}, {app}), python(40, {"python3", "-m", "shop"}, {package}),
+                       python(50, {"python3", "-c", "import uvicorn; uvicorn.run(1)"}),
+                       python(60, {"python3", "-m", "uvicorn", "a:b"}), python(70, {"whatever"}),
+                       python(80, {"python3", "/x/debugpy/adapter", "--for-server", "1"}),
+                       python(90, {"ray::ServeReplica:x"}, {maps("/v/uvloop/loop.so")}),
+                       python(95, {"python3", "-m", "uvicorn", "a:b"}, {}, false)});
+  CHECK(evidence(fake, {70}) == Strings{"70 python attached", "60 uvicorn command", "30 uvicorn script",
+                                        "40 hypercorn script", "50 uvicorn script", "20 httptools modules",
+                                        "10 python listens", "90 python listens"});
+  CHECK(find_servers(fake.proc()).servers.size() == 5);  // no guesses
+}
+
+TEST_CASE("host.find_servers: the console script of a package that requires a server") {
+  const auto library = [](const char* metadata) {
+    return directory(
+        "root",
+        {directory(
+            "v", {directory("bin", {file("tracker", "#!/v/bin/python\nimport sys\nfrom trackerlib.cli import main\n"),
+                                    file("proxy", "#!/v/bin/python\nfrom other.cli import main\n")}),
+                  directory("lib",
+                            {directory("python3.11",
+                                       {directory("site-packages",
+                                                  {directory("TrackerLib-2.0.dist-info", {file("METADATA", metadata)}),
+                                                   directory("the_proxy-1.dist-info",
+                                                             {file("entry_points.txt",
+                                                                   "[console_scripts]\nproxy = other.cli:main\n"),
+                                                              file("METADATA", metadata)})})})})})});
+  };
+  for (const char* script : {"/v/bin/tracker", "/v/bin/proxy"}) {
+    CAPTURE(script);
+    const FakeProc server({python(
+        10, {"/v/bin/python", script},
+        {library(
+            "Name: x\nRequires-Dist: Flask (<3)\nRequires-Dist: uvicorn[standard]>=0.2; extra == 'x'\n\nText\n")})});
+    CHECK(evidence(server) == Strings{"10 uvicorn script"});
+    const FakeProc client({python(10, {"/v/bin/python", script},
+                                  {library("Name: x\nRequires-Dist: redis\n\nRequires-Dist: uvicorn\n")})});
+    CHECK(evidence(client) == Strings{"10 python listens"});
+  }
+}
+
+TEST_CASE("host.find_servers: trees of Python processes") {
+  Process worker =
+      python(11, {"python3", "-c", kSpawned, "--multiprocessing-fork"}, {maps("/v/uvloop/loop.so (deleted)")});
+  worker.parent = 10;
+  Process fork = python(21, {"python3", "pool.py"});
+  fork.parent = 20;
+  Process child = python(31, {"python3", "-m", "uvicorn", "a:b"});
+  child.parent = 30;
+  Process helper = python(32, {"python3", "helper.py"});
+  helper.parent = 31;
+  Process manager = python(40, {"python3", "manager.py"}, {}, false);
+  manager.sockets = {40, 41};
+  manager.unix_sockets = unix_line("00010000", "0001", 40, "/tmp/pymp-abc/listener-x") +
+                         unix_line("00010000", "0001", 41, "@listener-4-0");
+  const FakeProc fake({python(10, {"python3", "supervisor.py"}, {}, false), worker,
+                       python(20, {"python3", "pool.py"}, {}, false), fork, python(30, {"python3", "launcher.py"}),
+                       child, helper, manager, python(50, {"python3", "reloader.py"}, {}, false)});
+  CHECK(evidence(fake) == Strings{"31 uvicorn command", "10 uvloop modules", "20 python listens", "30 python listens"});
+}
+
+TEST_CASE("host.resolve_server: stronger evidence is preferred, and the rest is named") {
+  const Process guess = python(10, {"python3", "redis_client.py"});
+  const Process script = python(30, {"python3", "main.py"}, {directory("cwd", {file("main.py", "import uvicorn\n")})});
+  const FakeProc three({guess, script, python(100, {"python3", "/usr/bin/uvicorn", "app:app"})});
+  const auto found = search(three);
+  REQUIRE(found);
+  CHECK(found->pid == 100);
+  CHECK(found->evidence == Evidence::kCommand);
+  REQUIRE(found->passed_over.size() == 2);
+  CHECK(found->passed_over[0].pid == 30);
+  CHECK(found->passed_over[0].title == "main.py");
+  CHECK(is_guess(found->passed_over[1].evidence));
+
+  const FakeProc only_guess({guess});
+  const auto guessed = search(only_guess);
+  REQUIRE(guessed);
+  CHECK(is_guess(guessed->evidence));
+
+  const Process mapped = python(40, {"python3", "other.py"}, {maps("/v/uvloop/loop.so")});
+  const FakeProc equal({guess, script, mapped});
+  const Error choose = failed_search(equal);
+  CHECK(choose.what == "2 servers run on this machine");
+  CHECK(contains(choose.hint, "\n  sudo monitor --pid 30    # 0.0.0.0:9999  main.py\n"));
+  CHECK(contains(choose.hint, "\n  sudo monitor --pid 40    # 0.0.0.0:9999  other.py\n"));
+  CHECK(contains(choose.hint, "\n  sudo monitor --pid 10    # 0.0.0.0:9999  redis_client.py  (a guess: "));
+
+  const FakeProc guesses({guess, python(11, {"python3", "-m", "http.server"})});
+  CHECK(contains(failed_search(guesses).what, "2 processes on this machine may be servers"));
+}
+
+TEST_CASE("host.find_servers: programs that are no regular files are not read") {
+  const FakeProc fake({python(10, {"python3", "/fifo"}, {directory("root", {})}),
+                       python(11, {"python3", "/dir"}, {directory("root", {directory("dir", {})})}),
+                       python(12, {"python3", "/device"}, {directory("root", {link("device", "/dev/zero")})})});
+  REQUIRE(::mkfifo((fake / "10/root/fifo").c_str(), 0644) == 0);
+  CHECK(evidence(fake) == Strings{"10 python listens", "11 python listens", "12 python listens"});
+}
+
+}  // namespace monitor::testing

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/list.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "base/boot_clock.h"
+#include "base/privileges.h"
+#include "host/find_server.h"
+#include "observe/attached.h"
+#include "output/listed.h"
+
+namespace monitor {
+namespace {
+
+// Without privileges the list is still useful, so a failure is reported and the list goes on without the engine.
+std::optional<Attached> read_attached(const ListOptions& options, const ProcFs& proc, Reporter& reporter) {
+  Result<Attached> attached = open_attached(Pins(options.pins), proc);
+  if (!attached) {
+    reporter.report(attached.error());
+    return std::nullopt;
+  }
+  return *std::move(attached);
+}
+
+}  // namespace
+
+Result<std::string> list_servers(const ListOptions& options, Reporter& reporter) {
+  const ProcFs proc;
+  const std::optional<Attached> attached = read_attached(options, proc, reporter);
+  std::vector<pid_t> known;
+  for (const TargetInfo& target : attached ? attached->targets : std::vector<TargetInfo>()) {
+    known.push_back(target.root.pid);
+  }
+  const FoundServers found = find_servers(proc, known, Guesses::kTakeIn);
+  for (const auto& [pid, error] : found.refused) {
+    reporter.report(error);
+  }
+  if (!can_inspect_processes()) {
+    reporter.notice("the servers of other users cannot be seen: run it with sudo");
+  }
+  std::vector<ListedServer> servers;
+  for (const Server& server : found.servers) {
+    const Result<ProcessSample> sample = proc.process(server.pid);
+    if (!sample) {
+      continue;  // it has just ended
+    }
+    ListedServer listed{server.pid,   server.kind,    server.evidence, server.program, server.application,
+                        server.title, server.command, server.listen,   server.workers, 0,
+                        std::nullopt};
+    listed.uptime_seconds = std::max(0.0, seconds_since_boot() - sample->start_seconds);
+    if (attached) {
+      listed.attached = attached->find(server.pid).has_value();
+    }
+    servers.push_back(std::move(listed));
+  }
+  return options.json ? render_listed_json(servers) + "\n" : render_listed(servers);
+}
+
+}  // namespace monitor

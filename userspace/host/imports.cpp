@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a program's source, or the metadata of the package that it belongs to, as the process itself sees them:
+// through /proc/PID/cwd and /proc/PID/root. Others write these files, so only regular files are read, up to a limit.
+#include "host/imports.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "base/fd.h"
+
+namespace monitor {
+namespace {
+
+constexpr std::size_t kMaxProgramBytes = 262144;
+constexpr std::size_t kMaxKnown = 4096;
+constexpr std::size_t kMaxPackages = 4000;
+
+// Modules whose import makes a program that listens an HTTP server, and distributions whose requirement does.
+constexpr std::array<std::string_view, 22> kServerModules = {
+    "uvicorn", "hypercorn", "granian", "gunicorn",    "daphne",         "waitress", "cheroot", "sanic",
+    "robyn",   "bjoern",    "fastapi", "starlette",   "litestar",       "quart",    "flask",   "werkzeug",
+    "gradio",  "streamlit", "nicegui", "aiohttp.web", "jupyter_server", "fastmcp"};
+
+// Directories of compiled modules that an HTTP server in Python maps.
+constexpr std::array<std::string_view, 8> kCompiled = {"granian", "httptools", "uvloop",   "zttp",
+                                                       "robyn",   "bjoern",    "meinheld", "socketify"};
+
+using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r';
+}
+
+std::string_view trim_front(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) {
+    text.remove_prefix(1);
+  }
+  return text;
+}
+
+// Removes the characters of a dotted name from the front of `text` and returns them.
+std::string_view take_name(std::string_view& text) {
+  const auto* const end = std::find_if(text.begin(), text.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_' && c != '.';
+  });
+  const auto size = static_cast<std::size_t>(end - text.begin());
+  const std::string_view name = text.substr(0, size);
+  text.remove_prefix(size);
+  return name;
+}
+
+// The entry of the table that is the module or a package that it is in, or "".
+std::string_view server_module(std::string_view module) {
+  const auto* const found = std::find_if(kServerModules.begin(), kServerModules.end(), [&](std::string_view server) {
+    return module == server || (module.starts_with(server) && module.substr(server.size()).starts_with("."));
+  });
+  return found == kServerModules.end() ? "" : *found;
+}
+
+// "import a, b as c"
+std::string_view server_of_import(std::string_view names) {
+  for (;;) {
+    names = trim_front(names);
+    const std::string_view server = server_module(take_name(names));
+    if (!server.empty()) {
+      return server;
+    }
+    const std::size_t comma = names.find(',');
+    if (comma == std::string_view::npos || names.substr(0, comma).find('#') != std::string_view::npos) {
+      return "";
+    }
+    names.remove_prefix(comma + 1);
+  }
+}
+
+// "from a import b": a, or a.b ("from aiohttp import web")
+std::string_view server_of_from(std::string_view rest) {
+  rest = trim_front(rest);
+  const std::string_view module = take_name(rest);
+  const std::string_view server = server_module(module);
+  rest = trim_front(rest);
+  if (!server.empty() || !rest.starts_with("import ")) {
+    return server;
+  }
+  rest = trim_front(rest.substr(rest.find(' ')));
+  return server_module(std::string(module) + "." + std::string(take_name(rest)));
+}
+
+// The words of one statement decide. An import inside a text of several lines is taken for one as well.
+std::string_view server_of_statement(std::string_view statement) {
+  constexpr std::string_view kImport = "import ";
+  constexpr std::string_view kFrom = "from ";
+  statement = trim_front(statement);
+  if (statement.starts_with(kImport)) {
+    return server_of_import(statement.substr(kImport.size()));
+  }
+  return statement.starts_with(kFrom) ? server_of_from(statement.substr(kFrom.size())) : std::string_view();
+}
+
+// The start of a regular file; nullopt if it cannot be read. Opening a device can have side effects, so the name is
+// resolved without opening what it names first.
+std::optional<std::string> read_regular(const std::string& path) {
+  const Fd name(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  struct stat status {};
+  if (!name || ::fstat(name.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    return std::nullopt;
+  }
+  const Fd file(::open(("/proc/self/fd/" + std::to_string(name.get())).c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text(std::min<std::size_t>(kMaxProgramBytes, static_cast<std::size_t>(status.st_size)), '\0');
+  std::size_t size = 0;
+  while (file && size < text.size()) {
+    const ssize_t got = ::read(file.get(), text.data() + size, text.size() - size);
+    if (got <= 0) {
+      break;
+    }
+    size += static_cast<std::size_t>(got);
+  }
+  text.resize(size);
+  return file ? std::optional<std::string>(std::move(text)) : std::nullopt;
+}
+
+// A path as the process resolves it.
+std::string seen_by(const ProcFs& proc, pid_t pid, const std::string& path) {
+  const std::string base = proc.path() + "/" + std::to_string(pid);
+  return path.starts_with("/") ? base + "/root" + path : base + "/cwd/" + path;
+}
+
+std::vector<std::string> entries(const std::string& path) {
+  std::vector<std::string> names;
+  const Directory directory(::opendir(path.c_str()), ::closedir);
+  while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
+    if (entry->d_name[0] != '.' && names.size() < kMaxPackages) {
+      names.emplace_back(entry->d_name);
+    }
+  }
+  return names;
+}
+
+// Names of distributions compare equal however they are spelt: "jupyter-server", "Jupyter_Server".
+std::string normal_name(std::string_view name) {
+  std::string normal;
+  for (const char c : name) {
+    normal += c == '-' || c == '.' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  return normal;
+}
+
+// The module that a console script imports its function from: "from litellm import run_server" → "litellm".
+std::string module_of_console_script(std::string_view source) {
+  constexpr std::string_view kFrom = "\nfrom ";
+  const std::size_t at = source.find(kFrom);
+  if (!source.starts_with("#!") || at == std::string_view::npos) {
+    return "";
+  }
+  std::string_view rest = source.substr(at + kFrom.size());
+  const std::string_view module = take_name(rest);
+  return std::string(module.substr(0, module.find('.')));
+}
+
+// Whether the distribution installs the console script, by its entry_points.txt.
+bool installs(const std::string& distribution, std::string_view script) {
+  const std::string text = "\n" + read_regular(distribution + "/entry_points.txt").value_or("");
+  const std::string start = "\n" + std::string(script);
+  return text.find(start + " =") != std::string::npos || text.find(start + "=") != std::string::npos;
+}
+
+// A server among the distribution and those that it requires, by its METADATA.
+std::string required_server(const std::string& distribution, std::string_view name) {
+  const std::string_view self = server_module(normal_name(name));
+  if (!self.empty()) {
+    return std::string(self);
+  }
+  const std::string metadata = read_regular(distribution + "/METADATA").value_or("");
+  const std::string_view head = std::string_view(metadata).substr(0, metadata.find("\n\n"));
+  constexpr std::string_view kRequires = "\nRequires-Dist: ";
+  std::set<std::string> required;
+  for (std::size_t at = head.find(kRequires); at != std::string_view::npos; at = head.find(kRequires, at + 1)) {
+    const std::string_view rest = head.substr(at + kRequires.size());
+    required.insert(normal_name(rest.substr(0, rest.find_first_of(" ;[<>=!~(\r\n"))));
+  }
+  const auto* const found = std::find_if(kServerModules.begin(), kServerModules.end(), [&](std::string_view server) {
+    return required.contains(std::string(server));
+  });
+  return found == kServerModules.end() ? "" : std::string(*found);
+}
+
+// The server that the distribution of a console script requires, among those installed in the directory `packages`. A
+// distribution is most often named like the module that the script imports.
+std::string server_of_distribution(const std::string& packages, std::string_view module, std::string_view script) {
+  std::string named_otherwise;
+  for (const std::string& entry : entries(packages)) {
+    if (!entry.ends_with(".dist-info")) {
+      continue;
+    }
+    const std::string name = entry.substr(0, entry.find('-'));
+    std::string path = packages;
+    path.append("/").append(entry);
+    if (normal_name(name) == module) {
+      return required_server(path, name);
+    }
+    if (named_otherwise.empty() && installs(path, script)) {
+      named_otherwise = required_server(path, name);
+    }
+  }
+  return named_otherwise;
+}
+
+// The server that the package of a console script ("/venv/bin/litellm") requires.
+std::string server_of_package(const std::string& script, std::string_view source) {
+  const std::string module = normal_name(module_of_console_script(source));
+  const std::size_t slash = script.rfind('/');
+  if (module.empty() || slash == std::string::npos) {
+    return "";
+  }
+  const std::string library = script.substr(0, slash) + "/../lib/";
+  for (const std::string& version : entries(library)) {
+    if (!version.starts_with("python") && !version.starts_with("pypy")) {
+      continue;
+    }
+    for (const char* const kind : {"/site-packages", "/dist-packages"}) {
+      std::string packages = library + version;
+      std::string server = server_of_distribution(packages.append(kind), module, base_name(script));
+      if (!server.empty()) {
+        return server;
+      }
+    }
+  }
+  return "";
+}
+
+std::string server_of_script(const ProcFs& proc, pid_t pid, const std::string& script) {
+  const std::string path = seen_by(proc, pid, script);
+  const std::optional<std::string> source = read_regular(path);
+  if (!source) {
+    return "";
+  }
+  std::string server = imported_server(*source);
+  return server.empty() ? server_of_package(path, *source) : server;
+}
+
+// A module is looked for where the process works, as `python -m` does first.
+std::string server_of_module(const ProcFs& proc, pid_t pid, const std::string& module) {
+  std::string path = module;
+  std::replace(path.begin(), path.end(), '.', '/');
+  for (const char* const end : {".py", "/__main__.py"}) {
+    if (const auto source = read_regular(seen_by(proc, pid, path + end))) {
+      return imported_server(*source);
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string imported_server(std::string_view source) {
+  while (!source.empty()) {
+    const std::size_t end = std::min(source.find_first_of("\n;"), source.size());
+    const std::string_view server = server_of_statement(source.substr(0, end));
+    if (!server.empty()) {
+      return std::string(server);
+    }
+    source.remove_prefix(std::min(end + 1, source.size()));
+  }
+  return "";
+}
+
+std::string ProgramReader::server_of(const ProcFs& proc, pid_t pid, const CommandLine& line) {
+  if (!line.code.empty()) {
+    return imported_server(line.code);
+  }
+  if (line.script.empty() && line.module.empty()) {
+    return "";
+  }
+  if (known_.size() >= kMaxKnown) {
+    known_.clear();
+  }
+  const auto [entry, is_new] = known_.try_emplace({pid, line.script + '\0' + line.module + '\0' + line.shown});
+  if (is_new) {
+    entry->second =
+        line.script.empty() ? server_of_module(proc, pid, line.module) : server_of_script(proc, pid, line.script);
+  }
+  return entry->second;
+}
+
+std::string mapped_server(const ProcFs& proc, pid_t pid) {
+  std::string found;
+  proc.maps_any(pid, [&](std::string_view path) {
+    if (path.find(".so") == std::string_view::npos) {
+      return false;
+    }
+    for (const std::string_view module : kCompiled) {
+      if (path.find("/" + std::string(module) + "/") != std::string_view::npos) {
+        found = module;
+      }
+    }
+    return !found.empty();
+  });
+  return found;
+}
+
+}  // namespace monitor

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds out whether a Python program is an HTTP server by what it imports. Private to host/.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "host/command_line.h"
+#include "host/procfs.h"
+
+namespace monitor {
+
+// The HTTP server or web framework that the Python source imports first, such as "uvicorn"; empty if there is none.
+std::string imported_server(std::string_view source);
+
+// Reads programs once each: a search of the machine every second must not read the same files again.
+class ProgramReader {
+ public:
+  // The server or framework that the process's program imports, or that the package of its console script requires;
+  // empty if there is none or the files cannot be read.
+  std::string server_of(const ProcFs& proc, pid_t pid, const CommandLine& line);
+
+ private:
+  std::map<std::pair<pid_t, std::string>, std::string> known_;  // by pid and arguments
+};
+
+// The HTTP server whose compiled module the process maps; empty if there is none.
+std::string mapped_server(const ProcFs& proc, pid_t pid);
+
+}  // namespace monitor
