@@ -202,6 +202,7 @@ struct task_struct {
 	void *stack;
 	int pid;
 	int tgid;
+	struct task_struct *real_parent;
 	struct files_struct *files;
 	struct signal_struct *signal;
 };

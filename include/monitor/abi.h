@@ -21,7 +21,7 @@ typedef __u64 __abi_u64;
 #endif
 
 /* Raise it whenever a layout or a meaning below changes: `monitor` refuses a pinned engine of another version. */
-#define MONITOR_ABI_VERSION 4
+#define MONITOR_ABI_VERSION 5
 
 /* The default limits of an engine: servers, processes of all servers, endpoints of all servers, and connections whose
  * records are found by address. */
@@ -116,12 +116,14 @@ enum monitor_iter_action {
 	ITER_DISOWN,	   /* delete the target's records */
 };
 
-/* The CPU time of a process at the last sample. The next sample, by any `monitor`, measures from here. Key: process
- * id. */
+/* The CPU time of a process at the last sample. The next sample, by any `monitor`, measures from here. User space
+ * writes it; the exit hook adds to `ended_ns`. Key: process id. */
 struct monitor_cpu_sample {
-	__abi_u64 start_ns; /* of the process, since boot */
-	__abi_u64 cpu_ns;
-	__abi_u64 at_ns; /* CLOCK_BOOTTIME */
+	__abi_u64 start_ns;  /* of the process, since boot */
+	__abi_u64 cpu_ns;    /* its own */
+	__abi_u64 reaped_ns; /* of its descendants that have ended and were reaped */
+	__abi_u64 ended_ns;  /* what the samples of its children held that have ended since */
+	__abi_u64 at_ns;     /* CLOCK_BOOTTIME */
 };
 
 /* One process of a server. Key: process id in the initial pid namespace (__u32). User space makes an entry at

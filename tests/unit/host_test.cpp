@@ -167,6 +167,28 @@ TEST_CASE("host.listening: a table and a line longer than the buffer") {
   CHECK(std::count(found.begin(), found.end(), "0.0.0.0:" + std::to_string(kSockets - 1)) == 1);
 }
 
+TEST_CASE("host.sample_host: a zombie of an earlier sample counts in its parent's reaped time") {
+  const FakeProc fake({{.pid = 50},
+                       {.pid = 51, .parent = 50, .state = "Z"},
+                       {.pid = 52, .parent = 50, .state = "Z"},
+                       {.pid = 53, .parent = 1, .state = "Z"},
+                       {.pid = 54, .parent = 50}});
+  HostSample earlier;
+  for (const pid_t pid : {50, 51, 53, 54, 55}) {
+    earlier.processes.emplace_back().pid = pid;
+  }
+  earlier.zombies = {52};
+  // 53 has another parent, 54 is no member, 55 is gone.
+  const auto sample = sample_host(fake.proc(), 50, std::nullopt, {50}, earlier);
+  REQUIRE(sample);
+  REQUIRE(sample->processes.size() == 1);
+  CHECK(sample->processes[0].reaped_cpu_seconds == doctest::Approx(ticks(40 + 340 + 340)));
+  CHECK(sample->zombies == std::vector<pid_t>{52, 51});
+  const auto without = sample_host(fake.proc(), 50, std::nullopt, {50});
+  REQUIRE(without);
+  CHECK(without->processes[0].reaped_cpu_seconds == doctest::Approx(ticks(40)));
+}
+
 TEST_CASE("host.sample_host: the tree, the clock and a reused pid") {
   const FakeProc fake(
       {{.pid = 50, .arguments = {"uvicorn", "app:app"}, .start = 5000},
