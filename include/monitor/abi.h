@@ -168,9 +168,9 @@ struct monitor_endpoint_ref {
  * Durations of the requests of one endpoint that ended with one status, from the last byte of the request's head to the
  * end of the request. buckets[i] counts those longer than bound i-1 and up to bound i; the last bucket counts those
  * longer than every bound. The bounds are those of OpenTelemetry's http.server.request.duration: 5, 10, 25, 50, 75,
- * 100, 250, 500, 750 ms, 1, 2.5, 5, 7.5, 10 s.
+ * 100, 250, 500, 750 ms, 1, 2.5, 5, 7.5, 10 s; and for streams 15, 30, 60, 120, 300, 600 s.
  */
-#define MONITOR_DURATION_BUCKETS 15
+#define MONITOR_DURATION_BUCKETS 21
 struct monitor_durations {
 	__abi_u32 code;	      /* the final status, or one of enum monitor_durations_code */
 	__abi_u32 merge_into; /* scratch of the hooks: index of the element to merge into when the slot is freed */
