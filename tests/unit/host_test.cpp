@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading processes, their resources, their tree and their listening sockets from a fake /proc.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "host/mounts.h"
 #include "host/pid_namespace.h"
 #include "host/procfs.h"
 #include "unit/fake_proc.h"
@@ -165,6 +168,24 @@ TEST_CASE("host.listening: a table and a line longer than the buffer") {
   const Strings found = fake.proc().listening({10});
   CHECK(found.size() == kSockets);  // each port once: no line was split at the end of the buffer
   CHECK(std::count(found.begin(), found.end(), "0.0.0.0:" + std::to_string(kSockets - 1)) == 1);
+}
+
+TEST_CASE("host.mounts: a file system that the machine's first process has mounted too") {
+  struct stat status {};
+  REQUIRE(::stat("/tmp", &status) == 0);
+  const std::string device = std::to_string(major(status.st_dev)) + ":" + std::to_string(minor(status.st_dev));
+  const auto first = [](const std::string& mounts) {
+    return FakeProc({}, {directory("1", {file("mountinfo", mounts)})});
+  };
+  CHECK(check_host_sees(first("22 27 0:9999 / /proc rw - proc proc rw\n23 22 " + device + " / /t rw - x x rw\n").proc(),
+                        "/tmp"));
+  const auto hidden = check_host_sees(first("22 27 0:9999 / /proc rw - proc proc rw\n").proc(), "/tmp");
+  REQUIRE_FALSE(hidden);
+  CHECK(hidden.error().code == ErrorCode::kUnsupported);
+  CHECK(contains(hidden.error().what, "container"));
+  CHECK(contains(hidden.error().what, "/tmp"));
+  CHECK(check_host_sees(FakeProc(std::vector<Process>{}).proc(), "/tmp"));  // unknown
+  CHECK(check_host_sees(first("").proc(), "/no/such/file"));
 }
 
 TEST_CASE("host.sample_host: a zombie of an earlier sample counts in its parent's reaped time") {
