@@ -206,6 +206,8 @@ static __always_inline int source_open(struct user_bytes *u, const struct byte_s
 	if (source->kind == SOURCE_RUNNING_CALL) {
 		if (!task)
 			task = bpf_get_current_task_btf();
+		if (syscall_is_compat(task))
+			return UNDERCOUNT_COMPAT;
 		regs = saved_registers(u, task);
 		/* If no call is running, the registers are left over from an earlier one. io_uring can send and receive
 		 * at such a time. */
