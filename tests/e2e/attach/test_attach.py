@@ -73,9 +73,7 @@ def test_detach_leaves_nothing(start_server: Start, engine: Engine) -> None:
     ask(server, 1)
 
 
-def test_sessions_lists_targets_times_version_and_profile(
-    start_server: Start, engine: Engine
-) -> None:
+def test_sessions_lists_targets_times_version_and_profile(start_server: Start, engine: Engine) -> None:
     server, workers = start_server(), start_server(USUAL, workers=2)
     assert engine.sessions() == {"sessions": [], "engine": None}
     began = datetime.now(UTC).replace(microsecond=0)

@@ -162,9 +162,7 @@ def sampled(engine: Engine) -> set[int]:
     return {int.from_bytes(bytes(int(byte, 16) for byte in entry["key"]), "little") for entry in found}
 
 
-def test_cpu_samples_of_ended_processes_are_removed(
-    start_server: Start, engine: Engine, tmp_path: Path
-) -> None:
+def test_cpu_samples_of_ended_processes_are_removed(start_server: Start, engine: Engine, tmp_path: Path) -> None:
     """Nor does it take the room of those that live."""
     ending, staying = start_server(USUAL, workers=2), start_server()
     engine.attach(ending.pid, staying.pid)

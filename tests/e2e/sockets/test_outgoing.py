@@ -93,9 +93,7 @@ FLAVOURS = [Flavour(uvicorn, "httptools", loop) for uvicorn in ("debian", "curre
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
-def test_sent_by_a_server_at_a_port(
-    flavour: Flavour, others: list[str], start_server: Start, observe: Observe
-) -> None:
+def test_sent_by_a_server_at_a_port(flavour: Flavour, others: list[str], start_server: Start, observe: Observe) -> None:
     check(start_server(flavour), others, observe)
 
 

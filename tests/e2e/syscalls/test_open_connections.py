@@ -177,9 +177,7 @@ def test_messages_of_a_response(server: SyscallServer, connection: Connection, a
     assert changes.change() == {"(before attach) active": -1, "(before attach) 2xx": 1}
 
 
-def test_the_server_closes_during_a_response(
-    server: SyscallServer, connection: Connection, attached: Attached
-) -> None:
+def test_the_server_closes_during_a_response(server: SyscallServer, connection: Connection, attached: Attached) -> None:
     """Whether it was complete is not known."""
     client, fd = connection
     client.send(request("/stream"))
