@@ -79,8 +79,9 @@ enum {
 #define MSG_ERRQUEUE 0x2000
 
 /* include/linux/net.h, include/uapi/linux/in.h */
-#define SOCK_STREAM 1
-#define IPPROTO_TCP 6
+#define SOCK_STREAM   1
+#define IPPROTO_TCP   6
+#define IPPROTO_MPTCP 262
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -201,16 +202,23 @@ struct signal_struct {
 };
 
 /* include/linux/sched.h */
+struct thread_info {
+	__u32 status;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	void *stack;
 	int pid;
 	int tgid;
+	struct task_struct *real_parent;
 	struct files_struct *files;
 	struct signal_struct *signal;
 };
 
 /* arch/x86/include/asm/ptrace.h */
 struct pt_regs {
+	unsigned long bx;
 	unsigned long di;
 	unsigned long si;
 	unsigned long dx;

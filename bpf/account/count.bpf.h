@@ -38,7 +38,11 @@ static __always_inline __u32 duration_bucket(__u64 ns)
 		return ns <= 250 * MS ? 6 : ns <= 500 * MS ? 7 : ns <= 750 * MS ? 8 : 9;
 	if (ns <= 5000 * MS)
 		return ns <= 2500 * MS ? 10 : 11;
-	return ns <= 7500 * MS ? 12 : ns <= 10000 * MS ? 13 : 14;
+	if (ns <= 30000 * MS)
+		return ns <= 7500 * MS ? 12 : ns <= 10000 * MS ? 13 : ns <= 15000 * MS ? 14 : 15;
+	if (ns <= 120000 * MS)
+		return ns <= 60000 * MS ? 16 : 17;
+	return ns <= 300000 * MS ? 18 : ns <= 600000 * MS ? 19 : 20;
 }
 
 static __always_inline void count_duration(struct monitor_endpoint *e, __u32 status, __u64 began_ns)

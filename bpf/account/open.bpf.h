@@ -126,12 +126,32 @@ static __always_inline bool opening_by(struct opening *o, __u32 pid, __u32 passe
 	return true;
 }
 
+/* A process of a target read from a Multipath TCP socket for the first time. `c` is its new record, or NULL if there is
+ * no room. The record only prevents that the same connection is reported again. */
+static __always_inline void mptcp_unfollowed(struct conn *c, const struct opening *o)
+{
+	if (c && c->role != ROLE_UNKNOWN)
+		return;
+	undercount(o->process.target, UNDERCOUNT_MPTCP);
+	if (!c)
+		return;
+	c->socket = (__u64)o->socket.sk;
+	c->inode = o->socket.inode;
+	c->target = o->process.target;
+	c->role = ROLE_CLIENT;
+}
+
 /* Returns the record by address for o->socket. If there is none, creates it for process `pid`, but only at a receive,
  * which has `passed` > 0 bytes. Returns NULL if the connection belongs to no target or the map is full. */
 static __attribute__((noinline)) struct conn *addressed_open(struct opening *o, __u32 pid, __u32 passed)
 {
 	struct conn *c;
 
+	if (o->socket.mptcp) {
+		if (passed && !addressed_find(&o->socket) && opening_by(o, pid, passed))
+			mptcp_unfollowed(addressed_make(&o->socket), o);
+		return NULL;
+	}
 	if (!o->socket.stream)
 		return NULL;
 	c = addressed_find(&o->socket);

@@ -5,6 +5,8 @@
  *
  *	enum SYSCALL_*        the numbers of the same system calls
  *	syscall_number        the number of the call, still readable at sys_exit
+ *	syscall_is_compat     whether the task is in a system call with the numbers of a 32-bit program
+ *	syscall_compat_receives  whether such a call receives from a socket
  *	syscall_is_running    whether the registers belong to a call that has not returned yet. There is no common way:
  *	                      x86-64 has -ENOSYS in the result register until then. arm64 does not store -ENOSYS; its
  *	                      result register x0 equals orig_x0 until the call returns (and after it, if the call

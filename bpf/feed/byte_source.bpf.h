@@ -43,6 +43,8 @@ static __always_inline int source_open(struct walk_scratch *x, const struct byte
 	if (source->kind == SOURCE_RUNNING_CALL) {
 		if (!task)
 			task = bpf_get_current_task_btf();
+		if (syscall_is_compat(task))
+			return UNDERCOUNT_COMPAT;
 		regs = saved_registers(x, task);
 		/* If no call is running, the registers are left over from an earlier one. io_uring can send and receive
 		 * at such a time. */

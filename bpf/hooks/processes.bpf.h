@@ -61,6 +61,21 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
+/* Deletes the CPU sample of a process that ends. The parent's reaped time will soon include the CPU time of this
+ * process: the parent's sample keeps how much of that was reported before. */
+static __always_inline void end_cpu_sample(struct task_struct *task, __u32 pid)
+{
+	struct monitor_cpu_sample *ended = bpf_map_lookup_elem(&cpu_samples, &pid), *kept;
+	__u32 parent = task->real_parent->tgid;
+
+	if (!ended)
+		return;
+	kept = bpf_map_lookup_elem(&cpu_samples, &parent);
+	if (kept)
+		__sync_fetch_and_add(&kept->ended_ns, ended->cpu_ns + ended->reaped_ns + ended->ended_ns);
+	bpf_map_delete_elem(&cpu_samples, &pid);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
@@ -71,7 +86,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (task->signal->live.counter || !is_followed(pid))
 		return 0;
 	follow(pid, false);
-	bpf_map_delete_elem(&cpu_samples, &pid);
+	end_cpu_sample(task, pid);
 	process = bpf_map_lookup_elem(&processes, &pid);
 	if (!process)
 		return 0;

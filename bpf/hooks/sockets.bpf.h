@@ -38,9 +38,13 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	struct conn *c;
 
 	socket_info_read(&o.socket, sk);
-	if (!o.socket.tcp || !opening_by(&o, pid, passed))
+	if ((!o.socket.tcp && !o.socket.mptcp) || !opening_by(&o, pid, passed))
 		return NULL;
 	c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (o.socket.mptcp) {
+		mptcp_unfollowed(c, &o);
+		return NULL;
+	}
 	if (c) {
 		if (c->role == ROLE_UNKNOWN)
 			conn_init(c, &o);

@@ -23,6 +23,7 @@
 #include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
 #include "state/counters.bpf.h"
+#include "state/maps.bpf.h"
 #include "state/socket_info.bpf.h"
 
 /* What a system call does with the stream of a socket. */
@@ -71,6 +72,18 @@ static __always_inline void read_call(struct socket_call *call, const struct pt_
 	}
 }
 
+/* A receive of a 32-bit program of a target: each is an event that is not counted. */
+static __always_inline void compat_unfollowed(__u32 pid, const struct pt_regs *regs, long ret)
+{
+	struct monitor_process *process;
+
+	if (ret <= 0 || !syscall_compat_receives(regs))
+		return;
+	process = bpf_map_lookup_elem(&processes, &pid);
+	if (process)
+		undercount(process->target, UNDERCOUNT_COMPAT);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 {
@@ -85,6 +98,10 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 
 	if (!is_followed(pid))
 		return 0;
+	if (syscall_is_compat(task)) {
+		compat_unfollowed(pid, regs, ret);
+		return 0;
+	}
 	read_call(&call, regs);
 	if (!call.receives && !call.sends)
 		return 0;

@@ -73,7 +73,8 @@ static __always_inline bool describe_socket(struct monitor_socket *out, struct s
 		return true;
 	}
 	tcp = bpf_skc_to_tcp_sock(sk);
-	if (!tcp)
+	/* A plain TCP client of a Multipath TCP listener has a plain TCP socket here, so that the listener counts. */
+	if (!tcp && (!f->mptcp || f->state != TCP_LISTEN))
 		return false;
 	out->local_port = f->port;
 	if (f->family == AF_INET6)
@@ -81,6 +82,8 @@ static __always_inline bool describe_socket(struct monitor_socket *out, struct s
 	else
 		*(__u32 *)out->local_address = sk->__sk_common.skc_rcv_saddr;
 	out->backlog = sk->sk_ack_backlog;
+	if (!tcp)
+		return true;
 	out->unread = tcp->rcv_nxt - tcp->copied_seq;
 	/* the client's FIN has a sequence number of its own until it is read */
 	if (out->unread && (sk->sk_shutdown & RCV_SHUTDOWN))

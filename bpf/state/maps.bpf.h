@@ -28,8 +28,9 @@ struct {
 /* User space writes it before the run of an iterator, which reads it. */
 struct monitor_iter_request iter_request SEC(".data.iter_request");
 
-/* For user space alone, so that a sample can measure CPU time since the previous sample, by any process. Samples create
- * and renew an entry; it dies with its process (exit hook) or when its target leaves. */
+/* For user space, so that a sample can measure CPU time since the previous sample, by any process. Samples create and
+ * renew an entry. It dies with its process (exit hook, which adds it to the parent's `ended_ns`) or when its target
+ * leaves. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MONITOR_PROCESSES);

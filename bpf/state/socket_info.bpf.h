@@ -19,6 +19,7 @@ struct socket_info {
 	__u16 port;  /* local, host byte order; 0 for Unix sockets */
 	__u8 state;  /* TCP_*; Unix sockets use the same numbers */
 	bool tcp;    /* a TCP connection */
+	bool mptcp;  /* a Multipath TCP socket: no stream, as its bytes are not followed */
 	bool stream; /* a TCP connection or a connected Unix stream socket */
 	bool named;  /* a Unix socket with a name, which an accepted one inherits from its listener */
 };
@@ -44,6 +45,9 @@ static __always_inline void socket_info_read(struct socket_info *f, struct sock 
 		f->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 		f->copied_seq = BPF_CORE_READ(tcp, copied_seq);
 		f->write_seq = BPF_CORE_READ(tcp, write_seq);
+	} else if ((f->family == AF_INET || f->family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP) {
+		f->mptcp = true;
+		f->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	}
 }
 

@@ -21,7 +21,7 @@ typedef __u64 __abi_u64;
 #endif
 
 /* Raise it whenever a layout or a meaning below changes: `monitor` refuses a pinned engine of another version. */
-#define MONITOR_ABI_VERSION 4
+#define MONITOR_ABI_VERSION 5
 
 /* The default limits of an engine: servers, processes of all servers, endpoints of all servers, and connections whose
  * records are found by address. */
@@ -61,6 +61,8 @@ enum monitor_undercount {
 	UNDERCOUNT_PIPELINE, /* no room to remember the endpoint of a deeply pipelined request: counted under (other) */
 	UNDERCOUNT_MISSED_EVENT, /* a program was interrupted on its CPU by an event for itself, which was dropped */
 	UNDERCOUNT_PROCESSES,	 /* no room for a forked worker in the table of processes */
+	UNDERCOUNT_MPTCP,	 /* the client speaks Multipath TCP, whose sockets are not followed */
+	UNDERCOUNT_COMPAT,	 /* a 32-bit program read it: its system calls have other numbers and layouts */
 	UNDERCOUNT_CAUSES
 };
 
@@ -116,12 +118,14 @@ enum monitor_iter_action {
 	ITER_DISOWN,	   /* delete the target's records */
 };
 
-/* The CPU time of a process at the last sample. The next sample, by any `monitor`, measures from here. Key: process
- * id. */
+/* The CPU time of a process at the last sample. The next sample, by any `monitor`, measures from here. User space
+ * writes it; the exit hook adds to `ended_ns`. Key: process id. */
 struct monitor_cpu_sample {
-	__abi_u64 start_ns; /* of the process, since boot */
-	__abi_u64 cpu_ns;
-	__abi_u64 at_ns; /* CLOCK_BOOTTIME */
+	__abi_u64 start_ns;  /* of the process, since boot */
+	__abi_u64 cpu_ns;    /* its own */
+	__abi_u64 reaped_ns; /* of its descendants that have ended and were reaped */
+	__abi_u64 ended_ns;  /* what the samples of its children held that have ended since */
+	__abi_u64 at_ns;     /* CLOCK_BOOTTIME */
 };
 
 /* One process of a server. Key: process id in the initial pid namespace (__u32). User space makes an entry at
@@ -166,9 +170,9 @@ struct monitor_endpoint_ref {
  * Durations of the requests of one endpoint that ended with one status, from the last byte of the request's head to the
  * end of the request. buckets[i] counts those longer than bound i-1 and up to bound i; the last bucket counts those
  * longer than every bound. The bounds are those of OpenTelemetry's http.server.request.duration: 5, 10, 25, 50, 75,
- * 100, 250, 500, 750 ms, 1, 2.5, 5, 7.5, 10 s.
+ * 100, 250, 500, 750 ms, 1, 2.5, 5, 7.5, 10 s; and for streams 15, 30, 60, 120, 300, 600 s.
  */
-#define MONITOR_DURATION_BUCKETS 15
+#define MONITOR_DURATION_BUCKETS 21
 struct monitor_durations {
 	__abi_u32 code;	      /* the final status, or one of enum monitor_durations_code */
 	__abi_u32 merge_into; /* scratch of the hooks: index of the element to merge into when the slot is freed */

@@ -53,7 +53,7 @@ TEST_CASE("abi: the structures have no padding between their fields") {
   CHECK(offsetof(monitor_engine, abi_version) == 0);
   CHECK(sizeof(monitor_target_settings) == 4 * (1 + SPECIAL_ENDPOINTS) + 4 * 2 + 8 * 4);
   CHECK(sizeof(monitor_iter_request) == 16);
-  CHECK(sizeof(monitor_cpu_sample) == 24);
+  CHECK(sizeof(monitor_cpu_sample) == 40);
   CHECK(sizeof(monitor_process) == 8);
   CHECK(sizeof(monitor_worker) == 24);
   CHECK(sizeof(monitor_durations) == 8 + sizeof(std::uint64_t) * (1 + MONITOR_DURATION_BUCKETS));

@@ -58,7 +58,7 @@ inline std::vector<Durations> durations_by_status() {
   Durations ok;
   ok.status = 200;
   ok.sum_seconds = 120.5;
-  ok.buckets = {1, 2, 0, 0, 0, 5, 0, 0, 0, 90, 0, 0, 0, 8, 2};
+  ok.buckets = {1, 2, 0, 0, 0, 5, 0, 0, 0, 90, 0, 0, 0, 8, 0, 1, 0, 0, 0, 0, 1};
   Durations other;
   other.other = true;
   other.sum_seconds = 44;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading processes, their resources, their tree and their listening sockets from a fake /proc.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "host/mounts.h"
 #include "host/pid_namespace.h"
 #include "host/procfs.h"
 #include "unit/fake_proc.h"
@@ -165,6 +168,46 @@ TEST_CASE("host.listening: a table and a line longer than the buffer") {
   const Strings found = fake.proc().listening({10});
   CHECK(found.size() == kSockets);  // each port once: no line was split at the end of the buffer
   CHECK(std::count(found.begin(), found.end(), "0.0.0.0:" + std::to_string(kSockets - 1)) == 1);
+}
+
+TEST_CASE("host.mounts: a file system that the machine's first process has mounted too") {
+  struct stat status {};
+  REQUIRE(::stat("/tmp", &status) == 0);
+  const std::string device = std::to_string(major(status.st_dev)) + ":" + std::to_string(minor(status.st_dev));
+  const auto first = [](const std::string& mounts) {
+    return FakeProc({}, {directory("1", {file("mountinfo", mounts)})});
+  };
+  CHECK(check_host_sees(first("22 27 0:9999 / /proc rw - proc proc rw\n23 22 " + device + " / /t rw - x x rw\n").proc(),
+                        "/tmp"));
+  const auto hidden = check_host_sees(first("22 27 0:9999 / /proc rw - proc proc rw\n").proc(), "/tmp");
+  REQUIRE_FALSE(hidden);
+  CHECK(hidden.error().code == ErrorCode::kUnsupported);
+  CHECK(contains(hidden.error().what, "container"));
+  CHECK(contains(hidden.error().what, "/tmp"));
+  CHECK(check_host_sees(FakeProc(std::vector<Process>{}).proc(), "/tmp"));  // unknown
+  CHECK(check_host_sees(first("").proc(), "/no/such/file"));
+}
+
+TEST_CASE("host.sample_host: a zombie of an earlier sample counts in its parent's reaped time") {
+  const FakeProc fake({{.pid = 50},
+                       {.pid = 51, .parent = 50, .state = "Z"},
+                       {.pid = 52, .parent = 50, .state = "Z"},
+                       {.pid = 53, .parent = 1, .state = "Z"},
+                       {.pid = 54, .parent = 50}});
+  HostSample earlier;
+  for (const pid_t pid : {50, 51, 53, 54, 55}) {
+    earlier.processes.emplace_back().pid = pid;
+  }
+  earlier.zombies = {52};
+  // 53 has another parent, 54 is no member, 55 is gone.
+  const auto sample = sample_host(fake.proc(), 50, std::nullopt, {50}, earlier);
+  REQUIRE(sample);
+  REQUIRE(sample->processes.size() == 1);
+  CHECK(sample->processes[0].reaped_cpu_seconds == doctest::Approx(ticks(40 + 340 + 340)));
+  CHECK(sample->zombies == std::vector<pid_t>{52, 51});
+  const auto without = sample_host(fake.proc(), 50, std::nullopt, {50});
+  REQUIRE(without);
+  CHECK(without->processes[0].reaped_cpu_seconds == doctest::Approx(ticks(40)));
 }
 
 TEST_CASE("host.sample_host: the tree, the clock and a reused pid") {

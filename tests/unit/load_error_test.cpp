@@ -10,7 +10,7 @@ namespace monitor {
 namespace {
 
 MachineState good_machine() {
-  return MachineState{"6.18.0", "", true, false};
+  return MachineState{.kernel_release = "6.18.0", .missing_capabilities = {}};
 }
 
 bool says(const Error& error, std::string_view part) {
@@ -37,6 +37,12 @@ TEST_CASE("load error: a missing kernel feature is named") {
   CHECK(error.code == ErrorCode::kUnsupported);
   CHECK(says(error, "BTF"));
   CHECK(says(error, "5.4.0"));
+
+  machine.sysfs_hidden = true;  // then nobody knows whether there is BTF
+  error = explain_load_error("load the BPF programs", ENOENT, "", machine);
+  CHECK(error.code == ErrorCode::kUnsupported);
+  CHECK(says(error, "/sys/kernel is hidden"));
+  CHECK_FALSE(says(error, "has no BTF"));
 
   machine = good_machine();
   machine.confidential = true;

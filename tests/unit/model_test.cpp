@@ -178,6 +178,43 @@ TEST_CASE("model.cpu.a_process_born_in_the_window_counts_whole") {
   CHECK(make_snapshot({}, {}, now, before).cpu_percent == doctest::Approx(20));
 }
 
+ProcessSample with_reaped(ProcessSample sample, double reaped_cpu_seconds) {
+  sample.reaped_cpu_seconds = reaped_cpu_seconds;
+  return sample;
+}
+
+TEST_CASE("model.cpu.children_that_ended_count_in_the_interval_in_which_they_were_reaped") {
+  const HostSample before = host(100, {with_reaped(process(1, 0, 10, 1), 5)});
+  // Children that no sample showed.
+  CHECK(make_snapshot({}, {}, host(102, {with_reaped(process(1, 0, 10, 1), 6)}), before).cpu_percent ==
+        doctest::Approx(50));
+  // A worker's own figure is without them.
+  const Snapshot snapshot =
+      make_snapshot({}, listeners({1}), host(102, {with_reaped(process(1, 0, 10, 2), 6)}), before);
+  CHECK(snapshot.cpu_percent == doctest::Approx(100));
+  REQUIRE(snapshot.workers.size() == 1);
+  CHECK(snapshot.workers[0].cpu_percent == doctest::Approx(50));
+  // A process that was born and reaped children since then, and one that no sample preceded.
+  const HostSample born = host(102, {with_reaped(process(1, 0, 10, 1), 5), with_reaped(process(2, 1, 101, 0.5), 0.5)});
+  CHECK(make_snapshot({}, {}, born, before).cpu_percent == doctest::Approx(50));
+  CHECK(make_snapshot({}, {}, host(110, {with_reaped(process(1, 0, 10, 20), 5)}), {}).cpu_percent ==
+        doctest::Approx(25));
+}
+
+TEST_CASE("model.cpu.what_an_earlier_sample_showed_of_a_child_counts_once") {
+  const HostSample before =
+      host(100, {with_reaped(process(1, 0, 10, 1), 5), with_reaped(process(2, 1, 20, 3), 1), process(3, 2, 30, 2)});
+  // 2 ended with 3.5 s, and with 1 s of earlier children; 3 ended with 2.5 s and was reaped by 2.
+  const HostSample now = host(102, {with_reaped(process(1, 0, 10, 1), 5 + 3.5 + 1 + 2.5)});
+  CHECK(make_snapshot({}, {}, now, before).cpu_percent == doctest::Approx(50));
+  // Not reaped yet, or never: nothing is subtracted from what the others used.
+  const HostSample lost = host(102, {with_reaped(process(1, 0, 10, 2), 5)});
+  CHECK(make_snapshot({}, {}, lost, before).cpu_percent == doctest::Approx(50));
+  // Parents that form a circle.
+  const HostSample circle = host(100, {process(1, 0, 10, 1), process(2, 3, 20, 3), process(3, 2, 30, 2)});
+  CHECK(make_snapshot({}, {}, host(102, {process(1, 0, 10, 2)}), circle).cpu_percent == doctest::Approx(50));
+}
+
 TEST_CASE("model.cpu.a_process_that_joined_the_tree_counts_with_the_mean_of_its_life") {
   const HostSample before = host(100, {process(1, 0, 10, 1)});
   const HostSample now = host(102, {process(1, 0, 10, 1), process(2, 1, 62, 4)});

@@ -131,12 +131,13 @@ TEST_CASE("output.prometheus.unknown_methods_are_one_series") {
 
 TEST_CASE("output.prometheus.buckets_are_cumulative_and_end_in_the_count") {
   const auto buckets = samples_of(render({with_durations()}), "http_server_request_duration_seconds_bucket");
-  REQUIRE(buckets.size() == 4 * 15);
+  REQUIRE(buckets.size() == 4 * 21);
   CHECK(buckets[0].labels.at("le") == "0.005");
   CHECK(buckets[9].labels.at("le") == "1.0");
-  CHECK(buckets[13].value == "98");
-  CHECK(buckets[14].labels.at("le") == "+Inf");
-  CHECK(buckets[14].value == "100");
+  CHECK(buckets[19].labels.at("le") == "600.0");
+  CHECK(buckets[19].value == "98");
+  CHECK(buckets[20].labels.at("le") == "+Inf");
+  CHECK(buckets[20].value == "100");
 }
 
 TEST_CASE("output.prometheus.targets") {
@@ -174,7 +175,7 @@ void check_hostile(const std::string& bytes) {
     CHECK(unescape(active[1].labels.at("endpoint")) == "/" + bytes + "z");
     CHECK(unescape(active[0].labels.at("target")) == "unix:/" + bytes);
     CHECK(unescape(samples_of(text, "target_info")[0].labels.at("command")) == snapshot.command);
-    CHECK(samples_of(text).size() == 2 + 17 + 15 + 1 + 1);
+    CHECK(samples_of(text).size() == 2 + 17 + 21 + 1 + 1);
   }
 }
 

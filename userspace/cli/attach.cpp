@@ -10,6 +10,7 @@
 
 #include "base/wall_clock.h"
 #include "cli/change_engine.h"
+#include "host/mounts.h"
 #include "observe/attached.h"
 #include "observe/find_selected.h"
 #include "observe/follow.h"
@@ -103,6 +104,8 @@ Status say_added(const std::vector<Added>& added, Reporter& reporter) {
 Result<std::vector<Added>> attach_servers(const AttachOptions& options, const Pins& pins, const ProcFs& proc,
                                           const std::vector<Server>& servers, Reporter& reporter) {
   const PinLock lock = TRY(pins.make_and_lock());
+  // Pins elsewhere would be gone with the container, and no command outside would find them.
+  TRY(within("attach", check_host_sees(proc, pins.directory())));
   Engine engine = TRY(engine_for(options, pins, proc, lock, reporter));
   Result<std::vector<Added>> added = add_servers(engine, proc, servers);
   if (!added || engine.is_pinned()) {

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/open_files.h"
 #include "base/output_file.h"
 #include "cli/attach.h"
 #include "cli/detach.h"
@@ -57,6 +58,7 @@ Result<int> run_command_line(const std::vector<std::string>& arguments, Reporter
   const Command command = TRY(parse_options(arguments, ::getenv));
   if (!std::holds_alternative<TextToPrint>(command)) {
     TRY(check_pid_namespace(ProcFs()));
+    TRY(raise_open_files());
   }
   return std::visit(RunCommand{reporter}, command);
 }

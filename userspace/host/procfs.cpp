@@ -136,6 +136,13 @@ Result<ProcessSample> ProcFs::process(pid_t pid) const {
   return stat->sample;
 }
 
+std::optional<ProcessSample> ProcFs::zombie(pid_t pid) const {
+  PieceReader reader;
+  const auto text = reader.read(file(pid, "stat"));
+  const auto stat = text ? parse_stat(*text) : std::nullopt;
+  return stat && stat->ended ? std::optional<ProcessSample>(stat->sample) : std::nullopt;
+}
+
 ProcessParents ProcFs::parents() const {
   ProcessParents parents;
   for (const Stat& stat : scan(*this)) {

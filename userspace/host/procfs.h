@@ -28,6 +28,9 @@ class ProcFs {
   // One process. Fails with kNoTarget if it does not exist or is a zombie.
   Result<ProcessSample> process(pid_t pid) const;
 
+  // A zombie, which has CPU time and no other resource. nullopt if the process is alive or gone.
+  std::optional<ProcessSample> zombie(pid_t pid) const;
+
   // Every live process with its parent, from one pass over /proc. Omits processes that end during the pass.
   ProcessParents parents() const;
 
@@ -77,8 +80,9 @@ class ProcFs {
 
 // Samples the process tree of `root`. If its processes are already known (`members`), samples only these and saves a
 // pass over all of /proc. Fails with kNoTarget if the root is gone or a zombie, or if `root_start_seconds` is given and
-// differs from the root's start: then the pid was reused.
+// differs from the root's start: then the pid was reused. Processes of the sample `earlier` that are no members any
+// more can be zombies: their CPU time counts in their parent's reaped time, where it stays when the parent reaps them.
 Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<double> root_start_seconds,
-                               const std::vector<pid_t>& members = {});
+                               const std::vector<pid_t>& members = {}, const HostSample& earlier = {});
 
 }  // namespace monitor

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Samples a server's processes and checks that they still belong to the same server. The pid alone does not prove it,
 // because the kernel reuses pids.
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "base/boot_clock.h"
@@ -31,14 +33,41 @@ std::vector<ProcessSample> member_samples(const ProcFs& proc, pid_t root, const 
   return samples;
 }
 
+void add_zombies(const ProcFs& proc, const HostSample& earlier, HostSample& sample) {
+  std::vector<pid_t> candidates = earlier.zombies;
+  for (const ProcessSample& process : earlier.processes) {
+    candidates.push_back(process.pid);
+  }
+  const auto find = [&](pid_t pid) {
+    return std::find_if(sample.processes.begin(), sample.processes.end(),
+                        [pid](const ProcessSample& process) { return process.pid == pid; });
+  };
+  for (const pid_t pid : candidates) {
+    if (find(pid) != sample.processes.end()) {
+      continue;
+    }
+    const std::optional<ProcessSample> zombie = proc.zombie(pid);
+    const auto parent = zombie ? find(zombie->parent) : sample.processes.end();
+    if (parent != sample.processes.end()) {
+      parent->reaped_cpu_seconds += zombie->cpu_seconds + zombie->reaped_cpu_seconds;
+      sample.zombies.push_back(pid);
+    }
+  }
+}
+
 }  // namespace
 
 Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<double> root_start_seconds,
-                               const std::vector<pid_t>& members) {
+                               const std::vector<pid_t>& members, const HostSample& earlier) {
   // The kernel reports starts in whole clock ticks (10 ms), so a smaller difference means the same start.
   constexpr double kSameStart = 0.005;
   HostSample sample;
-  sample.processes = members.empty() ? proc.tree_samples(root) : member_samples(proc, root, members);
+  if (members.empty()) {
+    sample.processes = proc.tree_samples(root);  // with the zombies
+  } else {
+    sample.processes = member_samples(proc, root, members);
+    add_zombies(proc, earlier, sample);
+  }
   sample.at_seconds = seconds_since_boot();
   if (sample.processes.empty()) {
     TRY(proc.process(root));  // fails with the precise reason

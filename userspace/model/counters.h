@@ -14,9 +14,10 @@
 
 namespace monitor {
 
-// The bounds of the buckets of durations, in seconds: OpenTelemetry's for http.server.request.duration.
-inline constexpr std::array<double, 14> kDurationBounds = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25,
-                                                           0.5,   0.75, 1,     2.5,  5,     7.5, 10};
+// The bounds of the buckets of durations, in seconds: OpenTelemetry's for http.server.request.duration, and more for
+// streams.
+inline constexpr std::array<double, 20> kDurationBounds = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1,
+                                                           2.5,   5,    7.5,   10,   15,    30,  60,   120, 300,  600};
 
 // A histogram of how long requests with one final status took, from the last byte of the request head to the end of the
 // response.

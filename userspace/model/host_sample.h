@@ -15,7 +15,7 @@ struct ProcessSample {
   pid_t parent = 0;
   double start_seconds = 0;        // since boot; unlike the pid alone, the pair is never reused
   double cpu_seconds = 0;          // user + system so far
-  double reaped_cpu_seconds = 0;   // the same for its descendants that have ended
+  double reaped_cpu_seconds = 0;   // the same for its descendants that have ended, and its children in `zombies`
   std::uint64_t memory_bytes = 0;  // resident
   unsigned threads = 0;
 };
@@ -27,6 +27,7 @@ struct HostSample {
   std::string application;               // "app:app"; empty if unknown
   std::string title;                     // the program with its application or its arguments, for people
   std::vector<ProcessSample> processes;  // the root first, then its descendants by pid
+  std::vector<pid_t> zombies;            // of earlier samples: ended, and not reaped by their parent yet
 };
 
 }  // namespace monitor

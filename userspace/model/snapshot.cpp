@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -19,44 +20,85 @@ double at_least_zero(double value) {
   return std::isfinite(value) && value > 0 ? value : 0;
 }
 
-// What /proc showed earlier. The key is pid and start time, because the kernel reuses pids.
+using ProcessKey = std::pair<pid_t, double>;
+
+// Pid and start time, because the kernel reuses pids.
+ProcessKey key_of(const ProcessSample& process) {
+  return {process.pid, process.start_seconds};
+}
+
+// The CPU of a process, and of its descendants that have ended.
+struct Cpu {
+  double own = 0;
+  double reaped = 0;
+};
+
+// What /proc showed earlier, so that `now` can be compared with it.
 class EarlierSample {
  public:
-  explicit EarlierSample(const std::optional<HostSample>& sample) {
+  EarlierSample(const std::optional<HostSample>& sample, const HostSample& now) {
     if (!sample) {
       return;
     }
     at_seconds_ = sample->at_seconds;
     for (const ProcessSample& process : sample->processes) {
-      cpu_seconds_[{process.pid, process.start_seconds}] = process.cpu_seconds;
+      cpu_[key_of(process)] = {process.cpu_seconds, process.reaped_cpu_seconds};
     }
+    add_ended(*sample, now);
   }
 
-  // The CPU that the process had used by then; nullopt if that sample lacks it.
-  std::optional<double> cpu_seconds(const ProcessSample& process) const {
-    const auto found = cpu_seconds_.find({process.pid, process.start_seconds});
-    return found == cpu_seconds_.end() ? std::nullopt : std::optional<double>(found->second);
+  // The CPU that the process and its ended descendants had used by then; nullopt if that sample lacks the process.
+  std::optional<Cpu> cpu(const ProcessSample& process) const {
+    const auto found = cpu_.find(key_of(process));
+    return found == cpu_.end() ? std::nullopt : std::optional<Cpu>(found->second);
   }
 
   // The time from this sample to `now`; 0 if there is no sample or it is not earlier.
   double window(const HostSample& now) const { return at_seconds_ ? at_least_zero(now.at_seconds - *at_seconds_) : 0; }
 
  private:
+  // A process that has ended since then is in the reaped time of its nearest ancestor that lives, with all its CPU.
+  // What it had used by then was reported by then.
+  void add_ended(const HostSample& sample, const HostSample& now) {
+    std::set<ProcessKey> living;
+    for (const ProcessSample& process : now.processes) {
+      living.insert(key_of(process));
+    }
+    std::map<pid_t, const ProcessSample*> by_pid;
+    for (const ProcessSample& process : sample.processes) {
+      by_pid.emplace(process.pid, &process);
+    }
+    for (const ProcessSample& process : sample.processes) {
+      // The parents in a sample need not form a tree, because it takes a while.
+      const ProcessSample* ancestor = &process;
+      for (std::size_t steps = 0; ancestor != nullptr && !living.contains(key_of(*ancestor)); ++steps) {
+        const auto parent = by_pid.find(ancestor->parent);
+        ancestor = parent == by_pid.end() || steps > by_pid.size() ? nullptr : parent->second;
+      }
+      if (ancestor != nullptr && ancestor != &process) {
+        cpu_[key_of(*ancestor)].reaped +=
+            at_least_zero(process.cpu_seconds) + at_least_zero(process.reaped_cpu_seconds);
+      }
+    }
+  }
+
   std::optional<double> at_seconds_;
-  std::map<std::pair<pid_t, double>, double> cpu_seconds_;
+  std::map<ProcessKey, Cpu> cpu_;
 };
 
 // A process that is missing in the earlier sample was usually born since then: all its CPU falls into the window, which
 // is longer than its life. If it is older than the window, it joined the tree, and only the mean over its life is
 // known. The same holds if there is no earlier sample.
-double cpu_percent(const ProcessSample& process, const EarlierSample& before, const HostSample& now) {
+Cpu cpu_percent(const ProcessSample& process, const EarlierSample& before, const HostSample& now) {
   const double window = before.window(now);
-  const std::optional<double> earlier = before.cpu_seconds(process);
+  const std::optional<Cpu> earlier = before.cpu(process);
   if (earlier && window > 0) {
-    return at_least_zero(100 * (process.cpu_seconds - *earlier) / window);
+    return {at_least_zero(100 * (process.cpu_seconds - earlier->own) / window),
+            at_least_zero(100 * (process.reaped_cpu_seconds - earlier->reaped) / window)};
   }
   const double life = at_least_zero(now.at_seconds - process.start_seconds);
-  return at_least_zero(100 * process.cpu_seconds / std::max({life, window, kTickSeconds}));
+  const double span = std::max({life, window, kTickSeconds});
+  return {at_least_zero(100 * process.cpu_seconds / span), at_least_zero(100 * process.reaped_cpu_seconds / span)};
 }
 
 // The processes that accept: they hold a listening socket, and no child of theirs does. A supervisor holds the socket
@@ -97,7 +139,7 @@ std::vector<WorkerSnapshot> list_workers(const Counters& counters, const Sockets
   for (const ProcessSample& process : now.processes) {
     const auto worker = workers.find(process.pid);
     if (worker != workers.end()) {
-      worker->second.cpu_percent = cpu_percent(process, before, now);
+      worker->second.cpu_percent = cpu_percent(process, before, now).own;
       worker->second.memory_bytes = process.memory_bytes;
       worker->second.threads = process.threads;
     }
@@ -140,7 +182,8 @@ void add_host(const HostSample& now, const EarlierSample& before, Snapshot& snap
   snapshot.application = now.application;
   snapshot.title = now.title;
   for (const ProcessSample& process : now.processes) {
-    snapshot.cpu_percent += cpu_percent(process, before, now);
+    const Cpu percent = cpu_percent(process, before, now);
+    snapshot.cpu_percent += percent.own + percent.reaped;
     snapshot.cpu_seconds += at_least_zero(process.cpu_seconds) + at_least_zero(process.reaped_cpu_seconds);
     snapshot.memory_bytes += process.memory_bytes;
     snapshot.threads += process.threads;
@@ -156,7 +199,7 @@ void add_host(const HostSample& now, const EarlierSample& before, Snapshot& snap
 
 Snapshot make_snapshot(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
                        const std::optional<HostSample>& before) {
-  const EarlierSample earlier(before);
+  const EarlierSample earlier(before, now);
   Snapshot snapshot;
   add_requests(counters, snapshot);
   snapshot.queue_depth = sockets.accept_queue + sockets.unread;

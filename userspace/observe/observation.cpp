@@ -62,7 +62,8 @@ Result<HostSample> Observation::sample() {
     // Asks the kernel side for the processes. Finding the root's descendants in /proc takes a pass over every process
     // of the machine, and misses processes whose parent has ended.
     const std::vector<pid_t> members = TRY(engine_->processes(target_));
-    Result<HostSample> now = sample_host(ProcFs(), root_.identity.pid, to_seconds(root_.identity.start_ns), members);
+    Result<HostSample> now =
+        sample_host(ProcFs(), root_.identity.pid, to_seconds(root_.identity.start_ns), members, latest_);
     if (now) {
       latest_ = *now;
       return now;

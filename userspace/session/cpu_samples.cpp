@@ -31,7 +31,8 @@ Status write_sample(const Objects& objects, std::uint32_t pid, const monitor_cpu
 }
 
 // Returns the CPU that the processes of `now` had used at an earlier sample. Their samples may be of different times:
-// omits those that are not of the first process's time, which is the root's.
+// omits those that are not of the first process's time, which is the root's. Children that have ended since then are in
+// the reaped time of their parent.
 HostSample read_samples(const Map& map, const HostSample& now) {
   HostSample before;
   for (const ProcessSample& process : now.processes) {
@@ -46,6 +47,7 @@ HostSample read_samples(const Map& map, const HostSample& now) {
     if (to_nanoseconds(before.at_seconds) == sample.at_ns) {
       ProcessSample earlier = process;
       earlier.cpu_seconds = to_seconds(sample.cpu_ns);
+      earlier.reaped_cpu_seconds = to_seconds(sample.reaped_ns + sample.ended_ns);
       before.processes.push_back(earlier);
     }
   }
@@ -79,7 +81,12 @@ Result<std::optional<HostSample>> Engine::exchange_cpu(const HostSample& now, do
   const std::uint64_t at = to_nanoseconds(now.at_seconds);
   for (const ProcessSample& process : now.processes) {
     const auto pid = static_cast<std::uint32_t>(process.pid);
-    TRY(write_sample(objects, pid, {to_nanoseconds(process.start_seconds), to_nanoseconds(process.cpu_seconds), at}));
+    TRY(write_sample(objects, pid,
+                     {.start_ns = to_nanoseconds(process.start_seconds),
+                      .cpu_ns = to_nanoseconds(process.cpu_seconds),
+                      .reaped_ns = to_nanoseconds(process.reaped_cpu_seconds),
+                      .ended_ns = 0,
+                      .at_ns = at}));
   }
   return before.processes.empty() ? std::nullopt : std::optional<HostSample>(before);
 }

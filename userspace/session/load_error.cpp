@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/load_error.h"
 
+#include <linux/magic.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -56,6 +59,20 @@ std::string missing_capabilities() {
   return missing;
 }
 
+// In a sandbox /sys/kernel can be hidden by a file system over it, be inaccessible, or not be mounted at all.
+bool is_sysfs_hidden() {
+  struct statfs status {};
+  for (const char* path : {"/sys/kernel/btf", "/sys/kernel"}) {
+    if (::statfs(path, &status) == 0) {
+      return status.f_type != SYSFS_MAGIC || ::access(path, X_OK) != 0;
+    }
+    if (errno != ENOENT) {
+      return true;
+    }
+  }
+  return true;
+}
+
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
@@ -70,6 +87,7 @@ MachineState machine_state() {
   }
   machine.missing_capabilities = missing_capabilities();
   machine.has_btf = ::access("/sys/kernel/btf/vmlinux", R_OK) == 0;
+  machine.sysfs_hidden = !machine.has_btf && is_sysfs_hidden();
   machine.confidential = contains(read_small_file("/sys/kernel/security/lockdown"), "[confidentiality]");
   return machine;
 }
@@ -80,6 +98,13 @@ Error explain_load_error(std::string_view operation, int saved_errno, std::strin
   if (!machine.missing_capabilities.empty()) {
     return Error{ErrorCode::kNotPermitted, failed + "not permitted, this process lacks " + machine.missing_capabilities,
                  "run it as root, for example with sudo"};
+  }
+  if (machine.sysfs_hidden) {
+    return Error{ErrorCode::kUnsupported,
+                 failed +
+                     "/sys/kernel/btf/vmlinux cannot be read: /sys/kernel is hidden from this process, as in a "
+                     "container or a sandbox, or sysfs is not mounted",
+                 "run it on the host; where sysfs is not mounted: mount -t sysfs sysfs /sys"};
   }
   if (!machine.has_btf) {
     return Error{

@@ -14,6 +14,7 @@ struct MachineState {
   std::string kernel_release;
   std::string missing_capabilities;  // comma-separated; empty if this process has all that it needs
   bool has_btf = true;
+  bool sysfs_hidden = false;  // /sys/kernel is not the kernel's: not mounted, or something is mounted over it
   bool confidential = false;  // lockdown=confidentiality
 };
 

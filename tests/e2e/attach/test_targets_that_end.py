@@ -174,7 +174,7 @@ def test_cpu_samples_of_ended_processes_are_removed(start_server: Start, engine:
     # As if thousands of workers had come and gone. No process has such a pid.
     pinned, beyond = engine.pin("maps/cpu_samples"), 1 << 22
     keys = [" ".join(map(str, struct.pack("=I", beyond + number))) for number in range(4096)]
-    updates = [f"map update pinned {pinned} key {key} value {'0 ' * 24}\n" for key in keys[:-1]]
+    updates = [f"map update pinned {pinned} key {key} value {'0 ' * 40}\n" for key in keys[:-1]]
     (tmp_path / "updates").write_text("".join(updates))
     subprocess.run(["bpftool", "batch", "file", str(tmp_path / "updates")], check=True, capture_output=True)
     counted = attach_counted(engine, coming := start_server())

@@ -15,6 +15,7 @@ import pytest
 
 from harness.attached_engine import HOOKS, Engine, attach_counted, end
 from harness.client import Client, request
+from harness.cpu import cpu_seconds, reported_seconds
 from harness.kernel_objects import all_objects, held_by
 from harness.load import keep_alive, wrk_running
 from harness.monitor import Monitor, Snapshot
@@ -102,6 +103,32 @@ def test_cpu_is_measured_since_the_previous_snapshot(start_server: Start, engine
     # The interval begins at the newest snapshot, whichever command took it.
     engine.wait_for(server.pid, lambda s: s["cpu_percent"] < 5, "no CPU is used any more")
     assert "CPU" in engine.done("--pid", server.pid)
+
+
+def test_cpu_includes_children_that_ended_since_the_previous_snapshot(start_server: Start, engine: Engine) -> None:
+    """Whether an earlier snapshot showed them or not."""
+    server = start_server()
+    engine.attach(server.pid)
+
+    def take() -> Snapshot:
+        """CPU is measured over a fifth of a second at least."""
+        oldest = time.monotonic() + 0.25
+        wait_until(lambda: time.monotonic() > oldest, "the snapshot before is old enough")
+        return engine.snapshot(server.pid)
+
+    snapshots = [take()]
+    before = cpu_seconds(server.pid)
+    with Client(server.port) as client:
+        for _ in range(8):
+            client.ask(request("/child?cpu=0.05"))
+        snapshots.append(take())
+        client.send(request("/child?cpu=0.8"))
+        snapshots.append(take())
+        assert client.response().body == b"reaped"
+    used = cpu_seconds(server.pid) - before
+    snapshots.append(take())
+    assert used > 1.2
+    assert sum(map(reported_seconds, snapshots, snapshots[1:])) == pytest.approx(used, rel=0.1, abs=0.05)
 
 
 def test_json_without_pid_finds_the_attached_server(start_server: Start, engine: Engine, tmp_path: Path) -> None:

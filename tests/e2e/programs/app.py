@@ -6,6 +6,7 @@ It counts its requests (tally.py). A request can wait at a gate. The test opens 
 
 import asyncio
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -218,6 +219,13 @@ async def orphan(request: Request) -> None:
 orphans: list[int] = []
 
 
+async def child(request: Request) -> None:
+    """Runs a process that uses this many seconds of CPU, and reaps it."""
+    spin = f"import time\nwhile time.process_time() < {float(request.query['cpu'])}: pass"
+    await (await asyncio.create_subprocess_exec(sys.executable, "-ISc", spin)).wait()
+    await request.answer(200, b"reaped")
+
+
 async def fetch(request: Request) -> None:
     """Is itself a client, of the server at a port or at a path: on the event loop, with connections that are kept for
     the next time, and with blocking calls in another thread, with a new connection each time."""
@@ -271,6 +279,7 @@ HANDLERS: dict[str, Callable[[Request], Awaitable[None]]] = {
     "hang": hang,
     "fetch": fetch,
     "orphan": orphan,
+    "child": child,
     "sink": sink,
     "download": download,
     "hold-and-fail": hold_and_fail,

@@ -273,9 +273,11 @@ def test_too_little_memory(start_server: Start, engine: Engine, memory_limit: Pa
     assert failed
 
 
-# Runs in a mount namespace of its own, so that other processes do not see what it mounts and unmounts.
+# Runs in a mount namespace of its own, so that other processes do not see what it mounts and unmounts. `monitor` takes it
+# for the host's, because the first process seems to be in it.
 UNMOUNTED = """
 set -e
+mount --bind /proc/$$/mountinfo /proc/1/mountinfo
 umount --lazy {bpffs}
 ! mountpoint --quiet {bpffs}
 {monitor} attach --pid {pid} --profile {profile}
@@ -303,6 +305,27 @@ def test_bpffs_is_mounted_if_missing(start_server: Start) -> None:
     assert (kind, int(mode, 8) & 0o777) == ("bpf_fs", 0o700)
     assert json.loads(snapshot)["target"]["pid"] == server.pid
     assert detached == f"detached pid {server.pid}"
+    Engine(BPFFS / f"monitor-test-{os.getpid()}").assert_no_leak(before)
+
+
+OWN_BPFFS = """
+set -e
+umount --lazy {bpffs}
+mount -t bpf bpf {bpffs}
+exec {monitor} attach --pid {pid}
+"""
+
+
+def test_attach_with_a_bpffs_of_its_own_is_refused(start_server: Start) -> None:
+    """As in a container: nobody outside would find the engine."""
+    server = start_server()
+    before = all_objects()
+    script = OWN_BPFFS.format(bpffs=BPFFS, monitor=BINARY, pid=server.pid)
+    environment = {name: value for name, value in os.environ.items() if name != "MONITOR_PINS"}
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (5, "")
+    assert f"the host does not see the file system at {BPFFS}/monitor\n" in ended.stderr
     Engine(BPFFS / f"monitor-test-{os.getpid()}").assert_no_leak(before)
 
 

@@ -14,9 +14,10 @@ import jsonschema
 import pytest
 
 from harness.client import Client, request
+from harness.cpu import cpu_seconds, reported_seconds
 from harness.flavours import usual_flavour
 from harness.load import wrk
-from harness.monitor import BINARY, ROOT, run_monitor
+from harness.monitor import BINARY, PROFILE, ROOT, run_monitor
 from harness.observation import Observation
 from harness.server import USUAL, Flavour, Server
 from harness.waiting import PATIENCE, wait_until
@@ -71,6 +72,27 @@ def test_cpu_memory_and_threads_are_those_of_the_whole_tree(start_server: Start,
     assert snapshot["memory_mb"] > sum(worker["memory_mb"] for worker in snapshot["workers"]) > 10
     assert snapshot["threads"] > len(snapshot["workers"]) == 2
     assert snapshot["uptime_seconds"] >= snapshot["observed_seconds"] > 0
+
+
+@usual_flavour
+def test_cpu_includes_children_that_ended(shared_server: Server) -> None:
+    """However short they lived: each counts in the interval in which it was reaped, and once."""
+    pid = shared_server.pid
+    command = [BINARY, "--pid", str(pid), "--profile", PROFILE, "--json", "--watch", "--interval", "0.5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        snapshots = [json.loads(process.stdout.readline())]
+        before = cpu_seconds(pid)
+        with Client(shared_server.port) as client:
+            for seconds in (*[0.05] * 12, 0.8):  # the last one lives during several samples
+                assert client.ask(request(f"/child?cpu={seconds}")).body == b"reaped"
+        used = cpu_seconds(pid) - before
+        while snapshots[-1]["total_requests"] < 13 or snapshots[-1]["cpu_percent"] > 5:
+            snapshots.append(json.loads(process.stdout.readline()))
+        process.send_signal(signal.SIGINT)
+    reported = sum(map(reported_seconds, snapshots, snapshots[1:]))
+    assert used > 1.4
+    assert reported == pytest.approx(used, rel=0.05, abs=0.05)
 
 
 BOX = re.compile(

@@ -150,6 +150,33 @@ def keep_only_what_is_needed() -> None:
             LIBC.prctl(pr_capbset_drop, capability, 0, 0, 0)
 
 
+def test_too_few_open_files_are_exit_1_and_named(start_server: Start) -> None:
+    server = start_server()
+    limited = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", BINARY, "--pid", str(server.pid)]
+    ended = subprocess.run(limited, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("monitor: this process may have 64 open files, and needs 128\n")
+
+
+def test_enough_open_files_by_the_hard_limit(start_server: Start) -> None:
+    server = start_server()
+    limited = ["sh", "-c", 'ulimit -S -n 64; exec "$@"', "sh", BINARY, "--pid", str(server.pid), "--json"]
+    ended = subprocess.run(
+        [*limited, "--interval", "0.1"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_hidden_sys_is_exit_5_and_named(start_server: Start) -> None:
+    server = start_server()
+    script = f"mount -t tmpfs hidden /sys/kernel && exec {BINARY} --pid {server.pid}"
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+    assert (ended.returncode, ended.stdout) == (5, "")
+    assert "/sys/kernel is hidden from this process" in ended.stderr
+    assert "no BTF" not in ended.stderr
+
+
 def test_the_documented_capabilities_are_enough(start_server: Start, short_directory: Path) -> None:
     """The service's capabilities can load all programs, including those for Unix sockets. This test is in
     core-tests.txt because older kernels load other programs."""
