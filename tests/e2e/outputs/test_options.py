@@ -150,7 +150,7 @@ def test_examples(attached: Attached, tmp_path: Path) -> None:
     (tmp_path / "bin/monitor").symlink_to(BINARY)
     environment = engine.environment | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
     commands = examples()
-    assert len(commands) == 16
+    assert len(commands) == 17
     for command in commands:
         if " serve" in command:  # outputs/test_serve.py
             continue
