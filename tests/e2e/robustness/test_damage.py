@@ -273,8 +273,8 @@ def test_too_little_memory(start_server: Start, engine: Engine, memory_limit: Pa
     assert failed
 
 
-# Runs in a mount namespace of its own, so that other processes do not see what it mounts and unmounts. `monitor` takes it
-# for the host's, because the first process seems to be in it.
+# Runs in a mount namespace of its own, so that other processes do not see what it mounts and unmounts. `monitor` takes
+# the namespace for the host's, because the first process seems to be in it.
 UNMOUNTED = """
 set -e
 mount --bind /proc/$$/mountinfo /proc/1/mountinfo
