@@ -59,6 +59,9 @@ make_root() {
   cp /etc/resolv.conf "$root/etc/resolv.conf"
   mount --rbind /proc "$root/proc"
   mount --rbind /sys "$root/sys"
+  # monitor attach refuses a BPF file system that the host does not see, such as one that it mounts here itself. With this
+  # mount, the script's namespace passes for the host's.
+  mount --bind "/proc/$$/mountinfo" "$root/proc/1/mountinfo"
   in_root=(chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
     DEBIAN_FRONTEND=noninteractive ${http_proxy:+"http_proxy=$http_proxy"})
 }
