@@ -3,6 +3,7 @@
 
 It reads the application's own counts from files, without a socket."""
 
+import errno
 import os
 import signal
 import socket
@@ -170,8 +171,14 @@ class AppServer:
     def open_gate(self, name: str, count: int = 1) -> None:
         """Lets `count` requests through the gate, in every worker."""
         for worker in self.workers():
-            with (self.directory / f"{worker}.gates").open("wb", buffering=0) as fifo:
-                fifo.write(f"{name} {count}\n".encode())
+            try:
+                fifo = os.open(self.directory / f"{worker}.gates", os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                continue  # no reader: the worker has ended meanwhile
+            os.write(fifo, f"{name} {count}\n".encode())
+            os.close(fifo)
 
     def wait_at_gate(self, key: str, count: int) -> None:
         wait_until(lambda: self.tally().of(key, "waiting") == count, f"{count} of {key} wait at their gate")
