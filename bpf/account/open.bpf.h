@@ -141,8 +141,9 @@ static __always_inline void mptcp_unfollowed(struct conn *c, const struct openin
 	c->role = ROLE_CLIENT;
 }
 
-/* Returns the record by address for o->socket. If there is none, creates it for process `pid`, but only at a receive,
- * which has `passed` > 0 bytes. Returns NULL if the connection belongs to no target or the map is full. */
+/* Returns the record by address for o->socket. A receive creates it for process `pid` if there is no record yet;
+ * `passed` is the number of bytes that it received, and 0 for other calls. Returns NULL if the connection belongs to no
+ * target or the map is full. */
 static __attribute__((noinline)) struct conn *addressed_open(struct opening *o, __u32 pid, __u32 passed)
 {
 	struct conn *c;

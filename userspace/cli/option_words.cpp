@@ -184,15 +184,8 @@ void declare_detach(CLI::App& app, Words& words) {
   declare.help();
 }
 
-void declare_sessions(CLI::App& app, Words& words) {
-  Declarations declare(app, words);
-  declare.group("Options");
-  declare.flag("--json", words.json, "one JSON object");
-  declare.pins();
-  declare.help();
-}
-
-void declare_list(CLI::App& app, Words& words) {
+// The options of `sessions` and of `ls`.
+void declare_listing(CLI::App& app, Words& words) {
   Declarations declare(app, words);
   declare.group("Options");
   declare.flag("--json", words.json, "one JSON object");
@@ -260,8 +253,8 @@ Result<std::variant<TextToPrint, Verb>> read_words(const std::vector<std::string
     declare_view(app, view);
     declare_attach(*attach, command);
     declare_detach(*detach, command);
-    declare_sessions(*sessions, command);
-    declare_list(*list, command);
+    declare_listing(*sessions, command);
+    declare_listing(*list, command);
     declare_serve(*serve, command);
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last one first
   } catch (const CLI::CallForHelp&) {

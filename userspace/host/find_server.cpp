@@ -342,14 +342,13 @@ Evidence strength(const Server& server) {
 }
 
 Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_file, const std::vector<pid_t>& known) {
+  if (known.size() == 1) {
+    // The operator chose it when it was attached, so other servers do not matter. A search would also take longer than
+    // the snapshot of an attached server.
+    return named_server(proc, known.front(), Evidence::kAttached);
+  }
   Survey survey = survey_machine(proc, known);
   std::vector<Server>& servers = survey.servers;
-  if (known.size() == 1) {  // no matter how many other servers run
-    Server server = named_server(proc, known.front(), Evidence::kAttached);
-    std::erase_if(servers, [&](const Server& other) { return other.pid == known.front(); });
-    server.passed_over = std::move(servers);
-    return server;
-  }
   const auto strongest = std::count_if(servers.begin(), servers.end(), [&](const Server& server) {
     return strength(server) == strength(servers.front());
   });

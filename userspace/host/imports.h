@@ -14,21 +14,22 @@
 
 namespace monitor {
 
-// The HTTP server or web framework that the Python source imports first, such as "uvicorn"; empty if there is none.
+// The HTTP server or web framework that the Python source imports first, such as "uvicorn"; empty if it imports no
+// known one.
 std::string imported_server(std::string_view source);
 
 // Reads programs once each: a search of the machine every second must not read the same files again.
 class ProgramReader {
  public:
   // The server or framework that the process's program imports, or that the package of its console script requires;
-  // empty if there is none or the files cannot be read.
+  // empty if it names no known one, or its files cannot be read.
   std::string server_of(const ProcFs& proc, pid_t pid, const CommandLine& line);
 
  private:
   std::map<std::pair<pid_t, std::string>, std::string> known_;  // by pid and arguments
 };
 
-// The HTTP server whose compiled module the process maps; empty if there is none.
+// The HTTP server whose compiled module the process maps; empty if it maps no such module.
 std::string mapped_server(const ProcFs& proc, pid_t pid);
 
 }  // namespace monitor

@@ -2,6 +2,8 @@
 // How it is known that a process serves HTTP.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string_view>
 
 namespace monitor {
@@ -16,42 +18,28 @@ enum class Evidence {
   kListens,   // it is a Python that listens: a guess
 };
 
-// The word of each in JSON.
+struct EvidenceRow {
+  std::string_view name;  // in JSON
+  std::string_view text;  // for people
+};
+
+// In the order of Evidence.
+constexpr std::array kEvidence = {
+    EvidenceRow{"named", "named by you"},
+    EvidenceRow{"attached", "attached"},
+    EvidenceRow{"command", "by its command line"},
+    EvidenceRow{"script", "by its script"},
+    EvidenceRow{"modules", "by its compiled modules"},
+    EvidenceRow{"listens", "a guess: a Python that listens"},
+};
+static_assert(kEvidence.size() == static_cast<std::size_t>(Evidence::kListens) + 1);
+
 constexpr std::string_view evidence_name(Evidence evidence) {
-  switch (evidence) {
-    case Evidence::kNamed:
-      return "named";
-    case Evidence::kAttached:
-      return "attached";
-    case Evidence::kCommand:
-      return "command";
-    case Evidence::kScript:
-      return "script";
-    case Evidence::kModules:
-      return "modules";
-    case Evidence::kListens:
-      break;
-  }
-  return "listens";
+  return kEvidence[static_cast<std::size_t>(evidence)].name;
 }
 
-// For people.
 constexpr std::string_view evidence_text(Evidence evidence) {
-  switch (evidence) {
-    case Evidence::kNamed:
-      return "named by you";
-    case Evidence::kAttached:
-      return "attached";
-    case Evidence::kCommand:
-      return "by its command line";
-    case Evidence::kScript:
-      return "by its script";
-    case Evidence::kModules:
-      return "by its compiled modules";
-    case Evidence::kListens:
-      break;
-  }
-  return "a guess: a Python that listens";
+  return kEvidence[static_cast<std::size_t>(evidence)].text;
 }
 
 constexpr bool is_guess(Evidence evidence) {
