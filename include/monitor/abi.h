@@ -90,7 +90,7 @@ struct monitor_target_settings {
 	__abi_u32 state;		      /* enum monitor_target_state */
 	__abi_u32 special[SPECIAL_ENDPOINTS]; /* slots of the special endpoints in the endpoint table */
 	__abi_u32 root;			      /* process id of the server's first process */
-	__abi_u32 padding;
+	__abi_u32 previous_root;	      /* the one before, which has ended and handed over to `root`; 0: none */
 	__abi_u64 root_start_ns; /* its start since boot, in whole clock ticks: identifies it together with `root` */
 	__abi_u64 since_ns;	 /* when counting began, CLOCK_BOOTTIME; 0 until registration is complete */
 	__abi_u64 misses_before; /* recursion misses of all programs when counting began */

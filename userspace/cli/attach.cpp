@@ -48,7 +48,7 @@ struct Added {
 // Adds one server, if it is not attached yet.
 Result<Added> add_server(Engine& engine, const ProcFs& proc, const Server& server) {
   const Root root = TRY(open_root(proc, server.pid));
-  const std::vector<TargetInfo> targets = TRY(engine.targets());
+  const std::vector<TargetInfo> targets = TRY(current_targets(engine, proc));
   for (const TargetInfo& target : targets) {
     if (target.root == root.identity) {
       return Added{server, std::nullopt, target.since_ns};

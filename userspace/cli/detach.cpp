@@ -21,14 +21,15 @@ Error not_attached(pid_t pid) {
 }
 
 // The targets to detach; empty if nothing is attached.
-Result<std::vector<TargetInfo>> choose_targets(const DetachOptions& options, const std::vector<TargetInfo>& targets) {
+Result<std::vector<TargetInfo>> choose_targets(const DetachOptions& options, const std::vector<TargetInfo>& targets,
+                                               const ProcFs& proc) {
   if (options.all) {
     return targets;
   }
   std::vector<TargetInfo> chosen;
   for (const pid_t pid : options.pids) {
     const auto found = std::find_if(targets.begin(), targets.end(),
-                                    [pid](const TargetInfo& target) { return target.root.pid == pid; });
+                                    [&](const TargetInfo& target) { return is_named(target, pid, proc); });
     if (found == targets.end()) {
       return not_attached(pid);
     }
@@ -82,8 +83,8 @@ Result<Detached> detach_targets(const DetachOptions& options, const Pins& pins, 
     pins.remove_empty_directory();
     return Detached{};
   }
-  const std::vector<TargetInfo> targets = TRY((*engine)->targets());
-  std::vector<TargetInfo> chosen = TRY(choose_targets(options, targets));
+  const std::vector<TargetInfo> targets = TRY(current_targets(**engine, proc));
+  std::vector<TargetInfo> chosen = TRY(choose_targets(options, targets, proc));
   std::size_t left = targets.size();
   for (const TargetInfo& target : targets) {
     const bool is_chosen =

@@ -13,6 +13,7 @@ namespace monitor {
 Notices notices(const ObserveOptions& options, Reporter& reporter) {
   Notices notices;
   notices.failed = [&reporter](const Error& error) { reporter.report(error); };
+  notices.changed = [&reporter](const std::string& sentence) { reporter.notice(sentence); };
   if (options.engine.verbose) {
     notices.done = [&reporter](const std::string& sentence) { reporter.notice(sentence); };
   }

@@ -48,6 +48,7 @@ struct Snapshot {
   std::string profile;
 
   pid_t pid = 0;
+  pid_t previous_pid = 0;  // of the root process before, which ended and handed over; 0: there was no handover
   std::string command;
   std::string program;      // without the interpreter and directories
   std::string application;  // empty if unknown

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "observe/follow.h"
+#include "observe/handover.h"
 
 namespace monitor {
 namespace {
@@ -30,7 +31,7 @@ Result<Attached> open_as_is(const Pins& pins) {
     return Attached{};
   }
   Attached attached{std::make_shared<Engine>(*std::move(engine)), {}};
-  attached.targets = TRY(attached.engine->targets());
+  attached.targets = TRY(current_targets(*attached.engine, ProcFs()));
   return attached;
 }
 
@@ -51,9 +52,32 @@ Status clean(const Pins& pins, const ProcFs& proc) {
 
 }  // namespace
 
-std::optional<TargetInfo> Attached::find(pid_t root) const {
+bool is_named(const TargetInfo& target, pid_t pid, const ProcFs& proc) {
+  return target.root.pid == pid || (target.previous == pid && pid != 0 && !proc.process(pid));
+}
+
+Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& proc) {
+  std::vector<TargetInfo> targets = TRY(engine.targets());
+  for (TargetInfo& target : targets) {
+    if (!target.complete || !is_gone(proc, target.root)) {
+      continue;
+    }
+    TRY(engine.join_target(target));
+    Result<std::optional<Successor>> next = find_successor(engine, target.index, proc, target.root.pid, std::nullopt);
+    if (!next || !*next) {
+      continue;  // removed meanwhile, or it has ended
+    }
+    target.previous = target.root.pid;
+    target.root = (*next)->root;
+    static_cast<void>(engine.hand_over(target.index, target.root));
+  }
+  return targets;
+}
+
+std::optional<TargetInfo> Attached::find(pid_t pid) const {
+  const ProcFs proc;
   const auto found = std::find_if(targets.begin(), targets.end(),
-                                  [root](const TargetInfo& target) { return target.root.pid == root; });
+                                  [&](const TargetInfo& target) { return is_named(target, pid, proc); });
   return found == targets.end() ? std::nullopt : std::optional<TargetInfo>(*found);
 }
 
@@ -82,7 +106,7 @@ Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& pro
   if (!engine || !*engine) {
     return engine;
   }
-  const std::vector<TargetInfo> targets = TRY((*engine)->targets());
+  const std::vector<TargetInfo> targets = TRY(current_targets(**engine, proc));
   for (const TargetInfo& target : targets) {
     if (may_remove(target, pins, proc)) {
       TRY((*engine)->remove_target(target.index));

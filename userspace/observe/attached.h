@@ -17,9 +17,16 @@ struct Attached {
   std::shared_ptr<Engine> engine;  // null: nothing is attached
   std::vector<TargetInfo> targets;
 
-  // The target with that root process, if it is attached.
-  std::optional<TargetInfo> find(pid_t root) const;
+  // The target that the pid names, if it is attached.
+  std::optional<TargetInfo> find(pid_t pid) const;
 };
+
+// The engine's targets. If a root has ended while the server goes on under another of its processes, the target has
+// that root.
+Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& proc);
+
+// Whether the pid is that of the target's root, or of the root that handed over to it and has ended.
+bool is_named(const TargetInfo& target, pid_t pid, const ProcFs& proc);
 
 // First removes targets whose server has ended, unless a process still views them, and targets that a killed process
 // left half-made; with the last target the engine, too. The caller holds no lock.

@@ -91,9 +91,9 @@ Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selectio
     return found;
   }
   for (const ServerRequest& request : requests_for(selection, known)) {
-    if (request.pid && attached.find(*request.pid)) {
+    if (const auto target = request.pid ? attached.find(*request.pid) : std::nullopt) {
       // The engine counts it already, so it need not listen now.
-      found.servers.push_back(named_server(proc, *request.pid, Evidence::kAttached));
+      found.servers.push_back(named_server(proc, target->root.pid, Evidence::kAttached));
     } else {
       found.servers.push_back(TRY(locate(proc, request, options)));
     }

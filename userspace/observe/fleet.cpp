@@ -23,6 +23,24 @@ EngineOptions with_room(EngineOptions options, const Selection& selection) {
   return options;
 }
 
+std::string handed_over(const Handover& handover) {
+  return fmt::format("the server (pid {}) has ended; pid {} serves on {} and is followed", handover.from, handover.to,
+                     handover.address);
+}
+
+// Reports pids that the operator named and that have handed over while only the attached engine counted.
+void report_earlier_handovers(const ProcFs& proc, const std::vector<pid_t>& pids, const Attached& attached,
+                              const Notices& notices) {
+  for (const pid_t pid : pids) {
+    const std::optional<TargetInfo> target = attached.find(pid);
+    if (!target || target->root.pid == pid) {
+      continue;
+    }
+    const std::vector<std::string> listen = proc.listening(proc.tree(target->root.pid));
+    notices.changed(handed_over({pid, target->root.pid, listen.empty() ? "no address" : listen.front()}));
+  }
+}
+
 }  // namespace
 
 Fleet::Fleet(const ObserveOptions& options, Attached attached, Notices notices)
@@ -47,6 +65,7 @@ Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool 
     return fleet;
   }
   const FoundServers servers = TRY(std::move(found));
+  report_earlier_handovers(proc, options.servers.pids, fleet.attached_, fleet.notices_);
   TRY(fleet.add_all(servers));
   return fleet;
 }
@@ -185,9 +204,17 @@ void Fleet::add_started() {
   }
 }
 
+void Fleet::note_handover(Observation& observation) {
+  if (const std::optional<Handover> handover = observation.take_handover()) {
+    evidence_[handover->to] = evidence_[handover->from];
+    notices_.changed(handed_over(*handover));
+  }
+}
+
 Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
-  const pid_t pid = observation.identity().pid;
   Result<Snapshot> snapshot = observation.snapshot(system_);
+  note_handover(observation);
+  const pid_t pid = observation.identity().pid;
   const bool lost = !snapshot;
   if (snapshot) {
     snapshot->evidence = evidence_[pid];

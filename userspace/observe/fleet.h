@@ -59,6 +59,7 @@ class Fleet {
   void report_refused(const FoundServers& found);
   Result<Observation> observe(const Server& server);
   Result<std::shared_ptr<Engine>> own_engine();
+  void note_handover(Observation& observation);
   // Adds the server's snapshot to `sample`. Returns whether the observation goes on.
   Result<bool> sample_one(Observation& observation, Sample& sample);
   void add_started();

@@ -9,6 +9,7 @@
 
 #include "base/boot_clock.h"
 #include "host/procfs.h"
+#include "observe/handover.h"
 
 namespace monitor {
 namespace {
@@ -49,15 +50,47 @@ Result<Observation> Observation::join(std::shared_ptr<Engine> engine, const Targ
     return server_ended(target.root.pid);
   }
   TRY(engine->join_target(target));
-  return Observation(std::move(engine), target.index, std::move(root), std::move(viewer));
+  Observation observation(std::move(engine), target.index, std::move(root), std::move(viewer));
+  observation.previous_ = target.previous;
+  return observation;
 }
 
 Status Observation::leave() {
   return engine_->is_pinned() ? Status(Ok{}) : engine_->remove_target(target_);
 }
 
+Result<bool> Observation::hand_over() {
+  root_.await_end();
+  const pid_t ended = root_.identity.pid;
+  const std::optional<std::string> address = listen_.empty() ? std::nullopt : std::optional(listen_.front());
+  const std::optional<Successor> next = TRY(find_successor(*engine_, target_, ProcFs(), ended, address));
+  if (!next) {
+    return false;
+  }
+  Result<Root> root = open_root(ProcFs(), next->root.pid);
+  if (!root || root->identity != next->root) {
+    return false;  // it has just ended, too
+  }
+  root_ = *std::move(root);
+  root_recorded_ = false;
+  previous_ = ended;
+  handover_ = Handover{ended, root_.identity.pid, address ? *address : next->listen.front()};
+  return true;
+}
+
+// The engine's record of the root is for later commands: a record that is late does no harm.
+Status Observation::record_root() {
+  if (!root_recorded_) {
+    root_recorded_ = TRY(engine_->hand_over(target_, root_.identity));
+  }
+  return Ok{};
+}
+
 Result<HostSample> Observation::sample() {
-  ended_ = ended_ || root_.has_ended();
+  if (!ended_ && root_.has_ended()) {
+    ended_ = !TRY(hand_over());
+  }
+  TRY(record_root());
   if (!ended_) {
     // Asks the kernel side for the processes. Finding the root's descendants in /proc takes a pass over every process
     // of the machine, and misses processes whose parent has ended.
@@ -72,6 +105,9 @@ Result<HostSample> Observation::sample() {
       return now;
     }
     root_.await_end();
+    if (TRY(hand_over())) {
+      return sample();
+    }
     ended_ = true;
   }
   if (latest_.processes.empty()) {
@@ -126,8 +162,12 @@ Result<Snapshot> Observation::snapshot(bool system) {
   Snapshot snapshot = make_snapshot(counters, seen, host, before);
   // A process that ends between the reads of its parent and itself is missing from this sample; one that its parent
   // lost is missing from all later ones.
-  cpu_seconds_ = std::max(cpu_seconds_, snapshot.cpu_seconds);
+  if (handover_) {
+    cpu_before_ = std::max(0.0, cpu_seconds_ - snapshot.cpu_seconds);
+  }
+  cpu_seconds_ = std::max(cpu_seconds_, cpu_before_ + snapshot.cpu_seconds);
   snapshot.cpu_seconds = cpu_seconds_;
+  snapshot.previous_pid = previous_;
   snapshot.system = system;
   return snapshot;
 }

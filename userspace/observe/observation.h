@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // One server under observation: its target in an engine, its root process, and its previous sample from /proc. Returns
-// a Snapshot whenever asked, also right after the server has ended.
+// a Snapshot whenever asked, also right after the server has ended. When the root process ends and another process of
+// the target serves on, that one becomes the root.
 #pragma once
 
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -17,6 +20,13 @@
 #include "session/engine.h"
 
 namespace monitor {
+
+// The root process of a server has ended, and another process serves on.
+struct Handover {
+  pid_t from = 0;
+  pid_t to = 0;
+  std::string address;  // may hold hostile bytes
+};
 
 class Observation {
  public:
@@ -33,6 +43,9 @@ class Observation {
   bool has_ended() const { return ended_; }
   bool has_ended_since() const { return root_.has_ended(); }
 
+  // The handover of the latest snapshot, once.
+  std::optional<Handover> take_handover() { return std::exchange(handover_, std::nullopt); }
+
   // Readable once the server's root process has ended; by then its sockets are closed and counted.
   int ended_fd() const { return root_.process.get(); }
 
@@ -44,6 +57,10 @@ class Observation {
 
  private:
   Observation(std::shared_ptr<Engine> engine, unsigned target, Root root, Fd viewer);
+
+  // The root process has ended. Returns whether the server goes on under another one.
+  Result<bool> hand_over();
+  Status record_root();
 
   // The sample of this moment. After the server's end: the previous one, without its memory and threads.
   Result<HostSample> sample();
@@ -59,8 +76,12 @@ class Observation {
   bool ended_ = false;
   bool sampled_ = false;             // at least one snapshot was taken
   std::vector<std::string> listen_;  // by the latest snapshot
+  pid_t previous_ = 0;               // the root before this one; 0: there was no handover
+  bool root_recorded_ = true;        // the engine knows the root
+  std::optional<Handover> handover_;
   HostSample latest_;
   double cpu_seconds_ = 0;  // the largest figure so far
+  double cpu_before_ = 0;   // of it, what processes used whose CPU time was lost with an earlier root
   CpuReference cpu_reference_;
 };
 

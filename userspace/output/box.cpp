@@ -163,12 +163,16 @@ std::string heading(const Snapshot& snapshot, const BoxStyle& style) {
   return shorten(text + ": " + title, kColumns, 0, art.ellipsis) + "\n";
 }
 
-// What the choice of the server leaves in doubt, a line each.
-std::string doubts(const Snapshot& snapshot, const BoxStyle& style) {
+// What an operator should know of which server this is, a line each: whose place it took, and what the choice of it
+// leaves in doubt.
+std::string remarks(const Snapshot& snapshot, const BoxStyle& style) {
   constexpr std::size_t kMaxShown = 3;
   constexpr std::size_t kWide = 100;
   const Art& art = style.unicode ? kUnicodeArt : kAsciiArt;
   std::string text;
+  if (snapshot.previous_pid != 0) {
+    text += fmt::format("followed in place of pid {}, which has ended\n", snapshot.previous_pid);
+  }
   if (is_guess(snapshot.evidence)) {
     text += fmt::format("{}\n", evidence_text(snapshot.evidence));
   }
@@ -205,7 +209,7 @@ std::string render_boxes(const std::vector<Snapshot>& snapshots, const BoxStyle&
   std::string text;
   for (const Snapshot& snapshot : snapshots) {
     text += text.empty() ? "" : "\n";
-    text += heading(snapshot, style) + doubts(snapshot, style) + render_box(snapshot, style);
+    text += heading(snapshot, style) + remarks(snapshot, style) + render_box(snapshot, style);
   }
   return text;
 }

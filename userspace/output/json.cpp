@@ -100,7 +100,8 @@ Json target(const Snapshot& snapshot) {
           {"listen", std::move(listen)},
           {"program", escape_text(snapshot.program)},
           {"application", snapshot.application.empty() ? Json(nullptr) : Json(escape_text(snapshot.application))},
-          {"evidence", evidence_name(snapshot.evidence)}};
+          {"evidence", evidence_name(snapshot.evidence)},
+          {"previous_pid", snapshot.previous_pid == 0 ? Json(nullptr) : Json(snapshot.previous_pid)}};
 }
 
 Json endpoints(const Snapshot& snapshot) {

@@ -35,6 +35,7 @@ struct TargetInfo {
   ProcessIdentity root;
   std::uint64_t since_ns = 0;  // when counting began, since boot
   bool complete = true;        // false: its registration or removal was cut off
+  pid_t previous = 0;          // the root before this one, which ended and handed over; 0: there was no handover
 };
 
 // The sockets of a target's processes at one moment: what a Snapshot shows of them, and the list that Engine::maintain
@@ -109,6 +110,10 @@ class Engine {
   // corrects the counters after lost events, and makes room for endpoints. Returns at once while another process does
   // the same. Fails with kNoTarget as above.
   Status maintain(unsigned target, const ListedSockets& listed);
+
+  // Records that the target's root has ended and that `root`, a process of the target, is its root from now on. Returns
+  // whether it is recorded: not if another process maintains the engine now. Fails with kNoTarget as above.
+  Result<bool> hand_over(unsigned target, const ProcessIdentity& root);
 
   // Whether the last `maintain` suspects lost events. A second call, a moment later, confirms or drops the suspicion.
   bool has_doubts(unsigned target) const;

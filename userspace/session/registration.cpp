@@ -20,6 +20,7 @@
 #include "session/recursion_misses.h"
 #include "session/sockets.h"
 #include "session/target_settings.h"
+#include "session/try_lock.h"
 
 namespace monitor {
 namespace {
@@ -109,7 +110,8 @@ Result<std::vector<TargetInfo>> Engine::targets() const {
       found.push_back(TargetInfo{target,
                                  {static_cast<pid_t>(settings.root), settings.root_start_ns},
                                  settings.since_ns,
-                                 settings.since_ns != 0 && settings.state != TARGET_LEAVING});
+                                 settings.since_ns != 0 && settings.state != TARGET_LEAVING,
+                                 static_cast<pid_t>(settings.previous_root)});
     }
   }
   return found;
@@ -168,6 +170,23 @@ Status Engine::complete_target(unsigned target) {
   monitor_target_settings settings = TRY(read_settings(state_->objects, target));
   settings.since_ns = state_->targets.at(target).since_ns;
   return write_settings(state_->objects, target, settings);
+}
+
+Result<bool> Engine::hand_over(unsigned target, const ProcessIdentity& root) {
+  const TryLock lock(state_->lock_file, state_->alone);
+  if (!lock) {
+    return false;
+  }
+  TRY(check_counts(target));
+  monitor_target_settings settings = TRY(read_settings(state_->objects, target));
+  if (settings.root == static_cast<std::uint32_t>(root.pid) && settings.root_start_ns == root.start_ns) {
+    return true;  // another process was first
+  }
+  settings.previous_root = settings.root;
+  settings.root = static_cast<std::uint32_t>(root.pid);
+  settings.root_start_ns = root.start_ns;
+  TRY(write_settings(state_->objects, target, settings));
+  return true;
 }
 
 Status Engine::join_target(const TargetInfo& target) {

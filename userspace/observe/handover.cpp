@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "observe/handover.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <tuple>
+#include <utility>
+
+#include "base/boot_clock.h"
+
+namespace monitor {
+namespace {
+
+// Processes that are being killed together with their root have ended after this time.
+constexpr std::chrono::milliseconds kTreeEndsWithin{100};
+
+
+// The successor at this moment.
+Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned target, const ProcFs& proc, pid_t ended,
+                                               const std::optional<std::string>& address) {
+  std::map<pid_t, ProcessSample> members;
+  for (const pid_t pid : TRY(engine.processes(target))) {
+    Result<ProcessSample> sample = proc.process(pid);
+    // A process with the pid of the root that has ended is another one.
+    if (sample && pid != ended) {
+      members.emplace(pid, *std::move(sample));
+    }
+  }
+  if (members.empty()) {
+    return std::optional<Successor>();
+  }
+  ListedSockets listed = TRY(engine.sample_sockets(target, {}));
+  const std::vector<std::string>& listen = listed.sample.listen;
+  const std::optional<pid_t> root = choose_root(members, listed.sample.listeners);
+  if (!root || (address && std::find(listen.begin(), listen.end(), *address) == listen.end())) {
+    return std::optional<Successor>();
+  }
+  return std::optional(
+      Successor{{*root, to_nanoseconds(members.at(*root).start_seconds)}, std::move(listed.sample.listen)});
+}
+
+}  // namespace
+
+std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, const std::vector<pid_t>& listeners) {
+  std::vector<pid_t> tops;
+  for (const pid_t listener : listeners) {
+    auto member = members.find(listener);
+    if (member == members.end()) {
+      continue;
+    }
+    // Parents that were read one after another need not form a tree.
+    for (std::size_t steps = 0; steps < members.size(); ++steps) {
+      const auto parent = members.find(member->second.parent);
+      if (parent == members.end()) {
+        break;
+      }
+      member = parent;
+    }
+    tops.push_back(member->first);
+  }
+  const auto first = std::min_element(tops.begin(), tops.end(), [&members](pid_t left, pid_t right) {
+    return std::tuple(members.at(left).start_seconds, left) < std::tuple(members.at(right).start_seconds, right);
+  });
+  return first == tops.end() ? std::nullopt : std::optional(*first);
+}
+
+Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned target, const ProcFs& proc, pid_t ended,
+                                                const std::optional<std::string>& address) {
+  std::vector<pid_t> members = TRY(engine.processes(target));
+  std::erase(members, ended);
+  if (members.empty()) {
+    return std::optional<Successor>();
+  }
+  const std::optional<Successor> early = TRY(successor_now(engine, target, proc, ended, address));
+  if (!early) {
+    return early;
+  }
+  std::this_thread::sleep_for(kTreeEndsWithin);
+  return successor_now(engine, target, proc, ended, address);
+}
+
+}  // namespace monitor

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds the process under which a server goes on after its root process has ended: gunicorn's new master after USR2, or
+// the workers that a killed supervisor left.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "host/procfs.h"
+#include "session/engine.h"
+
+namespace monitor {
+
+struct Successor {
+  ProcessIdentity root;
+  std::vector<std::string> listen;  // all addresses on which the server listens now
+};
+
+// The new root among `members`, the processes of a server whose root has ended: of those that listen, and of those that
+// they descend from, the one that started first. nullopt if no member listens.
+std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, const std::vector<pid_t>& listeners);
+
+// The successor of the target's root `ended`, among the processes that the engine follows already; nullopt if the
+// server has ended. With `address`, only if the server still listens there: a child of the application that listens
+// elsewhere is no successor. Waits a moment, because the rest of a process tree that is being killed lives a little
+// longer than its root.
+Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned target, const ProcFs& proc, pid_t ended,
+                                                const std::optional<std::string>& address);
+
+}  // namespace monitor
