@@ -163,9 +163,25 @@ static __always_inline int on_change(struct sock *sk, int from, int to)
 	return 0;
 }
 
+/* Posts that the current process begins to listen. */
+static __always_inline void post_listen(void)
+{
+	struct monitor_listen *event = bpf_ringbuf_reserve(&listens, sizeof(*event), 0);
+
+	if (!event)
+		return;
+	event->at_ns = bpf_ktime_get_boot_ns();
+	event->pid = bpf_get_current_task_btf()->tgid;
+	event->padding = 0;
+	bpf_ringbuf_submit(event, 0);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int from, int to)
 {
+	/* listen() is called in process context, where this copy always runs */
+	if (to == TCP_LISTEN)
+		post_listen();
 	return on_change(sk, from, to);
 }
 

@@ -160,6 +160,13 @@ struct {
 	__type(value, struct conn_request);
 } spilled_requests SEC(".maps");
 
+/* Every begin of listening on a TCP port, anywhere on the machine (struct monitor_listen). The process that loaded the
+ * engine reads it. If nobody does, it fills up and stays full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16384);
+} listens SEC(".maps");
+
 /* Ports on which a target listens. Key: target << 16 | port. User space writes them at registration; they identify the
  * server's side among sockets that were open before. */
 struct {

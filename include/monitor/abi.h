@@ -90,11 +90,14 @@ struct monitor_target_settings {
 	__abi_u32 state;		      /* enum monitor_target_state */
 	__abi_u32 special[SPECIAL_ENDPOINTS]; /* slots of the special endpoints in the endpoint table */
 	__abi_u32 root;			      /* process id of the server's first process */
-	__abi_u32 previous_root;	      /* the one before, which has ended and handed over to `root`; 0: none */
+	__abi_u32 padding;
 	__abi_u64 root_start_ns; /* its start since boot, in whole clock ticks: identifies it together with `root` */
 	__abi_u64 since_ns;	 /* when counting began, CLOCK_BOOTTIME; 0 until registration is complete */
 	__abi_u64 misses_before; /* recursion misses of all programs when counting began */
 	__abi_u64 misses_reconciled; /* recursion misses when the counters were last found correct */
+
+	__abi_u64 previous_root; /* process id of the root before, which ended and handed over to `root`; 0: there was no
+				    handover */
 };
 
 enum monitor_target_state {
@@ -205,6 +208,13 @@ struct monitor_endpoint {
 	struct monitor_endpoint_key key; /* of the endpoint that has the slot now */
 	/* Only of requests whose begin was seen. Elements are used in order, and freed when the slot is. */
 	struct monitor_durations durations[MONITOR_STATUSES];
+};
+
+/* A process has begun to listen on a TCP port. The state hook posts it, for a `monitor` that follows new servers. */
+struct monitor_listen {
+	__abi_u64 at_ns; /* CLOCK_BOOTTIME */
+	__abi_u32 pid;
+	__abi_u32 padding;
 };
 
 /* UNIX_PATH_MAX (include/uapi/linux/un.h), rounded up to a multiple of eight */

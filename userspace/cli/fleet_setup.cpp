@@ -28,6 +28,14 @@ void settle(const Fleet& fleet, const ObserveOptions& options, bool writes_log, 
   ::malloc_trim(0);  // loading took several times the memory that observing takes
 }
 
+EventLoop::Watch watch_between_samples(EventLoop& events, Fleet& fleet) {
+  return events.watch([&fleet] { return fleet.check_fds(); }, POLLIN,
+                      [&fleet](short) {
+                        fleet.check();
+                        return Ok{};
+                      });
+}
+
 void report_doubt(const Fleet& fleet, Reporter& reporter) {
   if (!fleet.doubt().empty()) {
     reporter.notice(fleet.doubt() + " (monitor ls lists all; --pid N chooses)");

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "base/event_loop.h"
 #include "observe/fleet.h"
 #include "observe/options.h"
 #include "sinks/reporter.h"
@@ -15,6 +16,9 @@ Notices notices(const ObserveOptions& options, Reporter& reporter);
 
 // Gives up the privileges and the memory that only loading and opening needed. Call it once everything is open.
 void settle(const Fleet& fleet, const ObserveOptions& options, bool writes_log, Reporter& reporter);
+
+// Lets the fleet do between two samples what cannot wait for the next one, for as long as the result lives.
+EventLoop::Watch watch_between_samples(EventLoop& events, Fleet& fleet);
 
 // Says that the server is a guess or that others were passed over.
 void report_doubt(const Fleet& fleet, Reporter& reporter);

@@ -17,6 +17,8 @@ constexpr std::uint64_t kMaxPid = std::uint64_t{4} * 1024 * 1024;
 constexpr double kDefaultLogInterval = 5;
 constexpr double kDefaultStatsdInterval = 10;  // over which StatsD's and Datadog's servers aggregate
 constexpr const char* kIntervalVariable = "MONITOR_UPDATE_INTERVAL";
+constexpr const char* kKeepVariable = "MONITOR_KEEP_ENDED";
+constexpr double kDefaultKeep = 120;  // twice Prometheus' default interval between two scrapes
 constexpr const char* kPinsVariable = "MONITOR_PINS";
 constexpr const char* kDefaultPins = "/sys/fs/bpf/monitor";
 
@@ -271,6 +273,8 @@ Result<Command> check_serve(const Words& words, const Environment& environment) 
   if (words.listen) {
     options.listen = TRY(parse_host_port("--listen", *words.listen));
   }
+  const char* const keep = environment(kKeepVariable);
+  options.keep_ended_seconds = keep == nullptr || *keep == '\0' ? kDefaultKeep : TRY(parse_seconds(kKeepVariable, keep));
   return Command(std::move(options));
 }
 

@@ -28,6 +28,7 @@ Result<int> serve(const ServeOptions& options, Reporter& reporter) {
   const std::unique_ptr<HttpServer> http = TRY(HttpServer::listen(
       events, options.listen, [&routes](const HttpRequest& request) { return routes.answer(request); }));
   fleet = TRY(Fleet::begin(options, notices(options, reporter), true));
+  TRY(fleet->watch());
   settle(*fleet, options, false, reporter);
   report_doubt(*fleet, reporter);
   reporter.notice(fmt::format("serving http://{}/metrics", to_string(http->address())));
@@ -38,6 +39,7 @@ Result<int> serve(const ServeOptions& options, Reporter& reporter) {
                                report_ended(fleet->ended()[reported], reporter);
                              }
                            }};
+  const EventLoop::Watch checks = watch_between_samples(events, *fleet);
   return run_serve_loop(events, signals, ended, exporter);
 }
 

@@ -66,11 +66,15 @@ Result<Ending> observe(const ViewOptions& options, const Appearance& appearance,
                        Reporter& reporter) {
   const Warn warn = [&reporter](const Error& error) { reporter.report(error); };
   const std::unique_ptr<Sink> sink = TRY(make_sink(options, appearance, warn));
+  if (options.mode != Mode::kOnce) {
+    TRY(fleet.watch());
+  }
   settle(fleet, options, options.mode == Mode::kLog, reporter);
   if (appearance.screen) {
     reporter.hold();
   }
   EventLoop events;
+  const EventLoop::Watch checks = watch_between_samples(events, fleet);
   const Observed observed{[&fleet] { return fleet.sample(); }, [&fleet] { return fleet.ended_fds(); }};
   return run_view_loop(events, observed, signals, make_plan(options, fleet.is_attached()), *sink, warn);
 }

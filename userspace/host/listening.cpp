@@ -149,7 +149,7 @@ std::map<pid_t, std::vector<std::string>> ProcFs::listening_by_process(const std
     if (inodes.empty()) {
       continue;
     }
-    std::string name = read_link(AT_FDCWD, file(pid, "ns/net").c_str());
+    std::string name = network_namespace(pid);
     if (name.empty()) {
       name = "of process " + std::to_string(pid);  // unreadable: treat it as a namespace of its own
     }
@@ -185,6 +185,10 @@ std::vector<std::string> ProcFs::listening(const std::vector<pid_t>& processes) 
     found.insert(addresses.begin(), addresses.end());
   }
   return {found.begin(), found.end()};
+}
+
+std::string ProcFs::network_namespace(pid_t pid) const {
+  return read_link(AT_FDCWD, file(pid, "ns/net").c_str());
 }
 
 bool ProcFs::descriptors_refused(pid_t pid) const {

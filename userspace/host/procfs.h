@@ -65,6 +65,9 @@ class ProcFs {
   // Whether the process maps a file whose path `is_wanted`. The path can contain untrusted bytes.
   bool maps_any(pid_t pid, const std::function<bool(std::string_view)>& is_wanted) const;
 
+  // Identifies its network namespace; empty if unreadable.
+  std::string network_namespace(pid_t pid) const;
+
   // Whether the kernel denies us access to the process's descriptors. If so, listening() cannot find its sockets.
   bool descriptors_refused(pid_t pid) const;
 

@@ -45,6 +45,9 @@ struct Snapshot {
   unsigned threads = 0;
   double uptime_seconds = 0;    // since the server's start
   double observed_seconds = 0;  // since counting began
+  double not_seen_seconds = 0;  // for how long it may have served before counting began
+  bool appeared = false;        // it began to listen while this program ran
+  bool ended = false;           // these are its final figures, unless its address is served again
   std::string profile;
 
   pid_t pid = 0;

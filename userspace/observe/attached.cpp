@@ -63,7 +63,7 @@ Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& pr
       continue;
     }
     TRY(engine.join_target(target));
-    Result<std::optional<Successor>> next = find_successor(engine, target.index, proc, target.root.pid, std::nullopt);
+    Result<std::optional<Successor>> next = find_successor(engine, target.index, proc, target.root.pid, "");
     if (!next || !*next) {
       continue;  // removed meanwhile, or it has ended
     }

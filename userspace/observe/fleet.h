@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The servers that one run observes. The attached engine counts those that it has; an engine of our own counts the
-// rest.
+// rest. A server is an address that is served: when its processes end and others serve on the same address, it goes on
+// under those.
 #pragma once
 
 #include <chrono>
@@ -10,10 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "host/find_server.h"
 #include "model/sample.h"
 #include "observe/attached.h"
+#include "observe/new_servers.h"
 #include "observe/notices.h"
 #include "observe/observation.h"
 #include "observe/options.h"
@@ -31,7 +34,18 @@ class Fleet {
   // is left.
   Result<Sample> sample();
 
-  // Descriptors that become readable when a server ends, one for each.
+  // For a run of more than one sample, before it gives up privileges: from then on, check() finds what happens between
+  // two samples.
+  Status watch();
+
+  // Descriptors of which one becomes readable when check() has something to do.
+  std::vector<int> check_fds() const;
+
+  // Between two samples: with --all adds servers that have begun to listen, and in any case looks for processes that
+  // take the place of a server that has ended.
+  void check();
+
+  // Descriptors that become readable when a server ends, one for each, and when one that has ended needs a sample.
   std::vector<int> ended_fds() const;
 
   // Whether the attached engine counts all of them, so that the first sample is meaningful at once.
@@ -48,6 +62,13 @@ class Fleet {
   const std::vector<pid_t>& ended() const { return ended_; }
 
  private:
+  // What else is known of a server that is observed, by the pid of its root.
+  struct Known {
+    Evidence evidence = Evidence::kNamed;
+    std::optional<double> not_seen_seconds;  // of a server that began to listen during the run
+    bool end_reported = false;
+  };
+
   Fleet(const ObserveOptions& options, Attached attached, Notices notices);
 
   Status add(const Server& server);
@@ -62,23 +83,36 @@ class Fleet {
   void note_handover(Observation& observation);
   // Adds the server's snapshot to `sample`. Returns whether the observation goes on.
   Result<bool> sample_one(Observation& observation, Sample& sample);
+  void complete(Snapshot& snapshot, const Known& known) const;
+  // A server has ended. Returns whether it may still go on.
+  bool may_go_on(Observation& observation);
+  Observation* served_by(const Server& server);
+  Status adopt(Observation& observation, pid_t pid);
+  bool adopt_another(Observation& observation);
   void add_started();
+  void search();
+  std::vector<pid_t> followed() const;
   bool has(pid_t pid) const;
+  void set_timer();
 
   EngineOptions engine_options_;
   Pins pins_;
   bool all_;
   bool system_;
+  std::chrono::duration<double> keep_ended_;
   Attached attached_;
   Guesses guesses_;
   std::shared_ptr<Engine> own_;  // loaded for the first server that it counts
   std::vector<Observation> observed_;
   std::vector<pid_t> ended_;
   ProgramReader programs_;
-  std::map<pid_t, Evidence> evidence_;     // of those observed
+  std::map<pid_t, Known> known_;           // of those observed
   std::vector<std::string> passed_over_;   // by the search that chose the only one
   std::vector<ProcessIdentity> given_up_;  // with --all: servers that cannot be observed, each reported once
   std::chrono::steady_clock::time_point searched_at_;
+  NewServers new_servers_;
+  Fd timer_;         // expires when check() is due
+  Fd sample_wanted_;  // readable if a server that has ended needs a sample
   std::string doubt_;
   Notices notices_;
 };

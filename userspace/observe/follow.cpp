@@ -38,6 +38,17 @@ Result<Fd> open_process(pid_t pid) {
   return system_error(saved_errno, fmt::format("watch process {}", pid));
 }
 
+// The process and its ancestors.
+std::vector<pid_t> ancestors_of(const ProcFs& proc, pid_t pid) {
+  std::vector<pid_t> found;
+  while (pid > 0 && std::find(found.begin(), found.end(), pid) == found.end()) {
+    found.push_back(pid);
+    const Result<ProcessSample> sample = proc.process(pid);
+    pid = sample ? sample->parent : 0;
+  }
+  return found;
+}
+
 // Reads the list of processes again until it is stable, to find processes that were forked during a reading.
 Status follow_forked(Engine& engine, unsigned target, const ProcFs& proc, pid_t root, std::vector<pid_t> known) {
   for (int round = 0; round < kMaxRounds; ++round) {
@@ -96,7 +107,10 @@ Error server_ended(pid_t pid) {
 Result<Root> open_root(const ProcFs& proc, pid_t pid) {
   Fd process = TRY(open_process(pid));
   const Result<ProcessSample> sample = proc.process(pid);
-  Root root{std::move(process), {pid, sample ? to_nanoseconds(sample->start_seconds) : 0}};
+  Root root{std::move(process),
+            {pid, sample ? to_nanoseconds(sample->start_seconds) : 0},
+            proc.network_namespace(pid),
+            sample ? ancestors_of(proc, sample->parent) : std::vector<pid_t>()};
   // The process still lives, so the sample is not one of another process with the same pid.
   if (!sample || root.has_ended()) {
     return server_ended(pid);
@@ -108,6 +122,15 @@ bool is_gone(const ProcFs& proc, const ProcessIdentity& identity) {
   const Result<ProcessSample> sample = proc.process(identity.pid);
   return !sample ? sample.error().code == ErrorCode::kNoTarget
                  : to_nanoseconds(sample->start_seconds) != identity.start_ns;
+}
+
+Status follow_more(Engine& engine, unsigned target, const ProcFs& proc, const Root& root) {
+  std::vector<pid_t> known = proc.tree(root.identity.pid);
+  if (known.empty() || root.has_ended()) {
+    return server_ended(root.identity.pid);
+  }
+  TRY(engine.add_processes(target, known));
+  return follow_forked(engine, target, proc, root.identity.pid, std::move(known));
 }
 
 Result<unsigned> follow_server(Engine& engine, const ProcFs& proc, const Root& root) {

@@ -4,6 +4,9 @@
 
 #include <sys/types.h>
 
+#include <string>
+#include <vector>
+
 #include "base/fd.h"
 #include "base/result.h"
 #include "host/procfs.h"
@@ -14,6 +17,8 @@ namespace monitor {
 struct Root {
   Fd process;  // a pidfd: unlike a pid, it never refers to another process
   ProcessIdentity identity;
+  std::string network;           // identifies its network namespace; empty if unreadable
+  std::vector<pid_t> ancestors;  // at the time of open_root: its parent, that one's parent and so on
 
   // True once all its threads have ended: by then its sockets are closed and counted.
   bool has_ended() const;
@@ -30,6 +35,9 @@ Result<Root> open_root(const ProcFs& proc, pid_t pid);
 
 // Whether the process has ended; another one may have its pid by now.
 bool is_gone(const ProcFs& proc, const ProcessIdentity& identity);
+
+// Adds the process and all processes below it to a target that the engine follows already.
+Status follow_more(Engine& engine, unsigned target, const ProcFs& proc, const Root& root);
 
 // Adds the server to the engine, with all processes below its root, and returns the target's index. Fails with
 // kNoTarget if the server has ended or listens nowhere; the engine is then unchanged.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string_view>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -18,7 +19,7 @@ constexpr std::chrono::milliseconds kTreeEndsWithin{100};
 
 // The successor at this moment.
 Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned target, const ProcFs& proc, pid_t ended,
-                                               const std::optional<std::string>& address) {
+                                               const std::string& address) {
   std::map<pid_t, ProcessSample> members;
   for (const pid_t pid : TRY(engine.processes(target))) {
     Result<ProcessSample> sample = proc.process(pid);
@@ -33,7 +34,7 @@ Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned ta
   ListedSockets listed = TRY(engine.sample_sockets(target, {}));
   const std::vector<std::string>& listen = listed.sample.listen;
   const std::optional<pid_t> root = choose_root(members, listed.sample.listeners);
-  if (!root || (address && std::find(listen.begin(), listen.end(), *address) == listen.end())) {
+  if (!root || (!address.empty() && std::find(listen.begin(), listen.end(), address) == listen.end())) {
     return std::optional<Successor>();
   }
   return std::optional(
@@ -41,6 +42,18 @@ Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned ta
 }
 
 }  // namespace
+
+std::string service_address(const std::vector<std::string>& listen) {
+  constexpr std::string_view kUnix = "unix:";
+  constexpr std::string_view kControl = "/gunicorn.ctl";
+  const auto rank = [&](const std::string& address) {
+    return !address.starts_with(kUnix) ? 0 : !address.ends_with(kControl) ? 1 : 2;
+  };
+  const auto best = std::min_element(listen.begin(), listen.end(), [&](const std::string& left, const std::string& right) {
+    return rank(left) < rank(right);
+  });
+  return best == listen.end() ? std::string() : *best;
+}
 
 std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, const std::vector<pid_t>& listeners) {
   std::vector<pid_t> tops;
@@ -66,7 +79,7 @@ std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, 
 }
 
 Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned target, const ProcFs& proc, pid_t ended,
-                                                const std::optional<std::string>& address) {
+                                                const std::string& address) {
   std::vector<pid_t> members = TRY(engine.processes(target));
   std::erase(members, ended);
   if (members.empty()) {

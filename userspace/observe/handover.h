@@ -16,6 +16,10 @@
 
 namespace monitor {
 
+// The address that identifies a server among those that it listens on; empty if there is none. Best a TCP address, then
+// a Unix socket that is not gunicorn's control socket.
+std::string service_address(const std::vector<std::string>& listen);
+
 struct Successor {
   ProcessIdentity root;
   std::vector<std::string> listen;  // all addresses on which the server listens now
@@ -26,10 +30,10 @@ struct Successor {
 std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, const std::vector<pid_t>& listeners);
 
 // The successor of the target's root `ended`, among the processes that the engine follows already; nullopt if the
-// server has ended. With `address`, only if the server still listens there: a child of the application that listens
-// elsewhere is no successor. Waits a moment, because the rest of a process tree that is being killed lives a little
+// server has ended. Unless `address` is empty, the server must still listen there: a child of the application that
+// listens elsewhere is no successor. Waits a moment, because the rest of a process tree that is being killed lives a little
 // longer than its root.
 Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned target, const ProcFs& proc, pid_t ended,
-                                                const std::optional<std::string>& address);
+                                                const std::string& address);
 
 }  // namespace monitor

@@ -38,7 +38,7 @@ Result<Observation> Observation::begin(std::shared_ptr<Engine> engine, Root root
   Observation observation(std::move(engine), target, std::move(root), Fd());
   // Loading took a while: measure CPU use from the start of counting.
   Result<HostSample> begun = observation.sample();
-  if (!begun || observation.ended_) {
+  if (!begun || observation.ended_at_) {
     return begun ? server_ended(observation.root_.identity.pid) : std::move(begun).error();
   }
   observation.cpu_reference_.before(*begun);
@@ -62,8 +62,7 @@ Status Observation::leave() {
 Result<bool> Observation::hand_over() {
   root_.await_end();
   const pid_t ended = root_.identity.pid;
-  const std::optional<std::string> address = listen_.empty() ? std::nullopt : std::optional(listen_.front());
-  const std::optional<Successor> next = TRY(find_successor(*engine_, target_, ProcFs(), ended, address));
+  const std::optional<Successor> next = TRY(find_successor(*engine_, target_, ProcFs(), ended, address()));
   if (!next) {
     return false;
   }
@@ -71,11 +70,24 @@ Result<bool> Observation::hand_over() {
   if (!root || root->identity != next->root) {
     return false;  // it has just ended, too
   }
-  root_ = *std::move(root);
-  root_recorded_ = false;
-  previous_ = ended;
-  handover_ = Handover{ended, root_.identity.pid, address ? *address : next->listen.front()};
+  go_on_under(*std::move(root), service_address(next->listen));
   return true;
+}
+
+void Observation::go_on_under(Root root, const std::string& address) {
+  previous_ = root_.identity.pid;
+  root_ = std::move(root);
+  root_recorded_ = false;
+  handover_ = Handover{previous_, root_.identity.pid, address};
+  ended_at_.reset();
+}
+
+Status Observation::adopt(Engine& engine, Root root) {
+  TRY(follow_more(engine, target_, ProcFs(), root));
+  if (root_.has_ended()) {
+    go_on_under(std::move(root), address());
+  }
+  return Ok{};
 }
 
 // The engine's record of the root is for later commands: a record that is late does no harm.
@@ -86,12 +98,20 @@ Status Observation::record_root() {
   return Ok{};
 }
 
+void Observation::note_end() {
+  if (!ended_at_) {
+    ended_at_ = std::chrono::steady_clock::now();
+    latest_ = after_the_end(std::move(latest_));
+  }
+}
+
 Result<HostSample> Observation::sample() {
-  if (!ended_ && root_.has_ended()) {
-    ended_ = !TRY(hand_over());
+  // A process that takes its place can join the target later, so this asks again after the end.
+  if (root_.has_ended() && !TRY(hand_over())) {
+    note_end();
   }
   TRY(record_root());
-  if (!ended_) {
+  if (!ended_at_) {
     // Asks the kernel side for the processes. Finding the root's descendants in /proc takes a pass over every process
     // of the machine, and misses processes whose parent has ended.
     const std::vector<pid_t> members = TRY(engine_->processes(target_));
@@ -104,27 +124,26 @@ Result<HostSample> Observation::sample() {
     if (now.error().code != ErrorCode::kNoTarget) {
       return now;
     }
-    root_.await_end();
     if (TRY(hand_over())) {
       return sample();
     }
-    ended_ = true;
+    note_end();
   }
   if (latest_.processes.empty()) {
     return server_ended(root_.identity.pid);  // before the first sample
   }
-  return after_the_end(latest_);
+  return latest_;
 }
 
 Result<SocketsSample> Observation::sockets() {
   std::vector<pid_t> processes = TRY(engine_->processes(target_));
   // A killed supervisor can leave workers. Without workers, a server that has ended has no sockets.
-  if (processes.empty() && !ended_) {
+  if (processes.empty() && !ended_at_) {
     processes = ProcFs().tree(root_.identity.pid);
   }
   ListedSockets listed = TRY(engine_->sample_sockets(target_, processes));
   TRY(engine_->maintain(target_, listed));
-  if (ended_) {
+  if (ended_at_) {
     listed.sample.listen = listen_;  // where it used to listen
   }
   listen_ = listed.sample.listen;
@@ -142,7 +161,7 @@ Result<Counters> Observation::count(SocketsSample& seen) {
 }
 
 Result<std::optional<HostSample>> Observation::cpu_before(const HostSample& now) {
-  if (ended_) {
+  if (ended_at_) {
     return std::optional<HostSample>(latest_);  // measured against itself, its CPU use is 0
   }
   std::optional<HostSample> before = cpu_reference_.before(now);

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "model/snapshot.h"
 #include "observe/cpu_reference.h"
 #include "observe/follow.h"
+#include "observe/handover.h"
 #include "session/engine.h"
 
 namespace monitor {
@@ -39,9 +41,24 @@ class Observation {
   // The server as it is now or, after its end, its final counts. Without `system`, omits CPU, memory and threads.
   Result<Snapshot> snapshot(bool system = true);
 
+  // Adds another process that serves on the address of this server, with all processes below it. If the server has
+  // ended, it goes on under that process. `engine` is the one that counts, opened so that it may be changed.
+  Status adopt(Engine& engine, Root root);
+
+  // The address that identifies the server, by the latest snapshot; empty if it did not listen.
+  std::string address() const { return service_address(listen_); }
+  const Root& root() const { return root_; }
+  unsigned target() const { return target_; }
+
+  // The processes of the server that live now.
+  Result<std::vector<pid_t>> processes() const { return engine_->processes(target_); }
+
   // Whether the server had ended by the latest snapshot, and whether it has ended by now.
-  bool has_ended() const { return ended_; }
+  bool has_ended() const { return ended_at_.has_value(); }
   bool has_ended_since() const { return root_.has_ended(); }
+
+  // When a snapshot first found that it had ended. It can go on after that, under a process that takes its place.
+  std::optional<std::chrono::steady_clock::time_point> ended_at() const { return ended_at_; }
 
   // The handover of the latest snapshot, once.
   std::optional<Handover> take_handover() { return std::exchange(handover_, std::nullopt); }
@@ -60,7 +77,9 @@ class Observation {
 
   // The root process has ended. Returns whether the server goes on under another one.
   Result<bool> hand_over();
+  void go_on_under(Root root, const std::string& address);
   Status record_root();
+  void note_end();
 
   // The sample of this moment. After the server's end: the previous one, without its memory and threads.
   Result<HostSample> sample();
@@ -73,7 +92,7 @@ class Observation {
   unsigned target_;
   Root root_;
   Fd viewer_;
-  bool ended_ = false;
+  std::optional<std::chrono::steady_clock::time_point> ended_at_;
   bool sampled_ = false;             // at least one snapshot was taken
   std::vector<std::string> listen_;  // by the latest snapshot
   pid_t previous_ = 0;               // the root before this one; 0: there was no handover

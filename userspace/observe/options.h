@@ -26,6 +26,8 @@ struct ObserveOptions {
   EngineOptions engine;  // for an engine of our own; one that is attached keeps its own
   std::string pins;
   bool system = true;  // read and show CPU, memory and threads
+  // With --all: for how many seconds samples still have a server that has ended, unless its address is served again.
+  double keep_ended_seconds = 0;
 };
 
 }  // namespace monitor

@@ -86,6 +86,19 @@ Status Engine::check_counts(unsigned target) const {
   return check_attached(pins, state_->links, state_->objects.profile);
 }
 
+Status Engine::watch_listens() {
+  state_->listens = TRY(Listens::open(state_->objects.map("listens")));
+  return Ok{};
+}
+
+int Engine::listens_fd() const {
+  return state_->listens ? state_->listens->fd() : -1;
+}
+
+std::vector<Listen> Engine::take_listens() {
+  return state_->listens ? state_->listens->take() : std::vector<Listen>();
+}
+
 Result<EngineInfo> Engine::info() const {
   monitor_engine about{};
   const std::uint32_t first = 0;

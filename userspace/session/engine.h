@@ -38,6 +38,12 @@ struct TargetInfo {
   pid_t previous = 0;          // the root before this one, which ended and handed over; 0: there was no handover
 };
 
+// A process has begun to listen on a TCP port.
+struct Listen {
+  pid_t pid = 0;
+  std::uint64_t at_ns = 0;  // since boot
+};
+
 // The sockets of a target's processes at one moment: what a Snapshot shows of them, and the list that Engine::maintain
 // works on.
 struct SocketList;
@@ -100,6 +106,9 @@ class Engine {
   // Fails with kNoTarget as above.
   Result<Counters> sample_counters(unsigned target) const;
 
+  // Those of the processes that hold a socket which listens on the address ("127.0.0.1:8000").
+  Result<std::vector<pid_t>> listeners_at(const std::string& address, const std::vector<pid_t>& processes) const;
+
   Result<EngineInfo> info() const;
   Result<std::vector<MapUsage>> usage() const;
 
@@ -122,6 +131,13 @@ class Engine {
   // sample. Stores `now` in its place, unless the stored one is younger than `min_age_seconds`. All processes share the
   // sample.
   Result<std::optional<HostSample>> exchange_cpu(const HostSample& now, double min_age_seconds);
+
+  // ---- processes that begin to listen, anywhere on the machine: only of an engine of our own ----
+
+  // From then on take_listens() returns each of them once, and the descriptor is readable while it has some.
+  Status watch_listens();
+  int listens_fd() const;
+  std::vector<Listen> take_listens();
 
   struct State;  // private to session/
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/fd.h"
 #include "session/engine.h"
 #include "session/links.h"
+#include "session/listens.h"
 #include "session/objects.h"
 #include "session/pins.h"
 #include "session/records.h"
@@ -35,6 +37,7 @@ struct Engine::State {
   Fd lock_file;                // for TryLock
   bool alone = true;           // no other process uses the engine, or the caller holds the exclusive lock
   std::vector<TargetState> targets;
+  std::unique_ptr<Listens> listens;  // null: nobody watches
 };
 
 }  // namespace monitor

@@ -53,6 +53,7 @@ inline constexpr std::array kMaps = {
     MapRow{"connections", sizeof(int), 0},
     MapRow{"addressed_connections", sizeof(std::uint64_t), 0, MapUse::kCounted, MapLimit::kConnections},
     MapRow{"spilled_requests", 0, 0, MapUse::kCounted},
+    MapRow{"listens", 0, 0},
     MapRow{"listen_ports", sizeof(std::uint32_t), sizeof(std::uint8_t), MapUse::kCounted},
     MapRow{"cpu_samples", sizeof(std::uint32_t), sizeof(monitor_cpu_sample)},
     MapRow{"iter_request", kSlotSize, sizeof(monitor_iter_request), MapUse::kVariable},

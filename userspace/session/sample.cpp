@@ -74,6 +74,19 @@ Result<ListedSockets> Engine::sample_sockets(unsigned target, const std::vector<
   return ListedSockets{summarize(list->sockets), std::move(list)};
 }
 
+Result<std::vector<pid_t>> Engine::listeners_at(const std::string& address, const std::vector<pid_t>& processes) const {
+  std::vector<pid_t> found;
+  for (const pid_t pid : processes) {
+    std::vector<ListedSocket> sockets;
+    TRY(list_sockets(state_->objects, pid, sockets));
+    const std::vector<std::string> listen = summarize(sockets).listen;
+    if (std::binary_search(listen.begin(), listen.end(), address)) {
+      found.push_back(pid);
+    }
+  }
+  return found;
+}
+
 Result<Counters> Engine::sample_counters(unsigned target) const {
   const Objects& objects = state_->objects;
   const std::uint64_t misses = TRY(recursion_misses(objects));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sinks/pages.h"
 
+#include <algorithm>
 #include <array>
 
 #include "output/prometheus.h"
@@ -23,7 +24,9 @@ HttpResponse metrics(const Sample& sample, std::string_view accept, const std::s
 }
 
 HttpResponse health(const Sample& sample, std::string_view /*accept*/, const std::string& /*version*/) {
-  return sample.snapshots.empty() || sample.server_ended
+  const bool none_left = std::all_of(sample.snapshots.begin(), sample.snapshots.end(),
+                                     [](const Snapshot& snapshot) { return snapshot.ended; });
+  return none_left || sample.server_ended
              ? HttpResponse{.status = 503, .body = "no server is observed\n"}
              : HttpResponse{.body = "ok\n"};
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "observe/new_servers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "host/command_line.h"
+
+namespace monitor {
+namespace {
+
+// A program that imports much takes this long from its start to its first listen.
+constexpr std::chrono::seconds kYoung{60};
+
+// A server is recognized by what it has loaded, which can take a moment longer than its first listen.
+constexpr std::chrono::seconds kRecognizedWithin{10};
+
+// A rough and quick test: the search itself decides.
+bool may_serve(const ProcFs& proc, pid_t pid) {
+  const CommandLine line = read_command_line(proc.arguments(pid));
+  return line.python || !line.server.empty() || is_python(proc.executable(pid));
+}
+
+}  // namespace
+
+bool NewServers::note(const ProcFs& proc, const std::vector<Listen>& listens, Clock::time_point now) {
+  bool found = false;
+  for (const Listen& listen : listens) {
+    if (may_serve(proc, listen.pid)) {
+      listening_.emplace(listen.pid, Listening{listen.at_ns, now});
+      found = true;
+    }
+  }
+  return found;
+}
+
+bool NewServers::may_have_started(const ProcFs& proc, Clock::time_point now) {
+  std::map<pid_t, Clock::time_point> seen;
+  bool may_have = false;
+  for (const pid_t pid : proc.pids()) {
+    const auto known = seen_.find(pid);
+    const Clock::time_point first = known != seen_.end() ? known->second : called_ ? now : Clock::time_point();
+    seen.emplace_hint(seen.end(), pid, first);
+    // A process becomes another program when it executes one, so this asks again as long as it is young.
+    may_have = may_have || (now - first < kYoung && may_serve(proc, pid));
+  }
+  seen_ = std::move(seen);
+  called_ = true;
+  std::erase_if(listening_, [now](const auto& entry) { return now - entry.second.noted > kYoung; });
+  return may_have || std::any_of(listening_.begin(), listening_.end(), [now](const auto& entry) {
+           return now - entry.second.noted < kRecognizedWithin;
+         });
+}
+
+std::optional<std::uint64_t> NewServers::listening_since(const std::vector<pid_t>& processes) const {
+  std::optional<std::uint64_t> first;
+  for (const pid_t pid : processes) {
+    const auto found = listening_.find(pid);
+    if (found != listening_.end() && (!first || found->second.at_ns < *first)) {
+      first = found->second.at_ns;
+    }
+  }
+  return first;
+}
+
+}  // namespace monitor
