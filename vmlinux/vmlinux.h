@@ -105,8 +105,22 @@ struct in6_addr {
 #define RCV_SHUTDOWN  1
 #define SHUTDOWN_MASK 3
 
+/* include/linux/ns_common.h, include/net/net_namespace.h */
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
 /* include/net/sock.h */
 struct sock_common {
+	possible_net_t skc_net;
 	__be32 skc_rcv_saddr;
 	__u16 skc_num;
 	unsigned short skc_family;

@@ -10,54 +10,24 @@
 #include <bpf/bpf_tracing.h>
 #include <monitor/abi.h>
 
-#include "account/undercount.bpf.h"
+#include "account/handover.bpf.h"
+#include "account/processes.bpf.h"
 #include "state/counters.bpf.h"
 #include "state/maps.bpf.h"
-
-static __always_inline void follow(__u32 pid, bool on)
-{
-	__u64 word = pid >> 6, bit = 1ULL << (pid & 63);
-
-	if (word >= MONITOR_MAX_PID / 64)
-		return;
-	if (on)
-		__sync_fetch_and_or(&followed[word], bit);
-	else
-		__sync_fetch_and_and(&followed[word], ~bit);
-}
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	struct monitor_process *process, made = {};
-	struct monitor_worker *worker;
 	__u32 pid = parent->tgid, child_pid = child->tgid;
+	struct monitor_process *process;
 
 	if (child->pid != child->tgid)
 		return 0; /* a thread */
 	if (!is_followed(pid))
 		return 0;
 	process = bpf_map_lookup_elem(&processes, &pid);
-	if (!process)
-		return 0;
-	made.target = process->target;
-	if (bpf_map_pop_elem(&free_workers, &made.worker)) {
-		undercount(made.target, UNDERCOUNT_PROCESSES);
-		return 0;
-	}
-	worker = worker_at(made.worker);
-	if (!worker)
-		return 0;
-	worker->begun = 0;
-	worker->ended = 0;
-	worker->pid = child_pid;
-	/* The entry exists already if user space was first. */
-	if (bpf_map_update_elem(&processes, &child_pid, &made, BPF_NOEXIST)) {
-		bpf_map_push_elem(&free_workers, &made.worker, BPF_ANY);
-		if (!bpf_map_lookup_elem(&processes, &child_pid))
-			undercount(made.target, UNDERCOUNT_PROCESSES);
-	}
-	follow(child_pid, true);
+	if (process)
+		process_add(process->target, child_pid);
 	return 0;
 }
 
@@ -91,6 +61,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (!process)
 		return 0;
 	worker = process->worker;
+	note_root_end(process->target, pid);
 	/* The last two threads can both get here: the one that deletes the entry gives the slot back. */
 	if (!bpf_map_delete_elem(&processes, &pid))
 		bpf_map_push_elem(&free_workers, &worker, BPF_ANY);

@@ -13,6 +13,7 @@
 
 #include "account/close.bpf.h"
 #include "account/close_events.bpf.h"
+#include "account/handover.bpf.h"
 #include "account/open.bpf.h"
 #include "account/undercount.bpf.h"
 #include "feed/byte_source.bpf.h"
@@ -73,7 +74,8 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 	if (!is_followed(task->tgid)) {
 		if (c)
 			c->flags |= CONN_ELSEWHERE;
-		return 0;
+		if (c || !is_orphaned() || !adopt_reader(sk, task->tgid))
+			return 0;
 	}
 	if (!c)
 		c = conn_open(sk, task->tgid, ret);
@@ -163,15 +165,19 @@ static __always_inline int on_change(struct sock *sk, int from, int to)
 	return 0;
 }
 
-/* Posts that the current process begins to listen. */
-static __always_inline void post_listen(void)
+/* The current process begins to listen. */
+static __always_inline void began_to_listen(struct sock *sk)
 {
-	struct monitor_listen *event = bpf_ringbuf_reserve(&listens, sizeof(*event), 0);
+	__u32 pid = bpf_get_current_task_btf()->tgid;
+	struct monitor_listen *event;
 
+	if (!is_followed(pid))
+		adopt_listener(sk, pid);
+	event = bpf_ringbuf_reserve(&listens, sizeof(*event), 0);
 	if (!event)
 		return;
 	event->at_ns = bpf_ktime_get_boot_ns();
-	event->pid = bpf_get_current_task_btf()->tgid;
+	event->pid = pid;
 	event->padding = 0;
 	bpf_ringbuf_submit(event, 0);
 }
@@ -181,7 +187,7 @@ int BPF_PROG(on_state, struct sock *sk, int from, int to)
 {
 	/* listen() is called in process context, where this copy always runs */
 	if (to == TCP_LISTEN)
-		post_listen();
+		began_to_listen(sk);
 	return on_change(sk, from, to);
 }
 

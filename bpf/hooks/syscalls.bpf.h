@@ -15,6 +15,7 @@
 #include <monitor/abi.h>
 
 #include "account/close_events.bpf.h"
+#include "account/handover.bpf.h"
 #include "account/open.bpf.h"
 #include "account/undercount.bpf.h"
 #include "arch/syscall.bpf.h"
@@ -84,6 +85,21 @@ static __always_inline void compat_unfollowed(__u32 pid, const struct pt_regs *r
 		undercount(process->target, UNDERCOUNT_COMPAT);
 }
 
+/* A call of a process of no target has ended. Returns whether it belongs to a target now. */
+static __attribute__((noinline)) bool adopt_caller(struct task_struct *task, const struct pt_regs *regs, long ret)
+{
+	struct socket_call call;
+	struct sock *sk;
+
+	if (ret <= 0 || syscall_is_compat(task))
+		return false;
+	read_call(&call, regs);
+	if (!call.receives || (call.flags & MSG_ASIDE))
+		return false;
+	sk = fd_sock(task, call.fd);
+	return sk && adopt_reader(sk, task->tgid);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 {
@@ -96,7 +112,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	struct sock *sk;
 	__u8 shutdown;
 
-	if (!is_followed(pid))
+	if (!is_followed(pid) && (!is_orphaned() || !adopt_caller(task, regs, ret)))
 		return 0;
 	if (syscall_is_compat(task)) {
 		compat_unfollowed(pid, regs, ret);

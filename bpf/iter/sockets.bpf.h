@@ -121,6 +121,8 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 	out.family = f->family;
 	out.state = f->state;
 	if (out.state == TCP_LISTEN) {
+		if (f->port)
+			out.network = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 		out.unread = 0;
 	} else {
 		out.backlog = 0;

@@ -160,6 +160,20 @@ struct {
 	__type(value, struct conn_request);
 } spilled_requests SEC(".maps");
 
+/* CLOCK_BOOTTIME when a target's root ended last; 0: none of them has ended, or not lately. The exit hook sets it, so that
+ * the hooks on receives seek the process that takes its place. */
+__u64 orphaned_ns SEC(".data.orphaned_ns");
+
+/* The addresses that the targets serve, each with its target. User space writes them at each sample while a target's
+ * root lives; they stay after its end, to recognize the process that takes its place. They die when the target leaves.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MONITOR_SERVICES);
+	__type(key, struct monitor_service_key);
+	__type(value, __u32);
+} services SEC(".maps");
+
 /* Every begin of listening on a TCP port, anywhere on the machine (struct monitor_listen). The process that loaded the
  * engine reads it. If nobody does, it fills up and stays full. */
 struct {

@@ -210,6 +210,15 @@ struct monitor_endpoint {
 	struct monitor_durations durations[MONITOR_STATUSES];
 };
 
+/* An address that a target serves; the key of the map `services`, whose value is the target's index. */
+struct monitor_service_key {
+	__abi_u32 network; /* inode number of its network namespace */
+	__abi_u16 family;  /* AF_INET or AF_INET6 */
+	__abi_u16 port;	   /* host byte order */
+	__abi_u8 address[16]; /* as in monitor_socket */
+};
+#define MONITOR_SERVICES 1024
+
 /* A process has begun to listen on a TCP port. The state hook posts it, for a `monitor` that follows new servers. */
 struct monitor_listen {
 	__abi_u64 at_ns; /* CLOCK_BOOTTIME */
@@ -235,7 +244,7 @@ struct monitor_socket {
 	__abi_u16 local_port; /* host byte order; 0 for Unix sockets */
 	__abi_u8 unseen;      /* only without a record: bytes were read from it nevertheless */
 	__abi_u8 named;	      /* only without a record: a Unix socket with a name, as every accepted one has */
-	__abi_u8 padding[4];
+	__abi_u32 network;	    /* inode number of a TCP listener's network namespace; 0 for other sockets */
 	__abi_u8 local_address[16]; /* IPv4 in the first four bytes */
 };
 

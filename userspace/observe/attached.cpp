@@ -69,7 +69,7 @@ Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& pr
     }
     target.previous = target.root.pid;
     target.root = (*next)->root;
-    static_cast<void>(engine.hand_over(target.index, target.root));
+    static_cast<void>(engine.hand_over(target.index, target.root));  // it fails while this process has the lock shared
   }
   return targets;
 }

@@ -52,6 +52,7 @@ Result<Observation> Observation::join(std::shared_ptr<Engine> engine, const Targ
   TRY(engine->join_target(target));
   Observation observation(std::move(engine), target.index, std::move(root), std::move(viewer));
   observation.previous_ = target.previous;
+  observation.root_recorded_ = target.previous == 0;  // whoever found the root may have had no chance to record it
   return observation;
 }
 
@@ -146,7 +147,9 @@ Result<SocketsSample> Observation::sockets() {
   if (ended_at_) {
     listed.sample.listen = listen_;  // where it used to listen
   }
-  listen_ = listed.sample.listen;
+  if (!listed.sample.listen.empty()) {
+    listen_ = listed.sample.listen;  // a server that shuts down stops listening before it ends
+  }
   return std::move(listed.sample);
 }
 

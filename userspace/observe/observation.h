@@ -45,7 +45,7 @@ class Observation {
   // ended, it goes on under that process. `engine` is the one that counts, opened so that it may be changed.
   Status adopt(Engine& engine, Root root);
 
-  // The address that identifies the server, by the latest snapshot; empty if it did not listen.
+  // The address that identifies the server; empty if it has not listened yet.
   std::string address() const { return service_address(listen_); }
   const Root& root() const { return root_; }
   unsigned target() const { return target_; }
@@ -94,7 +94,7 @@ class Observation {
   Fd viewer_;
   std::optional<std::chrono::steady_clock::time_point> ended_at_;
   bool sampled_ = false;             // at least one snapshot was taken
-  std::vector<std::string> listen_;  // by the latest snapshot
+  std::vector<std::string> listen_;  // by the latest snapshot in which it listened
   pid_t previous_ = 0;               // the root before this one; 0: there was no handover
   bool root_recorded_ = true;        // the engine knows the root
   std::optional<Handover> handover_;

@@ -17,6 +17,7 @@
 #include "session/reconcile.h"
 #include "session/recursion_misses.h"
 #include "session/run_program.h"
+#include "session/services.h"
 #include "session/sockets.h"
 #include "session/try_lock.h"
 
@@ -101,6 +102,7 @@ Status Engine::maintain(unsigned target, const ListedSockets& listed) {
   Objects& objects = state_->objects;
   TargetState& remembered = state_->targets.at(target);
   TRY(attach_parts(objects, state_->links, *listed.list));
+  TRY(note_services(objects, target, *listed.list));
   TRY(sweep_closed(objects, *listed.list));
   TRY(adopt_unseen(objects, target, remembered, unseen_connections(listed)));
   TRY(run_program(objects.program("note_open"), std::array<std::uint64_t, 2>{target, listed.sample.open_connections},

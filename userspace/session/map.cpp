@@ -55,5 +55,6 @@ Result<Shared<T>> Shared<T>::of(const Map& map) {
 
 template class Shared<monitor_iter_request>;
 template class Shared<FollowedBits>;
+template class Shared<std::uint64_t>;
 
 }  // namespace monitor

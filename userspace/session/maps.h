@@ -54,6 +54,8 @@ inline constexpr std::array kMaps = {
     MapRow{"addressed_connections", sizeof(std::uint64_t), 0, MapUse::kCounted, MapLimit::kConnections},
     MapRow{"spilled_requests", 0, 0, MapUse::kCounted},
     MapRow{"listens", 0, 0},
+    MapRow{"services", sizeof(monitor_service_key), sizeof(std::uint32_t), MapUse::kCounted},
+    MapRow{"orphaned_ns", kSlotSize, sizeof(std::uint64_t), MapUse::kVariable},
     MapRow{"listen_ports", sizeof(std::uint32_t), sizeof(std::uint8_t), MapUse::kCounted},
     MapRow{"cpu_samples", sizeof(std::uint32_t), sizeof(monitor_cpu_sample)},
     MapRow{"iter_request", kSlotSize, sizeof(monitor_iter_request), MapUse::kVariable},

@@ -6,6 +6,7 @@ namespace monitor {
 Status Objects::share() {
   iter_request = TRY(Shared<monitor_iter_request>::of(map("iter_request")));
   followed = TRY(Shared<FollowedBits>::of(map("followed")));
+  orphaned_ns = TRY(Shared<std::uint64_t>::of(map("orphaned_ns")));
   return Ok{};
 }
 

@@ -18,6 +18,7 @@
 #include "session/map_walk.h"
 #include "session/processes.h"
 #include "session/recursion_misses.h"
+#include "session/services.h"
 #include "session/sockets.h"
 #include "session/target_settings.h"
 #include "session/try_lock.h"
@@ -186,6 +187,7 @@ Result<bool> Engine::hand_over(unsigned target, const ProcessIdentity& root) {
   settings.root = static_cast<std::uint32_t>(root.pid);
   settings.root_start_ns = root.start_ns;
   TRY(write_settings(state_->objects, target, settings));
+  TRY(settle_orphans(state_->objects));
   return true;
 }
 
@@ -206,6 +208,7 @@ Status Engine::remove_target(unsigned target) {
   TRY(disown_records(objects, target));
   wait_for_hooks();
   TRY(forget_ports(objects, target));
+  TRY(forget_services(objects, target));
   TRY(forget_cpu_samples(objects));
   TRY(free_endpoints(objects, target));
   const std::uint32_t key = target;
@@ -213,7 +216,8 @@ Status Engine::remove_target(unsigned target) {
   if (bpf_map_update_elem(objects.map("targets").fd(), &key, &blank, BPF_ANY) != 0) {
     return system_error(errno, "write the map targets");
   }
-  return write_settings(objects, target, monitor_target_settings{});
+  TRY(write_settings(objects, target, monitor_target_settings{}));
+  return settle_orphans(objects);
 }
 
 }  // namespace monitor

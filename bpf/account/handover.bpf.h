@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * A process that takes the place of a target's root, which has ended: it listens on an address of the target, or it
+ * reads from a connection that was accepted there. It joins the target, with all processes that it forks later. No
+ * process of user space needs to run for that.
+ */
+#ifndef MONITOR_HANDOVER_BPF_H
+#define MONITOR_HANDOVER_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
+
+#include "account/processes.bpf.h"
+#include "state/maps.bpf.h"
+#include "state/socket_info.bpf.h"
+
+/* For how long after the end of a root the readers of its connections are sought: each receive of a process of no
+ * target then costs a little more. Processes that begin to listen are sought without end. */
+#define READERS_SOUGHT_NS 600000000000ULL
+
+/* The root of a target ends, if `pid` is that. */
+static __always_inline void note_root_end(__u32 target, __u32 pid)
+{
+	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
+
+	if (settings && settings->root == pid)
+		orphaned_ns = bpf_ktime_get_boot_ns();
+}
+
+/* Returns whether a root has ended lately. */
+static __always_inline bool is_orphaned(void)
+{
+	__u64 since = READ_ONCE(orphaned_ns);
+
+	if (!since)
+		return false;
+	if (bpf_ktime_get_boot_ns() - since < READERS_SOUGHT_NS)
+		return true;
+	orphaned_ns = 0;
+	return false;
+}
+
+/* Adds process `pid` to the target that has the address of the socket, if that target's root has ended. Returns whether
+ * it did. */
+static __attribute__((noinline)) bool adopt_successor(const struct socket_info *f, __u32 pid)
+{
+	struct monitor_target_settings *settings;
+	struct monitor_service_key key = {};
+	struct monitor_process *root;
+	struct sock *sk;
+	__u32 *found, target;
+
+	if (!f)
+		return false;
+	sk = f->sk;
+	key.network = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	key.family = f->family;
+	key.port = f->port;
+	if (f->family == AF_INET6)
+		BPF_CORE_READ_INTO(&key.address, sk, __sk_common.skc_v6_rcv_saddr);
+	else
+		*(__u32 *)key.address = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+	found = bpf_map_lookup_elem(&services, &key);
+	if (!found && f->state != TCP_LISTEN) {
+		/* the listener has no address */
+		__builtin_memset(key.address, 0, sizeof(key.address));
+		found = bpf_map_lookup_elem(&services, &key);
+	}
+	if (!found)
+		return false;
+	target = *found;
+	settings = bpf_map_lookup_elem(&target_settings, &target);
+	if (!settings || settings->state == TARGET_FREE || settings->state == TARGET_LEAVING)
+		return false;
+	root = bpf_map_lookup_elem(&processes, &settings->root);
+	if (root && root->target == target)
+		return false;
+	return process_add(target, pid);
+}
+
+/* Process `pid` of no target begins to listen. */
+static __attribute__((noinline)) int adopt_listener(struct sock *sk, __u32 pid)
+{
+	struct socket_info f;
+
+	socket_info_read(&f, sk);
+	if (f.port)
+		adopt_successor(&f, pid);
+	return 0;
+}
+
+/* Process `pid` of no target has received bytes from `sk`. Returns whether it belongs to a target now. A client sends
+ * before it receives, so that an outgoing connection from a port of the target is none of its own. */
+static __attribute__((noinline)) bool adopt_reader(struct sock *sk, __u32 pid)
+{
+	struct socket_info f;
+
+	socket_info_read(&f, sk);
+	return f.tcp && !BPF_CORE_READ((struct tcp_sock *)sk, bytes_sent) && adopt_successor(&f, pid);
+}
+
+#endif
