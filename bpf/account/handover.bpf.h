@@ -13,6 +13,7 @@
 #include <monitor/abi.h>
 
 #include "account/processes.bpf.h"
+#include "state/counters.bpf.h"
 #include "state/maps.bpf.h"
 #include "state/socket_info.bpf.h"
 
@@ -24,9 +25,12 @@
 static __always_inline void note_root_end(__u32 target, __u32 pid)
 {
 	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
+	struct monitor_target *t = target_at(target);
 
-	if (settings && settings->root == pid)
-		orphaned_ns = bpf_ktime_get_boot_ns();
+	if (!settings || !t || settings->root != pid)
+		return;
+	t->root_ended_ns = bpf_ktime_get_boot_ns();
+	orphaned_ns = t->root_ended_ns;
 }
 
 /* Returns whether a root has ended lately. */

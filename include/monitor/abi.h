@@ -83,6 +83,8 @@ struct monitor_target {
 	__abi_u64 connections; /* with a record and open: after the first receive, or since the attach */
 	__abi_u64 peak_connections;
 	__abi_u64 undercount[UNDERCOUNT_CAUSES]; /* indexed by enum monitor_undercount */
+
+	__abi_u64 root_ended_ns; /* CLOCK_BOOTTIME when a root of it ended last; 0: no root has ended */
 };
 
 /* Settings of a target, written by user space. The hooks read only `state` and `special`. */

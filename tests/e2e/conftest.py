@@ -36,6 +36,8 @@ def pytest_configure() -> None:
     if not os.access(BINARY, os.X_OK):
         pytest.exit(f"no monitor at {BINARY}: build it, or set MONITOR_BINARY", returncode=1)
     raise_descriptor_limit(8192)
+    # The tests of handovers set it to more.
+    os.environ["MONITOR_KEEP_ENDED"] = "0"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A background job of a script ignores SIGINT, and everything that the tests start would inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)

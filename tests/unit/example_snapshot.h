@@ -83,6 +83,7 @@ inline Snapshot example_snapshot() {
   snapshot.threads = 8;
   snapshot.uptime_seconds = 5025.25;
   snapshot.observed_seconds = 61.5;
+  snapshot.not_seen_seconds = 0.75;
   snapshot.profile = "socket";
   snapshot.pid = 4242;
   snapshot.command = "/usr/bin/python3 -m uvicorn proxy:app --port 9999 --workers 2";

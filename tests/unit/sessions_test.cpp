@@ -50,6 +50,10 @@ TEST_CASE("output.sessions: a line for each server, and the memory of the engine
         "  connections             3                          4.0 kB\n"
         "  programs                                           1.0 kB\n"
         "  in all                                             7.0 kB\n");
+  Sessions ended = example();
+  ended.servers[0].kept_seconds = 65.4;
+  CHECK(render_sessions(ended).starts_with(
+      "pid 42  has ended; kept for 1m 5s in case its address is served again\npid 7  since"));
   CHECK(render_sessions(Sessions{}) == "No server is attached.\n");
   Sessions raw = example();
   raw.engine->raw_paths = true;
@@ -62,6 +66,7 @@ TEST_CASE("output.sessions: JSON") {
   CHECK(json["sessions"][0]["pid"] == 42);
   CHECK(json["sessions"][0]["since"] == "2025-11-25T14:13:20Z");
   CHECK(json["sessions"][0]["observed_seconds"] == 3723.5);
+  CHECK(json["sessions"][0]["kept_seconds"].is_null());
   CHECK(json["sessions"][1]["command"] == "evil\\x0a\\x1b[31m");
   CHECK(json["engine"]["memory_bytes"] == 7168);
   CHECK(json["engine"]["maps"][1]["capacity"].is_null());

@@ -28,7 +28,7 @@ bool limits_given(const EngineOptions& options) {
 // The engine to add servers to: the one that is attached, or a new one.
 Result<Engine> engine_for(const AttachOptions& options, const Pins& pins, const ProcFs& proc, const PinLock& lock,
                           Reporter& reporter) {
-  std::optional<Engine> attached = TRY(open_to_change(pins, proc, lock));
+  std::optional<Engine> attached = TRY(open_to_change(pins, proc, lock, options.keep_ended_seconds));
   if (!attached) {
     return Engine::load(options.engine);
   }

@@ -18,7 +18,6 @@ constexpr double kDefaultLogInterval = 5;
 constexpr double kDefaultStatsdInterval = 10;  // over which StatsD's and Datadog's servers aggregate
 constexpr const char* kIntervalVariable = "MONITOR_UPDATE_INTERVAL";
 constexpr const char* kKeepVariable = "MONITOR_KEEP_ENDED";
-constexpr double kDefaultKeep = 120;  // twice Prometheus' default interval between two scrapes
 constexpr const char* kPinsVariable = "MONITOR_PINS";
 constexpr const char* kDefaultPins = "/sys/fs/bpf/monitor";
 
@@ -184,6 +183,14 @@ Result<std::string> choose_pins(const Words& words, const Environment& environme
   return pins;
 }
 
+Result<double> choose_keep(const Environment& environment) {
+  const char* const variable = environment(kKeepVariable);
+  if (variable == nullptr || *variable == '\0') {
+    return kKeepEndedSeconds;
+  }
+  return std::string_view(variable) == "0" ? 0.0 : TRY(parse_seconds(kKeepVariable, variable));
+}
+
 Status set_times(const Words& words, const Environment& environment, ViewOptions& options) {
   options.interval_seconds = TRY(choose_interval(words, environment));
   options.interval_given = words.interval.has_value();
@@ -201,6 +208,7 @@ Status set_engine(const Words& words, const Environment& environment, ObserveOpt
   options.servers = TRY(choose_servers(words));
   options.engine = TRY(choose_engine(words));
   options.pins = TRY(choose_pins(words, environment));
+  options.keep_ended_seconds = TRY(choose_keep(environment));
   options.system = !words.no_system;
   return Ok{};
 }
@@ -254,17 +262,17 @@ Result<Command> check_detach(const Words& words, const Environment& environment)
   TRY(check_selection(words));
   std::vector<pid_t> pids = TRY(parse_pids(words));
   std::string pins = TRY(choose_pins(words, environment));
-  return Command(DetachOptions{std::move(pids), words.all, std::move(pins)});
+  return Command(DetachOptions{std::move(pids), words.all, std::move(pins), TRY(choose_keep(environment))});
 }
 
 Result<Command> check_sessions(const Words& words, const Environment& environment) {
   std::string pins = TRY(choose_pins(words, environment));
-  return Command(SessionsOptions{words.json, std::move(pins)});
+  return Command(SessionsOptions{words.json, std::move(pins), TRY(choose_keep(environment))});
 }
 
 Result<Command> check_list(const Words& words, const Environment& environment) {
   std::string pins = TRY(choose_pins(words, environment));
-  return Command(ListOptions{words.json, std::move(pins)});
+  return Command(ListOptions{words.json, std::move(pins), TRY(choose_keep(environment))});
 }
 
 Result<Command> check_serve(const Words& words, const Environment& environment) {
@@ -273,8 +281,7 @@ Result<Command> check_serve(const Words& words, const Environment& environment) 
   if (words.listen) {
     options.listen = TRY(parse_host_port("--listen", *words.listen));
   }
-  const char* const keep = environment(kKeepVariable);
-  options.keep_ended_seconds = keep == nullptr || *keep == '\0' ? kDefaultKeep : TRY(parse_seconds(kKeepVariable, keep));
+  options.show_ended = true;
   return Command(std::move(options));
 }
 

@@ -32,6 +32,7 @@ struct AttachedServer {
   double since = 0;     // wall clock, seconds since 1970 UTC
   double observed_seconds = 0;
   std::uint64_t processes = 0;
+  std::optional<double> kept_seconds = std::nullopt;  // set if it has ended: for how much longer it is kept
 };
 
 struct Sessions {

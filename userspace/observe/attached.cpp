@@ -4,20 +4,21 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/boot_clock.h"
 #include "observe/follow.h"
 #include "observe/handover.h"
 
 namespace monitor {
 namespace {
 
-bool is_over(const TargetInfo& target, const ProcFs& proc) {
+bool has_ended(const TargetInfo& target, const ProcFs& proc) {
   return !target.complete || is_gone(proc, target.root);
 }
 
 // Whether the target may be removed. A process that views a target takes a last sample after the server has ended, so
 // the target stays until then.
-bool may_remove(const TargetInfo& target, const Pins& pins, const ProcFs& proc) {
-  return is_over(target, proc) && (!target.complete || !pins.has_viewer(target.index));
+bool may_remove(const TargetInfo& target, const Pins& pins, const ProcFs& proc, double keep_seconds) {
+  return is_over(target, proc, keep_seconds) && (!target.complete || !pins.has_viewer(target.index));
 }
 
 // Opens the engine and removes nothing.
@@ -30,18 +31,18 @@ Result<Attached> open_as_is(const Pins& pins) {
   if (!engine) {
     return Attached{};
   }
-  Attached attached{std::make_shared<Engine>(*std::move(engine)), {}};
+  Attached attached{std::make_shared<Engine>(*std::move(engine)), {}, {}};
   attached.targets = TRY(current_targets(*attached.engine, ProcFs()));
   return attached;
 }
 
 // Removes targets that are over, and with the last target the engine.
-Status clean(const Pins& pins, const ProcFs& proc) {
+Status clean(const Pins& pins, const ProcFs& proc, double keep_seconds) {
   Result<PinLock> lock = pins.lock_exclusive();
   if (!lock) {
     return pins.has_engine() ? Status(std::move(lock).error()) : Status(Ok{});
   }
-  Result<std::optional<Engine>> engine = open_to_change(pins, proc, *lock);
+  Result<std::optional<Engine>> engine = open_to_change(pins, proc, *lock, keep_seconds);
   if (!engine || !*engine) {
     pins.remove_empty_directory();
     return engine ? Status(Ok{}) : std::move(engine).error();
@@ -51,6 +52,12 @@ Status clean(const Pins& pins, const ProcFs& proc) {
 }
 
 }  // namespace
+
+bool is_over(const TargetInfo& target, const ProcFs& proc, double keep_seconds) {
+  const std::uint64_t kept_until = target.ended_ns + to_nanoseconds(keep_seconds);
+  return has_ended(target, proc) &&
+         (!target.complete || target.ended_ns == 0 || nanoseconds_since_boot() > kept_until);
+}
 
 bool is_named(const TargetInfo& target, pid_t pid, const ProcFs& proc) {
   return target.root.pid == pid || (target.previous == pid && pid != 0 && !proc.process(pid));
@@ -69,7 +76,8 @@ Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& pr
     }
     target.previous = target.root.pid;
     target.root = (*next)->root;
-    static_cast<void>(engine.hand_over(target.index, target.root));  // it fails while this process has the lock shared
+    target.moved = true;
+    static_cast<void>(engine.hand_over(target.index, target.root));  // only a caller that may change the engine can
   }
   return targets;
 }
@@ -81,7 +89,7 @@ std::optional<TargetInfo> Attached::find(pid_t pid) const {
   return found == targets.end() ? std::nullopt : std::optional<TargetInfo>(*found);
 }
 
-Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {
+Result<Attached> open_attached(const Pins& pins, const ProcFs& proc, double keep_seconds) {
   pins.remove_leftovers();
   if (!pins.has_engine()) {
     return Attached{};
@@ -90,25 +98,29 @@ Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {
   const auto& targets = attached.targets;
   const bool stale =
       attached.engine && (targets.empty() || std::any_of(targets.begin(), targets.end(), [&](const auto& target) {
-                            return may_remove(target, pins, proc);
+                            return may_remove(target, pins, proc, keep_seconds);
                           }));
   if (stale) {
     attached.engine.reset();
-    TRY(clean(pins, proc));
+    TRY(clean(pins, proc, keep_seconds));
     attached = TRY(open_as_is(pins));
   }
-  std::erase_if(attached.targets, [&](const TargetInfo& target) { return is_over(target, proc); });
+  const auto ended = std::stable_partition(attached.targets.begin(), attached.targets.end(),
+                                           [&](const TargetInfo& target) { return !has_ended(target, proc); });
+  attached.ended.assign(ended, attached.targets.end());
+  attached.targets.erase(ended, attached.targets.end());
   return attached;
 }
 
-Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock) {
+Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock,
+                                             double keep_seconds) {
   Result<std::optional<Engine>> engine = Engine::open(pins, lock);
   if (!engine || !*engine) {
     return engine;
   }
   const std::vector<TargetInfo> targets = TRY(current_targets(**engine, proc));
   for (const TargetInfo& target : targets) {
-    if (may_remove(target, pins, proc)) {
+    if (may_remove(target, pins, proc, keep_seconds)) {
       TRY((*engine)->remove_target(target.index));
     }
   }

@@ -32,9 +32,6 @@ constexpr std::chrono::milliseconds kCheckAfterEnd{100};
 // How long a server that has ended is waited for: one whose listening socket its supervisor holds for the next one.
 constexpr std::chrono::seconds kTakenOverWithin{10};
 
-// With --all: how long a server that has ended goes on, with its totals, if its address is served again.
-constexpr std::chrono::duration<double> kServedAgainWithin{120};
-
 // Room for targets with --all, in an engine of our own. A target takes a few kB.
 constexpr std::uint32_t kTargetsForAll = 256;
 
@@ -78,6 +75,7 @@ Fleet::Fleet(const ObserveOptions& options, Attached attached, Notices notices)
       pins_(options.pins),
       all_(options.servers.all),
       system_(options.system),
+      show_ended_(options.show_ended),
       keep_ended_(options.keep_ended_seconds),
       attached_(std::move(attached)),
       guesses_(guesses(options.servers)),
@@ -86,7 +84,7 @@ Fleet::Fleet(const ObserveOptions& options, Attached attached, Notices notices)
 
 Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool may_be_empty) {
   const ProcFs proc;
-  Attached attached = TRY(open_attached(Pins(options.pins), proc));
+  Attached attached = TRY(open_attached(Pins(options.pins), proc, options.keep_ended_seconds));
   Fleet fleet(options, std::move(attached), std::move(notices));
   Result<FoundServers> found =
       find_selected(proc, options.servers, fleet.attached_, fleet.engine_options_, fleet.programs_);
@@ -180,7 +178,12 @@ Result<Observation> Fleet::observe(const Server& server) {
   }
   TRY(check_options(engine_options_, *attached_.engine));
   Fd viewer = TRY(pins_.lock_viewer(target->index));
-  return Observation::join(attached_.engine, *target, std::move(root), std::move(viewer));
+  Observation observation =
+      TRY(Observation::join(attached_.engine, *target, std::move(root), std::move(viewer)));
+  if (target->moved) {
+    static_cast<void>(adopt(observation, server.pid));  // with its other processes, of which the kernel saw some only
+  }
+  return observation;
 }
 
 Result<std::shared_ptr<Engine>> Fleet::own_engine() {
@@ -254,7 +257,8 @@ Status Fleet::adopt(Observation& observation, pid_t pid) {
   }
   const PinLock lock = TRY(pins_.lock_exclusive());
   std::optional<Engine> engine = TRY(Engine::open(pins_, lock));
-  const std::vector<TargetInfo> targets = engine ? TRY(engine->targets()) : std::vector<TargetInfo>();
+  const std::vector<TargetInfo> targets =
+      engine ? TRY(current_targets(*engine, proc)) : std::vector<TargetInfo>();
   const auto target = std::find_if(targets.begin(), targets.end(), [&](const TargetInfo& other) {
     return other.index == observation.target() && other.root == observation.identity();
   });
@@ -291,9 +295,7 @@ bool Fleet::may_go_on(Observation& observation) {
   if (observation.address().empty()) {
     return false;
   }
-  const bool kept = keep_ended_.count() > 0;
-  return all_ ? Clock::now() - *observation.ended_at() < (kept ? keep_ended_ : kServedAgainWithin)
-              : adopt_another(observation);
+  return all_ ? Clock::now() - *observation.ended_at() < keep_ended_ : adopt_another(observation);
 }
 
 void Fleet::search() {
@@ -403,6 +405,7 @@ void Fleet::note_handover(Observation& observation) {
     known.end_reported = false;
     known_[handover->to] = known;
     notices_.changed(handed_over(*handover));
+    static_cast<void>(adopt(observation, handover->to));  // with processes that the kernel side has not seen
   }
 }
 
@@ -413,7 +416,7 @@ Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
   const bool goes_on = !lost && (!observation.has_ended() || may_go_on(observation));
   Known& known = known_[observation.identity().pid];
   if (snapshot) {
-    if (!known.end_reported || keep_ended_.count() > 0) {
+    if (!known.end_reported || show_ended_) {
       complete(*snapshot, known);
       snapshot->ended = observation.has_ended();
       sample.snapshots.push_back(*std::move(snapshot));

@@ -99,6 +99,7 @@ class Fleet {
   Pins pins_;
   bool all_;
   bool system_;
+  bool show_ended_;
   std::chrono::duration<double> keep_ended_;
   Attached attached_;
   Guesses guesses_;

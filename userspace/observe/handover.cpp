@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "host/command_line.h"
 
 namespace monitor {
 namespace {
@@ -16,6 +17,30 @@ namespace {
 // Processes that are being killed together with their root have ended after this time.
 constexpr std::chrono::milliseconds kTreeEndsWithin{100};
 
+
+// Whether the process serves for its parent: the parent forked it, or started it with multiprocessing.
+bool is_worker_of(const ProcFs& proc, pid_t pid, pid_t parent) {
+  constexpr std::string_view kTitle = "gunicorn: ";  // with setproctitle, a master and its workers differ after it
+  const std::vector<std::string> own = proc.arguments(pid);
+  const std::vector<std::string> above = proc.arguments(parent);
+  if (own.empty() || above.empty()) {
+    return false;
+  }
+  return own == above || read_command_line(own).code.starts_with("from multiprocessing.") ||
+         (own.front().starts_with(kTitle) && above.front().starts_with(kTitle));
+}
+
+// The supervisor of the process, which need not be a member: the kernel side sees a worker first if the supervisor
+// inherited its listening socket.
+ProcessSample supervisor_of(const ProcFs& proc, ProcessSample process) {
+  for (;;) {
+    Result<ProcessSample> parent = proc.process(process.parent);
+    if (!parent || parent->pid == process.pid || !is_worker_of(proc, process.pid, parent->pid)) {
+      return process;
+    }
+    process = *std::move(parent);
+  }
+}
 
 // The successor at this moment.
 Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned target, const ProcFs& proc, pid_t ended,
@@ -37,8 +62,8 @@ Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned ta
   if (!root || (!address.empty() && std::find(listen.begin(), listen.end(), address) == listen.end())) {
     return std::optional<Successor>();
   }
-  return std::optional(
-      Successor{{*root, to_nanoseconds(members.at(*root).start_seconds)}, std::move(listed.sample.listen)});
+  const ProcessSample top = supervisor_of(proc, members.at(*root));
+  return std::optional(Successor{{top.pid, to_nanoseconds(top.start_seconds)}, std::move(listed.sample.listen)});
 }
 
 }  // namespace

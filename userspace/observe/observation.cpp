@@ -52,7 +52,7 @@ Result<Observation> Observation::join(std::shared_ptr<Engine> engine, const Targ
   TRY(engine->join_target(target));
   Observation observation(std::move(engine), target.index, std::move(root), std::move(viewer));
   observation.previous_ = target.previous;
-  observation.root_recorded_ = target.previous == 0;  // whoever found the root may have had no chance to record it
+  observation.root_recorded_ = !target.moved;
   return observation;
 }
 

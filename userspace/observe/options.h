@@ -21,13 +21,17 @@ struct Selection {
   bool guess = false;  // with `all`: also what is only a guess
 };
 
+inline constexpr double kKeepEndedSeconds = 120;  // twice Prometheus' default interval between two scrapes
+
 struct ObserveOptions {
   Selection servers;
   EngineOptions engine;  // for an engine of our own; one that is attached keeps its own
   std::string pins;
+  // For how many seconds a server that has ended is kept with its totals, in case its address is served again. It
+  // applies to attached servers, and with --all.
+  double keep_ended_seconds = kKeepEndedSeconds;
   bool system = true;  // read and show CPU, memory and threads
-  // With --all: for how many seconds samples still have a server that has ended, unless its address is served again.
-  double keep_ended_seconds = 0;
+  bool show_ended = false;  // with --all: samples still have a server that has ended, for as long as it is kept
 };
 
 }  // namespace monitor

@@ -173,6 +173,10 @@ std::string remarks(const Snapshot& snapshot, const BoxStyle& style) {
   if (snapshot.previous_pid != 0) {
     text += fmt::format("followed in place of pid {}, which has ended\n", snapshot.previous_pid);
   }
+  if (snapshot.appeared) {
+    text += fmt::format("not seen: the first {:.{}f} s\n", snapshot.not_seen_seconds,
+                        snapshot.not_seen_seconds < 0.1 ? 3 : 1);
+  }
   if (is_guess(snapshot.evidence)) {
     text += fmt::format("{}\n", evidence_text(snapshot.evidence));
   }

@@ -110,6 +110,8 @@ constexpr Metric kMetrics[] = {
     {Topic::kObservation, "undercount_by_cause", "uvicorn_undercount_total", kCounter, "events", kJson,
      "Connections or events that could not be counted; at 0 the other figures are complete.",
      whole<&Snapshot::undercount>},
+    {Topic::kObservation, "not_seen_seconds", "uvicorn_not_seen_seconds", kGauge, "seconds", kJson,
+     "For how long the server may have served before counting began.", number<&Snapshot::not_seen_seconds>},
     {Topic::kObservation, kNoName, "target_info", Kind::kInfo, "", kPrometheusOnly, "The servers that are observed.",
      std::monostate()},
 

@@ -51,6 +51,11 @@ std::string render_sessions(const Sessions& sessions) {
   }
   std::string text;
   for (const AttachedServer& server : sessions.servers) {
+    if (server.kept_seconds) {
+      text += fmt::format("pid {}  has ended; kept for {} in case its address is served again\n", server.pid,
+                          format_uptime(*server.kept_seconds));
+      continue;
+    }
     text += fmt::format("pid {}  since {} ({})  {} process{}  {}\n", server.pid, format_time(server.since),
                         format_uptime(server.observed_seconds), server.processes, server.processes == 1 ? "" : "es",
                         escape_text(server.command));
@@ -72,7 +77,9 @@ std::string render_sessions_json(const Sessions& sessions) {
                        {"command", escape_text(server.command)},
                        {"since", utc_time(server.since)},
                        {"observed_seconds", std::round(server.observed_seconds * 1000) / 1000},
-                       {"processes", server.processes}});
+                       {"processes", server.processes},
+                       {"kept_seconds", server.kept_seconds ? Json(std::round(*server.kept_seconds * 1000) / 1000)
+                                                            : Json(nullptr)}});
   }
   Json engine = nullptr;
   if (sessions.engine) {

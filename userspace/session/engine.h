@@ -36,6 +36,8 @@ struct TargetInfo {
   std::uint64_t since_ns = 0;  // when counting began, since boot
   bool complete = true;        // false: its registration or removal was cut off
   pid_t previous = 0;          // the root before this one, which ended and handed over; 0: there was no handover
+  bool moved = false;          // the engine has no record yet that this is its root
+  std::uint64_t ended_ns = 0;  // when a root of it ended last, since boot; 0: no root has ended, or nobody knows
 };
 
 // A process has begun to listen on a TCP port.

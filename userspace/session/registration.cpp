@@ -21,6 +21,7 @@
 #include "session/services.h"
 #include "session/sockets.h"
 #include "session/target_settings.h"
+#include "session/totals.h"
 #include "session/try_lock.h"
 
 namespace monitor {
@@ -112,7 +113,9 @@ Result<std::vector<TargetInfo>> Engine::targets() const {
                                  {static_cast<pid_t>(settings.root), settings.root_start_ns},
                                  settings.since_ns,
                                  settings.since_ns != 0 && settings.state != TARGET_LEAVING,
-                                 static_cast<pid_t>(settings.previous_root)});
+                                 static_cast<pid_t>(settings.previous_root),
+                                 false,
+                                 TRY(read_totals(state_->objects, target)).root_ended_ns});
     }
   }
   return found;

@@ -18,6 +18,7 @@
 #include "session/recursion_misses.h"
 #include "session/sockets.h"
 #include "session/target_settings.h"
+#include "session/totals.h"
 
 namespace monitor {
 namespace {
@@ -42,14 +43,6 @@ Result<std::map<pid_t, WorkerCounters>> read_workers(const Objects& objects, uns
     }
   })));
   return workers;
-}
-
-Result<monitor_target> read_totals(const Objects& objects, unsigned target) {
-  monitor_target totals{};
-  if (bpf_map_lookup_elem(objects.map("targets").fd(), &target, &totals) != 0) {
-    return system_error(errno, "read the map targets");
-  }
-  return totals;
 }
 
 }  // namespace
