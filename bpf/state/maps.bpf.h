@@ -160,8 +160,8 @@ struct {
 	__type(value, struct conn_request);
 } spilled_requests SEC(".maps");
 
-/* CLOCK_BOOTTIME when a target's root ended last; 0: none of them has ended, or not lately. The exit hook sets it, so that
- * the hooks on receives seek the process that takes its place. */
+/* CLOCK_BOOTTIME when a target's root ended last; 0: none of them has ended, or not lately. The exit hook sets it, so
+ * that the hooks on receives seek the process that takes its place. */
 __u64 orphaned_ns SEC(".data.orphaned_ns");
 
 /* The addresses that the targets serve, each with its target. User space writes them at each sample while a target's

@@ -98,8 +98,8 @@ struct monitor_target_settings {
 	__abi_u64 misses_before; /* recursion misses of all programs when counting began */
 	__abi_u64 misses_reconciled; /* recursion misses when the counters were last found correct */
 
-	__abi_u64 previous_root; /* process id of the root before, which ended and handed over to `root`; 0: there was no
-				    handover */
+	__abi_u64 previous_root; /* process id of the root before, which ended and handed over to `root`; 0: there was
+				    no handover */
 };
 
 enum monitor_target_state {
@@ -214,9 +214,9 @@ struct monitor_endpoint {
 
 /* An address that a target serves; the key of the map `services`, whose value is the target's index. */
 struct monitor_service_key {
-	__abi_u32 network; /* inode number of its network namespace */
-	__abi_u16 family;  /* AF_INET or AF_INET6 */
-	__abi_u16 port;	   /* host byte order */
+	__abi_u32 network;    /* inode number of its network namespace */
+	__abi_u16 family;     /* AF_INET or AF_INET6 */
+	__abi_u16 port;	      /* host byte order */
 	__abi_u8 address[16]; /* as in monitor_socket */
 };
 #define MONITOR_SERVICES 1024
@@ -240,12 +240,12 @@ struct monitor_socket {
 	__abi_u32 unread;    /* in the receive queue: bytes, or buffers for a Unix socket; 0 for a listener */
 	__abi_u32 backlog;   /* connections in a listener's accept queue */
 	__abi_u32 pid;
-	__abi_u16 family;     /* AF_INET, AF_INET6 or AF_UNIX */
-	__abi_u8 state;	      /* TCP_*, include/net/tcp_states.h; Unix sockets use the same numbers */
-	__abi_u8 role;	      /* enum monitor_role */
-	__abi_u16 local_port; /* host byte order; 0 for Unix sockets */
-	__abi_u8 unseen;      /* only without a record: bytes were read from it nevertheless */
-	__abi_u8 named;	      /* only without a record: a Unix socket with a name, as every accepted one has */
+	__abi_u16 family;	    /* AF_INET, AF_INET6 or AF_UNIX */
+	__abi_u8 state;		    /* TCP_*, include/net/tcp_states.h; Unix sockets use the same numbers */
+	__abi_u8 role;		    /* enum monitor_role */
+	__abi_u16 local_port;	    /* host byte order; 0 for Unix sockets */
+	__abi_u8 unseen;	    /* only without a record: bytes were read from it nevertheless */
+	__abi_u8 named;		    /* only without a record: a Unix socket with a name, as every accepted one has */
 	__abi_u32 network;	    /* inode number of a TCP listener's network namespace; 0 for other sockets */
 	__abi_u8 local_address[16]; /* IPv4 in the first four bytes */
 };

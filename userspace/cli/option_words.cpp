@@ -29,7 +29,9 @@ constexpr const char* kFooter =
     "\n"
     "Exit status: 0 success; 1 failure; 2 wrong usage; 3 no such server, several to choose\n"
     "from, or the server has ended; 4 not permitted; 5 the kernel lacks a required feature.\n"
-    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS (like --pins), NO_COLOR, MONITOR_KEEP_ENDED\n(seconds that a server which has ended is kept, in case its address is served again; default 120).";
+    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS (like --pins), NO_COLOR, "
+    "MONITOR_KEEP_ENDED\n(seconds that a server which has ended is kept, in case its address is served again; default "
+    "120).";
 
 constexpr const char* kAttachDescription = "start counting in the kernel; no monitor has to keep running";
 constexpr const char* kAttachFooter =

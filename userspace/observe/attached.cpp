@@ -55,8 +55,7 @@ Status clean(const Pins& pins, const ProcFs& proc, double keep_seconds) {
 
 bool is_over(const TargetInfo& target, const ProcFs& proc, double keep_seconds) {
   const std::uint64_t kept_until = target.ended_ns + to_nanoseconds(keep_seconds);
-  return has_ended(target, proc) &&
-         (!target.complete || target.ended_ns == 0 || nanoseconds_since_boot() > kept_until);
+  return has_ended(target, proc) && (!target.complete || target.ended_ns == 0 || nanoseconds_since_boot() > kept_until);
 }
 
 bool is_named(const TargetInfo& target, pid_t pid, const ProcFs& proc) {
@@ -70,7 +69,7 @@ Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& pr
       continue;
     }
     TRY(engine.join_target(target));
-    Result<std::optional<Successor>> next = find_successor(engine, target.index, proc, target.root.pid, "");
+    Result<std::optional<Successor>> next = find_successor(engine, target.index, proc, target.root, "");
     if (!next || !*next) {
       continue;  // removed meanwhile, or it has ended
     }

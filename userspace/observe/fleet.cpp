@@ -178,8 +178,7 @@ Result<Observation> Fleet::observe(const Server& server) {
   }
   TRY(check_options(engine_options_, *attached_.engine));
   Fd viewer = TRY(pins_.lock_viewer(target->index));
-  Observation observation =
-      TRY(Observation::join(attached_.engine, *target, std::move(root), std::move(viewer)));
+  Observation observation = TRY(Observation::join(attached_.engine, *target, std::move(root), std::move(viewer)));
   if (target->moved) {
     static_cast<void>(adopt(observation, server.pid));  // with its other processes, of which the kernel saw some only
   }
@@ -242,8 +241,8 @@ Observation* Fleet::served_by(const Server& server) {
   }
   const std::string network = ProcFs().network_namespace(server.pid);
   const auto found = std::find_if(observed_.begin(), observed_.end(), [&](const Observation& observation) {
-    return observation.root().network == network && std::find(server.listen.begin(), server.listen.end(),
-                                                              observation.address()) != server.listen.end();
+    return observation.root().network == network &&
+           std::find(server.listen.begin(), server.listen.end(), observation.address()) != server.listen.end();
   });
   return found == observed_.end() ? nullptr : &*found;
 }
@@ -257,8 +256,7 @@ Status Fleet::adopt(Observation& observation, pid_t pid) {
   }
   const PinLock lock = TRY(pins_.lock_exclusive());
   std::optional<Engine> engine = TRY(Engine::open(pins_, lock));
-  const std::vector<TargetInfo> targets =
-      engine ? TRY(current_targets(*engine, proc)) : std::vector<TargetInfo>();
+  const std::vector<TargetInfo> targets = engine ? TRY(current_targets(*engine, proc)) : std::vector<TargetInfo>();
   const auto target = std::find_if(targets.begin(), targets.end(), [&](const TargetInfo& other) {
     return other.index == observation.target() && other.root == observation.identity();
   });

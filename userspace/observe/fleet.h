@@ -112,7 +112,7 @@ class Fleet {
   std::vector<ProcessIdentity> given_up_;  // with --all: servers that cannot be observed, each reported once
   std::chrono::steady_clock::time_point searched_at_;
   NewServers new_servers_;
-  Fd timer_;         // expires when check() is due
+  Fd timer_;          // expires when check() is due
   Fd sample_wanted_;  // readable if a server that has ended needs a sample
   std::string doubt_;
   Notices notices_;

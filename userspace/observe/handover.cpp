@@ -17,7 +17,6 @@ namespace {
 // Processes that are being killed together with their root have ended after this time.
 constexpr std::chrono::milliseconds kTreeEndsWithin{100};
 
-
 // Whether the process serves for its parent: the parent forked it, or started it with multiprocessing.
 bool is_worker_of(const ProcFs& proc, pid_t pid, pid_t parent) {
   constexpr std::string_view kTitle = "gunicorn: ";  // with setproctitle, a master and its workers differ after it
@@ -31,11 +30,12 @@ bool is_worker_of(const ProcFs& proc, pid_t pid, pid_t parent) {
 }
 
 // The supervisor of the process, which need not be a member: the kernel side sees a worker first if the supervisor
-// inherited its listening socket.
-ProcessSample supervisor_of(const ProcFs& proc, ProcessSample process) {
+// inherited its listening socket. It started after the root that has ended; the parent of an orphan did not.
+ProcessSample supervisor_of(const ProcFs& proc, ProcessSample process, const ProcessIdentity& ended) {
   for (;;) {
     Result<ProcessSample> parent = proc.process(process.parent);
-    if (!parent || parent->pid == process.pid || !is_worker_of(proc, process.pid, parent->pid)) {
+    if (!parent || parent->pid == process.pid || to_nanoseconds(parent->start_seconds) < ended.start_ns ||
+        !is_worker_of(proc, process.pid, parent->pid)) {
       return process;
     }
     process = *std::move(parent);
@@ -43,13 +43,13 @@ ProcessSample supervisor_of(const ProcFs& proc, ProcessSample process) {
 }
 
 // The successor at this moment.
-Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned target, const ProcFs& proc, pid_t ended,
-                                               const std::string& address) {
+Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned target, const ProcFs& proc,
+                                               const ProcessIdentity& ended, const std::string& address) {
   std::map<pid_t, ProcessSample> members;
   for (const pid_t pid : TRY(engine.processes(target))) {
     Result<ProcessSample> sample = proc.process(pid);
     // A process with the pid of the root that has ended is another one.
-    if (sample && pid != ended) {
+    if (sample && pid != ended.pid) {
       members.emplace(pid, *std::move(sample));
     }
   }
@@ -62,7 +62,7 @@ Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned ta
   if (!root || (!address.empty() && std::find(listen.begin(), listen.end(), address) == listen.end())) {
     return std::optional<Successor>();
   }
-  const ProcessSample top = supervisor_of(proc, members.at(*root));
+  const ProcessSample top = supervisor_of(proc, members.at(*root), ended);
   return std::optional(Successor{{top.pid, to_nanoseconds(top.start_seconds)}, std::move(listed.sample.listen)});
 }
 
@@ -74,9 +74,9 @@ std::string service_address(const std::vector<std::string>& listen) {
   const auto rank = [&](const std::string& address) {
     return !address.starts_with(kUnix) ? 0 : !address.ends_with(kControl) ? 1 : 2;
   };
-  const auto best = std::min_element(listen.begin(), listen.end(), [&](const std::string& left, const std::string& right) {
-    return rank(left) < rank(right);
-  });
+  const auto best =
+      std::min_element(listen.begin(), listen.end(),
+                       [&](const std::string& left, const std::string& right) { return rank(left) < rank(right); });
   return best == listen.end() ? std::string() : *best;
 }
 
@@ -103,10 +103,10 @@ std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, 
   return first == tops.end() ? std::nullopt : std::optional(*first);
 }
 
-Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned target, const ProcFs& proc, pid_t ended,
-                                                const std::string& address) {
+Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned target, const ProcFs& proc,
+                                                const ProcessIdentity& ended, const std::string& address) {
   std::vector<pid_t> members = TRY(engine.processes(target));
-  std::erase(members, ended);
+  std::erase(members, ended.pid);
   if (members.empty()) {
     return std::optional<Successor>();
   }

@@ -30,10 +30,10 @@ struct Successor {
 std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, const std::vector<pid_t>& listeners);
 
 // The successor of the target's root `ended`: one of the processes that the engine follows already, or its supervisor;
-// nullopt if the server has ended. Unless `address` is empty, the server must still listen there: a child of the application that
-// listens elsewhere is no successor. Waits a moment, because the rest of a process tree that is being killed lives a little
-// longer than its root.
-Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned target, const ProcFs& proc, pid_t ended,
-                                                const std::string& address);
+// nullopt if the server has ended. Unless `address` is empty, the server must still listen there: a child of the
+// application that listens elsewhere is no successor. Waits a moment, because the rest of a process tree that is being
+// killed lives a little longer than its root.
+Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned target, const ProcFs& proc,
+                                                const ProcessIdentity& ended, const std::string& address);
 
 }  // namespace monitor

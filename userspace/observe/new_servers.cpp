@@ -9,8 +9,11 @@
 namespace monitor {
 namespace {
 
-// A program that imports much takes this long from its start to its first listen.
+// A program that imports much takes this long from its start to its first listen; most take less than the second time.
+// A process of the age in between is a reason to search, but not each second.
 constexpr std::chrono::seconds kYoung{60};
+constexpr std::chrono::seconds kVeryYoung{10};
+constexpr std::chrono::seconds kYoungEvery{5};
 
 // A server is recognized by what it has loaded, which can take a moment longer than its first listen.
 constexpr std::chrono::seconds kRecognizedWithin{10};
@@ -42,14 +45,15 @@ bool NewServers::may_have_started(const ProcFs& proc, Clock::time_point now) {
     const Clock::time_point first = known != seen_.end() ? known->second : called_ ? now : Clock::time_point();
     seen.emplace_hint(seen.end(), pid, first);
     // A process becomes another program when it executes one, so this asks again as long as it is young.
-    may_have = may_have || (now - first < kYoung && may_serve(proc, pid));
+    const bool asked = now - first < kVeryYoung || (now - first < kYoung && now - last_ >= kYoungEvery);
+    may_have = may_have || (asked && may_serve(proc, pid));
   }
   seen_ = std::move(seen);
   called_ = true;
   std::erase_if(listening_, [now](const auto& entry) { return now - entry.second.noted > kYoung; });
-  return may_have || std::any_of(listening_.begin(), listening_.end(), [now](const auto& entry) {
-           return now - entry.second.noted < kRecognizedWithin;
-         });
+  last_ = may_have ? now : last_;
+  return may_have || std::any_of(listening_.begin(), listening_.end(),
+                                 [now](const auto& entry) { return now - entry.second.noted < kRecognizedWithin; });
 }
 
 std::optional<std::uint64_t> NewServers::listening_since(const std::vector<pid_t>& processes) const {

@@ -37,6 +37,7 @@ class NewServers {
 
   std::map<pid_t, Listening> listening_;
   std::map<pid_t, Clock::time_point> seen_;  // every process of the latest call, with the time of the first call
+  Clock::time_point last_;                   // when a young process was a reason last
   bool called_ = false;
 };
 

@@ -10,8 +10,8 @@
 namespace monitor {
 
 struct Notices {
-  std::function<void(const Error&)> failed;      // something failed that does not end the run
-  std::function<void(const std::string&)> done;  // what was done, one sentence a call; empty without --verbose
+  std::function<void(const Error&)> failed;         // something failed that does not end the run
+  std::function<void(const std::string&)> done;     // what was done, one sentence a call; empty without --verbose
   std::function<void(const std::string&)> changed;  // what happened to a server, one sentence a call
 };
 

@@ -42,6 +42,7 @@ Result<Observation> Observation::begin(std::shared_ptr<Engine> engine, Root root
     return begun ? server_ended(observation.root_.identity.pid) : std::move(begun).error();
   }
   observation.cpu_reference_.before(*begun);
+  TRY(observation.note_listen());
   return observation;
 }
 
@@ -53,7 +54,14 @@ Result<Observation> Observation::join(std::shared_ptr<Engine> engine, const Targ
   Observation observation(std::move(engine), target.index, std::move(root), std::move(viewer));
   observation.previous_ = target.previous;
   observation.root_recorded_ = !target.moved;
+  TRY(observation.note_listen());
   return observation;
+}
+
+// The server may end before its first snapshot: its address must be known by then.
+Status Observation::note_listen() {
+  listen_ = TRY(engine_->sample_sockets(target_, {})).sample.listen;
+  return Ok{};
 }
 
 Status Observation::leave() {
@@ -62,8 +70,7 @@ Status Observation::leave() {
 
 Result<bool> Observation::hand_over() {
   root_.await_end();
-  const pid_t ended = root_.identity.pid;
-  const std::optional<Successor> next = TRY(find_successor(*engine_, target_, ProcFs(), ended, address()));
+  const std::optional<Successor> next = TRY(find_successor(*engine_, target_, ProcFs(), root_.identity, address()));
   if (!next) {
     return false;
   }

@@ -79,6 +79,7 @@ class Observation {
   Result<bool> hand_over();
   void go_on_under(Root root, const std::string& address);
   Status record_root();
+  Status note_listen();
   void note_end();
 
   // The sample of this moment. After the server's end: the previous one, without its memory and threads.

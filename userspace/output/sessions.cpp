@@ -73,13 +73,13 @@ std::string render_sessions(const Sessions& sessions) {
 std::string render_sessions_json(const Sessions& sessions) {
   Json servers = Json::array();
   for (const AttachedServer& server : sessions.servers) {
-    servers.push_back({{"pid", server.pid},
-                       {"command", escape_text(server.command)},
-                       {"since", utc_time(server.since)},
-                       {"observed_seconds", std::round(server.observed_seconds * 1000) / 1000},
-                       {"processes", server.processes},
-                       {"kept_seconds", server.kept_seconds ? Json(std::round(*server.kept_seconds * 1000) / 1000)
-                                                            : Json(nullptr)}});
+    servers.push_back(
+        {{"pid", server.pid},
+         {"command", escape_text(server.command)},
+         {"since", utc_time(server.since)},
+         {"observed_seconds", std::round(server.observed_seconds * 1000) / 1000},
+         {"processes", server.processes},
+         {"kept_seconds", server.kept_seconds ? Json(std::round(*server.kept_seconds * 1000) / 1000) : Json(nullptr)}});
   }
   Json engine = nullptr;
   if (sessions.engine) {

@@ -26,9 +26,8 @@ HttpResponse metrics(const Sample& sample, std::string_view accept, const std::s
 HttpResponse health(const Sample& sample, std::string_view /*accept*/, const std::string& /*version*/) {
   const bool none_left = std::all_of(sample.snapshots.begin(), sample.snapshots.end(),
                                      [](const Snapshot& snapshot) { return snapshot.ended; });
-  return none_left || sample.server_ended
-             ? HttpResponse{.status = 503, .body = "no server is observed\n"}
-             : HttpResponse{.body = "ok\n"};
+  return none_left || sample.server_ended ? HttpResponse{.status = 503, .body = "no server is observed\n"}
+                                          : HttpResponse{.body = "ok\n"};
 }
 
 constexpr std::array kPages = {

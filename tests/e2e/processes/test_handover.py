@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.asgi_servers import CURRENT, Gunicorn
+from harness.asgi_servers import CURRENT
 from harness.attached_engine import Engine
 from harness.client import Client, request
 from harness.load import keep_alive
@@ -87,7 +87,10 @@ class Upgraded:
 
     def __init__(self, directory: Path) -> None:
         self.pid_file = directory / "gunicorn.pid"
-        self.old = Gunicorn(directory, CURRENT, "--pid", str(self.pid_file))
+        # The new master executes the program that the old one was started with: python -m does not survive that.
+        command = [str(Path(CURRENT).with_name("gunicorn")), "--worker-class", "uvicorn_worker.UvicornWorker"]
+        command += ["--workers", "2", "--no-control-socket", "--log-level", "warning", "--bind", "127.0.0.1:0"]
+        self.old = AppServer(directory, "gunicorn", [*command, "--pid", str(self.pid_file), "app:app"], 2)
         self.new = 0
 
     def upgrade(self) -> None:
@@ -112,7 +115,8 @@ class Upgraded:
 
 def test_gunicorn_usr2(tmp_path: Path, attach: Attach, engine: Engine, serve: Serve) -> None:
     """The old master forks the new one, which executes itself and inherits the listening socket."""
-    with Upgraded(tmp_path) as server:
+    (tmp_path / "server").mkdir()
+    with Upgraded(tmp_path / "server") as server:
         port, old = server.old.port, server.old.pid
         by_pid, by_all = attach(old), attach(old, selection=("--all",))
         serving = serve("--all")
@@ -157,12 +161,10 @@ def test_a_killed_supervisor_leaves_workers_that_serve(start_server: Start, atta
         os.kill(server.pid, signal.SIGKILL)
         server._process.wait()
         keep_alive(server.port, 20, 2)
-        monitor_pid = min(workers)
-        wait_until(lambda: "is followed" in monitor.errors(), "the handover is reported")
-        followed = next(pid for pid in workers if monitor.newest(pid))
+        followed = wait_until(lambda: next((pid for pid in workers if monitor.newest(pid)), 0), "a handover")
         last = monitor.wait_for(lambda s: s["total_requests"] == 40, "the totals go on", pid=followed)
         assert last["target"]["previous_pid"] == server.pid
-        assert {worker["pid"] for worker in last["workers"]} == set(workers), monitor_pid
+        assert {worker["pid"] for worker in last["workers"]} == set(workers)
     finally:
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
