@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server is an address that is served: when its process ends and another one serves there, the totals go on.
 
-gunicorn's USR2, a supervisor that is killed, a listening socket that a supervisor holds (as systemd does), SO_REUSEPORT,
-and a plain stop and start; for views with --pid and --all, for `serve`, and for an attached engine without a viewer."""
+gunicorn's USR2, a supervisor that is killed, a listening socket that a supervisor holds (as systemd does),
+SO_REUSEPORT, and a plain stop and start. Each for views with --pid and --all, for `serve`, or for an attached engine
+without a viewer."""
 
 import os
 import signal
@@ -23,7 +24,6 @@ from harness.monitor import Monitor, Snapshot
 from harness.server import USUAL, AppServer, Server, parent_of
 from harness.serving import Serving
 from harness.waiting import wait_until
-
 
 Start = Callable[..., Server]
 Attach = Callable[..., Monitor]
@@ -142,7 +142,7 @@ def test_gunicorn_usr2(tmp_path: Path, attach: Attach, engine: Engine, serve: Se
         for selection in (["--pid", server.new], ["--pid", old], []):
             ended = engine.run(*selection, "--json")
             assert ended.returncode == 0, ended
-            assert f'"total_requests":30,' in ended.stdout
+            assert '"total_requests":30,' in ended.stdout
             assert f'"pid":{server.new},' in ended.stdout
             assert (str(old) in ended.stderr) == (selection == ["--pid", old])
         assert engine.targets() == [server.new]
@@ -314,7 +314,7 @@ def test_serve_all_sees_servers_between_scrapes(
     label = f'{{target="{address}"}}'
     wait_until(lambda: serving.metrics().get(f"uvicorn_requests_total{label}") == 160, "both servers' requests")
     assert serving.metrics()[f"uvicorn_not_seen_seconds{label}"] < 3
-    assert serving.metrics()[f"uvicorn_undercount_total{{target=\"{address}\",cause=\"gap\"}}"] == 0
+    assert serving.metrics()[f'uvicorn_undercount_total{{target="{address}",cause="gap"}}'] == 0
     terminate(second)
     # Its final figures stay: Prometheus has had no chance yet to see them.
     wait_until(lambda: f"(pid {second.pid}) has ended" in serving.said(), "its end is reported")
@@ -333,9 +333,7 @@ def test_no_total_falls_over_restarts(start_server: Start, attach: Attach, engin
         servers.append(start_server(USUAL, "--port", str(port)))
         ask(port, 20)
         asked = total(servers)
-        seen.append(
-            monitor.wait_for(lambda s: s["total_requests"] == asked, f"{asked} requests", pid=servers[-1].pid)  # noqa: B023
-        )
+        seen.append(monitor.wait_for(lambda s: s["total_requests"] == asked, f"{asked} requests", pid=servers[-1].pid))
     assert [s["total_requests"] for s in seen] == [40, 80, 120]
     assert all(s["undercount"] == 0 for s in seen)
     monitor.pid = servers[-1].pid
@@ -354,8 +352,8 @@ def test_a_service_with_systemds_protocol(tmp_path: Path, engine: Engine) -> Non
 
             def start(name: str) -> AppServer:
                 (tmp_path / name).mkdir()
-                command = [CURRENT, "-m", "gunicorn", "--worker-class", "uvicorn_worker.UvicornWorker", "--workers", "2"]
-                command += ["--no-control-socket", "--log-level", "warning", "app:app"]
+                command = [CURRENT, "-m", "gunicorn", "--worker-class", "uvicorn_worker.UvicornWorker"]
+                command += ["--workers", "2", "--no-control-socket", "--log-level", "warning", "app:app"]
                 activated = ["bash", "-c", script, "activated", *command]
                 server = AppServer(tmp_path / name, name, activated, 2, inherited=(held.fileno(),))
                 return stack.enter_context(server)
