@@ -156,6 +156,7 @@ struct inet_connection_sock {
 	struct {
 		__u32 lrcvtime; /* jiffies: time of the last data received */
 	} icsk_ack;
+	__u32 icsk_delack_max; /* jiffies */
 };
 
 /* include/linux/tcp.h */

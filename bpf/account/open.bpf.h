@@ -16,6 +16,7 @@
 #include "account/undercount.bpf.h"
 #include "state/conn.bpf.h"
 #include "state/counters.bpf.h"
+#include "state/listeners.bpf.h"
 #include "state/maps.bpf.h"
 #include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
@@ -29,16 +30,37 @@ struct opening {
 	__u32 maybe_older;		/* the socket may be older than its target's registration */
 };
 
+/* Returns the slot of the target's unknown listener. */
+static __always_inline __u32 unknown_listener(__u32 target)
+{
+	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
+
+	return settings ? settings->unknown : 0;
+}
+
+/* Returns whether a connection that was open before the attach has been quiet for longer than its server leaves idle
+ * connections open: then it is in a request, whoever spoke last. */
+static __always_inline bool outlasts_keep_alive(__u32 target, const struct socket_info *f)
+{
+	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
+
+	return settings && settings->keep_alive_ms && f->state == TCP_ESTABLISHED &&
+	       socket_info_quiet_ms(f) > settings->keep_alive_ms;
+}
+
 /*
  * Initializes a new record, which is all zero.
  *
- * For a socket that may be older than its target's registration, only the local port or the name distinguishes server
- * from client. socket_info_under_way decides whether a request is under way; the adopted streams in feed/ do the rest.
+ * For a socket that may be older than its target's registration, only the listener or the name distinguishes server
+ * from client. socket_info_under_way and the server's keep-alive timeout decide whether a request is under way; the
+ * adopted streams in feed/ do the rest.
  */
 GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 {
+	struct monitor_listener_key address;
+	struct monitor_listener *l;
 	struct monitor_target *t;
-	__u32 target, port, before;
+	__u32 target, before;
 	bool tcp, older;
 	struct sock *sk;
 
@@ -48,7 +70,6 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	tcp = o->socket.tcp;
 	older = o->maybe_older;
 	target = o->process.target;
-	port = target << 16 | o->socket.port;
 	before = o->socket.copied_seq - o->passed;
 	t = target_at(target);
 	c->socket = (__u64)sk;
@@ -61,10 +82,18 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	protocol_state_init(&c->protocol);
 	for (int i = 0; i < MONITOR_RING; ++i)
 		c->ring[i].id = NO_REQUEST;
-	if (tcp ? older && !bpf_map_lookup_elem(&listen_ports, &port) : !o->socket.named) {
+	c->listener = listener_find(&address, target, &o->socket);
+	if (tcp ? older && c->listener == NO_LISTENER : !o->socket.named) {
 		c->role = ROLE_CLIENT;
 		return 0;
 	}
+	if (c->listener == NO_LISTENER)
+		c->listener = listener_make(&address, false);
+	if (c->listener == NO_LISTENER)
+		c->listener = unknown_listener(target);
+	l = listener_at(c->listener);
+	if (l)
+		c->listener_number = l->number;
 	if (older)
 		c->flags = CONN_LOST | CONN_ADOPTED;
 	else if (tcp)
@@ -76,7 +105,7 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	if (older && tcp) {
 		/* Earlier sends found no record to update. */
 		__sync_lock_test_and_set(&c->write_seq, BPF_CORE_READ((struct tcp_sock *)sk, write_seq));
-		if (!o->passed && socket_info_under_way(&o->socket))
+		if (!o->passed && (socket_info_under_way(&o->socket) || outlasts_keep_alive(target, &o->socket)))
 			request_begin_before_attach(c);
 	}
 	/* The close may have come before the record existed. */

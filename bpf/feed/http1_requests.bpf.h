@@ -66,6 +66,7 @@ static int requests_step(__u32 i, struct walk *walk)
 	event = http1_step(&c->protocol.requests, &x->window, &c->key, false);
 	if (event & HTTP1_REQUEST_LINE) {
 		c->key.target = c->target;
+		c->key.listener = c->listener_number;
 		if (!raw_paths && (x->window.request_line & HTTP1_LINE_MAY_FOLD)) {
 			path_fold(&c->key, &x->fold, &x->window);
 			c->key_valid = 0;

@@ -54,7 +54,7 @@ static __always_inline void received(struct conn *c, const struct byte_source *s
 		unknown = UNDERCOUNT_GAP;
 	if (c->flags & CONN_LOST) {
 		if (unknown || !http1_begins_request(&x->bytes, length)) {
-			adopted_received(c, unknown);
+			adopted_received(c, &x->bytes, unknown);
 			return;
 		}
 		conn_resync(c);

@@ -20,6 +20,7 @@
 #include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
 #include "state/counters.bpf.h"
+#include "state/listeners.bpf.h"
 #include "state/maps.bpf.h"
 #include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
@@ -142,6 +143,32 @@ static __always_inline void note_client(struct sock *sk)
 	c->role = ROLE_CLIENT;
 }
 
+/* A process of a target begins to listen. Every listener of a target's root process is the target's own; another process
+ * of it can serve something else. User space decides again at each sample. */
+static __attribute__((noinline)) int note_listener(struct sock *sk)
+{
+	__u32 pid = bpf_get_current_task_btf()->tgid;
+	struct monitor_target_settings *settings;
+	struct monitor_listener_key address;
+	struct monitor_process *process;
+	struct monitor_target *t;
+	struct socket_info f;
+
+	if (!is_followed(pid))
+		return 0;
+	process = bpf_map_lookup_elem(&processes, &pid);
+	if (!process)
+		return 0;
+	settings = bpf_map_lookup_elem(&target_settings, &process->target);
+	t = target_at(process->target);
+	if (!settings || !t)
+		return 0;
+	socket_info_read(&f, sk);
+	listener_key(&address, process->target, &f);
+	listener_make(&address, t->listeners && pid != settings->root);
+	return 0;
+}
+
 /* A connection's state changes. Running twice for the same change is harmless; see on_state_too. */
 static __always_inline int on_change(struct sock *sk, int from, int to)
 {
@@ -149,6 +176,10 @@ static __always_inline int on_change(struct sock *sk, int from, int to)
 
 	if (to == TCP_SYN_SENT) {
 		note_client(sk);
+		return 0;
+	}
+	if (to == TCP_LISTEN) {
+		note_listener(sk);
 		return 0;
 	}
 	if (to != TCP_CLOSE && to != TCP_FIN_WAIT1 && to != TCP_LAST_ACK)

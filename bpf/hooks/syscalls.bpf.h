@@ -133,7 +133,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 				 * bytes already. Otherwise the descriptor now refers to another socket than at the
 				 * start of the call. */
 				if (!(c->flags & CONN_ADOPTED))
-					undercount(c->target, UNDERCOUNT_GAP);
+					conn_undercount(c, UNDERCOUNT_GAP);
 				return 0;
 			}
 			c->copied_seq = o.socket.copied_seq;

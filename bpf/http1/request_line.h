@@ -242,7 +242,6 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	changed |= (__u64)(key->path_length ^ length) | (__u64)(key->flags ^ flags);
 	key->path_length = (__u8)length;
 	key->flags = flags;
-	key->padding = 0;
 	w->path = path;
 	w->path_end = end;
 	w->request_line = (changed ? HTTP1_LINE_CHANGED : 0) | (longer ? HTTP1_LINE_LONG : 0);

@@ -47,6 +47,15 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 	}
 }
 
+/* Begins a request on a connection that was open before the attach, and has been quiet for long enough since then. An
+ * event that races with this would need bytes at this very moment. */
+static __always_inline void check_quiet(struct conn *c, const struct socket_info *f)
+{
+	if (c->role == ROLE_SERVER && (c->flags & (CONN_ADOPTED | CONN_LOST)) == (CONN_ADOPTED | CONN_LOST) &&
+	    !(c->word & CONN_CLOSED) && !conn_in_flight(c->word) && outlasts_keep_alive(c->target, f))
+		request_begin_before_attach(c);
+}
+
 /* Writes the name of a listening Unix socket for user space. */
 static __attribute__((noinline)) int describe_name(struct seq_file *seq, struct sock *sk)
 {
@@ -70,6 +79,7 @@ static __always_inline bool describe_socket(struct monitor_socket *out, struct s
 			return false;
 		out->unread = BPF_CORE_READ(sk, sk_receive_queue.qlen);
 		out->backlog = out->unread;
+		*(__u64 *)out->local_address = (__u64)BPF_CORE_READ((struct unix_sock *)sk, addr);
 		return true;
 	}
 	tcp = bpf_skc_to_tcp_sock(sk);
@@ -131,7 +141,10 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 	if (c) {
 		if (!f->tcp && c->role == ROLE_SERVER)
 			check_client(c, sk);
+		if (f->tcp)
+			check_quiet(c, f);
 		out.role = c->role;
+		out.listener = c->listener;
 		out.in_flight = conn_in_flight(c->word);
 	} else {
 		data = f->copied_seq - socket_info_fin_read(f);

@@ -64,6 +64,8 @@ struct conn_request {
 #define REQUEST_WEBSOCKET  8  /* that tunnel is a WebSocket */
 #define REQUEST_CLOSE_ENDS 16 /* the close completes its response */
 #define REQUEST_REJECTED   32 /* its response is the server's own 400 so far */
+#define REQUEST_APART	   64 /* its listener is apart: it is not in the target's counters */
+#define REQUEST_UNPROVEN   128 /* before the attach, on a listener of which it is unknown whether it speaks HTTP */
 
 struct spill_key {
 	__u64 socket;
@@ -103,6 +105,7 @@ struct conn {
 	__u64 socket; /* address of the kernel's struct sock, as a number: key of spilled requests */
 	__u64 inode;  /* of its file: distinguishes it from a later socket at the same address */
 	__u32 target;
+	__u32 listener;	   /* slot of the listener that accepted it */
 	__u32 worker;	   /* process that read from it first, or held it when it was adopted */
 	__u32 worker_slot; /* of that process's counters, while they carry its pid */
 	__u32 copied_seq;  /* the kernel's, after the last receive */
@@ -110,6 +113,7 @@ struct conn {
 	__u16 flags;	   /* CONN_* */
 	__u8 role;	   /* enum monitor_role */
 	__u8 key_valid;	   /* endpoint and generation below belong to `key` */
+	__u32 listener_number; /* its number in the keys of endpoints */
 	__u32 close_due;   /* enum close_kind: closed during a send, whose event counts the close */
 	__u32 rejected;	   /* the server's own parser gave up: requests without a response will never run */
 	__u32 endpoint;

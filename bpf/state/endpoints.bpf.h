@@ -36,6 +36,7 @@ static __attribute__((noinline)) int endpoint_resolve(struct conn *c)
 		if (!e)
 			return 0;
 		made.generation = e->word >> 32;
+		e->listener = c->listener;
 		__builtin_memcpy(&e->key, &c->key, sizeof(e->key));
 		if (bpf_map_update_elem(&endpoint_index, &c->key, &made, BPF_NOEXIST)) {
 			/* another CPU was first, or no memory */
@@ -124,7 +125,7 @@ GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word)
 	/* special endpoints stay */
 	if (!e || !e->key.method_length)
 		return 0;
-	to = endpoint_at(special_endpoint(e->key.target, SPECIAL_NOT_FOUND));
+	to = endpoint_at(special_endpoint(e->listener, SPECIAL_NOT_FOUND));
 	if (!to || __sync_val_compare_and_swap(&e->word, word, ((word >> 32) + 1) << 32) != word)
 		return 0;
 	/* From here on no other CPU changes the slot: a begin that expects the old generation undoes itself. */

@@ -160,13 +160,32 @@ struct {
 	__type(value, struct conn_request);
 } spilled_requests SEC(".maps");
 
-/* Ports on which a target listens. Key: target << 16 | port. User space writes them at registration; they identify the
- * server's side among sockets that were open before. */
+/*
+ * Which slot of listener_table a listener has. Made at registration (program make_listener), when a process of a target
+ * begins to listen, and at the first receive on a connection of an unknown listener. An entry dies when its target
+ * leaves. It also identifies the server's side among sockets that were open before.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, MONITOR_LISTENERS);
+	__type(key, struct monitor_listener_key);
+	__type(value, __u32);
+} listener_index SEC(".maps");
+
+/* Counters of listeners by slot. The hooks write them with atomics, user space reads them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MONITOR_LISTENERS);
 	__type(key, __u32);
-	__type(value, __u8);
-} listen_ports SEC(".maps");
+	__type(value, struct monitor_listener);
+} listener_table SEC(".maps");
+
+/* Free slots of listener_table. User space fills it before it attaches the hooks, and returns slots when a target
+ * leaves. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, MONITOR_LISTENERS);
+	__type(value, __u32);
+} free_listeners SEC(".maps");
 
 #endif

@@ -100,6 +100,25 @@ static __always_inline bool socket_info_under_way(const struct socket_info *f)
 	return !BPF_CORE_READ(tcp, bytes_sent) || (__s32)(received - sent) > 0;
 }
 
+/*
+ * Returns for how many milliseconds no bytes have passed, or 0 if the server has not read any or has some unread. The
+ * kernel's times are in jiffies. A connection's icsk_delack_max is a fifth of a second in jiffies (include/net/tcp.h,
+ * TCP_DELACK_MAX).
+ */
+static __always_inline __u32 socket_info_quiet_ms(const struct socket_info *f)
+{
+	struct inet_connection_sock *icsk = (struct inet_connection_sock *)f->sk;
+	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
+	__u32 now = bpf_jiffies64(), hz = BPF_CORE_READ(icsk, icsk_delack_max) * 5;
+	__u32 received = now - BPF_CORE_READ(icsk, icsk_ack.lrcvtime);
+	__u32 sent = now - BPF_CORE_READ(tcp, lsndtime);
+	__u32 quiet = received < sent ? received : sent;
+
+	if (hz < 100 || !BPF_CORE_READ(tcp, bytes_received) || BPF_CORE_READ(tcp, rcv_nxt) != f->copied_seq)
+		return 0;
+	return (__u64)quiet * 1000 / hz;
+}
+
 /* Returns the socket of descriptor `fd` of the current process, or NULL if the descriptor is not a socket. */
 static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
 {

@@ -241,14 +241,14 @@ TEST_CASE("kernel: the kernel frees every link and program of an engine that has
 TEST_CASE("kernel: a target without processes has no sockets, and a process can be a target only once") {
   Result<Engine> engine = Engine::load({});
   REQUIRE(engine);
-  const Result<unsigned> target = engine->add_target({getpid(), 1}, {getpid()});
+  const Result<unsigned> target = engine->add_target({getpid(), 1}, {getpid()}, {});
   REQUIRE(target);
-  const Result<unsigned> again = engine->add_target({getpid(), 1}, {getpid()});
+  const Result<unsigned> again = engine->add_target({getpid(), 1}, {getpid()}, {});
   REQUIRE(!again);
   CHECK(again.error().what.find("followed already") != std::string::npos);
   const Result<ListedSockets> nobody = engine->sample_sockets(*target, {});
   REQUIRE(nobody);
-  CHECK(nobody->sample.listeners.empty());
+  CHECK(nobody->sample.by_listener.empty());
   CHECK(engine->maintain(*target, *nobody));
   const Result<Counters> counters = engine->sample_counters(*target);
   REQUIRE(counters);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "host/listener_hints.h"
 #include "host/procfs.h"
 
 namespace monitor {
@@ -29,7 +30,11 @@ HostSample after_the_end(HostSample sample) {
 }  // namespace
 
 Observation::Observation(std::shared_ptr<Engine> engine, unsigned target, Root root, Fd viewer)
-    : engine_(std::move(engine)), target_(target), root_(std::move(root)), viewer_(std::move(viewer)) {}
+    : engine_(std::move(engine)),
+      target_(target),
+      root_(std::move(root)),
+      viewer_(std::move(viewer)),
+      hints_(listener_hints(ProcFs(), root_.identity.pid)) {}
 
 Result<Observation> Observation::begin(std::shared_ptr<Engine> engine, Root root) {
   const ProcFs proc;
@@ -48,7 +53,7 @@ Result<Observation> Observation::join(std::shared_ptr<Engine> engine, const Targ
   if (root.identity != target.root) {
     return server_ended(target.root.pid);
   }
-  TRY(engine->join_target(target));
+  TRY(engine->join_target(target, listener_hints(ProcFs(), target.root.pid)));
   return Observation(std::move(engine), target.index, std::move(root), std::move(viewer));
 }
 
@@ -123,7 +128,11 @@ Result<Snapshot> Observation::snapshot(bool system) {
   const Counters counters = TRY(count(seen));
   sampled_ = true;
   const std::optional<HostSample> before = TRY(system ? cpu_before(host) : std::optional<HostSample>());
-  Snapshot snapshot = make_snapshot(counters, seen, host, before);
+  Snapshot snapshot = make_snapshot(counters, seen, host, before, hints_);
+  if (snapshot.address.empty()) {
+    snapshot.address = address_;  // after its end, where it used to serve
+  }
+  address_ = snapshot.address;
   // A process that ends between the reads of its parent and itself is missing from this sample; one that its parent
   // lost is missing from all later ones.
   cpu_seconds_ = std::max(cpu_seconds_, snapshot.cpu_seconds);

@@ -56,9 +56,11 @@ class Observation {
   unsigned target_;
   Root root_;
   Fd viewer_;
+  ListenerHints hints_;
   bool ended_ = false;
   bool sampled_ = false;             // at least one snapshot was taken
   std::vector<std::string> listen_;  // by the latest snapshot
+  std::string address_;              // by the latest snapshot
   HostSample latest_;
   double cpu_seconds_ = 0;  // the largest figure so far
   CpuReference cpu_reference_;

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "model/endpoint_sums.h"
 #include "output/endpoints.h"
 #include "output/text.h"
 
@@ -26,38 +27,6 @@ std::string known_method(const EndpointCounters& endpoint) {
   return known ? endpoint.method : kOther;
 }
 
-void add(const Durations& more, Durations& sum) {
-  sum.sum_seconds += more.sum_seconds;
-  for (std::size_t i = 0; i < sum.buckets.size(); ++i) {
-    sum.buckets.at(i) += more.buckets.at(i);
-  }
-}
-
-void add_durations(const std::vector<Durations>& more, std::vector<Durations>& sums) {
-  for (const Durations& durations : more) {
-    const std::string label = status_label(durations);
-    const auto found =
-        std::find_if(sums.begin(), sums.end(), [&](const Durations& sum) { return status_label(sum) == label; });
-    if (found == sums.end()) {
-      sums.push_back(durations);
-    } else {
-      add(durations, *found);
-    }
-  }
-}
-
-void add(const EndpointCounters& more, EndpointCounters& sum) {
-  sum.active += more.active;
-  sum.completed += more.completed;
-  sum.failed += more.failed;
-  sum.aborted += more.aborted;
-  sum.websockets += more.websockets;
-  for (std::size_t i = 0; i < sum.status.size(); ++i) {
-    sum.status.at(i) += more.status.at(i);
-  }
-  add_durations(more.durations, sum.durations);
-}
-
 }  // namespace
 
 std::string status_label(const Durations& durations) {
@@ -71,8 +40,9 @@ std::vector<std::string> target_names(const std::vector<Snapshot>& snapshots) {
   std::vector<std::string> names;
   std::map<std::string, unsigned> times;
   for (const Snapshot& snapshot : snapshots) {
-    names.push_back(snapshot.listen.empty() ? "pid:" + std::to_string(snapshot.pid)
-                                            : escape_text(snapshot.listen.front()));
+    const std::string& address =
+        snapshot.address.empty() && !snapshot.listen.empty() ? snapshot.listen.front() : snapshot.address;
+    names.push_back(address.empty() ? "pid:" + std::to_string(snapshot.pid) : escape_text(address));
     ++times[names.back()];
   }
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -89,7 +59,7 @@ std::vector<EndpointSeries> endpoint_series(const Snapshot& snapshot) {
     std::pair<std::string, std::string> key{known_method(endpoint), endpoint_path(endpoint)};
     EndpointSeries& sum = series[key];
     std::tie(sum.method, sum.endpoint) = std::move(key);
-    add(endpoint, sum.counters);
+    add_endpoint(endpoint, sum.counters);
   }
   std::vector<EndpointSeries> list;
   list.reserve(series.size());

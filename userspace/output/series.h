@@ -10,7 +10,7 @@
 
 namespace monitor {
 
-// A name for each server: the first address that it listens on ("127.0.0.1:9999", "unix:/run/a.sock"), followed by
+// A name for each server: the address that it serves on ("127.0.0.1:9999", "unix:/run/a.sock"), followed by
 // "#<pid>" if two servers would have the same name; "pid:<pid>" for a server that does not listen. Escaped by text.h.
 std::vector<std::string> target_names(const std::vector<Snapshot>& snapshots);
 

@@ -8,13 +8,12 @@
 #include <cerrno>
 #include <cstring>
 #include <iterator>
-#include <string_view>
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "session/listeners.h"
 #include "session/map_walk.h"
 #include "session/run_program.h"
-#include "session/target_settings.h"
 
 namespace monitor {
 namespace {
@@ -49,6 +48,7 @@ std::vector<Durations> read_durations(const monitor_endpoint& e) {
 
 EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monitor_endpoint& e) {
   EndpointCounters counters;
+  counters.listener = key.listener;
   counters.method.assign(key.method, key.method_length);
   counters.path.assign(key.path, key.path_length);
   counters.path_cut = (key.flags & ENDPOINT_PATH_CUT) != 0;
@@ -73,10 +73,13 @@ Result<monitor_endpoint> read_slot(const Objects& objects, std::uint32_t id) {
   return endpoint;
 }
 
-// Returns the requests of "(not found)": an eviction merges those of its endpoint into it.
+// Returns the requests of "(not found)" of all listeners: an eviction merges those of its endpoint into it.
 Result<std::uint64_t> evicted_requests(const Objects& objects, unsigned target) {
-  const monitor_target_settings settings = TRY(read_settings(objects, target));
-  return TRY(read_slot(objects, settings.special[SPECIAL_NOT_FOUND])).completed;
+  std::uint64_t evicted = 0;
+  for (const KnownListener& listener : TRY(known_listeners(objects, target))) {
+    evicted += TRY(read_slot(objects, listener.counted.special[SPECIAL_NOT_FOUND])).completed;
+  }
+  return evicted;
 }
 
 Result<std::vector<EndpointCounters>> read_endpoints_once(const Objects& objects, unsigned target) {
@@ -98,27 +101,6 @@ Result<std::vector<EndpointCounters>> read_endpoints_once(const Objects& objects
   return endpoints;
 }
 
-constexpr std::array<std::string_view, SPECIAL_ENDPOINTS> kSpecialNames = {"(other)", "(not found)", "(before attach)"};
-
-// Makes a special endpoint and returns its slot.
-Result<std::uint32_t> make_special_endpoint(const Objects& objects, unsigned target, std::string_view name) {
-  std::uint32_t id = 0;
-  if (bpf_map_lookup_and_delete_elem(objects.map("free_endpoints").fd(), nullptr, &id) != 0) {
-    return Error{ErrorCode::kFailed, "add the server: the table of endpoints is full", "follow fewer servers at once"};
-  }
-  monitor_endpoint endpoint = TRY(read_slot(objects, id));
-  const monitor_endpoint_ref ref{id, static_cast<std::uint32_t>(endpoint.word >> 32)};
-  endpoint.key = monitor_endpoint_key{};
-  endpoint.key.target = static_cast<std::uint16_t>(target);
-  endpoint.key.path_length = static_cast<std::uint8_t>(name.size());
-  std::memcpy(endpoint.key.path, name.data(), name.size());
-  if (bpf_map_update_elem(objects.map("endpoint_table").fd(), &id, &endpoint, BPF_ANY) != 0 ||
-      bpf_map_update_elem(objects.map("endpoint_index").fd(), &endpoint.key, &ref, BPF_ANY) != 0) {
-    return system_error(errno, "write the table of endpoints");
-  }
-  return id;
-}
-
 // Gives a slot back, empty and with the next generation. If this process is killed in the middle, the slot is lost, but
 // two endpoints never share it.
 Status free_endpoint(const Objects& objects, const monitor_endpoint_key& key, std::uint32_t id) {
@@ -134,13 +116,6 @@ Status free_endpoint(const Objects& objects, const monitor_endpoint_key& key, st
 }
 
 }  // namespace
-
-Status make_special_endpoints(const Objects& objects, unsigned target, monitor_target_settings& settings) {
-  for (std::size_t i = 0; i < kSpecialNames.size(); ++i) {
-    settings.special[i] = TRY(make_special_endpoint(objects, target, kSpecialNames[i]));
-  }
-  return Ok{};
-}
 
 Status free_endpoints(const Objects& objects, unsigned target) {
   std::vector<std::pair<monitor_endpoint_key, std::uint32_t>> theirs;

@@ -12,9 +12,6 @@
 
 namespace monitor {
 
-// Makes the special endpoints of a target, and writes their slots into `settings`.
-Status make_special_endpoints(const Objects& objects, unsigned target, monitor_target_settings& settings);
-
 // Gives back the slots of all endpoints of a target.
 Status free_endpoints(const Objects& objects, unsigned target);
 

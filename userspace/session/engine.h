@@ -72,7 +72,8 @@ class Engine {
   // kernel side follows processes that they fork later. The caller finds processes that are forked during this call: it
   // calls add_processes, which skips those that are followed, until the list of processes is stable, and then
   // complete_target.
-  Result<unsigned> add_target(const ProcessIdentity& root, const std::vector<pid_t>& processes);
+  // `hints` say which of its listeners serve.
+  Result<unsigned> add_target(const ProcessIdentity& root, const std::vector<pid_t>& processes, ListenerHints hints);
   Status add_processes(unsigned target, const std::vector<pid_t>& processes);
   Status complete_target(unsigned target);
 
@@ -82,7 +83,7 @@ class Engine {
   // ---- observation: any process, at any time. A snapshot is sample_sockets, maintain, sample_counters ----
 
   // Begins to observe a target that is followed already. Changes nothing but what this process remembers.
-  Status join_target(const TargetInfo& target);
+  Status join_target(const TargetInfo& target, ListenerHints hints);
 
   // These only read.
 
@@ -105,8 +106,8 @@ class Engine {
   // These change the engine.
 
   // Maintains the engine by the sockets that were just listed: loads and attaches the hooks that they need, deletes the
-  // records of closed sockets, makes records for sockets whose bytes caused no event, notes the peak of connections,
-  // corrects the counters after lost events, and makes room for endpoints. Returns at once while another process does
+  // records of closed sockets, makes records for sockets whose bytes caused no event, makes new listeners and judges
+  // what each is for, notes the peak of connections, corrects the counters after lost events, and makes room for endpoints. Returns at once while another process does
   // the same. Fails with kNoTarget as above.
   Status maintain(unsigned target, const ListedSockets& listed);
 
