@@ -68,13 +68,23 @@ class Declarations {
         ->group(group_);
   }
 
-  void pids(const char* meaning) {
+  // An option that may be given more than once.
+  void values(const char* name, std::vector<std::string>& words, const char* text, const char* meaning) {
     app_.add_option_function<std::vector<std::string>>(
-            "--pid", [&pids = words_.pids](const std::vector<std::string>& given) { pids = given; }, meaning)
-        ->option_text("N")
+            name, [&words](const std::vector<std::string>& given) { words = given; }, meaning)
+        ->option_text(text)
         ->take_all()
         ->expected(1)
         ->group(group_);
+  }
+
+  void pids(const char* meaning) { values("--pid", words_.pids, "N", meaning); }
+
+  void listeners() {
+    values("--port", words_.ports, "N", "only what the server's listeners on this port accepted");
+    values("--listener", words_.listeners, "ADDRESS",
+           "the same by address, as monitor --json shows it:\n127.0.0.1:8000, [::]:8000, unix:/run/app.sock");
+    flag("--by-listener", words_.by_listener, "each listener by itself, without CPU, memory and threads");
   }
 
   // For commands that show servers: an attached server takes precedence over one found by a search, and --all picks up
@@ -83,6 +93,7 @@ class Declarations {
     servers("Which server (default: the pid in logs/proxy.pid, else the one attached, else the one found)",
             "every uvicorn, gunicorn, hypercorn and other HTTP server\nin Python on the machine, including those that "
             "start later");
+    listeners();
   }
 
   void servers_to_attach() {

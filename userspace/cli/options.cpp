@@ -72,6 +72,11 @@ Status check_combination(const Words& words) {
     return usage_error("--statsd follows one server: its metric names do not name the server",
                        "add --dogstatsd if the StatsD server understands tags, or run one monitor for each server");
   }
+  if (words.by_listener && (words.log || (words.statsd && !words.dogstatsd))) {
+    return usage_error(std::string("--by-listener with ") + (words.log ? "--log" : "--statsd") +
+                           ": its lines do not name the listener",
+                       "choose one listener with --port or --listener");
+  }
   if (words.dogstatsd && !words.statsd) {
     return usage_error("--dogstatsd needs --statsd, which says where to send", "add --statsd HOST:PORT");
   }
@@ -182,6 +187,16 @@ Result<std::string> choose_pins(const Words& words, const Environment& environme
   return pins;
 }
 
+Result<ListenerChoice> choose_listeners(const Words& words) {
+  ListenerChoice choice;
+  for (const std::string& word : words.ports) {
+    choice.ports.push_back(static_cast<std::uint16_t>(TRY(parse_positive("--port", word, 65535))));
+  }
+  choice.addresses = words.listeners;
+  choice.each = words.by_listener;
+  return choice;
+}
+
 Status set_times(const Words& words, const Environment& environment, ViewOptions& options) {
   options.interval_seconds = TRY(choose_interval(words, environment));
   options.interval_given = words.interval.has_value();
@@ -200,6 +215,7 @@ Status set_engine(const Words& words, const Environment& environment, ObserveOpt
   options.engine = TRY(choose_engine(words));
   options.pins = TRY(choose_pins(words, environment));
   options.system = !words.no_system;
+  options.listeners = TRY(choose_listeners(words));
   return Ok{};
 }
 

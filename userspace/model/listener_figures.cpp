@@ -152,9 +152,41 @@ Snapshot restrict_to(const Snapshot& snapshot, const std::vector<std::string>& a
   view.peak = std::max(view.peak, view.active);
   view.peak_connections = view.open_connections;
   view.listen = addresses;
-  view.address = addresses.empty() ? "" : addresses.front();
-  view.listener = view.address;
+  view.listener.clear();
+  for (const std::string& address : addresses) {
+    view.listener += (view.listener.empty() ? "" : ",") + address;
+  }
   return view;
+}
+
+std::vector<Snapshot> choose_listeners(const Snapshot& snapshot, const ListenerChoice& choice) {
+  if (!choice.is_restricted() && !choice.each) {
+    return {snapshot};
+  }
+  std::vector<std::string> addresses;
+  for (const ListenerSnapshot& listener : snapshot.listeners) {
+    const bool matches =
+        !choice.is_restricted() ||
+        std::find(choice.addresses.begin(), choice.addresses.end(), listener.address) != choice.addresses.end() ||
+        std::any_of(choice.ports.begin(), choice.ports.end(), [&listener](std::uint16_t port) {
+          return listener.address.ends_with(":" + std::to_string(port)) && !listener.address.starts_with("unix:");
+        });
+    if (matches && !listener.address.empty()) {
+      addresses.push_back(listener.address);
+    }
+  }
+  std::vector<Snapshot> views;
+  if (!choice.each) {
+    if (!addresses.empty()) {
+      views.push_back(restrict_to(snapshot, addresses));
+    }
+    return views;
+  }
+  for (const std::string& address : addresses) {
+    views.push_back(restrict_to(snapshot, {address}));
+    views.back().system = false;
+  }
+  return views;
 }
 
 }  // namespace monitor

@@ -20,6 +20,15 @@ struct ListenerHints {
   unsigned keep_alive_ms = 0;        // it closes connections that are idle for longer; 0: unknown, or it does not
 };
 
+// Which listeners a view is restricted to. Empty: all of the server's, together.
+struct ListenerChoice {
+  std::vector<std::uint16_t> ports;
+  std::vector<std::string> addresses;  // as ListenerSample::address
+  bool each = false;                   // a view of each, one after another
+
+  bool is_restricted() const { return !ports.empty() || !addresses.empty(); }
+};
+
 // A listener as the kernel's list of sockets shows it. SO_REUSEPORT sockets of one address are one listener.
 struct ListenerSample {
   unsigned number = 0;  // as in ListenerCounters; 0: the kernel side does not know it yet

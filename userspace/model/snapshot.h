@@ -77,7 +77,7 @@ struct Snapshot {
   std::vector<std::string> passed_over;  // the other servers that a search found, one text for each
   std::vector<std::string> listen;
   std::string address;   // of the listener that serves, or of the best guess; names the server
-  std::string listener;  // of a view of one listener: its address; otherwise empty
+  std::string listener;  // of a view of one listener: its address; of several, separated by commas; otherwise empty
 
   // Sorted by method and path, each one's durations by status. Endpoints of several listeners with the same method and
   // path are one.
@@ -96,5 +96,10 @@ Snapshot make_snapshot(const Counters& counters, const SocketsSample& sockets, c
 // theirs; those of processes stay. The peak of several listeners is the highest of their peaks, and no less than what is
 // in flight now.
 Snapshot restrict_to(const Snapshot& snapshot, const std::vector<std::string>& addresses);
+
+// The views that a choice of listeners makes of a snapshot: the snapshot itself, or one for the listeners that match, or
+// with `each` one for each. Views of each leave out CPU, memory and threads, which are not by listener. Empty if no
+// listener matches.
+std::vector<Snapshot> choose_listeners(const Snapshot& snapshot, const ListenerChoice& choice);
 
 }  // namespace monitor

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "observe/find_selected.h"
@@ -30,6 +31,7 @@ Fleet::Fleet(const ObserveOptions& options, Attached attached, Notices notices)
       pins_(options.pins),
       all_(options.servers.all),
       system_(options.system),
+      listeners_(options.listeners),
       attached_(std::move(attached)),
       guesses_(guesses(options.servers)),
       searched_at_(std::chrono::steady_clock::now()),
@@ -185,6 +187,24 @@ void Fleet::add_started() {
   }
 }
 
+Status Fleet::add_views(Snapshot snapshot, Sample& sample) {
+  std::vector<Snapshot> views = choose_listeners(snapshot, listeners_);
+  matched_ = matched_ || !views.empty();
+  if (views.empty() && !all_ && observed_.size() == 1) {
+    if (!matched_) {
+      std::string others;
+      for (const std::string& address : snapshot.listen) {
+        others += (others.empty() ? "" : ", ") + address;
+      }
+      return Error{ErrorCode::kNoTarget, fmt::format("pid {} has no such listener; it listens on {}", snapshot.pid, others),
+                   "give the port or the address of one of them"};
+    }
+    views.push_back(restrict_to(snapshot, {}));  // it is closed for now
+  }
+  std::move(views.begin(), views.end(), std::back_inserter(sample.snapshots));
+  return Ok{};
+}
+
 Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
   const pid_t pid = observation.identity().pid;
   Result<Snapshot> snapshot = observation.snapshot(system_);
@@ -192,7 +212,7 @@ Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
   if (snapshot) {
     snapshot->evidence = evidence_[pid];
     snapshot->passed_over = passed_over_;
-    sample.snapshots.push_back(*std::move(snapshot));
+    TRY(add_views(*std::move(snapshot), sample));
   } else if (snapshot.error().code != ErrorCode::kNoTarget || (!all_ && observed_.size() == 1)) {
     return std::move(snapshot).error();
   } else if (!observation.has_ended()) {

@@ -61,6 +61,9 @@ class Fleet {
   Result<std::shared_ptr<Engine>> own_engine();
   // Adds the server's snapshot to `sample`. Returns whether the observation goes on.
   Result<bool> sample_one(Observation& observation, Sample& sample);
+  // Adds the views of one snapshot that the choice of listeners makes. Fails if the only server never had a listener
+  // that matches.
+  Status add_views(Snapshot snapshot, Sample& sample);
   void add_started();
   bool has(pid_t pid) const;
 
@@ -68,6 +71,8 @@ class Fleet {
   Pins pins_;
   bool all_;
   bool system_;
+  ListenerChoice listeners_;
+  bool matched_ = false;  // a listener of `listeners_` was found
   Attached attached_;
   Guesses guesses_;
   std::shared_ptr<Engine> own_;  // loaded for the first server that it counts

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "model/listeners.h"
 #include "session/engine_options.h"
 
 namespace monitor {
@@ -25,7 +26,8 @@ struct ObserveOptions {
   Selection servers;
   EngineOptions engine;  // for an engine of our own; one that is attached keeps its own
   std::string pins;
-  bool system = true;  // read and show CPU, memory and threads
+  bool system = true;        // read and show CPU, memory and threads
+  ListenerChoice listeners;  // which of a server's listeners to show
 };
 
 }  // namespace monitor

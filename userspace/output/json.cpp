@@ -98,9 +98,24 @@ Json target(const Snapshot& snapshot) {
   return {{"pid", snapshot.pid},
           {"command", escape_text(snapshot.command)},
           {"listen", std::move(listen)},
+          {"address", snapshot.address.empty() ? Json(nullptr) : Json(escape_text(snapshot.address))},
+          {"listener", snapshot.listener.empty() ? Json(nullptr) : Json(escape_text(snapshot.listener))},
           {"program", escape_text(snapshot.program)},
           {"application", snapshot.application.empty() ? Json(nullptr) : Json(escape_text(snapshot.application))},
           {"evidence", evidence_name(snapshot.evidence)}};
+}
+
+Json listeners(const Snapshot& snapshot) {
+  Json list = Json::array();
+  for (const ListenerSnapshot& listener : snapshot.listeners) {
+    Json object = {{"address", listener.address.empty() ? Json(nullptr) : Json(escape_text(listener.address))},
+                   {"protocol", listener.protocol.empty() ? Json(nullptr) : Json(listener.protocol)},
+                   {"own", !listener.apart},
+                   {"processes", listener.processes}};
+    add_metrics(listener, snapshot.system, object);
+    list.push_back(std::move(object));
+  }
+  return list;
 }
 
 Json endpoints(const Snapshot& snapshot) {
@@ -133,6 +148,7 @@ std::string render_json(const Snapshot& snapshot) {
   object["target"] = target(snapshot);
   object["endpoints"] = endpoints(snapshot);
   object["workers"] = workers(snapshot);
+  object["listeners"] = listeners(snapshot);
   return object.dump();
 }
 

@@ -96,6 +96,13 @@ std::string endpoint_labels(const Target& target, const EndpointSeries& series) 
                      quoted_value(series.endpoint));
 }
 
+// The labels of a listener. With --by-listener, those of the server name it already.
+std::string listener_labels(const Target& target, const ListenerSnapshot& listener) {
+  const std::string address =
+      target.snapshot.listener.empty() ? ",listener=" + quoted_value(escape_text(listener.address)) : "";
+  return target.labels + address;
+}
+
 void add_histogram(const std::string& labels, const Durations& durations, Document& document) {
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < durations.buckets.size(); ++i) {
@@ -129,6 +136,12 @@ class TargetSamples {
         const std::string status = quoted_value(status_label(durations));
         add_histogram(endpoint_labels(target_, series) + ",http_response_status_code=" + status, durations, document_);
       }
+    }
+  }
+
+  void operator()(Read<ListenerSnapshot> read) const {
+    for (const ListenerSnapshot& listener : target_.snapshot.listeners) {
+      document_.sample("", listener_labels(target_, listener), value_text(read(listener)));
     }
   }
 
@@ -231,7 +244,9 @@ std::string render_prometheus(const std::vector<Snapshot>& snapshots, Exposition
   const std::vector<std::string> names = target_names(snapshots);
   std::vector<Target> targets;
   for (std::size_t i = 0; i < snapshots.size(); ++i) {
-    targets.push_back({snapshots[i], "target=" + quoted_value(names[i]), endpoint_series(snapshots[i])});
+    const std::string listener =
+        snapshots[i].listener.empty() ? "" : ",listener=" + quoted_value(escape_text(snapshots[i].listener));
+    targets.push_back({snapshots[i], "target=" + quoted_value(names[i]) + listener, endpoint_series(snapshots[i])});
   }
   Document document(exposition);
   for (const Metric& metric : families()) {

@@ -38,15 +38,15 @@ std::string status_label(const Durations& durations) {
 
 std::vector<std::string> target_names(const std::vector<Snapshot>& snapshots) {
   std::vector<std::string> names;
-  std::map<std::string, unsigned> times;
+  std::map<std::pair<std::string, std::string>, unsigned> times;
   for (const Snapshot& snapshot : snapshots) {
     const std::string& address =
         snapshot.address.empty() && !snapshot.listen.empty() ? snapshot.listen.front() : snapshot.address;
     names.push_back(address.empty() ? "pid:" + std::to_string(snapshot.pid) : escape_text(address));
-    ++times[names.back()];
+    ++times[{names.back(), snapshot.listener}];
   }
   for (std::size_t i = 0; i < names.size(); ++i) {
-    if (times[names[i]] > 1) {
+    if (times[{names[i], snapshots[i].listener}] > 1) {
       names[i] += "#" + std::to_string(snapshots[i].pid);
     }
   }
