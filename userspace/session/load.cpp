@@ -30,7 +30,8 @@ std::uint32_t entries_of(const MapRow& row, const EngineOptions& options) {
     case MapLimit::kTargets:
       return options.max_targets;
     case MapLimit::kEndpoints:
-      return options.max_endpoints + SPECIAL_ENDPOINTS * options.max_targets;
+      // and the special ones of the two listeners that most targets have: their own, and the unknown one
+      return options.max_endpoints + 2 * SPECIAL_ENDPOINTS * options.max_targets;
     case MapLimit::kConnections:
       return options.max_connections;
     case MapLimit::kFixed:

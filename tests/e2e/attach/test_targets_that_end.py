@@ -88,8 +88,9 @@ def test_a_target_that_ends_does_not_change_the_others(start_server: Start, engi
     counted.assert_equal(counted.settle())
     newcomer.assert_equal(newcomer.settle())
     rows = {row["name"]: row for row in engine.sessions()["engine"]["maps"]}
-    assert rows["targets"]["entries"] == rows["processes"]["entries"] == rows["listen_ports"]["entries"] == 2
-    assert rows["endpoint_index"]["entries"] == 2 * 3 + 2  # the collective endpoints of two targets, /hold and /ok
+    assert rows["targets"]["entries"] == rows["processes"]["entries"] == 2
+    assert rows["listener_index"]["entries"] == 2 * 2  # that of each target, and the unknown one
+    assert rows["endpoint_index"]["entries"] == 4 * 3 + 2  # the collective endpoints of each, /hold and /ok
     assert engine.objects() == objects
 
 
@@ -131,8 +132,8 @@ def fake_pid_reuse(engine: Engine, index: int = 0) -> None:
     command = ["bpftool", "--json", "map", "lookup", *pinned, *key]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     value = bytearray(int(byte, 16) for byte in found["value"])
-    start = 4 * (1 + 3 + 1 + 1)  # struct monitor_target_settings of include/monitor/abi.h: root_start_ns
-    assert int.from_bytes(value[start - 8 : start - 4], "little") in engine.targets()
+    start = 4 * 4  # struct monitor_target_settings of include/monitor/abi.h: root_start_ns
+    assert int.from_bytes(value[4:8], "little") in engine.targets()  # root
     value[start] ^= 0x10
     subprocess.run(["bpftool", "map", "update", *pinned, *key, "value", *map(str, value)], check=True)
 
