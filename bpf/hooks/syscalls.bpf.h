@@ -28,26 +28,26 @@
 
 /* What a system call does with the stream of a socket. */
 struct socket_call {
+	__u64 number; /* SYSCALL_* */
 	__u64 fd;
-	__u32 flags; /* MSG_* */
+	__u64 second; /* the second argument */
+	__u32 flags;  /* MSG_* */
 	bool receives;
 	bool sends;
+	bool narrow; /* of a 32-bit program */
 };
 
-static __always_inline void read_call(struct socket_call *call, const struct pt_regs *regs)
+/* Completes `call`, which has its number and first two arguments. */
+static __always_inline void classify_call(struct socket_call *call, __u64 third, __u64 fourth)
 {
-	call->fd = SYSCALL_ARG1(regs);
-	call->flags = 0;
-	call->receives = false;
-	call->sends = false;
-	switch (syscall_number(regs)) {
+	switch (call->number) {
 	case SYSCALL_RECVFROM:
 	case SYSCALL_RECVMMSG:
-		call->flags = SYSCALL_ARG4(regs);
+		call->flags = fourth;
 		call->receives = true;
 		break;
 	case SYSCALL_RECVMSG:
-		call->flags = SYSCALL_ARG3(regs);
+		call->flags = third;
 		call->receives = true;
 		break;
 	case SYSCALL_READ:
@@ -66,22 +66,31 @@ static __always_inline void read_call(struct socket_call *call, const struct pt_
 		break;
 	case SYSCALL_SPLICE:
 		/* splice into a socket; out of a socket it shows as a gap at the next receive */
-		call->fd = SYSCALL_ARG3(regs);
+		call->fd = third;
 		call->sends = true;
 		break;
 	}
 }
 
-/* A receive of a 32-bit program of a target: each is an event that is not counted. */
-static __always_inline void compat_unfollowed(__u32 pid, const struct pt_regs *regs, long ret)
+static __always_inline void read_call(struct socket_call *call, const struct pt_regs *regs)
 {
-	struct monitor_process *process;
+	call->number = syscall_number(regs);
+	call->fd = SYSCALL_ARG1(regs);
+	call->second = SYSCALL_ARG2(regs);
+	classify_call(call, SYSCALL_ARG3(regs), SYSCALL_ARG4(regs));
+}
 
-	if (ret <= 0 || !syscall_compat_receives(regs))
-		return;
-	process = bpf_map_lookup_elem(&processes, &pid);
-	if (process)
-		undercount(process->target, UNDERCOUNT_COMPAT);
+static __attribute__((noinline)) void read_compat_call(struct socket_call *call, const struct pt_regs *regs)
+{
+	struct compat_call compat = {};
+
+	compat_call_read(&compat, regs);
+	compat_call_translate(&compat);
+	call->number = compat.number;
+	call->fd = compat.arguments[0];
+	call->second = compat.arguments[1];
+	call->narrow = true;
+	classify_call(call, compat.arguments[2], compat.arguments[3]);
 }
 
 SEC("tp_btf/sys_exit")
@@ -90,19 +99,18 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 pid = task->tgid, length, gap = 0;
 	struct opening o = {};
-	struct byte_source source = {.kind = SOURCE_ENDED_CALL, .regs = regs, .result = ret};
-	struct socket_call call;
+	struct byte_source source = {.kind = SOURCE_ENDED_CALL, .task = task, .regs = regs, .result = ret};
+	struct socket_call call = {};
 	struct conn *c;
 	struct sock *sk;
 	__u8 shutdown;
 
 	if (!is_followed(pid))
 		return 0;
-	if (syscall_is_compat(task)) {
-		compat_unfollowed(pid, regs, ret);
-		return 0;
-	}
-	read_call(&call, regs);
+	if (syscall_is_compat(task))
+		read_compat_call(&call, regs);
+	else
+		read_call(&call, regs);
 	if (!call.receives && !call.sends)
 		return 0;
 	if (call.receives && (call.flags & MSG_ASIDE))
@@ -112,8 +120,8 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 		return 0;
 	socket_info_read(&o.socket, sk);
 	length = ret > 0 ? ret : 0;
-	if (length && (syscall_number(regs) == SYSCALL_RECVMMSG || syscall_number(regs) == SYSCALL_SENDMMSG))
-		length = syscall_sum_messages(regs, ret, call.receives);
+	if (length && (call.number == SYSCALL_RECVMMSG || call.number == SYSCALL_SENDMMSG))
+		length = syscall_sum_messages(call.second, ret, call.receives, call.narrow);
 	c = addressed_open(&o, pid, call.receives ? length : 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;

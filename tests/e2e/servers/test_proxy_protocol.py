@@ -23,9 +23,7 @@ def names(snapshot: Snapshot) -> set[str]:
 
 @pytest.mark.parametrize("worker_class", APPLICATIONS)
 @pytest.mark.parametrize("header", ["v1", "v1 TCP6", "v2", "v2 IPv6", "v2 LOCAL", "v2 with TLVs"])
-def test_the_requests_after_the_header_count(
-    worker_class: str, header: str, tmp_path: Path, observe: Observe
-) -> None:
+def test_the_requests_after_the_header_count(worker_class: str, header: str, tmp_path: Path, observe: Observe) -> None:
     options = ("--threads", "2", "--proxy-protocol", header.partition(" ")[0], "--proxy-allow-from", "*")
     application = APPLICATIONS[worker_class]
     with Gunicorn(tmp_path, CURRENT, *options, worker_class=worker_class, application=application) as server:
