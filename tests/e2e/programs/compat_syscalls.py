@@ -30,6 +30,7 @@ NUMBERS = {
     "preadv2": 378,
     "pwritev2": 379,
     "recvmmsg_time64": 417,
+    "io_uring_enter": 426,
 }
 # include/uapi/linux/net.h
 SOCKETCALLS = {

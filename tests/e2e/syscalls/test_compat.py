@@ -210,6 +210,21 @@ def test_bytes_that_are_not_read_from_memory(watched: Watched) -> None:
         assert watched.change() == {"GET /after 2xx": 1, "undercount gap": 1}
 
 
+def test_io_uring(watched: Watched) -> None:
+    """It is not followed, and has a cause of its own where its events are seen."""
+    head = request("/unseen")
+    with watched.server.connection() as (client, fd):
+        for _ in range(3):
+            client.send(head)
+            assert watched.server.do("uring_recv", "compat", fd, 1000) == head
+            watched.server.do("compat_write", fd, OK)
+        client.send(request("/after"))
+        watched.server.do("compat_read", fd, 1000)
+        watched.server.do("compat_write", fd, OK)
+        cause = "compat" if watched.profile == "socket" else "gap"
+        assert watched.change() == {"GET /after 2xx": 1, f"undercount {cause}": 1}
+
+
 def test_a_socketcall_that_fails(watched: Watched) -> None:
     with watched.server.connection() as (client, fd):
         client.send(request("/after"))
