@@ -330,18 +330,18 @@ static __always_inline void nothing_passed(struct conn *c, int result)
 		pass_message(c, result);
 }
 
-/* Returns the sum of the bytes in the `count` messages at `first` of a recvmmsg or sendmmsg that is over, of a 32-bit
- * program if `narrow`. */
-static __always_inline __u32 syscall_sum_messages(__u64 first, __u32 count, bool receives, bool narrow)
+/* Returns the sum of the bytes in the `count` messages of a recvmmsg or sendmmsg that is over. For a 32-bit program
+ * (`narrow`), the hook has put the call into the scratch space for receives. */
+static __always_inline __u32 syscall_sum_messages(const struct pt_regs *regs, __u32 count, bool narrow)
 {
 	struct walk_scratch *x;
 	__u32 zero = 0;
 
-	x = receives ? bpf_map_lookup_elem(&receive_scratch, &zero) : bpf_map_lookup_elem(&send_scratch, &zero);
+	x = bpf_map_lookup_elem(&receive_scratch, &zero);
 	if (!x)
 		return 0;
 	x->bytes.narrow = narrow;
-	user_bytes_all_messages(&x->bytes, first, count);
+	user_bytes_all_messages(&x->bytes, narrow ? x->compat.arguments[1] : SYSCALL_ARG2(regs), count);
 	return x->bytes.left;
 }
 

@@ -19,6 +19,7 @@
 #include "account/undercount.bpf.h"
 #include "arch/syscall.bpf.h"
 #include "feed/byte_source.bpf.h"
+#include "feed/scratch.bpf.h"
 #include "feed/streams.bpf.h"
 #include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
@@ -28,69 +29,76 @@
 
 /* What a system call does with the stream of a socket. */
 struct socket_call {
-	__u64 number; /* SYSCALL_* */
 	__u64 fd;
-	__u64 second; /* the second argument */
-	__u32 flags;  /* MSG_* */
-	bool receives;
-	bool sends;
-	bool narrow; /* of a 32-bit program */
+	__u32 flags; /* MSG_* */
+	__u32 what;  /* CALL_* */
 };
 
-/* Completes `call`, which has its number and first two arguments. */
-static __always_inline void classify_call(struct socket_call *call, __u64 third, __u64 fourth)
+#define CALL_RECEIVES 1
+#define CALL_SENDS    2
+#define CALL_MESSAGES 4 /* several: it returns how many passed */
+#define CALL_NARROW   8 /* of a 32-bit program */
+
+static __always_inline void classify_call(struct socket_call *call, __u64 number, __u64 first, __u64 third,
+					  __u64 fourth)
 {
-	switch (call->number) {
+	call->fd = first;
+	switch (number) {
 	case SYSCALL_RECVFROM:
+		call->flags = fourth;
+		call->what |= CALL_RECEIVES;
+		break;
 	case SYSCALL_RECVMMSG:
 		call->flags = fourth;
-		call->receives = true;
+		call->what |= CALL_RECEIVES | CALL_MESSAGES;
 		break;
 	case SYSCALL_RECVMSG:
 		call->flags = third;
-		call->receives = true;
+		call->what |= CALL_RECEIVES;
 		break;
 	case SYSCALL_READ:
 	case SYSCALL_READV:
 	case SYSCALL_PREADV2:
-		call->receives = true;
+		call->what |= CALL_RECEIVES;
+		break;
+	case SYSCALL_SENDMMSG:
+		call->what |= CALL_SENDS | CALL_MESSAGES;
 		break;
 	case SYSCALL_WRITE:
 	case SYSCALL_WRITEV:
 	case SYSCALL_SENDTO:
 	case SYSCALL_SENDMSG:
-	case SYSCALL_SENDMMSG:
 	case SYSCALL_PWRITEV2:
 	case SYSCALL_SENDFILE:
-		call->sends = true;
+		call->what |= CALL_SENDS;
 		break;
 	case SYSCALL_SPLICE:
 		/* splice into a socket; out of a socket it shows as a gap at the next receive */
 		call->fd = third;
-		call->sends = true;
+		call->what |= CALL_SENDS;
 		break;
 	}
 }
 
 static __always_inline void read_call(struct socket_call *call, const struct pt_regs *regs)
 {
-	call->number = syscall_number(regs);
-	call->fd = SYSCALL_ARG1(regs);
-	call->second = SYSCALL_ARG2(regs);
-	classify_call(call, SYSCALL_ARG3(regs), SYSCALL_ARG4(regs));
+	classify_call(call, syscall_number(regs), SYSCALL_ARG1(regs), SYSCALL_ARG3(regs), SYSCALL_ARG4(regs));
 }
 
-static __attribute__((noinline)) void read_compat_call(struct socket_call *call, const struct pt_regs *regs)
+/* Does the same for the call of a 32-bit program. It works in scratch space, because the stack of on_syscall is full.
+ */
+static __always_inline void read_compat_call(struct socket_call *call, const struct pt_regs *regs)
 {
-	struct compat_call compat = {};
+	struct walk_scratch *x;
+	__u32 zero = 0;
 
-	compat_call_read(&compat, regs);
-	compat_call_translate(&compat);
-	call->number = compat.number;
-	call->fd = compat.arguments[0];
-	call->second = compat.arguments[1];
-	call->narrow = true;
-	classify_call(call, compat.arguments[2], compat.arguments[3]);
+	x = bpf_map_lookup_elem(&receive_scratch, &zero);
+	if (!x)
+		return;
+	compat_call_read(&x->compat, regs);
+	compat_call_translate(&x->compat);
+	call->what = CALL_NARROW;
+	classify_call(call, x->compat.number, x->compat.arguments[0], x->compat.arguments[2], x->compat.arguments[3]);
 }
 
 SEC("tp_btf/sys_exit")
@@ -99,7 +107,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 pid = task->tgid, length, gap = 0;
 	struct opening o = {};
-	struct byte_source source = {.kind = SOURCE_ENDED_CALL, .task = task, .regs = regs, .result = ret};
+	struct byte_source source = {.kind = SOURCE_ENDED_CALL, .regs = regs, .result = ret};
 	struct socket_call call = {};
 	struct conn *c;
 	struct sock *sk;
@@ -111,18 +119,19 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 		read_compat_call(&call, regs);
 	else
 		read_call(&call, regs);
-	if (!call.receives && !call.sends)
+	if (!(call.what & (CALL_RECEIVES | CALL_SENDS)))
 		return 0;
-	if (call.receives && (call.flags & MSG_ASIDE))
+	if ((call.what & CALL_RECEIVES) && (call.flags & MSG_ASIDE))
 		return 0;
+	source.narrow = call.what & CALL_NARROW;
 	sk = fd_sock(task, call.fd);
 	if (!sk)
 		return 0;
 	socket_info_read(&o.socket, sk);
 	length = ret > 0 ? ret : 0;
-	if (length && (call.number == SYSCALL_RECVMMSG || call.number == SYSCALL_SENDMMSG))
-		length = syscall_sum_messages(call.second, ret, call.receives, call.narrow);
-	c = addressed_open(&o, pid, call.receives ? length : 0);
+	if (length && (call.what & CALL_MESSAGES))
+		length = syscall_sum_messages(regs, ret, source.narrow);
+	c = addressed_open(&o, pid, call.what & CALL_RECEIVES ? length : 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	shutdown = BPF_CORE_READ(sk, sk_shutdown);
@@ -133,7 +142,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 			catch_up_client(c, sk);
 		return 0;
 	}
-	if (call.receives) {
+	if (call.what & CALL_RECEIVES) {
 		if (o.socket.tcp) {
 			gap = receive_gap(o.socket.copied_seq - c->copied_seq, length, shutdown);
 			if ((__s32)gap < 0) {
