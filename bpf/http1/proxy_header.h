@@ -43,16 +43,18 @@ PURE_INLINE bool is_proxy_start(__u64 first, __u64 second)
 }
 
 /* Returns whether the line [pos, line_end) is a header of version 1. */
-PURE_INLINE bool http1_is_proxy_line(const struct http1_window *w)
+GLOBAL_FUNC int http1_is_proxy_line(const struct http1_window *w)
 {
-	return w->line_end - w->pos <= PROXY_LINE_LENGTH &&
+	return w && w->line_end - w->pos <= PROXY_LINE_LENGTH &&
 	       proxy_begins_line(window_word(w, w->pos), window_word(w, w->pos + 8));
 }
 
 /* The line [pos, line_end) is no request line. Sets the mode after it: a connection's first line can be a header of
  * version 1, or belong to one of version 2. */
-PURE_INLINE int http1_refused_line(struct http1_stream *s, const struct http1_window *w)
+GLOBAL_FUNC int http1_refused_line(struct http1_stream *s, const struct http1_window *w)
 {
+	if (!s || !w)
+		return HTTP1_ERROR;
 	s->mode = HTTP1_BAD;
 	if (s->method != HTTP1_METHOD_NONE)
 		return HTTP1_ERROR;
