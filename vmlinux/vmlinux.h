@@ -220,6 +220,7 @@ struct task_struct {
 /* arch/x86/include/asm/ptrace.h */
 struct pt_regs {
 	unsigned long bx;
+	unsigned long cx;
 	unsigned long di;
 	unsigned long si;
 	unsigned long dx;
@@ -299,6 +300,27 @@ struct user_messages {
 	struct user_message header;
 	__u32 length; /* bytes received or sent; the kernel writes it when the message is done */
 	__u32 padding;
+};
+
+/* include/linux/compat.h, include/net/compat.h: the same three of a 32-bit process */
+struct user_iovec32 {
+	__u32 iov_base;
+	__u32 iov_len;
+};
+
+struct user_message32 {
+	__u32 msg_name;
+	__u32 msg_namelen;
+	__u32 msg_iov;
+	__u32 msg_iovlen;
+	__u32 msg_control;
+	__u32 msg_controllen;
+	__u32 msg_flags;
+};
+
+struct user_messages32 {
+	struct user_message32 header;
+	__u32 length;
 };
 
 #endif

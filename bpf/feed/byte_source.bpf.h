@@ -28,6 +28,7 @@ struct byte_source {
 	struct task_struct *task; /* of SOURCE_RUNNING_CALL: the current task, or NULL if not fetched yet */
 	const struct pt_regs *regs;
 	__u32 result; /* of SOURCE_ENDED_CALL: what the call returned */
+	bool narrow;  /* of SOURCE_ENDED_CALL: of a 32-bit program */
 };
 
 /*
@@ -40,11 +41,14 @@ static __always_inline int source_open(struct walk_scratch *x, const struct byte
 	const struct pt_regs *regs = source->regs;
 	struct task_struct *task = source->task;
 
-	if (source->kind == SOURCE_RUNNING_CALL) {
+	if (source->kind == SOURCE_ENDED_CALL) {
+		if (source->narrow)
+			return compat_find_ended(x, regs, length, source->result, sends);
+	} else {
 		if (!task)
 			task = bpf_get_current_task_btf();
 		if (syscall_is_compat(task))
-			return UNDERCOUNT_COMPAT;
+			return compat_find_running(x, source->sk, length, position, sends);
 		regs = saved_registers(x, task);
 		/* If no call is running, the registers are left over from an earlier one. io_uring can send and receive
 		 * at such a time. */

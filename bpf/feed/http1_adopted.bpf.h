@@ -131,7 +131,7 @@ GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 	last.iov_len = u->base_left;
 	if (!u->base_left) {
 		/* check the first vector for a response's start, the last for its end */
-		if (!u->vector_left || bpf_probe_read_user(&last, sizeof(last), (void *)u->vector))
+		if (user_bytes_peek(u, false, &last))
 			return 0;
 	}
 	if (last.iov_len >= 7 && !bpf_probe_read_user(&start, 7, (void *)last.iov_base) &&
@@ -142,8 +142,7 @@ GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 		c->protocol.responses.carried = 0;
 		return 1;
 	}
-	if (!u->base_left &&
-	    bpf_probe_read_user(&last, sizeof(last), (void *)(u->vector + (u->vector_left - 1) * sizeof(last))))
+	if (!u->base_left && user_bytes_peek(u, true, &last))
 		return 0;
 	id = request_oldest(c);
 	if (id != NO_REQUEST && ends_chunked(last.iov_base, last.iov_len))

@@ -20,16 +20,20 @@
 #include "state/conn.bpf.h"
 #include "state/maps.bpf.h"
 
-/* Returns whether the bytes of a receive are a clean start of a request. The first buffer must hold at least 16 bytes
- * of it, which is as long as "GET / HTTP/1.1\r\n". */
-static __always_inline bool http1_begins_request(struct user_bytes *u, __u32 length)
+/* Returns whether the bytes of a receive on a lost connection are a clean start of a request, or of a header of the
+ * PROXY protocol if no request was seen yet. The first buffer must hold at least 16 bytes of it, which is as long as
+ * "GET / HTTP/1.1\r\n". */
+static __always_inline bool http1_begins_request(const struct conn *c, struct user_bytes *u, __u32 length)
 {
 	__u64 start[2];
 
 	if (!u->base_left && user_bytes_next(u))
 		return false;
-	return length >= sizeof(start) && u->base_left >= sizeof(start) &&
-	       !bpf_probe_read_user(start, sizeof(start), (void *)u->base) && is_request_start(start[0], start[1]);
+	if (length < sizeof(start) || u->base_left < sizeof(start) ||
+	    bpf_probe_read_user(start, sizeof(start), (void *)u->base))
+		return false;
+	return is_request_start(start[0], start[1]) ||
+	       (c->protocol.requests.method == HTTP1_METHOD_NONE && is_proxy_start(start[0], start[1]));
 }
 
 /* `count` bytes passed that cannot be read. Returns whether the stream can continue after them. */

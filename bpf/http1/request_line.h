@@ -7,6 +7,7 @@
 #define MONITOR_HTTP1_REQUEST_LINE_H
 
 #include "http1/fields.h"
+#include "http1/proxy_header.h"
 
 /* Skips a scheme (RFC 3986 §3.1). */
 static int http1_scheme_step(__u32 i, struct http1_loop *loop)
@@ -130,7 +131,8 @@ PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struc
 
 /*
  * Parses the request line [pos, line_end) into s->method and the key's method and path. Returns 0 if it is not
- * "token SP target", is the preface of HTTP/2 (RFC 9113 §3.4), or begins like a TLS record. After a long method,
+ * "token SP target", is the preface of HTTP/2 (RFC 9113 §3.4), begins like a TLS record, or is a header of the PROXY
+ * protocol at the start of the connection. After a long method,
  * authority or row of spaces the path can begin past the prefix that is read; it is then empty or "/", and counts as
  * cut.
  */
@@ -148,8 +150,11 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		return 0;
 	}
 	length = http1_version(s, w);
-	if (s->flags & HTTP1_F_HTTP2)
-		return 0;
+	/* one test for most requests: a line of the PROXY protocol has no version */
+	if (s->flags & (HTTP1_F_HTTP2 | HTTP1_F_OLD)) {
+		if ((s->flags & HTTP1_F_HTTP2) || (s->method == HTTP1_METHOD_NONE && http1_is_proxy_line(w)))
+			return 0;
+	}
 
 	ROLLED
 	for (int i = 0; i < HTTP1_REQUEST_LINE_PREFIX / 8; ++i) {

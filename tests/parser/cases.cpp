@@ -13,7 +13,8 @@ namespace monitor {
 namespace {
 
 constexpr std::array<const char*, HTTP1_BAD + 1> kModes = {
-    "start", "field", "field", "trailer", "chunks", "decide", "chunk-data", "length", "until-close", "over", "bad"};
+    "start",           "field",      "field",  "trailer",     "chunks", "decide", "proxy-fixed",
+    "proxy-addresses", "chunk-data", "length", "until-close", "over",   "bad"};
 constexpr std::array<const char*, 4> kDelimiters = {"interim", "no-body", "body", "tunnel"};
 
 [[noreturn]] void malformed(const std::string& file, int line, const std::string& why) {
@@ -134,7 +135,7 @@ std::string quoted(const char* bytes, std::size_t count) {
 
 std::string state(const trace_event& event) {
   std::string text = kModes.at(event.mode);
-  if (event.mode == HTTP1_LENGTH) {
+  if (event.mode == HTTP1_LENGTH || event.mode == HTTP1_PROXY_ADDRESSES) {
     text += " " + std::to_string(event.remaining);
   }
   return text;

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import compat_syscalls
 import raw_syscalls
 import uring
 from raw_syscalls import syscall
@@ -163,7 +164,7 @@ def interrupted(command: Command) -> Any:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     name: function
-    for module in (raw_syscalls, uring, sys.modules[__name__])
+    for module in (raw_syscalls, compat_syscalls, uring, sys.modules[__name__])
     for name, function in inspect.getmembers(module, inspect.isfunction)
 }
 
