@@ -102,6 +102,7 @@ struct in6_addr {
 
 /* include/net/sock.h: bits of sk_shutdown. RCV_SHUTDOWN is set by the peer's FIN too. */
 #define RCV_SHUTDOWN  1
+#define SEND_SHUTDOWN 2
 #define SHUTDOWN_MASK 3
 
 /* include/net/sock.h */
@@ -167,6 +168,13 @@ struct tcp_sock {
 	__u32 lsndtime; /* jiffies: time of the last data sent */
 	__u64 bytes_received;
 	__u64 bytes_sent;
+};
+
+/* net/mptcp/protocol.h; kernels without Multipath TCP do not have it. state/mptcp.bpf.h declares the members that older
+ * kernels lack. */
+struct mptcp_sock {
+	__u64 write_seq;
+	struct sock *first; /* a TCP socket that this one is made of, or NULL */
 };
 
 /* include/uapi/linux/un.h */

@@ -94,9 +94,11 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	l = listener_at(c->listener);
 	if (l)
 		c->listener_number = l->number;
+	if (o->socket.mptcp)
+		c->flags |= CONN_MPTCP;
 	if (older)
-		c->flags = CONN_LOST | CONN_ADOPTED;
-	else if (tcp)
+		c->flags |= CONN_LOST | CONN_ADOPTED;
+	else if (o->socket.counts)
 		/* bytes that were read earlier without an event are a gap; a FIN alone is not */
 		c->copied_seq = socket_info_start(&o->socket, before - socket_info_fin_read(&o->socket));
 	c->role = ROLE_SERVER;
@@ -104,7 +106,7 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 		raise_peak(&t->peak_connections, __sync_fetch_and_add(&t->connections, 1) + 1);
 	if (older && tcp) {
 		/* Earlier sends found no record to update. */
-		__sync_lock_test_and_set(&c->write_seq, BPF_CORE_READ((struct tcp_sock *)sk, write_seq));
+		__sync_lock_test_and_set(&c->write_seq, socket_info_write_seq(&o->socket));
 		if (!o->passed && (socket_info_under_way(&o->socket) || outlasts_keep_alive(target, &o->socket)))
 			request_begin_before_attach(c);
 	}
@@ -155,21 +157,6 @@ static __always_inline bool opening_by(struct opening *o, __u32 pid, __u32 passe
 	return true;
 }
 
-/* A process of a target read from a Multipath TCP socket for the first time. `c` is its new record, or NULL if there is
- * no room. The record only prevents that the same connection is reported again. */
-static __always_inline void mptcp_unfollowed(struct conn *c, const struct opening *o)
-{
-	if (c && c->role != ROLE_UNKNOWN)
-		return;
-	undercount(o->process.target, UNDERCOUNT_MPTCP);
-	if (!c)
-		return;
-	c->socket = (__u64)o->socket.sk;
-	c->inode = o->socket.inode;
-	c->target = o->process.target;
-	c->role = ROLE_CLIENT;
-}
-
 /* Returns the record by address for o->socket. A receive creates it for process `pid` if there is no record yet;
  * `passed` is the number of bytes that it received, and 0 for other calls. Returns NULL if the connection belongs to no
  * target or the map is full. */
@@ -177,11 +164,6 @@ static __attribute__((noinline)) struct conn *addressed_open(struct opening *o, 
 {
 	struct conn *c;
 
-	if (o->socket.mptcp) {
-		if (passed && !addressed_find(&o->socket) && opening_by(o, pid, passed))
-			mptcp_unfollowed(addressed_make(&o->socket), o);
-		return NULL;
-	}
 	if (!o->socket.stream)
 		return NULL;
 	c = addressed_find(&o->socket);

@@ -22,6 +22,7 @@
 #include "state/counters.bpf.h"
 #include "state/listeners.bpf.h"
 #include "state/maps.bpf.h"
+#include "state/mptcp.bpf.h"
 #include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
 
@@ -29,6 +30,17 @@
 static __always_inline struct tcp_sock *as_tcp(struct sock *sk)
 {
 	return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
+}
+
+/* Returns the kernel's copied_seq, or `expected` if the kernel does not keep it. */
+static __always_inline __u32 current_copied_seq(const struct conn *c, struct sock *sk, __u32 expected)
+{
+	return c->flags & CONN_MPTCP ? mptcp_bytes_read(sk, expected) : as_tcp(sk)->copied_seq;
+}
+
+static __always_inline __u32 current_write_seq(const struct conn *c, struct sock *sk)
+{
+	return c->flags & CONN_MPTCP ? mptcp_write_seq(sk) : as_tcp(sk)->write_seq;
 }
 
 /* Creates the record of a TCP connection from which process `pid` reads for the first time, `passed` bytes. Returns
@@ -39,13 +51,9 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	struct conn *c;
 
 	socket_info_read(&o.socket, sk);
-	if ((!o.socket.tcp && !o.socket.mptcp) || !opening_by(&o, pid, passed))
+	if (!o.socket.tcp || !opening_by(&o, pid, passed))
 		return NULL;
 	c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (o.socket.mptcp) {
-		mptcp_unfollowed(c, &o);
-		return NULL;
-	}
 	if (c) {
 		if (c->role == ROLE_UNKNOWN)
 			conn_init(c, &o);
@@ -86,7 +94,7 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 		catch_up_close(c, sk->__sk_common.skc_state);
 		return 0;
 	}
-	seq = as_tcp(sk)->copied_seq;
+	seq = current_copied_seq(c, sk, c->copied_seq + ret);
 	gap = receive_gap(seq - c->copied_seq, ret, sk->sk_shutdown);
 	c->copied_seq = seq;
 	if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
@@ -98,7 +106,6 @@ SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 {
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tcp;
 	__u32 seq, gap;
 
 	if (!c || c->role != ROLE_SERVER || (c->flags & CONN_ELSEWHERE))
@@ -108,10 +115,9 @@ int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 		catch_up_close(c, sk->__sk_common.skc_state);
 		return 0;
 	}
-	tcp = as_tcp(sk);
-	seq = tcp->write_seq;
+	seq = current_write_seq(c, sk);
 	gap = seq - c->write_seq - ret;
-	note_unseen(c, tcp->copied_seq, sk->sk_shutdown);
+	note_unseen(c, current_copied_seq(c, sk, c->copied_seq), sk->sk_shutdown);
 	sent(c, &(struct byte_source){.sk = sk}, ret, gap);
 	send_done(c, seq);
 	return 0;
@@ -188,9 +194,9 @@ static __always_inline int on_change(struct sock *sk, int from, int to)
 	if (!c)
 		return 0;
 	if (to == TCP_CLOSE && (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT))
-		close_behind_send(c, sk, close_kind(from, to, sk->sk_err));
+		close_behind_send(c, sk, close_kind(from, to, was_reset(sk)));
 	else
-		conn_close(c, close_kind(from, to, sk->sk_err));
+		conn_close(c, close_kind(from, to, was_reset(sk)));
 	return 0;
 }
 

@@ -143,7 +143,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 		return 0;
 	}
 	if (call.what & CALL_RECEIVES) {
-		if (o.socket.tcp) {
+		if (o.socket.counts) {
 			gap = receive_gap(o.socket.copied_seq - c->copied_seq, length, shutdown);
 			if ((__s32)gap < 0) {
 				/* The connection may have been adopted during this call: then the record includes its
@@ -161,7 +161,8 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	}
 	if (o.socket.tcp) {
 		gap = o.socket.write_seq - c->write_seq - length;
-		note_unseen(c, o.socket.copied_seq, shutdown);
+		if (o.socket.counts)
+			note_unseen(c, o.socket.copied_seq, shutdown);
 	}
 	sent(c, &source, length, gap);
 	if (o.socket.tcp)

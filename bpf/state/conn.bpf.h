@@ -84,6 +84,7 @@ struct spill_key {
 #define CONN_ANSWERED  64  /* adopted, and the current response was seen from its first byte */
 #define CONN_UNSEEN    128 /* the server took bytes that made no event, and no receive came since */
 #define CONN_ELSEWHERE 256 /* a process of no target read from it last; what is sent belongs to that process */
+#define CONN_MPTCP     512 /* Multipath TCP: its positions are those of state/mptcp.bpf.h; never changes */
 
 /* The position in a running recvmmsg or sendmmsg. Each of its messages makes an event, with the registers of the whole
  * call. */

@@ -140,7 +140,7 @@ def test_limits_hold(start_server: Start, engine: Engine, short_directory: Path)
     counted = attach_counted(engine, server, *limits)
     rows = {row["name"]: row for row in engine.sessions()["engine"]["maps"]}
     assert rows["targets"]["capacity"] == 1
-    assert rows["endpoint_index"]["capacity"] == 2 + 3
+    assert rows["endpoint_index"]["capacity"] == 2 + 2 * 3
     assert rows["addressed_connections"]["capacity"] == 128
     refused = engine.run(*engine.attach_arguments(other.pid))
     assert (refused.returncode, refused.stdout) == (1, "")
