@@ -61,6 +61,7 @@ class Fleet {
   Result<std::shared_ptr<Engine>> own_engine();
   // Adds the server's snapshot to `sample`. Returns whether the observation goes on.
   Result<bool> sample_one(Observation& observation, Sample& sample);
+  void remove_over(const std::vector<pid_t>& over);
   void add_started();
   bool has(pid_t pid) const;
 
