@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attached servers that end, and commands that run at the same time.
 
-The last command that watches an ended server cleans up. Without one, the next command recognises the ended server by its
-pid and start time, and cleans up."""
+The last command that watches an ended server cleans up. Without one, the next command recognises the ended server by
+its pid and start time, and cleans up."""
 
 import json
 import os

@@ -93,7 +93,9 @@ def test_spaces_in_every_name(tmp_path: Path) -> None:
         )
         assert (started.returncode, started.stderr) == (0, "")
         status = proxy.type(f"{RUN} status", **environment)
-        assert "\nSince its start, from lo gs/deep er/proxy.log:\n[CONCURRENCY] " in status.stdout
+        assert "\nSince its start:\n[CONCURRENCY] " in status.stdout
+        blind = proxy.type(f"{RUN} status", **environment | {"MONITOR_BINARY": "/no/such"})
+        assert "\nSince its start, from lo gs/deep er/proxy.log:\n[CONCURRENCY] " in blind.stdout
         shown = proxy.type(f"{SHOW} --interval 0.05", **environment)
         assert shown.returncode == 0
         assert "since the server's start: [CONCURRENCY] Active: 0/0" in shown.stderr
