@@ -52,6 +52,8 @@ check_prefix() {
 -rw-r--r-- bin/other-program
 -rw-r--r-- share/bash-completion/completions/monitor
 -rw-r--r-- share/doc/uvicorn-monitor/LICENSE
+-rw-r--r-- share/doc/uvicorn-monitor/LICENSE.BSD-2-Clause
+-rw-r--r-- share/doc/uvicorn-monitor/LICENSE.GPL-2.0-only
 -rw-r--r-- share/doc/uvicorn-monitor/README.md
 -rw-r--r-- share/doc/uvicorn-monitor/copyright
 -rw-r--r-- share/man/man8/monitor.8.gz
