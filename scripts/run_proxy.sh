@@ -317,7 +317,7 @@ show_figures() {
     command=("$monitor" "${monitor_options[@]}" --pid "$proxy_pid" --log - --count 1)
     [ "${#kinds[@]}" -eq 3 ] || command+=(--no-system)
     through_sudo
-    if message=$(timeout 10 "${command[@]}" </dev/null 2>/dev/null); then
+    if message=$(timeout --foreground 10 "${command[@]}" </dev/null 2>/dev/null); then
       printf '%s:\n%s\n' "$(counted_since)" "$message"
       return
     fi

@@ -115,7 +115,7 @@ attach_engine() {
   through_sudo
   # The subshell would keep the gate open after this script.
   said=$(exec {lock}>&- {gate}>&- {answers}<&-
-    timeout -k 5 "$patience_to_attach" "${command[@]}" 2>&1 >/dev/null </dev/null) || status=$?
+    timeout --foreground -k 5 "$patience_to_attach" "${command[@]}" 2>&1 >/dev/null </dev/null) || status=$?
   case "$status" in
     0) return 0 ;;
     124 | 137) not_attached="monitor attach did not end within $patience_to_attach s" ;;

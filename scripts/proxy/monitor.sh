@@ -49,7 +49,7 @@ is_attached() {
   local listed command=("$monitor" sessions "${pins_option[@]}")
   through_sudo
   attached_since='' attached_profile=''
-  listed=$(timeout 10 "${command[@]}" </dev/null 2>/dev/null) || return 1
+  listed=$(timeout --foreground 10 "${command[@]}" </dev/null 2>/dev/null) || return 1
   attached_since=$(sed -n "s/^pid $1  since \([-0-9]* [:0-9]*\) (.*/\1/p" <<<"$listed")
   attached_profile=$(sed -n 's/^Engine at .*: monitor .*, profile \([a-z]*\).*/\1/p' <<<"$listed")
   [ -n "$attached_since" ]
