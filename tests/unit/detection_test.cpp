@@ -196,6 +196,34 @@ TEST_CASE("host.find_servers: each evidence, the strongest first") {
   CHECK(find_servers(fake.proc()).servers.size() == 5);  // no guesses
 }
 
+TEST_CASE("host.find_servers: programs that are known to speak another protocol are no guess") {
+  for (const Strings& arguments : {Strings{"python3", "/x/debugpy/adapter", "--for-server", "1"},
+                                   {"python3", "/x/debugpy/adapter/__main__.py"},
+                                   {"python3", "-m", "debugpy.adapter"},
+                                   {"python3", "-m", "ipykernel_launcher", "-f", "k.json"},
+                                   {"python3", "-m", "ipykernel.kernelapp"},
+                                   {"/usr/bin/python3", "/usr/bin/fail2ban-server", "-xf", "start"},
+                                   {"/usr/bin/python3", "/usr/bin/salt-master"},
+                                   {"python3", "-m", "smtpd", "-n"},
+                                   {"python3", "/v/bin/pylsp", "--tcp"},
+                                   {"python3", "/v/bin/rpyc_classic.py"},
+                                   {"python3", "-m", "Pyro5.nameserver"}}) {
+    CAPTURE(arguments);
+    const FakeProc fake(std::vector<Process>{python(10, arguments)});
+    CHECK(evidence(fake, {}) == Strings{});
+    const auto shown =
+        resolve_server(fake.proc(), ServerRequest{.pid = {}, .pid_file = {}, .default_pid_file = "/nonexistent/p"});
+    CHECK_FALSE(shown);
+    CHECK(resolve_server(fake.proc(), ServerRequest{.pid = 10, .pid_file = {}}));  // the operator knows better
+  }
+  // A directory's name proves nothing.
+  const FakeProc guess(std::vector<Process>{python(10, {"python3", "/srv/smtpd/app.py"})});
+  const auto alone =
+      resolve_server(guess.proc(), ServerRequest{.pid = {}, .pid_file = {}, .default_pid_file = "/nonexistent/p"});
+  REQUIRE(alone);
+  CHECK(alone->evidence == Evidence::kListens);
+}
+
 TEST_CASE("host.find_servers: the console script of a package that requires a server") {
   const auto library = [](const char* metadata) {
     return directory(

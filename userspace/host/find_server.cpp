@@ -4,6 +4,7 @@
 #include "host/find_server.h"
 
 #include <algorithm>
+#include <array>
 #include <climits>
 #include <iterator>
 #include <map>
@@ -13,6 +14,7 @@
 
 #include "host/command_line.h"
 #include "host/pid_file.h"
+#include "host/starting.h"
 
 namespace monitor {
 namespace {
@@ -23,10 +25,10 @@ constexpr std::size_t kMaxAddresses = 120;
 
 // The result of a search of the whole machine.
 struct Survey {
-  std::vector<Server> servers;    // the strongest evidence first, then by pid
-  std::vector<pid_t> refused;     // have a server's name, but we are not permitted to see their descriptors
-  std::size_t not_listening = 0;  // have a server's name, but no listening socket
-  std::size_t processes = 0;      // examined in total
+  std::vector<Server> servers;               // the strongest evidence first, then by pid
+  std::vector<pid_t> refused;                // have a server's name, but we are not permitted to see their descriptors
+  std::vector<std::vector<pid_t>> starting;  // process trees with a server's name, but no listening socket
+  std::size_t processes = 0;                 // examined in total
 };
 
 bool any_refused(const ProcFs& proc, const std::vector<pid_t>& tree) {
@@ -43,11 +45,25 @@ bool is_internal(std::string_view address) {
          (address.find("/pymp-") != std::string_view::npos || address.starts_with("unix:@listener-"));
 }
 
-// Python programs whose sockets are known not to be HTTP.
+// Python programs whose sockets are known not to be HTTP, by their script or module.
+constexpr std::array<std::string_view, 15> kSpeakAnotherProtocol = {
+    "aiosmtpd",     "debugpy.adapter", "fail2ban-server", "ipykernel",        "ipykernel_launcher",
+    "ipyparallel",  "ptvsd.adapter",   "Pyro4.naming",    "Pyro5.nameserver", "pylsp",
+    "rpyc_classic", "salt-master",     "salt-minion",     "salt-syndic",      "smtpd"};
+
+// Compares the module, or the script by its name and by its name in its directory, as "debugpy/adapter".
 bool speaks_another_protocol(const CommandLine& line) {
-  constexpr std::string_view kAdapter = "debugpy/adapter";
-  return line.script.ends_with(kAdapter) || line.script.find("debugpy/adapter/") != std::string::npos ||
-         line.module.starts_with("ipykernel");
+  std::string_view script = line.script;
+  for (const std::string_view ending : {".py", "/__main__"}) {
+    script.remove_suffix(script.ends_with(ending) ? ending.size() : 0);
+  }
+  const std::string_view name = base_name(script);
+  const std::size_t above = script.size() - std::min(script.size(), name.size() + 1);
+  const std::string_view package = base_name(script.substr(0, above));
+  return std::any_of(kSpeakAnotherProtocol.begin(), kSpeakAnotherProtocol.end(), [&](std::string_view known) {
+    return line.module == known || line.module.starts_with(std::string(known) + ".") || name == known ||
+           (!package.empty() && std::string(package) + "." + std::string(name) == known);
+  });
 }
 
 // A process that multiprocessing started to run a function of its parent's program.
@@ -161,7 +177,7 @@ class Search {
     } else if (any_refused(proc_, tree)) {
       survey_.refused.push_back(root);
     } else {
-      ++survey_.not_listening;
+      survey_.starting.push_back(tree);
     }
   }
 
@@ -244,10 +260,6 @@ std::string count_of(std::size_t number, const std::string& one, const std::stri
   return std::to_string(number) + " " + (number == 1 ? one : many);
 }
 
-std::string pid_and_command(const ProcFs& proc, pid_t pid) {
-  return std::to_string(pid) + " (" + printable(proc.command(pid), kMaxCommand) + ")";
-}
-
 // One line per server: a command that the operator can copy.
 std::string commands_to_pick(const std::vector<Server>& servers) {
   std::string text;
@@ -274,17 +286,32 @@ std::string hint_to_pick(const std::vector<Server>& servers, const std::string& 
 
 Error refused_descriptors(const ProcFs& proc, pid_t pid) {
   return Error{ErrorCode::kNotPermitted,
-               "the sockets of process " + pid_and_command(proc, pid) + " cannot be seen: reading " + proc.path() +
-                   "/" + std::to_string(pid) +
+               "the sockets of " + process_called(proc, pid) + " cannot be seen: reading " + proc.path() + "/" +
+                   std::to_string(pid) +
                    "/fd is not permitted; CAP_SYS_PTRACE is needed, and CAP_DAC_READ_SEARCH for another user's process",
                "run it with sudo"};
 }
 
-Error does_not_listen(const ProcFs& proc, pid_t pid, std::size_t descendants) {
+// Strangers come after what the operator wants to know: why this server does not listen.
+Error starting_server(const ProcFs& proc, const std::vector<pid_t>& tree, std::vector<Server> others) {
+  Error error = still_starting(proc, tree);
+  std::erase_if(others, [](const Server& server) { return is_guess(server.evidence); });
+  if (!others.empty()) {
+    error.hint += "\n" + hint_to_pick(others, "");
+  }
+  return error;
+}
+
+Error does_not_listen(const ProcFs& proc, const std::vector<pid_t>& processes) {
+  if (has_server_by_name(proc, processes)) {
+    return starting_server(proc, processes, survey_machine(proc).servers);
+  }
+  const pid_t pid = processes.front();
+  const std::size_t descendants = processes.size() - 1;
   const std::string tree =
       descendants == 0 ? " has" : " and its " + count_of(descendants, "descendant", "descendants") + " have";
   return Error{ErrorCode::kNoTarget,
-               "process " + pid_and_command(proc, pid) + tree + " no listening socket: looked at " + proc.path() + "/" +
+               process_called(proc, pid) + tree + " no listening socket: looked at " + proc.path() + "/" +
                    std::to_string(pid) + "/net/tcp, tcp6 and unix",
                hint_to_pick(survey_machine(proc).servers,
                             "give the pid of the process that serves, or of its parent; a starting server "
@@ -313,25 +340,28 @@ Result<Server> server_of(const ProcFs& proc, pid_t pid) {
   }
   std::vector<std::string> listen = proc.listening(tree);
   if (listen.empty()) {
-    return any_refused(proc, tree) ? refused_descriptors(proc, pid) : does_not_listen(proc, pid, tree.size() - 1);
+    return any_refused(proc, tree) ? refused_descriptors(proc, pid) : does_not_listen(proc, tree);
   }
   Server server = named_server(proc, pid);
   server.listen = std::move(listen);
   return server;
 }
 
-Result<Server> server_of_file(const ProcFs& proc, const std::string& path) {
-  const pid_t pid = TRY(read_pid_file(path));
+Result<Server> server_of_pid_file(const ProcFs& proc, const std::string& path, pid_t pid) {
   return within("PID file " + printable(path, PATH_MAX) + " names " + std::to_string(pid), server_of(proc, pid));
 }
 
-// The operator did not name this PID file, so if it leads to no server the hint lists the servers that do run.
+Result<Server> server_of_file(const ProcFs& proc, const std::string& path) {
+  return server_of_pid_file(proc, path, TRY(read_pid_file(path)));
+}
+
+// The operator did not name this PID file, so if it holds no pid the hint lists the servers that do run.
 Result<Server> server_of_default_file(const ProcFs& proc, const std::string& path) {
-  auto server = server_of_file(proc, path);
-  if (server || server.error().code == ErrorCode::kNotPermitted) {
-    return server;
+  Result<pid_t> pid = read_pid_file(path);
+  if (pid) {
+    return server_of_pid_file(proc, path, *pid);
   }
-  Error error = std::move(server).error();
+  Error error = std::move(pid).error();
   error.hint = hint_to_pick(survey_machine(proc).servers, error.hint);
   return error;
 }
@@ -349,6 +379,9 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
   }
   Survey survey = survey_machine(proc, known);
   std::vector<Server>& servers = survey.servers;
+  if (!survey.starting.empty() && (servers.empty() || is_guess(servers.front().evidence))) {
+    return starting_server(proc, survey.starting.front(), {});
+  }
   const auto strongest = std::count_if(servers.begin(), servers.end(), [&](const Server& server) {
     return strength(server) == strength(servers.front());
   });
@@ -356,6 +389,9 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
     Server server = std::move(servers.front());
     servers.erase(servers.begin());
     server.passed_over = std::move(servers);
+    for (const std::vector<pid_t>& tree : survey.starting) {
+      server.passed_over.push_back(named_server(proc, tree.front(), Evidence::kCommand));
+    }
     return server;
   }
   if (strongest > 1) {
@@ -370,15 +406,10 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
   if (!survey.refused.empty()) {
     return refused_descriptors(proc, survey.refused.front());
   }
-  const std::size_t others = survey.not_listening;
-  const std::string not_listening =
-      others == 0 ? ""
-                  : " (" + std::to_string(others) +
-                        (others == 1 ? " by that name listens nowhere)" : " by that name listen nowhere)");
   return Error{ErrorCode::kNoTarget,
                missing_pid_file(default_pid_file) +
                    ", and no uvicorn, gunicorn or hypercorn process that listens was found among the " +
-                   count_of(survey.processes, "process", "processes") + " of " + proc.path() + not_listening,
+                   count_of(survey.processes, "process", "processes") + " of " + proc.path(),
                "start the server, or name its process: sudo monitor --pid N"};
 }
 
@@ -388,12 +419,15 @@ FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known, G
                           ProgramReader* programs) {
   ProgramReader only_now;
   Survey survey = Search(proc, programs != nullptr ? *programs : only_now, known).run();
-  FoundServers found{std::move(survey.servers), {}};
+  FoundServers found{std::move(survey.servers), {}, {}};
   if (guesses == Guesses::kLeaveOut) {
     std::erase_if(found.servers, [](const Server& server) { return is_guess(server.evidence); });
   }
   for (const pid_t pid : survey.refused) {
     found.refused.emplace_back(pid, refused_descriptors(proc, pid));
+  }
+  for (const std::vector<pid_t>& tree : survey.starting) {
+    found.starting.push_back(still_starting(proc, tree));
   }
   return found;
 }

@@ -91,6 +91,10 @@ Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& pro
   return engine;
 }
 
+void remove_ended(const Pins& pins, const ProcFs& proc) {
+  static_cast<void>(open_attached(pins, proc));
+}
+
 Status check_options(const EngineOptions& options, const Engine& engine) {
   const EngineInfo info = TRY(engine.info());
   if (options.profile != "auto" && options.profile != info.profile) {

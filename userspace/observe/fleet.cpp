@@ -228,6 +228,16 @@ Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
   return true;
 }
 
+// With its observation, a target loses its viewer. The last viewer of a server that has ended takes it out of the
+// attached engine: no later command may come to do so.
+void Fleet::remove_over(const std::vector<pid_t>& over) {
+  const auto is_over = [&over](pid_t pid) { return std::find(over.begin(), over.end(), pid) != over.end(); };
+  std::erase_if(observed_, [&](const Observation& observation) { return is_over(observation.identity().pid); });
+  if (std::erase_if(attached_.targets, [&](const TargetInfo& target) { return is_over(target.root.pid); }) != 0) {
+    remove_ended(pins_, ProcFs());
+  }
+}
+
 Result<Sample> Fleet::sample() {
   Sample sample;
   std::vector<pid_t> over;
@@ -236,9 +246,7 @@ Result<Sample> Fleet::sample() {
       over.push_back(observation.identity().pid);
     }
   }
-  const auto is_over = [&over](pid_t pid) { return std::find(over.begin(), over.end(), pid) != over.end(); };
-  std::erase_if(observed_, [&](const Observation& observation) { return is_over(observation.identity().pid); });
-  std::erase_if(attached_.targets, [&](const TargetInfo& target) { return is_over(target.root.pid); });
+  remove_over(over);
   add_started();  // after removing the ended ones: workers that a killed supervisor left are a server of their own
   sample.server_ended = observed_.empty() && !all_;
   return sample;

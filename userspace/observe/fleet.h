@@ -64,6 +64,7 @@ class Fleet {
   // Adds the views of one snapshot that the choice of listeners makes. Fails if the only server never had a listener
   // that matches.
   Status add_views(Snapshot snapshot, Sample& sample);
+  void remove_over(const std::vector<pid_t>& over);
   void add_started();
   bool has(pid_t pid) const;
 

@@ -58,6 +58,7 @@ std::string render_sessions(const Sessions& sessions) {
   text += fmt::format("\nEngine at {}: monitor {}, profile {}{}\n", escape_text(sessions.directory),
                       escape_text(sessions.engine->version), sessions.engine->profile,
                       sessions.engine->raw_paths ? ", paths as sent" : "");
+  text += fmt::format("  {:<24}{:<20}{:>13}\n", "map", "entries", "kernel memory");
   for (const MapUsage& map : sessions.maps) {
     text += map_line(map);
   }

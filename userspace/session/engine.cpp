@@ -79,6 +79,7 @@ Status Engine::check_counts(unsigned target) const {
   }
   const Pins& pins = *state_->pins;
   const monitor_target_settings settings = TRY(read_settings(state_->objects, target));
+  TRY(pins.check_access());
   if (settings.state == TARGET_LEAVING || settings.since_ns != state_->targets.at(target).since_ns ||
       pins.identity() != state_->identity) {
     return Error{ErrorCode::kNoTarget, "the server was detached: its counting has ended", "attach it again"};
