@@ -99,6 +99,7 @@ class Search {
     std::stable_sort(survey_.servers.begin(), survey_.servers.end(),
                      [](const Server& left, const Server& right) { return left.evidence < right.evidence; });
     drop_descendants();
+    separate_sockets();
     return std::move(survey_);
   }
 
@@ -147,10 +148,10 @@ class Search {
     sockets_ = proc_.listening_by_process(pids);
   }
 
-  Server server_at(pid_t root, const std::vector<pid_t>& tree) const {
-    Server server = described(lines_.at(root), proc_.command(root));
-    server.pid = root;
+  // Fills in where the processes of the server listen, and how many of them accept.
+  void add_sockets(const std::vector<pid_t>& tree, Server& server) const {
     std::set<std::string> listen;
+    server.workers = 0;
     for (const pid_t pid : tree) {
       const auto addresses = sockets_.find(pid);
       if (addresses == sockets_.end()) {
@@ -163,6 +164,12 @@ class Search {
       server.workers += supervises ? 0 : 1;
     }
     server.listen.assign(listen.begin(), listen.end());
+  }
+
+  Server server_at(pid_t root, const std::vector<pid_t>& tree) const {
+    Server server = described(lines_.at(root), proc_.command(root));
+    server.pid = root;
+    add_sockets(tree, server);
     return server;
   }
 
@@ -211,13 +218,18 @@ class Search {
     return groups;
   }
 
+  bool is_ray(pid_t pid) const { return lines_.at(pid).program.starts_with("ray::"); }
+
   void add_unnamed(pid_t root, const std::vector<pid_t>& listening) {
-    Server server = server_at(root, process_tree(parents_, root));
+    const std::vector<pid_t> tree = process_tree(parents_, root);
+    Server server = server_at(root, tree);
     const CommandLine& line = lines_.at(root);
     server.evidence = Evidence::kScript;
-    server.kind = programs_.server_of(proc_, root, line);
-    // Every worker of Ray maps uvloop, and only its proxy serves HTTP.
-    if (server.kind.empty() && !line.program.starts_with("ray::")) {
+    // An application for Ray imports a framework, and only Ray's proxy serves it.
+    const bool has_proxy =
+        std::any_of(named_.begin(), named_.end(), [&](pid_t pid) { return is_ray(pid) && contains(tree, pid); });
+    server.kind = has_proxy ? "" : programs_.server_of(proc_, root, line);
+    if (server.kind.empty() && !has_proxy && !is_ray(root)) {
       server.evidence = Evidence::kModules;
       for (const pid_t pid : listening) {
         server.kind = server.kind.empty() ? mapped_server(proc_, pid) : server.kind;
@@ -230,15 +242,48 @@ class Search {
     survey_.servers.push_back(std::move(server));
   }
 
-  // Removes those of weaker evidence that belong to the tree of another server.
+  // Removes those that belong to the tree of another server, which has the same or stronger evidence. A supervisor that
+  // listens for its own commands, and so is a guess, does not hide the servers that it started.
   void drop_descendants() {
+    std::map<pid_t, Evidence> roots;
+    for (const Server& server : survey_.servers) {
+      roots.emplace(server.pid, server.evidence);
+    }
+    std::erase_if(survey_.servers, [&](const Server& server) {
+      const std::vector<pid_t> above = ancestors(parents_, server.pid);
+      return server.evidence > Evidence::kCommand && std::any_of(above.begin(), above.end(), [&](pid_t ancestor) {
+               const auto root = roots.find(ancestor);
+               return root != roots.end() && root->second <= server.evidence;
+             });
+    });
+  }
+
+  // A server that another one started, as a supervisor or a notebook does, has its sockets for itself.
+  void separate_sockets() {
     std::vector<pid_t> roots;
     for (const Server& server : survey_.servers) {
       roots.push_back(server.pid);
     }
-    std::erase_if(survey_.servers, [&](const Server& server) {
-      return server.evidence > Evidence::kCommand && has_above(server.pid, roots);
-    });
+    for (Server& server : survey_.servers) {
+      std::vector<pid_t> tree = process_tree(parents_, server.pid);
+      const std::size_t all = tree.size();
+      std::erase_if(tree, [&](pid_t pid) { return nearest(pid, roots) != server.pid; });
+      if (tree.size() < all) {
+        add_sockets(tree, server);
+      }
+    }
+    std::erase_if(survey_.servers, [](const Server& server) { return server.listen.empty(); });
+  }
+
+  // The process itself or its nearest ancestor that is one of `roots`.
+  pid_t nearest(pid_t pid, const std::vector<pid_t>& roots) const {
+    if (contains(roots, pid)) {
+      return pid;
+    }
+    const std::vector<pid_t> above = ancestors(parents_, pid);
+    const auto found =
+        std::find_if(above.begin(), above.end(), [&](pid_t ancestor) { return contains(roots, ancestor); });
+    return found == above.end() ? 0 : *found;
   }
 
   const ProcFs& proc_;
