@@ -19,6 +19,23 @@
 #include "state/counters.bpf.h"
 #include "state/maps.bpf.h"
 
+static __always_inline void endpoint_refer(struct conn *c, const struct monitor_endpoint_ref *ref)
+{
+	c->endpoint = ref->id;
+	c->generation = ref->generation;
+	c->key_valid = 1;
+}
+
+/* Finds the endpoint of the connection's key. Leaves key_valid 0 if there is none yet. */
+static __always_inline void endpoint_find(struct conn *c)
+{
+	struct monitor_endpoint_ref *known = bpf_map_lookup_elem(&endpoint_index, &c->key);
+
+	c->key_valid = 0;
+	if (known)
+		endpoint_refer(c, known);
+}
+
 /* Finds or creates the endpoint of the connection's key. Leaves key_valid 0 if there is no room. It is not a
  * GLOBAL_FUNC, because Linux 6.1 accepts no map key from the argument of one. */
 static __attribute__((noinline)) int endpoint_resolve(struct conn *c)
@@ -48,9 +65,7 @@ static __attribute__((noinline)) int endpoint_resolve(struct conn *c)
 	} else {
 		made = *known;
 	}
-	c->endpoint = made.id;
-	c->generation = made.generation;
-	c->key_valid = 1;
+	endpoint_refer(c, &made);
 	return 0;
 }
 

@@ -13,7 +13,8 @@
 #include "state/conn.bpf.h"
 
 /* Set by user space before the load. */
-const volatile bool raw_paths = false;	/* paths count as sent, identifiers are not folded */
+const volatile bool raw_paths = false;	  /* paths count as sent, identifiers are not folded */
+const volatile bool show_secrets = false; /* with raw_paths: neither is what can be a secret */
 const volatile bool by_address = false; /* profile "syscall": records of TCP connections are in addressed_connections */
 
 /* Describes this engine. The loader writes it before it attaches the hooks; a process that finds the engine pinned

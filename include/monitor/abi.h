@@ -33,12 +33,12 @@ typedef __u64 __abi_u64;
 /* The one element of the map `engine`, written by its loader. A process that finds an engine reads this first, so
  * abi_version never moves. */
 struct monitor_engine {
-	__abi_u32 abi_version; /* MONITOR_ABI_VERSION */
-	__abi_u32 by_address;  /* profile "syscall" */
-	__abi_u32 raw_paths;   /* endpoints as sent, identifiers not folded */
-	__abi_u32 padding;
-	__abi_u64 loaded_ns; /* CLOCK_BOOTTIME */
-	char version[32];    /* of the program that loaded it, NUL-terminated */
+	__abi_u32 abi_version;	/* MONITOR_ABI_VERSION */
+	__abi_u32 by_address;	/* profile "syscall" */
+	__abi_u32 raw_paths;	/* endpoints as sent, identifiers not folded */
+	__abi_u32 show_secrets; /* with raw_paths: what can be a secret, too */
+	__abi_u64 loaded_ns;	/* CLOCK_BOOTTIME */
+	char version[32];	/* of the program that loaded it, NUL-terminated */
 };
 
 /* Bytes of a request's path that distinguish endpoints. A longer path is cut and has the flag ENDPOINT_PATH_CUT. */

@@ -21,7 +21,7 @@ struct Words {
   std::optional<std::string> statsd, listen;
   bool all = false, guess = false, watch = false, json = false, prometheus = false, csv = false, no_header = false,
        influx = false;
-  bool dogstatsd = false, no_system = false, no_color = false, raw_paths = false, verbose = false;
+  bool dogstatsd = false, no_system = false, no_color = false, raw_paths = false, show_secrets = false, verbose = false;
 };
 
 enum class Verb { kView, kAttach, kDetach, kSessions, kList, kServe };

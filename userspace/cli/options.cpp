@@ -142,9 +142,14 @@ Result<Selection> choose_servers(const Words& words) {
 }
 
 Result<EngineOptions> choose_engine(const Words& words) {
+  if (words.show_secrets && !words.raw_paths) {
+    return usage_error("--show-secrets without --raw-paths: paths are folded, and secrets with them",
+                       "add --raw-paths");
+  }
   EngineOptions engine;
   engine.version = MONITOR_VERSION;
   engine.raw_paths = words.raw_paths;
+  engine.show_secrets = words.show_secrets;
   engine.verbose = words.verbose;
   engine.profile = words.profile.value_or(engine.profile);
   if (engine.profile != "auto" && engine.profile != "socket" && engine.profile != "syscall") {
