@@ -29,6 +29,7 @@ void check_maps(const engine_bpf& skeleton) {
   check(maps.listen_ports, sizeof(std::uint32_t), sizeof(std::uint8_t));
   check(maps.engine, sizeof(std::uint32_t), sizeof(monitor_engine));
   check(maps.cpu_samples, sizeof(std::uint32_t), sizeof(monitor_cpu_sample));
+  check(maps.data_evictions, sizeof(std::uint32_t), sizeof(monitor_evictions));
   check(maps.data_iter_request, sizeof(std::uint32_t), sizeof(monitor_iter_request));
   check(maps.data_followed, sizeof(std::uint32_t), MONITOR_MAX_PID / 8);
   CHECK(bpf_map__max_entries(maps.targets) == MONITOR_TARGETS);
@@ -53,12 +54,13 @@ TEST_CASE("abi: the structures have no padding between their fields") {
   CHECK(offsetof(monitor_engine, abi_version) == 0);
   CHECK(sizeof(monitor_target_settings) == 4 * (1 + SPECIAL_ENDPOINTS) + 4 * 2 + 8 * 4);
   CHECK(sizeof(monitor_iter_request) == 16);
+  CHECK(sizeof(monitor_evictions) == 32);
   CHECK(sizeof(monitor_cpu_sample) == 40);
   CHECK(sizeof(monitor_process) == 8);
   CHECK(sizeof(monitor_worker) == 24);
   CHECK(sizeof(monitor_durations) == 8 + sizeof(std::uint64_t) * (1 + MONITOR_DURATION_BUCKETS));
   CHECK(sizeof(monitor_endpoint) ==
-        sizeof(std::uint64_t) * 13 + sizeof(monitor_endpoint_key) + MONITOR_STATUSES * sizeof(monitor_durations));
+        sizeof(std::uint64_t) * 15 + sizeof(monitor_endpoint_key) + MONITOR_STATUSES * sizeof(monitor_durations));
   CHECK(sizeof(monitor_socket) == 8 * 3 + 4 * 3 + 2 + 1 + 1 + 2 + 2 + 4 + 16);
   CHECK(sizeof(monitor_unix_name) == 8 + MONITOR_UNIX_NAME_SIZE);
   CHECK(sizeof(monitor_live) == 8 * 2 + 4 * 4 + 4 * MONITOR_RING);

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "base/boot_clock.h"
@@ -73,6 +75,36 @@ Result<monitor_endpoint> read_slot(const Objects& objects, std::uint32_t id) {
   return endpoint;
 }
 
+// While one exists, the hooks evict no endpoint because the table is full. New endpoints then count under "(other)", so
+// it must be short; it ends by itself should this process be killed.
+class EvictionPause {
+ public:
+  explicit EvictionPause(const Objects& objects) : shared_(*objects.evictions) {
+    until().store(nanoseconds_since_boot() + kLongest);
+    begun_ = std::atomic_ref(shared_.begun).load();
+    // A search takes microseconds, unless an interrupt stops it.
+    for (const std::uint64_t end = nanoseconds_since_boot() + kPatience;
+         std::atomic_ref(shared_.done).load() != begun_ && nanoseconds_since_boot() < end;) {
+      std::this_thread::yield();
+    }
+  }
+  EvictionPause(const EvictionPause&) = delete;
+  EvictionPause& operator=(const EvictionPause&) = delete;
+  ~EvictionPause() { until().store(0); }
+
+  // Whether no endpoint has been evicted so. Another process that ends its own pause ends this one too.
+  bool has_held() const { return std::atomic_ref(shared_.done).load() == begun_; }
+
+ private:
+  static constexpr std::uint64_t kLongest = 20'000'000;  // nanoseconds
+  static constexpr std::uint64_t kPatience = 1'000'000;
+
+  std::atomic_ref<__abi_u64> until() const { return std::atomic_ref(shared_.paused_until_ns); }
+
+  monitor_evictions& shared_;
+  std::uint64_t begun_ = 0;
+};
+
 // Returns the requests of "(not found)": an eviction merges those of its endpoint into it.
 Result<std::uint64_t> evicted_requests(const Objects& objects, unsigned target) {
   const monitor_target_settings settings = TRY(read_settings(objects, target));
@@ -81,19 +113,24 @@ Result<std::uint64_t> evicted_requests(const Objects& objects, unsigned target) 
 
 Result<std::vector<EndpointCounters>> read_endpoints_once(const Objects& objects, unsigned target) {
   std::vector<EndpointCounters> endpoints;
+  const monitor_target_settings settings = TRY(read_settings(objects, target));
+  // The special endpoints first: an endpoint that is evicted during this reading is then missing rather than counted
+  // twice, and the total does not fall at the next reading.
+  for (const std::uint32_t id : settings.special) {
+    const monitor_endpoint endpoint = TRY(read_slot(objects, id));
+    if (!counted_nothing(endpoint)) {
+      endpoints.push_back(endpoint_counters(endpoint.key, endpoint));
+    }
+  }
   TRY((for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
       objects.map("endpoint_index"), [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
-        if (key.target != target) {
+        if (key.target != target || key.method_length == 0) {
           return;
         }
         const Result<monitor_endpoint> endpoint = read_slot(objects, ref.id);
-        if (!endpoint || endpoint->word >> 32 != ref.generation) {
-          return;  // evicted since: "(not found)" has its counts
+        if (endpoint && endpoint->word >> 32 == ref.generation) {
+          endpoints.push_back(endpoint_counters(key, *endpoint));
         }
-        if (key.method_length == 0 && counted_nothing(*endpoint)) {
-          return;
-        }
-        endpoints.push_back(endpoint_counters(key, *endpoint));
       })));
   return endpoints;
 }
@@ -143,6 +180,7 @@ Status make_special_endpoints(const Objects& objects, unsigned target, monitor_t
 }
 
 Status free_endpoints(const Objects& objects, unsigned target) {
+  const EvictionPause pause(objects);
   std::vector<std::pair<monitor_endpoint_key, std::uint32_t>> theirs;
   Status status = for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
       objects.map("endpoint_index"), [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
@@ -159,14 +197,13 @@ Status free_endpoints(const Objects& objects, unsigned target) {
 Result<std::vector<EndpointCounters>> read_endpoints(const Objects& objects, unsigned target) {
   constexpr int kMostReadings = 8;
   std::vector<EndpointCounters> endpoints;
-  std::uint64_t before = TRY(evicted_requests(objects, target));
   for (int reading = 0; reading < kMostReadings; ++reading) {
+    const EvictionPause pause(objects);
+    const std::uint64_t before = TRY(evicted_requests(objects, target));
     endpoints = TRY(read_endpoints_once(objects, target));
-    const std::uint64_t after = TRY(evicted_requests(objects, target));
-    if (after == before) {
+    if (TRY(evicted_requests(objects, target)) == before && pause.has_held()) {
       break;
     }
-    before = after;
   }
   return endpoints;
 }

@@ -55,6 +55,7 @@ inline constexpr std::array kMaps = {
     MapRow{"spilled_requests", 0, 0, MapUse::kCounted},
     MapRow{"listen_ports", sizeof(std::uint32_t), sizeof(std::uint8_t), MapUse::kCounted},
     MapRow{"cpu_samples", sizeof(std::uint32_t), sizeof(monitor_cpu_sample)},
+    MapRow{"evictions", kSlotSize, sizeof(monitor_evictions), MapUse::kVariable},
     MapRow{"iter_request", kSlotSize, sizeof(monitor_iter_request), MapUse::kVariable},
     MapRow{"followed", kSlotSize, sizeof(FollowedBits), MapUse::kVariable},
     MapRow{"receive_scratch", kSlotSize, 0},
