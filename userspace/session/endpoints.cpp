@@ -111,6 +111,33 @@ Result<std::uint64_t> evicted_requests(const Objects& objects, unsigned target) 
   return TRY(read_slot(objects, settings.special[SPECIAL_NOT_FOUND])).completed;
 }
 
+// Calls `take` for each of these endpoints that has not been evicted since. Batches take a quarter of the time of
+// single reads, but they read the whole table.
+template <typename Take>
+Status read_slots(const Objects& objects, std::vector<monitor_endpoint_ref> refs, const Take& take) {
+  const Map& table = objects.map("endpoint_table");
+  const auto take_if_there = [&](const monitor_endpoint& endpoint, const monitor_endpoint_ref& ref) {
+    if (endpoint.word >> 32 == ref.generation) {
+      take(endpoint);
+    }
+  };
+  if (refs.size() < table.max_entries() / 4) {
+    for (const monitor_endpoint_ref& ref : refs) {
+      take_if_there(TRY(read_slot(objects, ref.id)), ref);
+    }
+    return Ok{};
+  }
+  std::sort(refs.begin(), refs.end(),
+            [](const monitor_endpoint_ref& left, const monitor_endpoint_ref& right) { return left.id < right.id; });
+  auto next = refs.cbegin();
+  return for_each_entry<std::uint32_t, monitor_endpoint>(table,
+                                                         [&](std::uint32_t id, const monitor_endpoint& endpoint) {
+                                                           if (next != refs.cend() && next->id == id) {
+                                                             take_if_there(endpoint, *next++);
+                                                           }
+                                                         });
+}
+
 Result<std::vector<EndpointCounters>> read_endpoints_once(const Objects& objects, unsigned target) {
   std::vector<EndpointCounters> endpoints;
   const monitor_target_settings settings = TRY(read_settings(objects, target));
@@ -122,16 +149,16 @@ Result<std::vector<EndpointCounters>> read_endpoints_once(const Objects& objects
       endpoints.push_back(endpoint_counters(endpoint.key, endpoint));
     }
   }
+  std::vector<monitor_endpoint_ref> theirs;
   TRY((for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
       objects.map("endpoint_index"), [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
-        if (key.target != target || key.method_length == 0) {
-          return;
-        }
-        const Result<monitor_endpoint> endpoint = read_slot(objects, ref.id);
-        if (endpoint && endpoint->word >> 32 == ref.generation) {
-          endpoints.push_back(endpoint_counters(key, *endpoint));
+        if (key.target == target && key.method_length != 0) {
+          theirs.push_back(ref);
         }
       })));
+  TRY(read_slots(objects, std::move(theirs), [&](const monitor_endpoint& endpoint) {
+    endpoints.push_back(endpoint_counters(endpoint.key, endpoint));
+  }));
   return endpoints;
 }
 
