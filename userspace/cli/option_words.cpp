@@ -101,6 +101,8 @@ class Declarations {
          "with --raw-paths: show keys, tokens and e-mail addresses\nin paths too, instead of {secret}");
   }
 
+  void max_scrape(const char* meaning) { value("--max-scrape", words_.max_scrape, "KB", meaning); }
+
   void profile() {
     value("--profile", words_.profile, "NAME", "kernel hooks to use: auto, socket (Linux 6.3 or later)\nor syscall");
   }
@@ -142,6 +144,8 @@ void declare_view(CLI::App& app, Words& words) {
   declare.flag("--watch", words.watch, "repeat every interval; on a terminal, redraw in place");
   declare.flag("--json", words.json, "JSON, one object per line");
   declare.flag("--prometheus", words.prometheus, "Prometheus text format, for a textfile collector");
+  declare.max_scrape(
+      "with --prometheus: size of the file, in kB; default 1000.\nEndpoints past it count in \"(other)\"");
   declare.flag("--csv", words.csv, "CSV, a header and one line per sample");
   declare.flag("--no-header", words.no_header, "with --csv: omit the header, to append to a file");
   declare.flag("--influx", words.influx, "InfluxDB line protocol");
@@ -206,6 +210,7 @@ void declare_serve(CLI::App& app, Words& words) {
   declare.value("--listen", words.listen, "HOST:PORT", "default 127.0.0.1:9464; port 0 picks a free one");
   declare.group("Other");
   declare.paths();
+  declare.max_scrape("size of a scrape, in kB; default 1000. Endpoints past it\ncount in \"(other)\"");
   declare.flag("--no-system", words.no_system, "leave out CPU, memory and threads");
   declare.profile();
   declare.pins();

@@ -44,8 +44,8 @@ Result<std::unique_ptr<Sink>> make_sink(const ViewOptions& options, const Appear
   } else if (appearance.screen) {
     sink = std::make_unique<ScreenSink>(appearance.style);
   } else {
-    sink = std::make_unique<StreamSink>(options.format,
-                                        StreamStyle{appearance.style, options.csv_header, options.engine.version});
+    sink = std::make_unique<StreamSink>(
+        options.format, StreamStyle{appearance.style, options.csv_header, options.engine.version, options.max_scrape});
   }
   return sink;
 }

@@ -10,6 +10,7 @@
 #include "output/figures.h"
 #include "output/render.h"
 #include "output/text.h"
+#include "output/warnings.h"
 
 namespace monitor {
 namespace {
@@ -99,6 +100,9 @@ void add_requests(const Snapshot& snapshot, bool ascii_only, Box& box) {
   box.figure("Queue Depth:", snapshot.queue_depth);
   if (undercount_sum(snapshot) > 0) {
     box.figure("Undercount:", describe_undercount(snapshot, ascii_only), kYellow);
+  }
+  if (const std::uint64_t requests = crowded_out(snapshot); requests > 0) {
+    box.figure("Under (other):", fmt::format("{} (table full: --routes)", requests), kYellow);
   }
 }
 

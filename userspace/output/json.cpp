@@ -11,6 +11,7 @@
 #include "output/metrics.h"
 #include "output/render.h"
 #include "output/text.h"
+#include "output/warnings.h"
 
 namespace monitor {
 namespace {
@@ -133,6 +134,7 @@ std::string render_json(const Snapshot& snapshot) {
   object["target"] = target(snapshot);
   object["endpoints"] = endpoints(snapshot);
   object["workers"] = workers(snapshot);
+  object["warnings"] = warnings(snapshot);
   return object.dump();
 }
 

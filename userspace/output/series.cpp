@@ -33,6 +33,8 @@ void add(const Durations& more, Durations& sum) {
   }
 }
 
+}  // namespace
+
 void add_durations(const std::vector<Durations>& more, std::vector<Durations>& sums) {
   for (const Durations& durations : more) {
     const std::string label = status_label(durations);
@@ -46,7 +48,7 @@ void add_durations(const std::vector<Durations>& more, std::vector<Durations>& s
   }
 }
 
-void add(const EndpointCounters& more, EndpointCounters& sum) {
+void add_counters(const EndpointCounters& more, EndpointCounters& sum) {
   sum.active += more.active;
   sum.completed += more.completed;
   sum.failed += more.failed;
@@ -58,7 +60,10 @@ void add(const EndpointCounters& more, EndpointCounters& sum) {
   add_durations(more.durations, sum.durations);
 }
 
-}  // namespace
+void sort_durations(std::vector<Durations>& durations) {
+  std::sort(durations.begin(), durations.end(),
+            [](const Durations& left, const Durations& right) { return status_label(left) < status_label(right); });
+}
 
 std::string status_label(const Durations& durations) {
   if (durations.other) {
@@ -89,13 +94,12 @@ std::vector<EndpointSeries> endpoint_series(const Snapshot& snapshot) {
     std::pair<std::string, std::string> key{known_method(endpoint), endpoint_path(endpoint)};
     EndpointSeries& sum = series[key];
     std::tie(sum.method, sum.endpoint) = std::move(key);
-    add(endpoint, sum.counters);
+    add_counters(endpoint, sum.counters);
   }
   std::vector<EndpointSeries> list;
   list.reserve(series.size());
   for (auto& [key, sum] : series) {
-    std::sort(sum.counters.durations.begin(), sum.counters.durations.end(),
-              [](const Durations& left, const Durations& right) { return status_label(left) < status_label(right); });
+    sort_durations(sum.counters.durations);
     list.push_back(std::move(sum));
   }
   return list;
