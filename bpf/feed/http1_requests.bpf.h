@@ -58,6 +58,29 @@ static __always_inline bool upgrade_drops(struct conn *c, struct walk_scratch *x
 	return true;
 }
 
+/* A request line has been read: makes the connection's key name its endpoint. */
+static __always_inline void name_endpoint(struct conn *c, struct walk_scratch *x)
+{
+	__u32 line = x->window.request_line, mode = FOLD_IDENTIFIERS;
+
+	c->key.target = c->target;
+	c->key.listener = c->listener_number;
+	if (!(line & HTTP1_LINE_MAY_FOLD)) {
+		if (!(line & HTTP1_LINE_CHANGED))
+			return;
+		/* A secret can be all lower-case letters. An endpoint that exists was searched for them before. */
+		endpoint_find(c);
+		if (c->key_valid || !(line & HTTP1_LINE_HAS_PATH))
+			return;
+		mode = FOLD_UNMARKED;
+	}
+	c->key_valid = 0;
+	if (raw_paths)
+		mode = FOLD_SECRETS;
+	if (!raw_paths || !show_secrets)
+		path_fold(&c->key, &x->fold, &x->window, mode);
+}
+
 static int requests_step(__u32 i, struct walk *walk)
 {
 	struct walk_scratch *x = walk->x;
@@ -68,16 +91,8 @@ static int requests_step(__u32 i, struct walk *walk)
 		return 1;
 	/* the end of a request's body needs no action */
 	event = http1_step(&c->protocol.requests, &x->window, &c->key, false);
-	if (event & HTTP1_REQUEST_LINE) {
-		c->key.target = c->target;
-		c->key.listener = c->listener_number;
-		if (!raw_paths && (x->window.request_line & HTTP1_LINE_MAY_FOLD)) {
-			path_fold(&c->key, &x->fold, &x->window);
-			c->key_valid = 0;
-		} else if (x->window.request_line & HTTP1_LINE_CHANGED) {
-			c->key_valid = 0;
-		}
-	}
+	if (event & HTTP1_REQUEST_LINE)
+		name_endpoint(c, x);
 	if (event & HTTP1_HEAD_COMPLETE) {
 		request_begin(c, c->protocol.requests.method);
 		if ((c->protocol.requests.flags & HTTP1_F_UPGRADE) && upgrade_drops(c, x))

@@ -95,6 +95,7 @@ GLOBAL_FUNC int http1_skip_blanks(struct http1_window *w)
 #define HTTP1_LINE_CHANGED  1 /* the method or path differs from what the key had before */
 #define HTTP1_LINE_MAY_FOLD 2 /* the path can have an identifier: see path_fold.h */
 #define HTTP1_LINE_LONG	    4 /* the line goes on past the bytes that are read of it */
+#define HTTP1_LINE_HAS_PATH 8 /* the target is or has a path: not "*", and not "host:443" of CONNECT */
 
 PURE_INLINE bool http1_ends_path(char c)
 {
@@ -250,9 +251,9 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	w->path = path;
 	w->path_end = end;
 	w->request_line = (changed ? HTTP1_LINE_CHANGED : 0) | (longer ? HTTP1_LINE_LONG : 0);
-	/* "host:443" of CONNECT is no path */
-	if (!root && WINDOW_BYTE(w, path) == '/' && (identifiers || (flags & ENDPOINT_PATH_CUT)))
-		w->request_line |= HTTP1_LINE_MAY_FOLD;
+	if (!root && WINDOW_BYTE(w, path) == '/')
+		w->request_line |=
+		    HTTP1_LINE_HAS_PATH | (identifiers || (flags & ENDPOINT_PATH_CUT) ? HTTP1_LINE_MAY_FOLD : 0);
 	return 1;
 }
 

@@ -26,7 +26,7 @@ int BPF_PROG(evict, __u64 id, __u64 word)
 	struct monitor_endpoint *e = endpoint_at(id);
 
 	if (e && !(word & 0xffffffff) && e->completed == e->status[0] + e->not_found)
-		endpoint_evict(id, word);
+		endpoint_evict(id, word, false);
 	return 0;
 }
 

@@ -13,7 +13,9 @@
 #include "state/conn.bpf.h"
 
 /* Set by user space before the load. */
-const volatile bool raw_paths = false;	/* paths count as sent, identifiers are not folded */
+const volatile bool raw_paths = false;			 /* paths count as sent, identifiers are not folded */
+const volatile bool show_secrets = false;		 /* with raw_paths: neither is what can be a secret */
+const volatile __u32 endpoint_slots = MONITOR_ENDPOINTS; /* elements of endpoint_table */
 const volatile bool by_address = false; /* profile "syscall": records of TCP connections are in addressed_connections */
 
 /* Describes this engine. The loader writes it before it attaches the hooks; a process that finds the engine pinned
@@ -24,6 +26,9 @@ struct {
 	__type(key, __u32);
 	__type(value, struct monitor_engine);
 } engine SEC(".maps");
+
+/* The hooks and user space write it when endpoints leave the table or are read: see struct monitor_evictions. */
+struct monitor_evictions evictions SEC(".data.evictions");
 
 /* User space writes it before the run of an iterator, which reads it. */
 struct monitor_iter_request iter_request SEC(".data.iter_request");
@@ -95,8 +100,8 @@ struct {
 
 /*
  * Which slot of endpoint_table an endpoint has. The hooks create an entry at an endpoint's first request, and user
- * space creates those of the special endpoints. An entry dies if its endpoint only ever got 404, or if it only ever got
- * no response and the table is nearly full. User space reads it.
+ * space creates those of the special endpoints. An entry dies if its endpoint only ever got 404, if it only ever got no
+ * response and the table is nearly full, or if it is rare and the table is full. User space reads it.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -34,12 +34,12 @@ typedef __u64 __abi_u64;
 /* The one element of the map `engine`, written by its loader. A process that finds an engine reads this first, so
  * abi_version never moves. */
 struct monitor_engine {
-	__abi_u32 abi_version; /* MONITOR_ABI_VERSION */
-	__abi_u32 by_address;  /* profile "syscall" */
-	__abi_u32 raw_paths;   /* endpoints as sent, identifiers not folded */
-	__abi_u32 padding;
-	__abi_u64 loaded_ns; /* CLOCK_BOOTTIME */
-	char version[32];    /* of the program that loaded it, NUL-terminated */
+	__abi_u32 abi_version;	/* MONITOR_ABI_VERSION */
+	__abi_u32 by_address;	/* profile "syscall" */
+	__abi_u32 raw_paths;	/* endpoints as sent, identifiers not folded */
+	__abi_u32 show_secrets; /* with raw_paths: what can be a secret, too */
+	__abi_u64 loaded_ns;	/* CLOCK_BOOTTIME */
+	char version[32];	/* of the program that loaded it, NUL-terminated */
 };
 
 /* Bytes of a request's path that distinguish endpoints. A longer path is cut and has the flag ENDPOINT_PATH_CUT. */
@@ -70,7 +70,7 @@ enum monitor_undercount {
 /* Endpoints that each collect many paths. Every listener has one of each; their key has an empty method, and these
  * names as the path. */
 enum monitor_special_endpoint {
-	SPECIAL_OTHER,	   /* "(other)": the table of endpoints was full */
+	SPECIAL_OTHER,	   /* "(other)": the table of endpoints was full; rare endpoints that had to make room */
 	SPECIAL_NOT_FOUND, /* "(not found)": paths that only ever got 404; with a nearly full table, no answer too */
 	SPECIAL_BEFORE_ATTACH, /* "(before attach)": requests under way when counting began */
 	SPECIAL_ENDPOINTS
@@ -224,19 +224,32 @@ enum monitor_durations_code {
 #define MONITOR_STATUSES 7
 #define DURATIONS_OTHER	 0xffffffffU
 
+/* How endpoints leave the table. An engine has one. */
+struct monitor_evictions {
+	/* Counted by the hooks before and after each search for an endpoint to evict. A reader of the table knows from
+	 * them that no rare endpoint moved meanwhile. */
+	__abi_u64 begun;
+	__abi_u64 done;
+	__abi_u64 hand;		   /* the hooks: slots that the search for an endpoint to evict has passed so far */
+	__abi_u64 paused_until_ns; /* user space: until then (CLOCK_BOOTTIME) the hooks do not search, so that a reader
+				      can read the whole table */
+};
+
 /* Counters of one endpoint, an element of the endpoint table. */
 struct monitor_endpoint {
-	/* generation << 32 | requests in flight. One word, so that the eviction of an endpoint that only ever got 404
-	 * cannot race with a request that begins on it. */
+	/* generation << 32 | requests in flight. One word, so that an eviction cannot race with a request that begins
+	 * on the endpoint. */
 	__abi_u64 word;
 	__abi_u64 peak;	     /* most in flight at once */
 	__abi_u64 completed; /* requests that ended, in any way */
 	__abi_u64 failed;
 	__abi_u64 aborted;
-	__abi_u64 status[6];  /* [1..5]: ended with a final status of that class; [0]: no status, or not 100..599 */
-	__abi_u64 not_found;  /* ended with 404 */
-	__abi_u64 websockets; /* in flight and upgraded by a 101 */
-	__abi_u32 listener;   /* slot in the listener table */
+	__abi_u64 status[6];	  /* [1..5]: ended with a final status of that class; [0]: no status, or not 100..599 */
+	__abi_u64 not_found;	  /* ended with 404 */
+	__abi_u64 websockets;	  /* in flight and upgraded by a 101 */
+	__abi_u64 hand_completed; /* `completed` when the search for an endpoint to evict saw a change of it */
+	__abi_u64 hand_ns;	  /* when that was, CLOCK_BOOTTIME */
+	__abi_u32 listener;	  /* slot in the listener table */
 	__abi_u32 padding;
 	struct monitor_endpoint_key key; /* of the endpoint that has the slot now */
 	/* Only of requests whose begin was seen. Elements are used in order, and freed when the slot is. */

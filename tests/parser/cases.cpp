@@ -87,7 +87,7 @@ Part begin_block(const std::string& kind, ParserCase& here, const std::string& f
                   : kind == "response to CONNECT" ? HTTP1_METHOD_CONNECT
                                                   : HTTP1_METHOD_OTHER;
   } else if (kind == "request raw") {
-    here.options = 0;
+    here.options = TRACE_FOLD | TRACE_SECRETS;
   } else if (kind != "request") {
     malformed(file, line, "an unknown kind of block: " + kind);
   }

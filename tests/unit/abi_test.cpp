@@ -31,6 +31,7 @@ void check_maps(const engine_bpf& skeleton) {
   check(maps.free_listeners, 0, sizeof(std::uint32_t));
   check(maps.engine, sizeof(std::uint32_t), sizeof(monitor_engine));
   check(maps.cpu_samples, sizeof(std::uint32_t), sizeof(monitor_cpu_sample));
+  check(maps.data_evictions, sizeof(std::uint32_t), sizeof(monitor_evictions));
   check(maps.data_iter_request, sizeof(std::uint32_t), sizeof(monitor_iter_request));
   check(maps.data_followed, sizeof(std::uint32_t), MONITOR_MAX_PID / 8);
   CHECK(bpf_map__max_entries(maps.targets) == MONITOR_TARGETS);
@@ -55,12 +56,13 @@ TEST_CASE("abi: the structures have no padding between their fields") {
   CHECK(offsetof(monitor_engine, abi_version) == 0);
   CHECK(sizeof(monitor_target_settings) == 4 * 4 + 8 * 4);
   CHECK(sizeof(monitor_iter_request) == 16);
+  CHECK(sizeof(monitor_evictions) == 32);
   CHECK(sizeof(monitor_cpu_sample) == 40);
   CHECK(sizeof(monitor_process) == 8);
   CHECK(sizeof(monitor_worker) == 24);
   CHECK(sizeof(monitor_durations) == 8 + sizeof(std::uint64_t) * (1 + MONITOR_DURATION_BUCKETS));
   CHECK(sizeof(monitor_endpoint) ==
-        sizeof(std::uint64_t) * 14 + sizeof(monitor_endpoint_key) + MONITOR_STATUSES * sizeof(monitor_durations));
+        sizeof(std::uint64_t) * 16 + sizeof(monitor_endpoint_key) + MONITOR_STATUSES * sizeof(monitor_durations));
   CHECK(sizeof(monitor_socket) == 8 * 3 + 4 * 3 + 2 + 1 + 1 + 2 + 2 + 4 + 16 + 4 * 2);
   CHECK(sizeof(monitor_unix_name) == 8 + MONITOR_UNIX_NAME_SIZE);
   CHECK(sizeof(monitor_live) == 8 * 2 + 4 * 4 + 4 * MONITOR_RING);

@@ -106,6 +106,14 @@ class Declarations {
           "directory for the pins of an attached engine, on a\nBPF file system; default /sys/fs/bpf/monitor");
   }
 
+  void paths() {
+    flag("--raw-paths", words_.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
+    flag("--show-secrets", words_.show_secrets,
+         "with --raw-paths: show keys, tokens and e-mail addresses\nin paths too, instead of {secret}");
+  }
+
+  void max_scrape(const char* meaning) { value("--max-scrape", words_.max_scrape, "KB", meaning); }
+
   void profile() {
     value("--profile", words_.profile, "NAME", "kernel hooks to use: auto, socket (Linux 6.3 or later)\nor syscall");
   }
@@ -147,6 +155,8 @@ void declare_view(CLI::App& app, Words& words) {
   declare.flag("--watch", words.watch, "repeat every interval; on a terminal, redraw in place");
   declare.flag("--json", words.json, "JSON, one object per line");
   declare.flag("--prometheus", words.prometheus, "Prometheus text format, for a textfile collector");
+  declare.max_scrape(
+      "with --prometheus: size of the file, in kB; default 1000.\nEndpoints past it count in \"(other)\"");
   declare.flag("--csv", words.csv, "CSV, a header and one line per sample");
   declare.flag("--no-header", words.no_header, "with --csv: omit the header, to append to a file");
   declare.flag("--influx", words.influx, "InfluxDB line protocol");
@@ -154,7 +164,7 @@ void declare_view(CLI::App& app, Words& words) {
                 "append log lines every interval; - is standard output;\nSIGHUP reopens FILE");
   declare.value("--statsd", words.statsd, "HOST:PORT", "send to a StatsD server every interval, over UDP");
   declare.flag("--dogstatsd", words.dogstatsd, "with --statsd: DogStatsD tags, and figures by endpoint");
-  declare.flag("--raw-paths", words.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
+  declare.paths();
   declare.flag("--no-system", words.no_system, "leave out CPU, memory and threads");
   declare.value("--color", words.color, "WHEN", "auto, always or never");
   declare.flag("--no-color", words.no_color, "the same as --color never");
@@ -178,7 +188,7 @@ void declare_attach(CLI::App& app, Words& words) {
   declare.servers_to_attach();
   declare.limits();
   declare.group("Other");
-  declare.flag("--raw-paths", words.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
+  declare.paths();
   declare.profile();
   declare.pins();
   declare.flag("--verbose", words.verbose, "report each step on standard error");
@@ -210,7 +220,8 @@ void declare_serve(CLI::App& app, Words& words) {
   declare.group("Where");
   declare.value("--listen", words.listen, "HOST:PORT", "default 127.0.0.1:9464; port 0 picks a free one");
   declare.group("Other");
-  declare.flag("--raw-paths", words.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
+  declare.paths();
+  declare.max_scrape("size of a scrape, in kB; default 1000. Endpoints past it\ncount in \"(other)\"");
   declare.flag("--no-system", words.no_system, "leave out CPU, memory and threads");
   declare.profile();
   declare.pins();

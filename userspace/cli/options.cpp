@@ -80,6 +80,9 @@ Status check_combination(const Words& words) {
   if (words.dogstatsd && !words.statsd) {
     return usage_error("--dogstatsd needs --statsd, which says where to send", "add --statsd HOST:PORT");
   }
+  if (words.max_scrape && !words.prometheus) {
+    return usage_error("--max-scrape without --prometheus: no other output has a limit", "add --prometheus");
+  }
   if (words.no_header && !words.csv) {
     return usage_error("--no-header without --csv: no other output has a header", "add --csv");
   }
@@ -147,9 +150,14 @@ Result<Selection> choose_servers(const Words& words) {
 }
 
 Result<EngineOptions> choose_engine(const Words& words) {
+  if (words.show_secrets && !words.raw_paths) {
+    return usage_error("--show-secrets without --raw-paths: paths are folded, and secrets with them",
+                       "add --raw-paths");
+  }
   EngineOptions engine;
   engine.version = MONITOR_VERSION;
   engine.raw_paths = words.raw_paths;
+  engine.show_secrets = words.show_secrets;
   engine.verbose = words.verbose;
   engine.profile = words.profile.value_or(engine.profile);
   if (engine.profile != "auto" && engine.profile != "socket" && engine.profile != "syscall") {
@@ -171,6 +179,13 @@ Result<EngineOptions> choose_engine(const Words& words) {
     limit.limit = static_cast<std::uint32_t>(TRY(parse_positive(limit.name, *limit.word, limit.most)));
   }
   return engine;
+}
+
+// In bytes.
+Result<std::size_t> choose_max_scrape(const Words& words) {
+  constexpr std::uint64_t kMostKilobytes = 1'000'000;
+  return words.max_scrape ? TRY(parse_positive("--max-scrape", *words.max_scrape, kMostKilobytes)) * 1000
+                          : kUsualScrape;
 }
 
 Result<std::string> choose_pins(const Words& words, const Environment& environment) {
@@ -253,6 +268,7 @@ Result<Command> check_view(const Words& words, const Environment& environment) {
   options.mode = choose_mode(words);
   options.dogstatsd = words.dogstatsd;
   options.csv_header = !words.no_header;
+  options.max_scrape = TRY(choose_max_scrape(words));
   options.log_file = words.log.value_or("");
   options.format = choose_format(words);
   return Command(std::move(options));
@@ -287,6 +303,7 @@ Result<Command> check_serve(const Words& words, const Environment& environment) 
   if (words.listen) {
     options.listen = TRY(parse_host_port("--listen", *words.listen));
   }
+  options.max_scrape = TRY(choose_max_scrape(words));
   return Command(std::move(options));
 }
 

@@ -48,7 +48,7 @@ Result<std::unique_ptr<Sink>> make_sink(const ViewOptions& options, const Appear
   } else if (appearance.screen) {
     sink = std::make_unique<ScreenSink>(appearance.style);
   } else {
-    StreamStyle style{appearance.style, options.csv_header, options.engine.version};
+    StreamStyle style{appearance.style, options.csv_header, options.engine.version, options.max_scrape};
     sink = appearance.keys ? std::make_unique<TeletypeSink>(std::move(style))
                            : std::make_unique<StreamSink>(options.format, std::move(style));
   }

@@ -8,7 +8,7 @@
 namespace monitor {
 namespace {
 
-void add_durations(const Durations& more, std::vector<Durations>& sums) {
+void add_histogram(const Durations& more, std::vector<Durations>& sums) {
   const auto found = std::find_if(sums.begin(), sums.end(), [&more](const Durations& sum) {
     return sum.other == more.other && sum.status == more.status;
   });
@@ -28,6 +28,12 @@ auto name_of(const EndpointCounters& endpoint) {
 
 }  // namespace
 
+void add_durations(const std::vector<Durations>& more, std::vector<Durations>& sums) {
+  for (const Durations& durations : more) {
+    add_histogram(durations, sums);
+  }
+}
+
 void add_endpoint(const EndpointCounters& more, EndpointCounters& sum) {
   sum.active += more.active;
   sum.completed += more.completed;
@@ -37,9 +43,7 @@ void add_endpoint(const EndpointCounters& more, EndpointCounters& sum) {
   for (std::size_t i = 0; i < sum.status.size(); ++i) {
     sum.status.at(i) += more.status.at(i);
   }
-  for (const Durations& durations : more.durations) {
-    add_durations(durations, sum.durations);
-  }
+  add_durations(more.durations, sum.durations);
 }
 
 std::vector<EndpointCounters> merge_endpoints(std::vector<EndpointCounters> endpoints) {

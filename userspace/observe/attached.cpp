@@ -106,6 +106,10 @@ Status check_options(const EngineOptions& options, const Engine& engine) {
     return Error{ErrorCode::kUsage, "--raw-paths: the attached engine folds identifiers in paths",
                  "omit --raw-paths, or detach and attach again with it"};
   }
+  if (options.show_secrets && !info.show_secrets) {
+    return Error{ErrorCode::kUsage, "--show-secrets: the attached engine folds what can be a secret",
+                 "omit --show-secrets, or detach and attach again with it"};
+  }
   return Ok{};
 }
 

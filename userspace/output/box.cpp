@@ -10,6 +10,7 @@
 #include "output/figures.h"
 #include "output/render.h"
 #include "output/text.h"
+#include "output/warnings.h"
 
 namespace monitor {
 namespace {
@@ -103,6 +104,9 @@ void add_requests(const Snapshot& snapshot, bool ascii_only, Box& box) {
   }
   if (undercount_sum(snapshot.undercount) > 0) {
     box.figure("Undercount:", describe_undercount(snapshot, ascii_only), kYellow);
+  }
+  if (const std::uint64_t requests = crowded_out(snapshot); requests > 0) {
+    box.figure("Under (other):", fmt::format("{} (table full: --routes)", requests), kYellow);
   }
 }
 

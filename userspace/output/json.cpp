@@ -11,6 +11,7 @@
 #include "output/metrics.h"
 #include "output/render.h"
 #include "output/text.h"
+#include "output/warnings.h"
 
 namespace monitor {
 namespace {
@@ -149,6 +150,7 @@ std::string render_json(const Snapshot& snapshot) {
   object["endpoints"] = endpoints(snapshot);
   object["workers"] = workers(snapshot);
   object["listeners"] = listeners(snapshot);
+  object["warnings"] = warnings(snapshot);
   return object.dump();
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "output/figures.h"
+#include "output/warnings.h"
 
 namespace monitor {
 namespace {
@@ -115,6 +116,11 @@ constexpr Metric kMetrics[] = {
     {Topic::kObservation, "undercount_by_cause", "uvicorn_undercount_total", kCounter, "events", kJson,
      "Connections or events that could not be counted; at 0 the other figures are complete.",
      whole<&Snapshot::undercount>},
+    {Topic::kObservation, "other_requests", "uvicorn_other_requests_total", kCounter, "requests", kAll,
+     "Ended requests under (other): their endpoints found no room in the table, or had to make room.",
+     [](const Snapshot& snapshot) { return Number(other_requests(snapshot)); }},
+    {Topic::kObservation, kNoName, "uvicorn_endpoints_left_out", kGauge, "endpoints", kPrometheusOnly,
+     "Endpoints without series of their own, because a scrape has a limit; (other) has their sum.", LeftOut()},
     {Topic::kObservation, kNoName, "target_info", Kind::kInfo, "", kPrometheusOnly, "The servers that are observed.",
      std::monostate()},
 

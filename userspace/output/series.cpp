@@ -29,6 +29,11 @@ std::string known_method(const EndpointCounters& endpoint) {
 
 }  // namespace
 
+void sort_durations(std::vector<Durations>& durations) {
+  std::sort(durations.begin(), durations.end(),
+            [](const Durations& left, const Durations& right) { return status_label(left) < status_label(right); });
+}
+
 std::string status_label(const Durations& durations) {
   if (durations.other) {
     return kOther;
@@ -64,8 +69,7 @@ std::vector<EndpointSeries> endpoint_series(const Snapshot& snapshot) {
   std::vector<EndpointSeries> list;
   list.reserve(series.size());
   for (auto& [key, sum] : series) {
-    std::sort(sum.counters.durations.begin(), sum.counters.durations.end(),
-              [](const Durations& left, const Durations& right) { return status_label(left) < status_label(right); });
+    sort_durations(sum.counters.durations);
     list.push_back(std::move(sum));
   }
   return list;

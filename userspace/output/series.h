@@ -24,6 +24,9 @@ struct EndpointSeries {
 // of their status, one for each.
 std::vector<EndpointSeries> endpoint_series(const Snapshot& snapshot);
 
+// By the label of their status.
+void sort_durations(std::vector<Durations>& durations);
+
 // The label of a status: "200", "_OTHER" for the statuses that share a histogram, "" for requests without a status.
 std::string status_label(const Durations& durations);
 

@@ -57,6 +57,7 @@ inline constexpr std::array kMaps = {
     MapRow{"listener_table", kSlotSize, sizeof(monitor_listener)},
     MapRow{"free_listeners", 0, kSlotSize, MapUse::kFreeSlots},
     MapRow{"cpu_samples", sizeof(std::uint32_t), sizeof(monitor_cpu_sample)},
+    MapRow{"evictions", kSlotSize, sizeof(monitor_evictions), MapUse::kVariable},
     MapRow{"iter_request", kSlotSize, sizeof(monitor_iter_request), MapUse::kVariable},
     MapRow{"followed", kSlotSize, sizeof(FollowedBits), MapUse::kVariable},
     MapRow{"receive_scratch", kSlotSize, 0},

@@ -6,6 +6,7 @@ namespace monitor {
 Status Objects::share() {
   iter_request = TRY(Shared<monitor_iter_request>::of(map("iter_request")));
   followed = TRY(Shared<FollowedBits>::of(map("followed")));
+  evictions = TRY(Shared<monitor_evictions>::of(map("evictions")));
   return Ok{};
 }
 

@@ -41,11 +41,12 @@ struct Objects {
   // The maps of MapUse::kVariable, in place. The process that writes `iter_request` holds the engine's lock.
   Shared<monitor_iter_request> iter_request;
   Shared<FollowedBits> followed;
+  Shared<monitor_evictions> evictions;
 
   const Map& map(MapId id) const { return maps[id.index()]; }
   const Program& program(ProgramId id) const { return programs[id.index()]; }
 
-  // Sets the two members above. `maps` must be complete.
+  // Sets the three members above. `maps` must be complete.
   Status share();
 };
 
