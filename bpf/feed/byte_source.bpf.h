@@ -30,6 +30,28 @@ struct byte_source {
 	__u32 result; /* of SOURCE_ENDED_CALL: what the call returned */
 };
 
+/* Finds the registers of the system call that an event belongs to. Returns the reason why they are unknown, or
+ * UNDERCOUNT_NONE. */
+static __always_inline int source_registers(struct walk_scratch *x, const struct byte_source *source,
+					    const struct pt_regs **regs)
+{
+	struct task_struct *task = source->task;
+
+	*regs = source->regs;
+	if (source->kind != SOURCE_RUNNING_CALL)
+		return UNDERCOUNT_NONE;
+	if (!task)
+		task = bpf_get_current_task_btf();
+	if (syscall_is_compat(task))
+		return UNDERCOUNT_COMPAT;
+	*regs = saved_registers(x, task);
+	/* If no call is running, the registers are left over from an earlier one. io_uring can send and receive at such
+	 * a time. */
+	if (!syscall_is_running(*regs) || !fd_is_socket(task, SYSCALL_ARG1(*regs), source->sk))
+		return syscall_number(*regs) == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
+	return UNDERCOUNT_NONE;
+}
+
 /*
  * Fills in x->bytes with the `length` bytes of an event, a send if `sends`, otherwise a receive. `position` is that of
  * the connection in this direction. Returns the reason why the bytes cannot be found, or UNDERCOUNT_NONE.
@@ -37,20 +59,11 @@ struct byte_source {
 static __always_inline int source_open(struct walk_scratch *x, const struct byte_source *source, __u64 length,
 				       struct message_cursor *position, bool sends)
 {
-	const struct pt_regs *regs = source->regs;
-	struct task_struct *task = source->task;
+	const struct pt_regs *regs;
+	int unknown = source_registers(x, source, &regs);
 
-	if (source->kind == SOURCE_RUNNING_CALL) {
-		if (!task)
-			task = bpf_get_current_task_btf();
-		if (syscall_is_compat(task))
-			return UNDERCOUNT_COMPAT;
-		regs = saved_registers(x, task);
-		/* If no call is running, the registers are left over from an earlier one. io_uring can send and receive
-		 * at such a time. */
-		if (!syscall_is_running(regs) || !fd_is_socket(task, SYSCALL_ARG1(regs), source->sk))
-			return syscall_number(regs) == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
-	}
+	if (unknown)
+		return unknown;
 	return syscall_find_bytes(&x->bytes, regs, length, position, source->result, sends);
 }
 

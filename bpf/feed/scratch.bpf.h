@@ -11,6 +11,7 @@
 #include "feed/user_bytes.bpf.h"
 #include "http1/path_fold.h"
 #include "http1/stream.h"
+#include "quic/datagram.h"
 
 /*
  * Scratch space for each CPU and direction. A hook in softirq can interrupt one in process context, but a hook never
@@ -22,6 +23,7 @@ struct walk_scratch {
 	__u64 registers_at; /* offset of the registers from the stack's start; see saved_registers */
 	struct fold fold;
 	struct http1_window window;
+	struct quic_head datagram;
 };
 
 struct {

@@ -19,6 +19,7 @@
 #include "account/undercount.bpf.h"
 #include "arch/syscall.bpf.h"
 #include "feed/byte_source.bpf.h"
+#include "feed/datagrams.bpf.h"
 #include "feed/streams.bpf.h"
 #include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
@@ -114,6 +115,11 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	length = ret > 0 ? ret : 0;
 	if (length && (syscall_number(regs) == SYSCALL_RECVMMSG || syscall_number(regs) == SYSCALL_SENDMMSG))
 		length = syscall_sum_messages(regs, ret, call.receives);
+	if (!o.socket.stream) {
+		if (call.receives && length)
+			datagram_received(sk, regs, pid, length);
+		return 0;
+	}
 	c = addressed_open(&o, pid, call.receives ? length : 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;

@@ -54,6 +54,7 @@ inline constexpr std::array kMaps = {
     MapRow{"addressed_connections", sizeof(std::uint64_t), 0, MapUse::kCounted, MapLimit::kConnections},
     MapRow{"spilled_requests", 0, 0, MapUse::kCounted},
     MapRow{"listen_ports", sizeof(std::uint32_t), sizeof(std::uint8_t), MapUse::kCounted},
+    MapRow{"quic_seen", 0, sizeof(std::uint32_t)},
     MapRow{"cpu_samples", sizeof(std::uint32_t), sizeof(monitor_cpu_sample)},
     MapRow{"iter_request", kSlotSize, sizeof(monitor_iter_request), MapUse::kVariable},
     MapRow{"followed", kSlotSize, sizeof(FollowedBits), MapUse::kVariable},

@@ -25,7 +25,7 @@ namespace {
 // enum monitor_undercount in the words of the output.
 constexpr std::array<const char*, UNDERCOUNT_CAUSES> kCauses = {
     nullptr,       "gap",      "registers",    "memory",    "protocol", "tls",    "http2",
-    "connections", "pipeline", "missed_event", "processes", "mptcp",    "compat",
+    "connections", "pipeline", "missed_event", "processes", "quic",     "compat",
 };
 
 // The counters of the processes that live now. If a slot has another pid, it has passed to another process.
