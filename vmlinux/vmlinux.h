@@ -30,6 +30,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 };
@@ -81,6 +82,7 @@ enum {
 /* include/linux/net.h, include/uapi/linux/in.h */
 #define SOCK_STREAM   1
 #define IPPROTO_TCP   6
+#define IPPROTO_UDP   17
 #define IPPROTO_MPTCP 262
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -105,9 +107,13 @@ struct in6_addr {
 #define SEND_SHUTDOWN 2
 #define SHUTDOWN_MASK 3
 
+/* include/net/sock.h: a bit of sk_userlocks. bind() was given a port. */
+#define SOCK_BINDPORT_LOCK 8
+
 /* include/net/sock.h */
 struct sock_common {
 	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;

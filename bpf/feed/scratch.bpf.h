@@ -12,6 +12,7 @@
 #include "feed/user_bytes.bpf.h"
 #include "http1/path_fold.h"
 #include "http1/stream.h"
+#include "quic/datagram.h"
 
 /*
  * Scratch space for each CPU and direction. A hook in softirq can interrupt one in process context, but a hook never
@@ -24,6 +25,7 @@ struct walk_scratch {
 	struct compat_call compat;
 	struct fold fold;
 	struct http1_window window;
+	struct quic_head datagram;
 };
 
 struct {

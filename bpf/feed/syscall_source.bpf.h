@@ -280,6 +280,30 @@ static __attribute__((noinline)) int compat_find_ended(struct walk_scratch *x, c
 	return compat_find_bytes(&x->bytes, &x->compat, NULL, result, sends);
 }
 
+/* Returns the address of the datagram that the system call with these registers received, and sets `size` to the room
+ * there; 0 if it is unknown. Of a recvmmsg it is the first datagram. Only the first buffer counts, which is where the
+ * head of a datagram is. */
+static __always_inline __u64 syscall_datagram(const struct pt_regs *regs, __u64 *size)
+{
+	__u64 call = syscall_number(regs), vectors = SYSCALL_ARG2(regs);
+	struct user_iovec vector;
+
+	*size = ~0ULL;
+	if (call == SYSCALL_READ || call == SYSCALL_RECVFROM)
+		return vectors;
+	if (call == SYSCALL_RECVMSG || call == SYSCALL_RECVMMSG) {
+		vectors += __builtin_offsetof(struct user_message, msg_iov);
+		if (bpf_probe_read_user(&vectors, sizeof(vectors), (void *)vectors))
+			return 0;
+	} else if (call != SYSCALL_READV && call != SYSCALL_PREADV2) {
+		return 0;
+	}
+	if (bpf_probe_read_user(&vector, sizeof(vector), (void *)vectors))
+		return 0;
+	*size = vector.iov_len;
+	return vector.iov_base;
+}
+
 /* Moves the connection's position in a recvmmsg or sendmmsg past a message of `result` bytes that is not read, or back
  * to the first message if the call failed. */
 GLOBAL_FUNC int pass_message(struct conn *c, __s32 result)

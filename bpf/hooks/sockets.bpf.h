@@ -16,6 +16,7 @@
 #include "account/open.bpf.h"
 #include "account/undercount.bpf.h"
 #include "feed/byte_source.bpf.h"
+#include "feed/datagrams.bpf.h"
 #include "feed/streams.bpf.h"
 #include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
@@ -82,6 +83,10 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 	if (!is_followed(task->tgid)) {
 		if (c)
 			c->flags |= CONN_ELSEWHERE;
+		return 0;
+	}
+	if (!c && sk->sk_protocol == IPPROTO_UDP) {
+		datagram_received(sk, NULL, task->tgid, ret);
 		return 0;
 	}
 	if (!c)

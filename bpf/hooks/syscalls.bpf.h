@@ -19,6 +19,7 @@
 #include "account/undercount.bpf.h"
 #include "arch/syscall.bpf.h"
 #include "feed/byte_source.bpf.h"
+#include "feed/datagrams.bpf.h"
 #include "feed/scratch.bpf.h"
 #include "feed/streams.bpf.h"
 #include "feed/syscall_source.bpf.h"
@@ -131,6 +132,11 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	length = ret > 0 ? ret : 0;
 	if (length && (call.what & CALL_MESSAGES))
 		length = syscall_sum_messages(regs, ret, source.narrow);
+	if (!o.socket.stream) {
+		if ((call.what & CALL_RECEIVES) && length)
+			datagram_received(sk, source.narrow ? NULL : regs, pid, length);
+		return 0;
+	}
 	c = addressed_open(&o, pid, call.what & CALL_RECEIVES ? length : 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;

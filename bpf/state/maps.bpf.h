@@ -165,6 +165,21 @@ struct {
 	__type(value, struct conn_request);
 } spilled_requests SEC(".maps");
 
+/* What a socket received over QUIC: an entry for each of its connections, by a number for the client's connection ID,
+ * and one with the id 0 for the socket. The hooks write and read it (feed/datagrams.bpf.h). The entry that was used
+ * least recently goes when the map is full; its connection may then count twice. */
+struct quic_key {
+	__u64 inode; /* of the socket's file */
+	__u64 id;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct quic_key);
+	__type(value, __u32);
+} quic_seen SEC(".maps");
+
 /*
  * Which slot of listener_table a listener has. Made at registration (program make_listener), when a process of a target
  * begins to listen, and at the first receive on a connection of an unknown listener. An entry dies when its target

@@ -62,7 +62,7 @@ enum monitor_undercount {
 	UNDERCOUNT_PIPELINE, /* no room to remember the endpoint of a deeply pipelined request: counted under (other) */
 	UNDERCOUNT_MISSED_EVENT, /* a program was interrupted on its CPU by an event for itself, which was dropped */
 	UNDERCOUNT_PROCESSES,	 /* no room for a forked worker in the table of processes */
-	UNDERCOUNT_MPTCP,	 /* the client speaks Multipath TCP, whose sockets are not followed */
+	UNDERCOUNT_QUIC,	 /* the client speaks QUIC: HTTP/3, whose requests are not counted */
 	UNDERCOUNT_COMPAT,	 /* a 32-bit program's system call that is not followed: io_uring */
 	UNDERCOUNT_CAUSES
 };

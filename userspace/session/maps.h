@@ -56,6 +56,7 @@ inline constexpr std::array kMaps = {
     MapRow{"listener_index", sizeof(monitor_listener_key), kSlotSize, MapUse::kCounted},
     MapRow{"listener_table", kSlotSize, sizeof(monitor_listener)},
     MapRow{"free_listeners", 0, kSlotSize, MapUse::kFreeSlots},
+    MapRow{"quic_seen", 0, sizeof(std::uint32_t)},
     MapRow{"cpu_samples", sizeof(std::uint32_t), sizeof(monitor_cpu_sample)},
     MapRow{"evictions", kSlotSize, sizeof(monitor_evictions), MapUse::kVariable},
     MapRow{"iter_request", kSlotSize, sizeof(monitor_iter_request), MapUse::kVariable},

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::array<const char*, UNDERCOUNT_CAUSES> kCauses = {
     nullptr,       "gap",      "registers",    "memory",    "protocol", "tls",    "http2",
-    "connections", "pipeline", "missed_event", "processes", "mptcp",    "compat",
+    "connections", "pipeline", "missed_event", "processes", "quic",     "compat",
 };
 
 }  // namespace

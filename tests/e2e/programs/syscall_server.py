@@ -66,6 +66,19 @@ def make_pair() -> list[int]:
     return [one.detach(), other.detach()]
 
 
+def make_udp(port: int) -> list[int]:
+    """A UDP socket and its port. `port` 0: the kernel chooses one, as for a client."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("127.0.0.1", port))
+    port = made.getsockname()[1]
+    return [made.detach(), port]
+
+
+def send_udp(fd: int, data: bytes, port: int) -> None:
+    with socket.socket(fileno=os.dup(fd)) as borrowed:
+        borrowed.sendto(data, ("127.0.0.1", port))
+
+
 def pass_descriptor(over: int, fd: int) -> None:
     with socket.socket(fileno=os.dup(over)) as borrowed:
         socket.send_fds(borrowed, [b"a descriptor"], [fd])
