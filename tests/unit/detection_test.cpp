@@ -329,6 +329,26 @@ TEST_CASE("host.find_servers: a supervisor that listens does not hide what it st
   CHECK(evidence(fake) == Strings{"11 uvicorn command", "12 uvicorn script", "13 uvloop modules", "10 python listens"});
 }
 
+TEST_CASE("host.find_servers: a program that imports its server by modules of its own") {
+  const auto works_in = [](std::vector<Entry> files) { return directory("cwd", std::move(files)); };
+  const Entry serves = file("serving.py", "import sys, uvicorn\n");
+  const Entry shop = directory("shop", {file("__init__.py", ""), file("__main__.py", "from .cli import main\n"),
+                                        file("cli.py", "def main():\n    from . import api\n"), serves,
+                                        file("api.py", "from shop import serving as s\n")});
+  const FakeProc fake({
+      python(10, {"python3", "main.py"}, {works_in({file("main.py", "import os, serving # x\n"), serves})}),
+      python(20, {"python3", "-m", "shop.cli"}, {works_in({shop})}),
+      python(30, {"python3", "main.py"}, {works_in({file("main.py", "from shop.api import app\n"), shop})}),
+      python(40, {"python3", "-c", "from shop import serving"}, {works_in({shop})}),
+      // Too far away, not there, and importing itself.
+      python(50, {"python3", "-m", "shop"}, {works_in({shop})}),
+      python(60, {"python3", "main.py"}, {works_in({file("main.py", "import serving\nfrom .. import x\n")})}),
+      python(70, {"python3", "main.py"}, {works_in({file("main.py", "import main\nfrom . import main\nimport\n")})}),
+  });
+  CHECK(evidence(fake) == Strings{"10 uvicorn script", "20 uvicorn script", "30 uvicorn script", "40 uvicorn script",
+                                  "50 python listens", "60 python listens", "70 python listens"});
+}
+
 TEST_CASE("host.find_servers: of Ray, only the proxy is a server") {
   const Entry driver = directory("cwd", {file("main.py", "from fastapi import FastAPI\nfrom ray import serve\n")});
   Process proxy = python(11, {"ray::ProxyActor"}, {maps("/v/ray/_raylet.so")});
