@@ -130,7 +130,10 @@ class Running:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._answers, f"{server.name} answers; its output ends with\n{self.output()}", PATIENCE)
+        try:
+            wait_until(self._answers, f"{server.name} answers", PATIENCE)
+        except AssertionError as error:
+            raise OSError(f"{error}; its output ends with\n{self.output()}") from error
         if server.prepare is not None:
             server.prepare(self.values)
 

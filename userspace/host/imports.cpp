@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "host/python_code.h"
 
 namespace monitor {
 namespace {
@@ -93,7 +94,7 @@ std::string_view server_of_import(std::string_view names) {
       return server;
     }
     const std::size_t comma = names.find(',');
-    if (comma == std::string_view::npos || names.substr(0, comma).find('#') != std::string_view::npos) {
+    if (comma == std::string_view::npos) {
       return "";
     }
     names.remove_prefix(comma + 1);
@@ -113,7 +114,7 @@ std::string_view server_of_from(std::string_view rest) {
   return server_module(std::string(module) + "." + std::string(take_name(rest)));
 }
 
-// The words of one statement decide. An import inside a text of several lines is taken for one as well.
+// The words of one statement decide.
 std::string_view server_of_statement(std::string_view statement) {
   constexpr std::string_view kImport = "import ";
   constexpr std::string_view kFrom = "from ";
@@ -145,7 +146,7 @@ void add_imports(std::string_view statement, std::vector<std::string>& modules) 
     statement = trim_front(statement.substr(statement.find_first_of(" ,") + 1));
     modules.emplace_back(take_name(statement));
     const std::size_t comma = statement.find(',');
-    more = comma != std::string_view::npos && statement.substr(0, comma).find('#') == std::string_view::npos;
+    more = comma != std::string_view::npos;
     statement.remove_prefix(more ? comma : 0);
   }
 }
@@ -201,16 +202,30 @@ std::string path_of_module(const std::string& root, std::string directory, std::
   return (dots == 0 ? root : directory) + "/" + module.substr(dots);
 }
 
+std::string server_of_code(std::string_view code) {
+  while (!code.empty()) {
+    const std::size_t end = std::min(code.find_first_of("\n;"), code.size());
+    const std::string_view server = server_of_statement(code.substr(0, end));
+    if (!server.empty()) {
+      return std::string(server);
+    }
+    code.remove_prefix(std::min(end + 1, code.size()));
+  }
+  return "";
+}
+
 // The server that the program imports, itself or by modules of its own, which are in `root`. `directory` is that of the
 // program's file.
 std::string server_of_program(const std::string& root, const std::string& directory, std::string_view source,
                               int& files_left, int depth = kMaxDepth) {
-  std::string server = imported_server(source);
+  const std::string stripped = code_of(source);
+  std::string_view code = stripped;
+  std::string server = server_of_code(code);
   std::vector<std::string> modules;
-  while (server.empty() && depth > 0 && !source.empty() && modules.size() < kMaxImports) {
-    const std::size_t end = std::min(source.find_first_of("\n;"), source.size());
-    add_imports(source.substr(0, end), modules);
-    source.remove_prefix(std::min(end + 1, source.size()));
+  while (server.empty() && depth > 0 && !code.empty() && modules.size() < kMaxImports) {
+    const std::size_t end = std::min(code.find_first_of("\n;"), code.size());
+    add_imports(code.substr(0, end), modules);
+    code.remove_prefix(std::min(end + 1, code.size()));
   }
   for (auto module = modules.begin(); server.empty() && module != modules.end(); ++module) {
     const std::string path = path_of_module(root, directory, *module);
@@ -415,15 +430,7 @@ std::string server_of_module(const ProcFs& proc, pid_t pid, const std::string& m
 }  // namespace
 
 std::string imported_server(std::string_view source) {
-  while (!source.empty()) {
-    const std::size_t end = std::min(source.find_first_of("\n;"), source.size());
-    const std::string_view server = server_of_statement(source.substr(0, end));
-    if (!server.empty()) {
-      return std::string(server);
-    }
-    source.remove_prefix(std::min(end + 1, source.size()));
-  }
-  return "";
+  return server_of_code(code_of(source));
 }
 
 std::string ProgramReader::server_of(const ProcFs& proc, pid_t pid, const CommandLine& line) {
