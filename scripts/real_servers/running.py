@@ -23,6 +23,7 @@ from server import Request, Server, Values
 
 PATIENCE = 180  # an application of a thousand modules takes a minute to start on a busy machine
 POLITE = 5  # seconds
+SURE = 5  # listings without a process
 PR_SET_CHILD_SUBREAPER = 36
 WRAPPER = Path(__file__).parent / "wrapper"
 
@@ -36,7 +37,10 @@ def end_children() -> None:
     """Ends everything that this process started: politely at first, then again and again, until nothing is left."""
     begin = time.monotonic()
     asked: set[int] = set()
-    while pids := tree(os.getpid())[1:]:
+    empty = 0
+    while empty < SURE:  # a process whose parent has just ended can be missing from one listing
+        pids = tree(os.getpid())[1:]
+        empty = 0 if pids else empty + 1
         politely = time.monotonic() < begin + POLITE
         for pid in pids:
             if not politely or pid not in asked:
@@ -126,7 +130,10 @@ class Running:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._answers, f"{server.name} answers; its output ends with\n{self.output()}", PATIENCE)
+        try:
+            wait_until(self._answers, f"{server.name} answers", PATIENCE)
+        except AssertionError as error:
+            raise OSError(f"{error}; its output ends with\n{self.output()}") from error
         if server.prepare is not None:
             server.prepare(self.values)
 

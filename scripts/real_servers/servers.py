@@ -232,7 +232,7 @@ SERVERS = [
         log=None,
         ready="/items",
         files={"main.py": RAY, "config.yaml": RAY_CONFIG},
-        environment={"RAY_USAGE_STATS_ENABLED": "0"},
+        environment={"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": "local"},
         requests=(Request("/"), Request("/items"), post("/items", {"name": "x"})),
         slow=Request("/slow"),
     ),

@@ -126,16 +126,35 @@ TEST_CASE("host.read_command_line: program, application and what is shown") {
 
 TEST_CASE("host.imported_server: statements that import one, nothing else") {
   for (const char* source : {"import uvicorn", "import os, uvicorn as u", "x = 1; import uvicorn\n",
-                             "import sys\n  from uvicorn.main import run", "\timport uvicorn.config  # y"}) {
+                             "import sys\n  from uvicorn.main import run", "\timport uvicorn.config  # y",
+                             "x = '''\nimport flask\n'''\nimport uvicorn", "x = \"\"\"a\"b\\\"\"\"\"; import uvicorn",
+                             "x = 'a\nimport uvicorn", "x = r'\\'' # '''\nimport uvicorn", "'' '#'\nimport uvicorn"}) {
     CAPTURE(source);
     CHECK(imported_server(source) == "uvicorn");
   }
   CHECK(imported_server("from aiohttp import web\n") == "aiohttp.web");
   CHECK(imported_server("from flask import Flask") == "flask");
-  for (const char* source :
-       {"", "uvicorn", "# import uvicorn", "import uvicornx", "import http.server", "from aiohttp import ClientSession",
-        "import aiohttp", "print('import uvicorn')", "from . import uvicorn", "import os  # , uvicorn",
-        "import redis\n", "from", "import", "import ,", "from  import x"}) {
+  for (const char* source : {"",
+                             "uvicorn",
+                             "# import uvicorn",
+                             "import uvicornx",
+                             "import http.server",
+                             "from aiohttp import ClientSession",
+                             "import aiohttp",
+                             "print('import uvicorn')",
+                             "from . import uvicorn",
+                             "import os  # , uvicorn",
+                             "import redis\n",
+                             "'''\nimport uvicorn\n'''",
+                             "def f():\n  \"\"\"Use it:\n\n  from uvicorn import run\n  \"\"\"\n",
+                             "'\\\nimport uvicorn",
+                             "\"\"\"\nimport uvicorn",
+                             "'",
+                             "\\",
+                             "from",
+                             "import",
+                             "import ,",
+                             "from  import x"}) {
     CAPTURE(source);
     CHECK(imported_server(source).empty());
   }
@@ -355,6 +374,38 @@ TEST_CASE("host.find_servers: a supervisor that listens does not hide what it st
   }
   const FakeProc fake({python(10, {"python3", "/usr/bin/supervisord"}), uvicorn, script, mapped, helper});
   CHECK(evidence(fake) == Strings{"11 uvicorn command", "12 uvicorn script", "13 uvloop modules", "10 python listens"});
+}
+
+TEST_CASE("host.find_servers: a program that imports its server by modules of its own") {
+  const auto works_in = [](std::vector<Entry> files) { return directory("cwd", std::move(files)); };
+  const Entry serves = file("serving.py", "import sys, uvicorn\n");
+  const Entry shop = directory("shop", {file("__init__.py", ""), file("__main__.py", "from .cli import main\n"),
+                                        file("cli.py", "def main():\n    from . import api\n"), serves,
+                                        file("api.py", "from shop import serving as s\n")});
+  const FakeProc fake({
+      python(10, {"python3", "main.py"}, {works_in({file("main.py", "import os, serving # x\n"), serves})}),
+      python(20, {"python3", "-m", "shop.cli"}, {works_in({shop})}),
+      python(30, {"python3", "main.py"}, {works_in({file("main.py", "from shop.api import app\n"), shop})}),
+      python(40, {"python3", "-c", "from shop import serving"}, {works_in({shop})}),
+      // Too far away, not there, and importing itself.
+      python(50, {"python3", "-m", "shop"}, {works_in({shop})}),
+      python(60, {"python3", "main.py"}, {works_in({file("main.py", "import serving\nfrom .. import x\n")})}),
+      python(70, {"python3", "main.py"}, {works_in({file("main.py", "import main\nfrom . import main\nimport\n")})}),
+  });
+  CHECK(evidence(fake) == Strings{"10 uvicorn script", "20 uvicorn script", "30 uvicorn script", "40 uvicorn script",
+                                  "50 python listens", "60 python listens", "70 python listens"});
+}
+
+TEST_CASE("host.find_servers: a notebook does not hide a program that listens elsewhere") {
+  const Entry notebook = directory("cwd", {file("notebook.py", "import jupyter_server\n")});
+  const Entry main = directory("cwd", {file("main.py", "import uvicorn\n")});
+  Process program = python(11, {"python3", "main.py"}, {main}, false);
+  program.sockets = {40};
+  program.tcp = tcp_line("0100007F:1F40", 40);
+  Process worker = python(12, {"python3", "main.py"}, {main});
+  program.parent = worker.parent = 10;
+  const FakeProc fake({python(10, {"python3", "notebook.py"}, {notebook}), program, worker});
+  CHECK(evidence(fake) == Strings{"10 jupyter_server script", "11 uvicorn script"});
 }
 
 TEST_CASE("host.find_servers: of Ray, only the proxy is a server") {

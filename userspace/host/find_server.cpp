@@ -243,7 +243,8 @@ class Search {
   }
 
   // Removes those that belong to the tree of another server, which has the same or stronger evidence. A supervisor that
-  // listens for its own commands, and so is a guess, does not hide the servers that it started.
+  // listens for its own commands, and so is a guess, does not hide the servers that it started; a notebook does not
+  // hide a program that imports a server and listens elsewhere.
   void drop_descendants() {
     std::map<pid_t, Evidence> roots;
     for (const Server& server : survey_.servers) {
@@ -253,7 +254,21 @@ class Search {
       const std::vector<pid_t> above = ancestors(parents_, server.pid);
       return server.evidence > Evidence::kCommand && std::any_of(above.begin(), above.end(), [&](pid_t ancestor) {
                const auto root = roots.find(ancestor);
-               return root != roots.end() && root->second <= server.evidence;
+               return root != roots.end() && root->second <= server.evidence &&
+                      (server.evidence != Evidence::kScript || shares_socket(server, ancestor));
+             });
+    });
+  }
+
+  // Whether a process above the server, within the tree of `root`, listens where the server does.
+  bool shares_socket(const Server& server, pid_t root) const {
+    const std::vector<pid_t> tree = process_tree(parents_, server.pid);
+    const std::vector<pid_t> above = process_tree(parents_, root);
+    return std::any_of(above.begin(), above.end(), [&](pid_t pid) {
+      const auto addresses = sockets_.find(pid);
+      return addresses != sockets_.end() && !contains(tree, pid) &&
+             std::any_of(addresses->second.begin(), addresses->second.end(), [&](const std::string& address) {
+               return std::find(server.listen.begin(), server.listen.end(), address) != server.listen.end();
              });
     });
   }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "host/python_code.h"
 
 namespace monitor {
 namespace {
@@ -26,6 +27,12 @@ constexpr std::size_t kMaxProgramBytes = 262144;
 constexpr std::size_t kMaxKnown = 4096;
 constexpr std::size_t kMaxPackages = 4000;
 constexpr std::size_t kMaxPackageDirectories = 4;
+
+// How far a program's own modules are followed: the modules that it imports and those that these import, but not more
+// files than this.
+constexpr int kMaxDepth = 2;
+constexpr int kMaxFollowed = 32;
+constexpr std::size_t kMaxImports = 256;  // of one file
 
 // Modules whose import makes a program that listens an HTTP server, and distributions whose requirement does.
 constexpr std::array<std::string_view, 22> kServerModules = {
@@ -87,7 +94,7 @@ std::string_view server_of_import(std::string_view names) {
       return server;
     }
     const std::size_t comma = names.find(',');
-    if (comma == std::string_view::npos || names.substr(0, comma).find('#') != std::string_view::npos) {
+    if (comma == std::string_view::npos) {
       return "";
     }
     names.remove_prefix(comma + 1);
@@ -107,7 +114,7 @@ std::string_view server_of_from(std::string_view rest) {
   return server_module(std::string(module) + "." + std::string(take_name(rest)));
 }
 
-// The words of one statement decide. An import inside a text of several lines is taken for one as well.
+// The words of one statement decide.
 std::string_view server_of_statement(std::string_view statement) {
   constexpr std::string_view kImport = "import ";
   constexpr std::string_view kFrom = "from ";
@@ -116,6 +123,32 @@ std::string_view server_of_statement(std::string_view statement) {
     return server_of_import(statement.substr(kImport.size()));
   }
   return statement.starts_with(kFrom) ? server_of_from(statement.substr(kFrom.size())) : std::string_view();
+}
+
+// Adds the modules that the statement imports, as they are written: "a.b", ".c" within a package.
+void add_imports(std::string_view statement, std::vector<std::string>& modules) {
+  constexpr std::string_view kImport = "import ";
+  constexpr std::string_view kFrom = "from ";
+  statement = trim_front(statement);
+  if (statement.starts_with(kFrom)) {
+    statement = trim_front(statement.substr(kFrom.size()));
+    const std::string package(take_name(statement));
+    statement = trim_front(statement);
+    if (statement.starts_with(kImport)) {
+      statement = trim_front(statement.substr(kImport.size()));
+      const std::string_view name = take_name(statement);
+      modules.push_back(package + (package.ends_with(".") ? "" : ".") + std::string(name));
+      modules.push_back(package);
+    }
+    return;
+  }
+  for (bool more = statement.starts_with(kImport); more;) {
+    statement = trim_front(statement.substr(statement.find_first_of(" ,") + 1));
+    modules.emplace_back(take_name(statement));
+    const std::size_t comma = statement.find(',');
+    more = comma != std::string_view::npos;
+    statement.remove_prefix(more ? comma : 0);
+  }
 }
 
 // The start of a regular file; nullopt if it cannot be read. Opening a device can have side effects, so the name is
@@ -155,6 +188,63 @@ std::vector<std::string> entries(const std::string& path) {
     }
   }
   return names;
+}
+
+// Where a module is looked for, without ".py": below `root`, or beside the importing file if its name begins with a
+// dot.
+std::string path_of_module(const std::string& root, std::string directory, std::string module) {
+  std::size_t dots = module.find_first_not_of('.');
+  dots = std::min(dots, module.size());
+  for (std::size_t up = 1; up < dots; ++up) {
+    directory += "/..";
+  }
+  std::replace(module.begin(), module.end(), '.', '/');
+  return (dots == 0 ? root : directory) + "/" + module.substr(dots);
+}
+
+std::string server_of_code(std::string_view code) {
+  while (!code.empty()) {
+    const std::size_t end = std::min(code.find_first_of("\n;"), code.size());
+    const std::string_view server = server_of_statement(code.substr(0, end));
+    if (!server.empty()) {
+      return std::string(server);
+    }
+    code.remove_prefix(std::min(end + 1, code.size()));
+  }
+  return "";
+}
+
+// The server that the program imports, itself or by modules of its own, which are in `root`. `directory` is that of the
+// program's file.
+std::string server_of_program(const std::string& root, const std::string& directory, std::string_view source,
+                              int& files_left, int depth = kMaxDepth) {
+  const std::string stripped = code_of(source);
+  std::string_view code = stripped;
+  std::string server = server_of_code(code);
+  std::vector<std::string> modules;
+  while (server.empty() && depth > 0 && !code.empty() && modules.size() < kMaxImports) {
+    const std::size_t end = std::min(code.find_first_of("\n;"), code.size());
+    add_imports(code.substr(0, end), modules);
+    code.remove_prefix(std::min(end + 1, code.size()));
+  }
+  for (auto module = modules.begin(); server.empty() && module != modules.end(); ++module) {
+    const std::string path = path_of_module(root, directory, *module);
+    for (const char* const end : {".py", "/__init__.py"}) {
+      const auto text = files_left > 0 ? read_regular(path + end) : std::nullopt;
+      if (text) {
+        --files_left;
+        const std::string file = path + end;
+        server = server_of_program(root, file.substr(0, file.rfind('/')), *text, files_left, depth - 1);
+        break;
+      }
+    }
+  }
+  return server;
+}
+
+std::string server_of_program(const std::string& root, std::string_view source) {
+  int files_left = kMaxFollowed;
+  return server_of_program(root, root, source, files_left);
 }
 
 // Names of distributions compare equal however they are spelt: "jupyter-server", "Jupyter_Server".
@@ -303,8 +393,9 @@ std::string server_of_installed(const std::vector<std::string>& directories, con
 std::string server_of_script(const ProcFs& proc, pid_t pid, const std::string& script) {
   const std::string path = seen_by(proc, pid, script);
   const std::string source = read_regular(path).value_or("");
-  std::string server = imported_server(source);
   const std::string module = module_of_console_script(source);
+  std::string server =
+      module.empty() ? server_of_program(path.substr(0, path.rfind('/')), source) : imported_server(source);
   if (!server.empty() || module.empty()) {
     return server;
   }
@@ -316,9 +407,16 @@ std::string server_of_script(const ProcFs& proc, pid_t pid, const std::string& s
 
 // `python -m` runs a module where the process works, or one that is installed.
 std::string server_of_module(const ProcFs& proc, pid_t pid, const std::string& module) {
-  std::string server = server_in_directory(seen_by(proc, pid, "."), module, true);
-  if (!server.empty()) {
-    return server;
+  const std::string here = seen_by(proc, pid, ".");
+  for (const char* const end : {".py", "/__main__.py"}) {
+    const std::string path = path_of_module(here, here, module) + end;
+    const auto source = read_regular(path);
+    int files_left = kMaxFollowed;
+    std::string server =
+        source ? server_of_program(here, path.substr(0, path.rfind('/')), *source, files_left) : std::string();
+    if (!server.empty()) {
+      return server;
+    }
   }
   const std::vector<std::string> arguments = proc.arguments(pid);
   std::vector<std::string> directories;
@@ -332,20 +430,12 @@ std::string server_of_module(const ProcFs& proc, pid_t pid, const std::string& m
 }  // namespace
 
 std::string imported_server(std::string_view source) {
-  while (!source.empty()) {
-    const std::size_t end = std::min(source.find_first_of("\n;"), source.size());
-    const std::string_view server = server_of_statement(source.substr(0, end));
-    if (!server.empty()) {
-      return std::string(server);
-    }
-    source.remove_prefix(std::min(end + 1, source.size()));
-  }
-  return "";
+  return server_of_code(code_of(source));
 }
 
 std::string ProgramReader::server_of(const ProcFs& proc, pid_t pid, const CommandLine& line) {
   if (!line.code.empty()) {
-    return imported_server(line.code);
+    return server_of_program(seen_by(proc, pid, "."), line.code);
   }
   if (line.script.empty() && line.module.empty()) {
     return "";

@@ -46,13 +46,26 @@ def app(environ, start_response):
     start_response("200 OK", [("content-length", "2")])
     return [b"ok"]
 """
-# The server runs in a thread, and no import of one stands in the program itself.
+# The server runs in a thread, and no import statement leads to it.
 THREAD = """
 import threading
-from served import run
+run = __import__("served").run
 thread = threading.Thread(target=run)
 thread.start()
 thread.join()
+"""
+# A module of the program's own has the server.
+OTHER = """
+import os
+from package import start
+if os.getpid():
+    start()
+"""
+PACKAGE = """
+def start():
+    from .server import app
+    import importlib
+    importlib.import_module("uvi" + "corn").run(app, port=0, loop="asyncio", http="h11")
 """
 SERVED = (
     ASGI
@@ -104,6 +117,7 @@ PROGRAMS = {
     "wsgi.py": WSGI,
     "thread.py": THREAD,
     "served.py": SERVED,
+    "other.py": OTHER,
     "workers.py": WORKERS,
     "listener.py": LISTENER,
     "client.py": CLIENT,
@@ -120,6 +134,9 @@ def free_port() -> str:
 
 
 def lay_out(directory: Path) -> None:
+    (directory / "package").mkdir()
+    (directory / "package/__init__.py").write_text(PACKAGE)
+    (directory / "package/server.py").write_text("import uvicorn\n" + ASGI)
     for name, text in PROGRAMS.items():
         (directory / name).write_text(text)
     # An application installed with a command of its own; its server is nowhere in the command's text.
@@ -255,6 +272,7 @@ WAYS: dict[str, tuple[list[str | Path], str, str, str | None]] = {
     ),
     "workers of multiprocessing": ([PYTHON, "workers.py"], "uvicorn", "script", None),
     "in a thread": ([PYTHON, "thread.py"], "httptools", "modules", None),
+    "by a module of its own": ([PYTHON, "other.py"], "uvicorn", "script", None),
     "console script": (["env/bin/hidden"], "uvicorn", "script", None),
     "console script by a link": (["bin/hidden"], "uvicorn", "script", None),
     "python -m of a package": (["env/bin/python", "-m", "hidden"], "uvicorn", "script", None),
