@@ -44,7 +44,8 @@ static __always_inline bool serves_datagrams(struct sock *sk)
 #define QUIC_SOCKET_OTHER    0x100 /* it received something that is not QUIC */
 #define QUIC_SOCKET_REPORTED 0x200 /* it is an undercount already */
 
-/* Copies the head of a datagram of `length` bytes. Returns whether its bytes were found. */
+/* Copies the head of a datagram of `length` bytes. Returns whether its bytes were found; those of a 32-bit program's
+ * call are not. */
 static __attribute__((noinline)) int datagram_head(struct walk_scratch *x, const struct pt_regs *regs, struct sock *sk,
 						   __u32 length)
 {

@@ -134,7 +134,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 		length = syscall_sum_messages(regs, ret, source.narrow);
 	if (!o.socket.stream) {
 		if ((call.what & CALL_RECEIVES) && length)
-			datagram_received(sk, source.narrow ? NULL : regs, pid, length);
+			datagram_received(sk, regs, pid, length);
 		return 0;
 	}
 	c = addressed_open(&o, pid, call.what & CALL_RECEIVES ? length : 0);
