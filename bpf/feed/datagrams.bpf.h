@@ -53,7 +53,10 @@ static __attribute__((noinline)) int datagram_head(struct walk_scratch *x, const
 	__u64 address, size;
 
 	__builtin_memset(&x->datagram, 0, sizeof(x->datagram));
-	if (syscall_is_compat(task) || (!regs && running_registers(x, task, sk, &regs)))
+	if (syscall_is_compat(task))
+		return 0;
+	/* by_address is a constant to the verifier, so each profile has one of the two branches */
+	if (by_address ? !regs : running_registers(x, task, sk, &regs))
 		return 0;
 	address = syscall_datagram(regs, &size);
 	if (size > length)
