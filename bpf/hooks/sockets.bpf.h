@@ -154,8 +154,8 @@ static __always_inline void note_client(struct sock *sk)
 	c->role = ROLE_CLIENT;
 }
 
-/* A process of a target begins to listen. Every listener of a target's root process is the target's own; another process
- * of it can serve something else. User space decides again at each sample. */
+/* A process of a target begins to listen. Every listener of a target's root process is the target's own; another
+ * process of it can serve something else. User space decides again at each sample. */
 static __attribute__((noinline)) int note_listener(struct sock *sk)
 {
 	__u32 pid = bpf_get_current_task_btf()->tgid;

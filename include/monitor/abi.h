@@ -75,8 +75,11 @@ enum monitor_special_endpoint {
 	SPECIAL_BEFORE_ATTACH, /* "(before attach)": requests under way when counting began */
 	SPECIAL_ENDPOINTS
 };
-#define MONITOR_SPECIAL_NAMES {"(other)", "(not found)", "(before attach)"}
-#define MONITOR_SPECIAL_SIZE  16 /* of the longest name, with its NUL */
+#define MONITOR_SPECIAL_NAMES                                                                                          \
+	{                                                                                                              \
+		"(other)", "(not found)", "(before attach)"                                                            \
+	}
+#define MONITOR_SPECIAL_SIZE 16 /* of the longest name, with its NUL */
 
 /* Counters of one server. The programs write them with atomics; user space reads them at each sample. */
 struct monitor_target {
@@ -92,9 +95,10 @@ struct monitor_target {
  * connections whose listener is unknown: every target has that one. */
 struct monitor_listener_key {
 	__abi_u32 target;
-	__abi_u16 family;      /* AF_INET, AF_INET6 or AF_UNIX */
-	__abi_u16 port;	       /* host byte order; 0 for Unix sockets */
-	__abi_u8 address[16]; /* as in monitor_socket; of a Unix socket: the kernel's address of its name, as a number */
+	__abi_u16 family; /* AF_INET, AF_INET6 or AF_UNIX */
+	__abi_u16 port;	  /* host byte order; 0 for Unix sockets */
+	__abi_u8
+	    address[16]; /* as in monitor_socket; of a Unix socket: the kernel's address of its name, as a number */
 };
 
 /* Counters of one listener, an element of the listener table. The programs write the counters with atomics. */
@@ -112,7 +116,7 @@ struct monitor_listener {
 	__abi_u32 http;	    /* the server has sent a response in HTTP/1.x on it */
 	__abi_u32 foreign;  /* the server has sent something else first on a new connection */
 	__abi_u32 presumed; /* user space takes it for the listener of the server's HTTP */
-	__abi_u32 apart;    /* a process of the target serves something of its own on it: not in the target's counters */
+	__abi_u32 apart; /* a process of the target serves something of its own on it: not in the target's counters */
 	__abi_u8 foreign_bytes[8]; /* the first ones that the server sent on such a connection */
 	struct monitor_listener_key key;
 };
@@ -121,10 +125,11 @@ struct monitor_listener {
 
 /* Settings of a target, written by user space. */
 struct monitor_target_settings {
-	__abi_u32 state;		      /* enum monitor_target_state */
-	__abi_u32 root;	     /* process id of the server's first process */
-	__abi_u32 unknown;   /* slot of its unknown listener */
-	__abi_u32 keep_alive_ms; /* the server closes connections that are idle for longer; 0: unknown, or it does not */
+	__abi_u32 state;   /* enum monitor_target_state */
+	__abi_u32 root;	   /* process id of the server's first process */
+	__abi_u32 unknown; /* slot of its unknown listener */
+	__abi_u32
+	    keep_alive_ms; /* the server closes connections that are idle for longer; 0: unknown, or it does not */
 	__abi_u64 root_start_ns; /* its start since boot, in whole clock ticks: identifies it together with `root` */
 	__abi_u64 since_ns;	 /* when counting began, CLOCK_BOOTTIME; 0 until registration is complete */
 	__abi_u64 misses_before; /* recursion misses of all programs when counting began */

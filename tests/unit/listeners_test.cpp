@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the listeners of a server are for, by what is known of them, and the views that a choice of listeners makes.
+#include "model/listeners.h"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
 #include "host/listener_hints.h"
-#include "model/listeners.h"
 #include "model/snapshot.h"
 
 namespace monitor {
@@ -23,7 +24,8 @@ ListenerSample sample(unsigned number, const std::string& address, std::uint16_t
 }
 
 // The address of the main listener, whatever the order of the samples.
-std::string main_of(std::vector<ListenerSample> samples, const std::vector<unsigned>& http, const ListenerHints& hints) {
+std::string main_of(std::vector<ListenerSample> samples, const std::vector<unsigned>& http,
+                    const ListenerHints& hints) {
   const std::string found = samples.at(main_listener(samples, http, hints)).address;
   std::reverse(samples.begin(), samples.end());
   CHECK(samples.at(main_listener(samples, http, hints)).address == found);
@@ -70,10 +72,10 @@ TEST_CASE("listeners.protocol_by_what_the_server_sends_first") {
   CHECK(protocol_name(listener).empty());
   listener.foreign = true;
   for (const auto& [bytes, protocol] :
-       {std::pair{"+OK\r\n\0\0\0"s, "redis"}, std::pair{"$5\r\nhell"s, "redis"}, std::pair{"\x16\x03\x03\0z\2\0\0"s, "tls"},
-        std::pair{"\xff\0\0\0\0\0\0\0"s, "zeromq"}, std::pair{"\0\0\x12\4\0\0\0\0"s, "http2"},
-        std::pair{"SSH-2.0-"s, "ssh"}, std::pair{"220 mail"s, "smtp"}, std::pair{"Content-"s, "json-rpc"},
-        std::pair{"hello\0\0\0"s, "unknown"}, std::pair{""s, "unknown"}}) {
+       {std::pair{"+OK\r\n\0\0\0"s, "redis"}, std::pair{"$5\r\nhell"s, "redis"},
+        std::pair{"\x16\x03\x03\0z\2\0\0"s, "tls"}, std::pair{"\xff\0\0\0\0\0\0\0"s, "zeromq"},
+        std::pair{"\0\0\x12\4\0\0\0\0"s, "http2"}, std::pair{"SSH-2.0-"s, "ssh"}, std::pair{"220 mail"s, "smtp"},
+        std::pair{"Content-"s, "json-rpc"}, std::pair{"hello\0\0\0"s, "unknown"}, std::pair{""s, "unknown"}}) {
     listener.first_bytes = bytes;
     CHECK(protocol_name(listener) == protocol);
   }
@@ -132,7 +134,8 @@ TEST_CASE("listeners.views_of_a_choice") {
   Snapshot snapshot;
   snapshot.address = "127.0.0.1:80";
   snapshot.active = 3;
-  snapshot.listeners = {listener("127.0.0.1:80", 1, 10), listener("127.0.0.1:81", 2, 20), listener("unix:/a:81", 4, 40)};
+  snapshot.listeners = {listener("127.0.0.1:80", 1, 10), listener("127.0.0.1:81", 2, 20),
+                        listener("unix:/a:81", 4, 40)};
   CHECK(choose_listeners(snapshot, {}).at(0).active == 3);
   const std::vector<Snapshot> of_port = choose_listeners(snapshot, {{81}, {}, false});
   REQUIRE(of_port.size() == 1);

@@ -127,7 +127,8 @@ TEST_CASE("output.metrics.rows_are_consistent") {
 
 TEST_CASE("output.metrics.the_json_has_the_rows_in_their_order") {
   const Json object = Json::parse(render_json(test::example_snapshot()));
-  CHECK(keys_of(object, {"profile", "schema_version", "target", "endpoints", "workers", "listeners", "warnings"}) == json_names(""));
+  CHECK(keys_of(object, {"profile", "schema_version", "target", "endpoints", "workers", "listeners", "warnings"}) ==
+        json_names(""));
   CHECK(keys_of(object["endpoints"][0], {"method", "path"}) == json_names("endpoints[]."));
   CHECK(keys_of(object["workers"][0], {"pid"}) == json_names("workers[]."));
   CHECK(keys_of(object["listeners"][0], {"address", "protocol", "own", "processes"}) == json_names("listeners[]."));

@@ -47,9 +47,8 @@ void add_endpoint(const EndpointCounters& more, EndpointCounters& sum) {
 }
 
 std::vector<EndpointCounters> merge_endpoints(std::vector<EndpointCounters> endpoints) {
-  std::sort(endpoints.begin(), endpoints.end(), [](const EndpointCounters& left, const EndpointCounters& right) {
-    return name_of(left) < name_of(right);
-  });
+  std::sort(endpoints.begin(), endpoints.end(),
+            [](const EndpointCounters& left, const EndpointCounters& right) { return name_of(left) < name_of(right); });
   std::vector<EndpointCounters> merged;
   merged.reserve(endpoints.size());
   for (EndpointCounters& endpoint : endpoints) {

@@ -15,8 +15,8 @@ void add_endpoint(const EndpointCounters& more, EndpointCounters& sum);
 // Adds histograms status by status.
 void add_durations(const std::vector<Durations>& more, std::vector<Durations>& sums);
 
-// Merges those with the same method and path, and sorts by these; each one's durations are sorted by status. The peak of
-// several is the highest of theirs, and no less than what is in flight now.
+// Merges those with the same method and path, and sorts by these; each one's durations are sorted by status. The peak
+// of several is the highest of theirs, and no less than what is in flight now.
 std::vector<EndpointCounters> merge_endpoints(std::vector<EndpointCounters> endpoints);
 
 }  // namespace monitor

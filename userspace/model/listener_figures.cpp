@@ -101,9 +101,8 @@ std::vector<ListenerSnapshot> list_listeners(const Counters& counters, const Soc
   }
   add_endpoints(counters, by_number);
   // one that is closed, or the unknown one, stays only for what it counted
-  std::erase_if(list, [](const ListenerSnapshot& listener) {
-    return listener.processes.empty() && !counted_anything(listener);
-  });
+  std::erase_if(
+      list, [](const ListenerSnapshot& listener) { return listener.processes.empty() && !counted_anything(listener); });
   std::sort(list.begin(), list.end(), [](const ListenerSnapshot& left, const ListenerSnapshot& right) {
     return std::tie(left.address, left.number) < std::tie(right.address, right.number);
   });

@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint16_t kUsualPort = 8000;          // of uvicorn, gunicorn, hypercorn, granian and daphne
+constexpr std::uint16_t kUsualPort = 8000;            // of uvicorn, gunicorn, hypercorn, granian and daphne
 constexpr std::uint16_t kFirstEphemeralPort = 32768;  // net.ipv4.ip_local_port_range
 
 bool contains(const auto& values, const auto& value) {
@@ -27,9 +27,8 @@ bool is_loopback(const ListenerSample& sample) {
 }
 
 bool is_apart(const ListenerSample& sample, const ListenerSample& main, pid_t root) {
-  return !contains(sample.holders, root) &&
-         std::none_of(sample.holders.begin(), sample.holders.end(),
-                      [&main](pid_t pid) { return contains(main.holders, pid); });
+  return !contains(sample.holders, root) && std::none_of(sample.holders.begin(), sample.holders.end(),
+                                                         [&main](pid_t pid) { return contains(main.holders, pid); });
 }
 
 // A protocol by the first bytes that a server sends in it.
@@ -38,15 +37,15 @@ struct ServerGreeting {
   const char* protocol;
 };
 constexpr std::array kGreetings = {
-    ServerGreeting{"\x16\x03"sv, "tls"},         // a handshake record, RFC 8446 §5.1
-    ServerGreeting{"\x15\x03"sv, "tls"},         // an alert
+    ServerGreeting{"\x16\x03"sv, "tls"},                             // a handshake record, RFC 8446 §5.1
+    ServerGreeting{"\x15\x03"sv, "tls"},                             // an alert
     ServerGreeting{"\xff\x00\x00\x00\x00\x00\x00\x00"sv, "zeromq"},  // ZMTP 3.1, "greeting"
-    ServerGreeting{"SSH-"sv, "ssh"},             // RFC 4253 §4.2
+    ServerGreeting{"SSH-"sv, "ssh"},                                 // RFC 4253 §4.2
     ServerGreeting{"AMQP"sv, "amqp"},
     ServerGreeting{"\x01\x00\x00"sv, "amqp"},
-    ServerGreeting{"Content-"sv, "json-rpc"},    // the base protocol of LSP and DAP: debuggers
-    ServerGreeting{"220 "sv, "smtp"},            // RFC 5321 §4.2; FTP greets alike
-    ServerGreeting{"+"sv, "redis"},              // RESP: simple string, error, integer, bulk string, array
+    ServerGreeting{"Content-"sv, "json-rpc"},  // the base protocol of LSP and DAP: debuggers
+    ServerGreeting{"220 "sv, "smtp"},          // RFC 5321 §4.2; FTP greets alike
+    ServerGreeting{"+"sv, "redis"},            // RESP: simple string, error, integer, bulk string, array
     ServerGreeting{"-"sv, "redis"},
     ServerGreeting{":"sv, "redis"},
     ServerGreeting{"$"sv, "redis"},
@@ -67,10 +66,9 @@ std::size_t main_listener(const std::vector<ListenerSample>& samples, const std:
                       sample.port != kUsualPort, sample.port >= kFirstEphemeralPort, is_loopback(sample), sample.port,
                       sample.address);
   };
-  const auto best =
-      std::min_element(samples.begin(), samples.end(), [&rank](const ListenerSample& left, const ListenerSample& right) {
-        return rank(left) < rank(right);
-      });
+  const auto best = std::min_element(
+      samples.begin(), samples.end(),
+      [&rank](const ListenerSample& left, const ListenerSample& right) { return rank(left) < rank(right); });
   return static_cast<std::size_t>(best - samples.begin());
 }
 
@@ -101,9 +99,9 @@ std::string protocol_name(const ListenerCounters& listener) {
     return "";
   }
   const std::string_view bytes = listener.first_bytes;
-  const auto* const found =
-      std::find_if(kGreetings.begin(), kGreetings.end(),
-                   [bytes](const ServerGreeting& greeting) { return bytes.starts_with(greeting.bytes); });
+  const auto* const found = std::find_if(kGreetings.begin(), kGreetings.end(), [bytes](const ServerGreeting& greeting) {
+    return bytes.starts_with(greeting.bytes);
+  });
   if (found != kGreetings.end()) {
     return found->protocol;
   }

@@ -31,9 +31,9 @@ struct ListenerChoice {
 
 // A listener as the kernel's list of sockets shows it. SO_REUSEPORT sockets of one address are one listener.
 struct ListenerSample {
-  unsigned number = 0;  // as in ListenerCounters; 0: the kernel side does not know it yet
-  std::string address;  // "127.0.0.1:9999", "[::]:80", "unix:/run/a.sock"
-  std::uint16_t port = 0;  // 0: a Unix socket
+  unsigned number = 0;         // as in ListenerCounters; 0: the kernel side does not know it yet
+  std::string address;         // "127.0.0.1:9999", "[::]:80", "unix:/run/a.sock"
+  std::uint16_t port = 0;      // 0: a Unix socket
   std::vector<pid_t> holders;  // processes that hold it, sorted
   std::uint64_t accept_queue = 0;
   std::uint64_t open_connections = 0;
@@ -50,11 +50,11 @@ struct ListenerCounters {
   std::uint64_t rejected = 0;
   std::uint64_t unproven = 0;  // in flight if the listener speaks HTTP; not in `active`
   std::map<std::string, std::uint64_t> undercount;
-  bool http = false;      // the server has sent HTTP on it
-  bool foreign = false;   // the server has sent something else first on a connection
+  bool http = false;        // the server has sent HTTP on it
+  bool foreign = false;     // the server has sent something else first on a connection
   std::string first_bytes;  // what it sent then, up to 8 bytes
-  bool presumed = false;  // requests from before the attach count on it although no HTTP was seen
-  bool apart = false;     // what it serves is not the server's
+  bool presumed = false;    // requests from before the attach count on it although no HTTP was seen
+  bool apart = false;       // what it serves is not the server's
 };
 
 // The roles that the kernel side is told.

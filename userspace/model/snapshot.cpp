@@ -105,10 +105,9 @@ Cpu cpu_percent(const ProcessSample& process, const EarlierSample& before, const
 
 // The counters of a listener, or null if the kernel side does not know it yet.
 const ListenerCounters* counters_of(const ListenerSample& sample, const Counters& counters) {
-  const auto found =
-      std::find_if(counters.listeners.begin(), counters.listeners.end(), [&sample](const ListenerCounters& other) {
-        return sample.number != 0 && other.number == sample.number;
-      });
+  const auto found = std::find_if(
+      counters.listeners.begin(), counters.listeners.end(),
+      [&sample](const ListenerCounters& other) { return sample.number != 0 && other.number == sample.number; });
   return found == counters.listeners.end() ? nullptr : &*found;
 }
 

@@ -196,7 +196,8 @@ Status Fleet::add_views(Snapshot snapshot, Sample& sample) {
       for (const std::string& address : snapshot.listen) {
         others += (others.empty() ? "" : ", ") + address;
       }
-      return Error{ErrorCode::kNoTarget, fmt::format("pid {} has no such listener; it listens on {}", snapshot.pid, others),
+      return Error{ErrorCode::kNoTarget,
+                   fmt::format("pid {} has no such listener; it listens on {}", snapshot.pid, others),
                    "give the port or the address of one of them"};
     }
     views.push_back(restrict_to(snapshot, {}));  // it is closed for now

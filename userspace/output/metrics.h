@@ -28,8 +28,9 @@ using ReadDurations = Read<EndpointCounters, const std::vector<Durations>&>;    
 // The endpoints of a server that have no series of their own in a scrape: the renderer of Prometheus knows it.
 struct LeftOut {};
 
-using AnyRead = std::variant<Read<Snapshot>, Read<EndpointCounters>, Read<WorkerSnapshot>, Read<ListenerSnapshot>,
-                             ReadCauses, ReadClasses, ReadDurations, LeftOut, std::monostate>;  // monostate: the value is in the labels
+using AnyRead =
+    std::variant<Read<Snapshot>, Read<EndpointCounters>, Read<WorkerSnapshot>, Read<ListenerSnapshot>, ReadCauses,
+                 ReadClasses, ReadDurations, LeftOut, std::monostate>;  // monostate: the value is in the labels
 
 // Prometheus' families are in this order, and within a topic in the order of the rows.
 enum class Topic { kEndpoints, kRequests, kConnections, kProcesses, kObservation, kWorkers, kListeners };

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/endpoint_sums.h"
 #include "output/series_choice.h"
 
 #include <algorithm>
 #include <numeric>
 #include <tuple>
+
+#include "model/endpoint_sums.h"
 
 namespace monitor {
 namespace {

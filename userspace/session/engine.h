@@ -107,8 +107,8 @@ class Engine {
 
   // Maintains the engine by the sockets that were just listed: loads and attaches the hooks that they need, deletes the
   // records of closed sockets, makes records for sockets whose bytes caused no event, makes new listeners and judges
-  // what each is for, notes the peak of connections, corrects the counters after lost events, and makes room for endpoints. Returns at once while another process does
-  // the same. Fails with kNoTarget as above.
+  // what each is for, notes the peak of connections, corrects the counters after lost events, and makes room for
+  // endpoints. Returns at once while another process does the same. Fails with kNoTarget as above.
   Status maintain(unsigned target, const ListedSockets& listed);
 
   // Whether the last `maintain` suspects lost events. A second call, a moment later, confirms or drops the suspicion.

@@ -20,8 +20,6 @@ from harness.waiting import wait_until
 from harness.websocket import TEXT, WebSocket
 
 
-
-
 @dataclass
 class Pair:
     """A running beside_http.py."""
