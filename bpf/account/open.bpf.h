@@ -48,17 +48,35 @@ static __always_inline bool outlasts_keep_alive(__u32 target, const struct socke
 	       socket_info_quiet_ms(f) > settings->keep_alive_ms;
 }
 
+/* Finds the listener that accepted the connection. If it is unknown and not `known_only`, makes one with the address of
+ * the socket, or takes the target's unknown listener. A function of its own, for its place on the stack. */
+static __attribute__((noinline)) int conn_find_listener(struct conn *c, const struct socket_info *f, bool known_only)
+{
+	struct monitor_listener_key address;
+	struct monitor_listener *l;
+
+	if (!c || !f)
+		return 0;
+	c->listener = listener_find(&address, c->target, f);
+	if (c->listener == NO_LISTENER && !known_only)
+		c->listener = listener_make(&address, false);
+	if (c->listener == NO_LISTENER && !known_only)
+		c->listener = unknown_listener(c->target);
+	l = listener_at(c->listener);
+	if (l)
+		c->listener_number = l->number;
+	return 0;
+}
+
 /*
  * Initializes a new record, which is all zero.
  *
  * For a socket that may be older than its target's registration, only the listener or the name distinguishes server
- * from client. socket_info_under_way and the server's keep-alive timeout decide whether a request is under way; the
- * adopted streams in feed/ do the rest.
+ * from client. The iterator that adopts the socket decides whether a request is under way; the adopted streams in feed/
+ * do the rest.
  */
 GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 {
-	struct monitor_listener_key address;
-	struct monitor_listener *l;
 	struct monitor_target *t;
 	__u32 target, before;
 	bool tcp, older;
@@ -82,18 +100,11 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	protocol_state_init(&c->protocol);
 	for (int i = 0; i < MONITOR_RING; ++i)
 		c->ring[i].id = NO_REQUEST;
-	c->listener = listener_find(&address, target, &o->socket);
+	conn_find_listener(c, &o->socket, tcp ? older : !o->socket.named);
 	if (tcp ? older && c->listener == NO_LISTENER : !o->socket.named) {
 		c->role = ROLE_CLIENT;
 		return 0;
 	}
-	if (c->listener == NO_LISTENER)
-		c->listener = listener_make(&address, false);
-	if (c->listener == NO_LISTENER)
-		c->listener = unknown_listener(target);
-	l = listener_at(c->listener);
-	if (l)
-		c->listener_number = l->number;
 	if (o->socket.mptcp)
 		c->flags |= CONN_MPTCP;
 	if (older)
@@ -104,15 +115,20 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	c->role = ROLE_SERVER;
 	if (t)
 		raise_peak(&t->peak_connections, __sync_fetch_and_add(&t->connections, 1) + 1);
-	if (older && tcp) {
+	if (older && tcp)
 		/* Earlier sends found no record to update. */
 		__sync_lock_test_and_set(&c->write_seq, socket_info_write_seq(&o->socket));
-		if (!o->passed && (socket_info_under_way(&o->socket) || outlasts_keep_alive(target, &o->socket)))
-			request_begin_before_attach(c);
-	}
-	/* The close may have come before the record existed. */
-	catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
 	return 0;
+}
+
+/* Initializes a new record, and ends it if the close came before the record existed. */
+static __always_inline void conn_begin(struct conn *c, const struct opening *o)
+{
+	struct sock *sk = o->socket.sk;
+
+	conn_init(c, o);
+	if (c->role == ROLE_SERVER)
+		catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
 }
 
 /* Initial value of an entry in addressed_connections, too large for a program's stack. */
@@ -173,7 +189,7 @@ static __attribute__((noinline)) struct conn *addressed_open(struct opening *o, 
 	if (!c)
 		undercount(o->process.target, UNDERCOUNT_CONNECTIONS);
 	else
-		conn_init(c, o);
+		conn_begin(c, o);
 	return c;
 }
 

@@ -57,7 +57,7 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (c) {
 		if (c->role == ROLE_UNKNOWN)
-			conn_init(c, &o);
+			conn_begin(c, &o);
 		return c;
 	}
 	/* there is no room, or the iterator at registration was first */

@@ -42,6 +42,11 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 	if (!c || c->role != ROLE_UNKNOWN)
 		return;
 	conn_init(c, o);
+	if (c->role == ROLE_SERVER && !unseen && f->tcp &&
+	    (socket_info_under_way(f) || outlasts_keep_alive(c->target, f)))
+		request_begin_before_attach(c);
+	if (c->role == ROLE_SERVER)
+		catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
 	if (unseen && c->role == ROLE_SERVER) {
 		c->copied_seq = f->copied_seq;
 		conn_lose(c, UNDERCOUNT_GAP);
