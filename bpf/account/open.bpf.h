@@ -48,15 +48,19 @@ static __always_inline bool outlasts_keep_alive(__u32 target, const struct socke
 	       socket_info_quiet_ms(f) > settings->keep_alive_ms;
 }
 
-/* Finds the listener that accepted the connection. If it is unknown and not `known_only`, makes one with the address of
- * the socket, or takes the target's unknown listener. A function of its own, for its place on the stack. */
-static __attribute__((noinline)) int conn_find_listener(struct conn *c, const struct socket_info *f, bool known_only)
+/* Finds the listener that accepted the connection. If it is unknown, makes one with the address of the socket, or takes
+ * the target's unknown listener; not for a socket that may be a client's, which then has NO_LISTENER. A function of its
+ * own that conn_init does not call, because kernels limit the stack of a chain of calls. */
+static __attribute__((noinline)) int conn_find_listener(struct conn *c, const struct opening *o)
 {
+	const struct socket_info *f = &o->socket;
+	bool known_only = f->tcp ? o->maybe_older : !f->named;
 	struct monitor_listener_key address;
 	struct monitor_listener *l;
 
-	if (!c || !f)
+	if (!c)
 		return 0;
+	c->target = o->process.target;
 	c->listener = listener_find(&address, c->target, f);
 	if (c->listener == NO_LISTENER && !known_only)
 		c->listener = listener_make(&address, false);
@@ -69,7 +73,7 @@ static __attribute__((noinline)) int conn_find_listener(struct conn *c, const st
 }
 
 /*
- * Initializes a new record, which is all zero.
+ * Initializes a new record whose listener is known.
  *
  * For a socket that may be older than its target's registration, only the listener or the name distinguishes server
  * from client. The iterator that adopts the socket decides whether a request is under way; the adopted streams in feed/
@@ -100,7 +104,6 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	protocol_state_init(&c->protocol);
 	for (int i = 0; i < MONITOR_RING; ++i)
 		c->ring[i].id = NO_REQUEST;
-	conn_find_listener(c, &o->socket, tcp ? older : !o->socket.named);
 	if (tcp ? older && c->listener == NO_LISTENER : !o->socket.named) {
 		c->role = ROLE_CLIENT;
 		return 0;
@@ -121,11 +124,12 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	return 0;
 }
 
-/* Initializes a new record, and ends it if the close came before the record existed. */
+/* Initializes a new record, which is all zero, and ends it if the close came before the record existed. */
 static __always_inline void conn_begin(struct conn *c, const struct opening *o)
 {
 	struct sock *sk = o->socket.sk;
 
+	conn_find_listener(c, o);
 	conn_init(c, o);
 	if (c->role == ROLE_SERVER)
 		catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));

@@ -41,6 +41,7 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 	/* a hook may have been first */
 	if (!c || c->role != ROLE_UNKNOWN)
 		return;
+	conn_find_listener(c, o);
 	conn_init(c, o);
 	if (c->role == ROLE_SERVER && !unseen && f->tcp &&
 	    (socket_info_under_way(f) || outlasts_keep_alive(c->target, f)))
