@@ -5,6 +5,7 @@
  *
  *	lib, arch	macros; registers and system call numbers
  *	http1		the parser
+ *	quic		what a QUIC datagram looks like
  *	state		maps, the record of a connection, its requests, endpoints, what is read of a socket
  *	account		open and close of a connection, begin, head and end of a request: the only code that counts
  *	feed		a byte source finds the bytes of a call, a protocol reads them and reports to account

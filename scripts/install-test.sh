@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build=$(realpath "${1:-build/release}")
 records=(install_manifest.txt install_directories.txt)
+pids=() abouts=()
 for tool in man zsh; do
   command -v "$tool" >/dev/null || die "no $tool here: scripts/setup.sh installs it"
 done
@@ -18,6 +19,7 @@ scratch=$(mktemp -d "$PWD/build/install-test.XXXXXX")
 # Sets the records of an earlier install from this build aside meanwhile, so that it can still be uninstalled.
 clean_up() {
   local record
+  [ "${#pids[@]}" -eq 0 ] || kill "${pids[@]}"
   for record in "${records[@]}"; do
     rm -f "$build/$record"
     [ ! -e "$scratch/$record" ] || mv "$scratch/$record" "$build/$record"
@@ -50,12 +52,16 @@ check_prefix() {
 -rw-r--r-- bin/other-program
 -rw-r--r-- share/bash-completion/completions/monitor
 -rw-r--r-- share/doc/uvicorn-monitor/LICENSE
+-rw-r--r-- share/doc/uvicorn-monitor/LICENSE.BSD-2-Clause
+-rw-r--r-- share/doc/uvicorn-monitor/LICENSE.GPL-2.0-only
 -rw-r--r-- share/doc/uvicorn-monitor/README.md
 -rw-r--r-- share/doc/uvicorn-monitor/copyright
 -rw-r--r-- share/man/man8/monitor.8.gz
 -rw-r--r-- share/zsh/site-functions/_monitor'
   expect 'docs' "$(cd "$prefix/share/doc/uvicorn-monitor" && find docs | sort)" "$(find docs | sort)"
   check_man_page "$prefix/share/man"
+  local PATH=$prefix/bin:$PATH
+  serve
   check_bash "$prefix/share/bash-completion/completions/monitor"
   check_zsh "$prefix/share/zsh/site-functions"
   uninstall || die "$(cat "$scratch/uninstall.log")"
@@ -92,6 +98,21 @@ check_man_page() {
 # options ARGUMENT…: the options that a help text lists.
 options() { "$build/monitor" "$@" | sed -En 's/^  (-h,)?(--[a-z-]+).*/\2/p'; }
 
+# Starts two programs that monitor lists, as guesses; clean_up ends them. Sets `pids` and `abouts`.
+serve() {
+  local number tries
+  for number in 0 1; do
+    python3 -m http.server --bind 127.0.0.1 0 >/dev/null 2>&1 &
+    pids+=("$!")
+    for ((tries = 0; tries < 200; ++tries)); do
+      abouts[number]=$(monitor ls 2>/dev/null | sed -n "s/^pid $! on //p")
+      [ -z "${abouts[number]}" ] || break
+      sleep 0.05
+    done
+    [ -n "${abouts[number]}" ] || die "monitor ls does not list pid $!"
+  done
+}
+
 # check_bash COMPLETION
 check_bash() {
   local offer=(bash scripts/install/complete-bash.sh "$1" monitor)
@@ -107,6 +128,28 @@ check_bash() {
   expect 'bash: a number' "$("${offer[@]}" --count '')" ''
   expect 'bash: a file' "$("${offer[@]}" --log scripts/install-t)" scripts/install-test.sh
   expect 'bash: a directory' "$("${offer[@]}" --pins scripts/i)" scripts/install
+  # Other servers may run on this machine.
+  local listed number words
+  listed=$("${offer[@]}" attach --pid '')
+  for number in 0 1; do
+    grep -qFx "${pids[number]}  (${abouts[number]:0:70})" <<<"$listed" || die "bash: --pid does not offer ${pids[number]}"
+    for words in "--pid ${pids[number]}" "--pid = ${pids[number]}" "detach --pid ${pids[number]}"; do
+      # shellcheck disable=SC2086
+      expect "bash: $words" "$("${offer[@]}" $words)" "${pids[number]}"
+    done
+  done
+  grep -qFx "${pids[0]}" <(COMP_TYPE=37 "${offer[@]}" --pid '') || die 'bash: a menu would insert the description'
+  # Messages name the servers of other users, whose sockets this user may not see.
+  mkdir -p "$scratch/unprivileged"
+  cat >"$scratch/unprivileged/monitor" <<'END'
+#!/bin/sh
+echo 'No HTTP server in Python was found.'
+echo 'monitor: the sockets of process 77 (uvicorn a:b (x)) cannot be seen: reading /proc/77/fd is not permitted' >&2
+echo '  run it with sudo' >&2
+END
+  chmod +x "$scratch/unprivileged/monitor"
+  expect 'bash: --pid without privileges' "$(PATH=$scratch/unprivileged:$PATH COMP_TYPE=63 "${offer[@]}" --pid '')" 77
+  expect 'bash: --pid where there is no monitor' "$("${offer[@]/#monitor/\/no\/such}" --pid '' 2>&1)" ''
 }
 
 # check_zsh DIRECTORY
@@ -117,6 +160,11 @@ check_zsh() {
   expect 'zsh: an option of a command' "$("${make[@]}" 'monitor attach --max-e')" 'monitor attach --max-endpoints='
   expect 'zsh: a word' "$("${make[@]}" 'monitor --color=n')" 'monitor --color=never '
   expect 'zsh: a directory' "$("${make[@]}" 'monitor --pins scripts/i')" 'monitor --pins scripts/install/'
+  local line
+  for line in "monitor --pid=${pids[0]}" "monitor --pid ${pids[1]}" "monitor attach --pid ${pids[1]}"; do
+    expect "zsh: $line" "$("${make[@]}" "$line")" "$line "
+  done
+  expect 'zsh: a pid that is no server' "$("${make[@]}" 'monitor --pid 4194305')" 'monitor --pid 4194305'
 }
 
 trap clean_up EXIT

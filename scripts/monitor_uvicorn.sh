@@ -13,14 +13,15 @@ Observes a running uvicorn for two seconds and shows what it is doing, in one bo
 Usage: monitor_uvicorn.sh [--watch] [--interval N] [--json] [--pid N] [--no-color] [--no-system]
 
   --watch         keep observing until Ctrl-C; on a terminal, redraw in place
-  --interval N    seconds to observe, or with --watch between two snapshots (2)
+  --interval N    seconds to observe, or with --watch between two snapshots (2; without it, an attached server is
+                  shown at once)
   --json          print JSON, one object per line
   --pid N         the server (the pid in logs/proxy.pid, which run_proxy.sh writes)
   --no-color      use no colours; a pipe or a file never gets any
   --no-system     omit CPU, memory and threads
 
-Counting begins when this command starts. `run_proxy.sh status` shows the counts since the server's start, which are in
-logs/proxy.log.
+The server of `run_proxy.sh start` is attached: totals and peak are those since its start. Those of another server are
+since its attach (`monitor attach`), or since the start of this command.
 
 Needs root (uses sudo if there is one), or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH for another
 user's server.
@@ -28,6 +29,7 @@ user's server.
 Environment variables:
   PROXY_LOG_DIR                      directory to use in place of logs/ in the tree of this script
   MONITOR_BINARY, MONITOR_PROFILE    the monitor to use, and its --profile
+  MONITOR_PINS                       directory of the attached engine; the same as monitor's --pins
   NO_COLOR                           same as --no-color
 
 Exit status: 0 success; 1 failure; 2 wrong usage; 3 no such server, or it has ended; 4 not permitted;
@@ -35,7 +37,8 @@ Exit status: 0 success; 1 failure; 2 wrong usage; 3 no such server, or it has en
 END
 }
 
-watch=false json=false no_system=false interval=2 pid='' color=auto
+watch=false json=false no_system=false interval='' pid='' color=auto
+beside_engine=false
 
 take_options() {
   while [ $# -gt 0 ]; do
@@ -79,6 +82,14 @@ choose_color() {
   fi
 }
 
+# Whether MONITOR_PROFILE asks for another profile than the one that counts the server now.
+contradicts_engine() {
+  case "${MONITOR_PROFILE:-auto}" in
+    auto) return 1 ;;
+    *) is_attached "$pid" && [ "$attached_profile" != "$MONITOR_PROFILE" ] ;;
+  esac
+}
+
 # Zeros are a valid result, so they are printed; this adds that there was nothing to count.
 note_when_nothing_was_counted() {
   if "$json"; then
@@ -86,8 +97,13 @@ note_when_nothing_was_counted() {
   else
     [[ "$1" =~ 'Active Concurrent:'\ +0[^0-9].*'Total Requests:'\ +0[^0-9] ]] || return 0
   fi
-  printf '%s: No concurrency metrics found: no request within %s s\n' "$(basename "$0")" "$interval" >&2
-  printf '  %s\n' 'send requests meanwhile (scripts/load_test.sh), or observe for longer: --watch, --interval 10' >&2
+  if ! "$beside_engine" && is_attached "$pid"; then
+    printf '%s: No concurrency metrics found: no request since the attach, %s\n' "$(basename "$0")" "$attached_since" >&2
+    printf '  %s\n' 'send requests: scripts/load_test.sh' >&2
+  else
+    printf '%s: No concurrency metrics found: no request within %s s\n' "$(basename "$0")" "${interval:-2}" >&2
+    printf '  %s\n' 'send requests meanwhile (scripts/load_test.sh), or observe for longer: --watch, --interval 10' >&2
+  fi
   if [ "$proxy" = running ] && log_is_fed; then
     printf '  %s\n' "since the server's start: $(tac "$log_file" | grep -m 1 '^\[CONCURRENCY\]')" >&2
   fi
@@ -98,7 +114,12 @@ take_options "$@"
 proxy=absent
 choose_server
 find_monitor || fail 1 "$monitor_missing" "$build_hint"
-command=("$monitor" "${monitor_options[@]}" --pid "$pid" --interval "$interval")
+if contradicts_engine; then
+  beside_engine=true
+  pins_option=(--pins "$logs/no-engine")  # so that it loads its own, as for a server that is not attached
+fi
+command=("$monitor" "${pins_option[@]}" "${profile_option[@]}" --pid "$pid")
+[ -z "$interval" ] || command+=(--interval "$interval")
 if ! may_attach && command -v sudo >/dev/null; then
   command=(sudo "${command[@]}")
 fi

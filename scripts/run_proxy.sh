@@ -35,19 +35,21 @@ The server (defaults in parentheses):
   --python PROGRAM        the Python whose uvicorn to run (the first that has one: active venv, build/venv, python3)
   --log-level L           uvicorn's log level: critical, error, warning, info, debug, trace
   --debug                 same as --log-level debug
-The concurrency lines, which monitor counts from outside and appends to logs/proxy.log:
+The concurrency lines, which monitor counts from outside and appends to logs/proxy.log. It also attaches the server, so
+that every later monitor shows the counts since the start:
   --monitor-interval S    seconds between them (5)
   --no-system             omit the lines with CPU, memory and threads
 
 Environment variables; options override them:
   DEBUG=true                           same as --debug
-  ENABLE_CONCURRENCY_MONITOR=false     write no concurrency lines
+  ENABLE_CONCURRENCY_MONITOR=false     write no concurrency lines, and do not attach
   MONITOR_UPDATE_INTERVAL=5.0          same as --monitor-interval
   MONITOR_NO_SYSTEM=true               same as --no-system
   PROXY_LOG_DIR                        directory to use in place of logs/ in the tree of this script
   PROXY_START_TIMEOUT=60               seconds that start waits for the server to listen; after that the server keeps
                                        starting and start returns
   MONITOR_BINARY, MONITOR_PROFILE      the monitor to use, and its --profile
+  MONITOR_PINS                         directory for the attached engine; the same as monitor's --pins
 
 The concurrency lines need root, sudo without a password, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE. Without these,
 the server starts all the same.
@@ -84,16 +86,26 @@ ensure_not_running() {
     'run_proxy.sh stop ends them'
 }
 
+# Ends what was started before the gate opened: without the gate, the server ends, and the monitor ends after it.
+abandon() {
+  [ -n "${server:-}" ] || return 0
+  [ -z "${gate:-}" ] || exec {gate}>&-
+  wait "$server" 2>/dev/null || true
+  forget "$server"
+  await_last_lines
+}
+
 # bring_up OUTPUT ERRORS: starts the server and its monitor, then releases the lock. Sets `server`.
 bring_up() {
   touch "$log_file" || fail 1 "$(shown "$log_file") cannot be written" 'set PROXY_LOG_DIR to another directory'
   # Until the gate opens, the server process ends when this script does.
-  trap '[ -z "${server:-}" ] || forget "$server"' EXIT
+  trap abandon EXIT
   remember_settings
   launch "$1" "$2"
   record
   if "$counted" && attach_monitor "$server"; then
     printf 'Concurrency lines go to %s every %s s\n' "$(shown "$log_file")" "$interval"
+    [ -z "$not_attached" ] || printf 'Only these lines count from the start: %s\n' "$not_attached"
   fi
   open_gate
   trap - EXIT
@@ -142,14 +154,24 @@ run() {
   exit "$status"
 }
 
-# The monitor ends by itself after the server, and its last lines hold the server's last figures.
+# The monitor ends by itself after the server, and its last lines hold the server's last figures. It detaches the server.
 await_last_lines() {
   local tries
   for ((tries = 0; tries < 100; ++tries)); do
-    log_is_fed || return 0
+    if ! log_is_fed; then
+      clean_engine
+      return 0  # in a trap, without the 0, it would be a status from before the trap
+    fi
     sleep 0.05
   done
   printf 'The monitor (pid %d) of the ended server is still running\n' "$state_monitor" >&2
+}
+
+# Detaches the server started last if it has ended, and its monitor was killed before it could do so.
+clean_engine() {
+  if [ "${state_words[8]:-false}" = true ] && find_monitor; then
+    is_attached "$state_pid" || true
+  fi
 }
 
 # await_end SECONDS: waits until no process of our server is left.
@@ -225,6 +247,7 @@ stop_whatever_runs() {
       printf 'Proxy is not running (removed a stale PID file: %s)\n' "$proxy_why" ;;
     absent) printf 'Proxy is not running\n' ;;
   esac
+  clean_engine
 }
 
 stop() {
@@ -278,16 +301,27 @@ status() {
     absent) printf 'Proxy is not running (no PID file)\n' ;;
   esac
   if [ "$proxy" = stale ] || [ "$proxy" = absent ]; then
+    clean_engine
     left=$(left_behind)
     [ -z "$left" ] || printf 'But some of its processes still run; stop ends them: %s\n' "${left//$'\n'/ }"
     exit 3
   fi
 }
 
-# Shows the newest lines of the monitor that has counted since the start, or else runs another monitor for half a second.
+# Shows what the attached engine has counted since the start; else the newest lines of the monitor that has; or else runs
+# another monitor for half a second.
 show_figures() {
   local kind kinds=(CONCURRENCY ENDPOINTS SYSTEM) command message
   [ "$proxy" != running ] || mapfile -t kinds < <(remembered_kinds)
+  if find_monitor && is_attached "$proxy_pid"; then
+    command=("$monitor" "${monitor_options[@]}" --pid "$proxy_pid" --log - --count 1)
+    [ "${#kinds[@]}" -eq 3 ] || command+=(--no-system)
+    through_sudo
+    if message=$(timeout --foreground 10 "${command[@]}" </dev/null 2>/dev/null); then
+      printf '%s:\n%s\n' "$(counted_since)" "$message"
+      return
+    fi
+  fi
   if [ "$proxy" = running ] && log_is_fed; then
     printf 'Since its start, from %s:\n' "$(shown "$log_file")"
     for kind in "${kinds[@]}"; do
@@ -301,14 +335,22 @@ show_figures() {
   fi
   command=("$monitor" "${monitor_options[@]}" --pid "$proxy_pid" --log - --interval 0.5 --duration 0.5)
   [ "${#kinds[@]}" -eq 3 ] || command+=(--no-system)
-  if ! may_attach && sudo -n true 2>/dev/null; then
-    command=(sudo -n "${command[@]}")
-  fi
+  through_sudo
   if message=$("${command[@]}" 2>&1); then
     printf 'Within half a second:\n%s\n' "$(tail -n "${#kinds[@]}" <<<"$message")"
   else
     message=${message#monitor: }
     printf 'No figures: %s\n' "${message:-"$monitor ended without a message"}"
+  fi
+}
+
+# Our server is attached before it listens, but it can have been detached and attached again.
+counted_since() {
+  local before=$(($(date +%s) - $(seconds_since_start "$proxy_pid")))
+  if [ "$proxy" = running ] && [ "$(date -d "$attached_since" +%s)" -le $((before + patience_to_attach)) ]; then
+    printf 'Since its start\n'
+  else
+    printf 'Since it was attached, %s\n' "$attached_since"
   fi
 }
 

@@ -30,6 +30,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
@@ -82,6 +83,7 @@ enum {
 /* include/linux/net.h, include/uapi/linux/in.h */
 #define SOCK_STREAM   1
 #define IPPROTO_TCP   6
+#define IPPROTO_UDP   17
 #define IPPROTO_MPTCP 262
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -103,6 +105,7 @@ struct in6_addr {
 
 /* include/net/sock.h: bits of sk_shutdown. RCV_SHUTDOWN is set by the peer's FIN too. */
 #define RCV_SHUTDOWN  1
+#define SEND_SHUTDOWN 2
 #define SHUTDOWN_MASK 3
 
 /* include/linux/ns_common.h, include/net/net_namespace.h */
@@ -118,10 +121,14 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+/* include/net/sock.h: a bit of sk_userlocks. bind() was given a port. */
+#define SOCK_BINDPORT_LOCK 8
+
 /* include/net/sock.h */
 struct sock_common {
 	possible_net_t skc_net;
 	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
@@ -171,6 +178,7 @@ struct inet_connection_sock {
 	struct {
 		__u32 lrcvtime; /* jiffies: time of the last data received */
 	} icsk_ack;
+	__u32 icsk_delack_max; /* jiffies */
 };
 
 /* include/linux/tcp.h */
@@ -181,6 +189,13 @@ struct tcp_sock {
 	__u32 lsndtime; /* jiffies: time of the last data sent */
 	__u64 bytes_received;
 	__u64 bytes_sent;
+};
+
+/* net/mptcp/protocol.h; kernels without Multipath TCP do not have it. state/mptcp.bpf.h declares the members that older
+ * kernels lack. */
+struct mptcp_sock {
+	__u64 write_seq;
+	struct sock *first; /* a TCP socket that this one is made of, or NULL */
 };
 
 /* include/uapi/linux/un.h */
@@ -234,6 +249,7 @@ struct task_struct {
 /* arch/x86/include/asm/ptrace.h */
 struct pt_regs {
 	unsigned long bx;
+	unsigned long cx;
 	unsigned long di;
 	unsigned long si;
 	unsigned long dx;
@@ -313,6 +329,27 @@ struct user_messages {
 	struct user_message header;
 	__u32 length; /* bytes received or sent; the kernel writes it when the message is done */
 	__u32 padding;
+};
+
+/* include/linux/compat.h, include/net/compat.h: the same three of a 32-bit process */
+struct user_iovec32 {
+	__u32 iov_base;
+	__u32 iov_len;
+};
+
+struct user_message32 {
+	__u32 msg_name;
+	__u32 msg_namelen;
+	__u32 msg_iov;
+	__u32 msg_iovlen;
+	__u32 msg_control;
+	__u32 msg_controllen;
+	__u32 msg_flags;
+};
+
+struct user_messages32 {
+	struct user_message32 header;
+	__u32 length;
 };
 
 #endif

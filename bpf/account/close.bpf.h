@@ -26,9 +26,8 @@ static int close_step(__u32 i, struct close_loop *loop)
 	__u32 id = request_id_at(loop->word, i);
 	struct conn *c = loop->c;
 	struct conn_request *r = request_find(c, id);
-	__u32 flags = r ? r->flags : REQUEST_PIPELINED;
-	__u32 endpoint = request_endpoint(c, r);
-	__u64 began_ns = r ? r->began_ns : 0;
+	struct ending end = ending_of(c, r);
+	__u32 flags = end.flags;
 	__u32 outcome = OUTCOME_ABORTED, status = 0;
 
 	if (r)
@@ -56,7 +55,9 @@ static int close_step(__u32 i, struct close_loop *loop)
 	if (outcome == OUTCOME_REJECTED)
 		WRITE_ONCE(c->rejected, 1);
 	request_forget(c, id);
-	count_end_call(c, endpoint, outcome, status, began_ns);
+	end.outcome = outcome;
+	end.status = status;
+	count_end_call(c, &end);
 	return 0;
 }
 

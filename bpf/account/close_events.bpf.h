@@ -13,6 +13,7 @@
 #include "account/close.bpf.h"
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
+#include "state/mptcp.bpf.h"
 #include "state/socket_info.bpf.h"
 
 /* Returns which side closes a connection that goes from state `from` to `to`; see the table in docs/counting.md. */
@@ -21,6 +22,13 @@ static __always_inline __u32 close_kind(int from, int to, int error)
 	if (from == TCP_ESTABLISHED)
 		return to == TCP_CLOSE && error ? CLOSE_BY_RESET : CLOSE_BY_SERVER;
 	return from == TCP_CLOSE_WAIT && to == TCP_LAST_ACK ? CLOSE_BY_CLIENT : CLOSE_BY_RESET;
+}
+
+/* Returns whether a socket that goes to CLOSE was reset. A Multipath TCP socket has no error if the client's TCP
+ * connections were reset one by one or timed out; but the server's own close shuts it down for sending first. */
+static __always_inline bool was_reset(struct sock *sk)
+{
+	return sk->sk_err || (sk->sk_protocol == IPPROTO_MPTCP && !(sk->sk_shutdown & SEND_SHUTDOWN));
 }
 
 /* The recursion guard dropped the state event, and the server's own call finds the socket closed. That call consumed
@@ -47,9 +55,12 @@ static __always_inline void send_done(struct conn *c, __u32 seq)
  */
 static __always_inline void close_behind_send(struct conn *c, struct sock *sk, __u32 kind)
 {
+	__u32 seq;
+
 	c->close_due = kind;
 	__sync_fetch_and_or(&c->word, 0); /* a full barrier, see send_done */
-	if (BPF_CORE_READ((struct tcp_sock *)sk, write_seq) == READ_ONCE(c->write_seq))
+	seq = is_mptcp(sk) ? mptcp_write_seq(sk) : BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+	if (seq == READ_ONCE(c->write_seq))
 		conn_close(c, kind);
 }
 

@@ -66,11 +66,37 @@ static __always_inline struct monitor_worker *conn_worker(struct conn *c)
 	return w && w->pid == c->worker ? w : NULL;
 }
 
-/* Counts how a request ended and takes it out of what is in flight. `endpoint` and `began_ns` are those of its record,
- * `outcome` is an enum outcome, `status` is 0 if the request got none. */
-static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status, __u64 began_ns)
+/* The end of a request: what its record says of it, and how it ended. */
+struct ending {
+	__u32 endpoint;
+	__u32 flags; /* REQUEST_* */
+	__u64 began_ns;
+	__u32 outcome; /* enum outcome */
+	__u32 status;  /* 0: none */
+};
+
+/* Returns what is known of the end of a request from its record, which is NULL if there was no room for one. */
+static __always_inline struct ending ending_of(struct conn *c, const struct conn_request *r)
 {
-	struct monitor_endpoint *e = endpoint_at(endpoint);
+	struct ending end = {};
+
+	if (r) {
+		end.endpoint = r->endpoint;
+		end.flags = r->flags;
+		end.began_ns = r->began_ns;
+	} else {
+		end.endpoint = special_endpoint(c->listener, SPECIAL_OTHER);
+		end.flags = REQUEST_PIPELINED;
+	}
+	return end;
+}
+
+/* Counts how a request ended and takes it out of what is in flight. */
+static __always_inline void count_end(struct conn *c, const struct ending *end)
+{
+	struct monitor_endpoint *e = endpoint_at(end->endpoint);
+	__u32 outcome = end->outcome, status = end->status;
+	struct monitor_listener *l;
 	struct monitor_worker *w;
 	struct monitor_target *t;
 	__u64 class = status / 100;
@@ -78,14 +104,21 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 	if (!e)
 		return;
 	t = target_at(c->target);
-	if (!t)
+	l = listener_at(c->listener);
+	if (!t || !l)
 		return;
 	w = conn_worker(c);
+	if (end->flags & REQUEST_UNPROVEN) {
+		/* it counts only if the listener turned out to speak HTTP, and the worker has not counted its begin */
+		if (!l->http)
+			outcome = OUTCOME_NEVER;
+		w = NULL;
+	}
 	if (outcome >= OUTCOME_REJECTED) {
 		if (w)
 			__sync_fetch_and_sub(&w->begun, 1);
 		if (outcome == OUTCOME_REJECTED)
-			__sync_fetch_and_add(&t->rejected, 1);
+			__sync_fetch_and_add(&l->rejected, 1);
 	} else {
 		if (w)
 			__sync_fetch_and_add(&w->ended, 1);
@@ -93,8 +126,8 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 		if (class > 5)
 			class = 0;
 		__sync_fetch_and_add(&e->status[class], 1);
-		if (began_ns)
-			count_duration(e, status, began_ns);
+		if (end->began_ns)
+			count_duration(e, status, end->began_ns);
 		if (status == 404)
 			__sync_fetch_and_add(&e->not_found, 1);
 		if (outcome == OUTCOME_ABORTED)
@@ -102,29 +135,35 @@ static __always_inline void count_end(struct conn *c, __u32 endpoint, __u32 outc
 		else if (outcome == OUTCOME_CUT || (outcome != OUTCOME_UNKNOWN && status >= 500))
 			__sync_fetch_and_add(&e->failed, 1);
 		if (outcome == OUTCOME_REFUSED)
-			__sync_fetch_and_add(&t->refused, 1);
+			__sync_fetch_and_add(&l->refused, 1);
 		/* last: a reader that sees this request in the total sees its other counts too */
 		__sync_fetch_and_add(&e->completed, 1);
 	}
-	endpoint_leave(e, endpoint);
-	__sync_fetch_and_sub(&t->active, 1);
+	endpoint_leave(e, end->endpoint);
+	if (end->flags & REQUEST_UNPROVEN) {
+		__sync_fetch_and_sub(&l->unproven, 1);
+		return;
+	}
+	__sync_fetch_and_sub(&l->active, 1);
+	if (!(end->flags & REQUEST_APART))
+		__sync_fetch_and_sub(&t->active, 1);
 }
 
 /* The same as a global function, for rare paths: inlined into each caller it would make up most of the program. */
-GLOBAL_FUNC int count_end_call(struct conn *c, __u32 endpoint, __u32 outcome, __u32 status, __u64 began_ns)
+GLOBAL_FUNC int count_end_call(struct conn *c, const struct ending *end)
 {
-	if (c)
-		count_end(c, endpoint, outcome, status, began_ns);
+	if (c && end)
+		count_end(c, end);
 	return 0;
 }
 
 /* The server rejected bytes of a client with its own 400, and they were no request yet. */
 static __always_inline void count_rejected(struct conn *c)
 {
-	struct monitor_target *t = target_at(c->target);
+	struct monitor_listener *l = listener_at(c->listener);
 
-	if (t)
-		__sync_fetch_and_add(&t->rejected, 1);
+	if (l)
+		__sync_fetch_and_add(&l->rejected, 1);
 }
 
 #endif

@@ -102,7 +102,7 @@ static __attribute__((noinline)) bool adopt_reader(struct sock *sk, __u32 pid)
 	struct socket_info f;
 
 	socket_info_read(&f, sk);
-	return f.tcp && !BPF_CORE_READ((struct tcp_sock *)sk, bytes_sent) && adopt_successor(&f, pid);
+	return f.tcp && !socket_info_has_sent(&f) && adopt_successor(&f, pid);
 }
 
 #endif

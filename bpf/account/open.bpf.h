@@ -16,6 +16,7 @@
 #include "account/undercount.bpf.h"
 #include "state/conn.bpf.h"
 #include "state/counters.bpf.h"
+#include "state/listeners.bpf.h"
 #include "state/maps.bpf.h"
 #include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
@@ -29,16 +30,59 @@ struct opening {
 	__u32 maybe_older;		/* the socket may be older than its target's registration */
 };
 
+/* Returns the slot of the target's unknown listener. */
+static __always_inline __u32 unknown_listener(__u32 target)
+{
+	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
+
+	return settings ? settings->unknown : 0;
+}
+
+/* Returns whether a connection that was open before the attach has been quiet for longer than its server leaves idle
+ * connections open: then it is in a request, whoever spoke last. */
+static __always_inline bool outlasts_keep_alive(__u32 target, const struct socket_info *f)
+{
+	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
+
+	return settings && settings->keep_alive_ms && f->state == TCP_ESTABLISHED &&
+	       socket_info_quiet_ms(f) > settings->keep_alive_ms;
+}
+
+/* Finds the listener that accepted the connection. If it is unknown, makes one with the address of the socket, or takes
+ * the target's unknown listener; not for a socket that may be a client's, which then has NO_LISTENER. A function of its
+ * own that conn_init does not call, because kernels limit the stack of a chain of calls. */
+static __attribute__((noinline)) int conn_find_listener(struct conn *c, const struct opening *o)
+{
+	const struct socket_info *f = &o->socket;
+	bool known_only = f->tcp ? o->maybe_older : !f->named;
+	struct monitor_listener_key address;
+	struct monitor_listener *l;
+
+	if (!c)
+		return 0;
+	c->target = o->process.target;
+	c->listener = listener_find(&address, c->target, f);
+	if (c->listener == NO_LISTENER && !known_only)
+		c->listener = listener_make(&address, false);
+	if (c->listener == NO_LISTENER && !known_only)
+		c->listener = unknown_listener(c->target);
+	l = listener_at(c->listener);
+	if (l)
+		c->listener_number = l->number;
+	return 0;
+}
+
 /*
- * Initializes a new record, which is all zero.
+ * Initializes a new record whose listener is known.
  *
- * For a socket that may be older than its target's registration, only the local port or the name distinguishes server
- * from client. socket_info_under_way decides whether a request is under way; the adopted streams in feed/ do the rest.
+ * For a socket that may be older than its target's registration, only the listener or the name distinguishes server
+ * from client. The iterator that adopts the socket decides whether a request is under way; the adopted streams in feed/
+ * do the rest.
  */
 GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 {
 	struct monitor_target *t;
-	__u32 target, port, before;
+	__u32 target, before;
 	bool tcp, older;
 	struct sock *sk;
 
@@ -48,7 +92,6 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	tcp = o->socket.tcp;
 	older = o->maybe_older;
 	target = o->process.target;
-	port = target << 16 | o->socket.port;
 	before = o->socket.copied_seq - o->passed;
 	t = target_at(target);
 	c->socket = (__u64)sk;
@@ -61,27 +104,35 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	protocol_state_init(&c->protocol);
 	for (int i = 0; i < MONITOR_RING; ++i)
 		c->ring[i].id = NO_REQUEST;
-	if (tcp ? older && !bpf_map_lookup_elem(&listen_ports, &port) : !o->socket.named) {
+	if (tcp ? older && c->listener == NO_LISTENER : !o->socket.named) {
 		c->role = ROLE_CLIENT;
 		return 0;
 	}
+	if (o->socket.mptcp)
+		c->flags |= CONN_MPTCP;
 	if (older)
-		c->flags = CONN_LOST | CONN_ADOPTED;
-	else if (tcp)
+		c->flags |= CONN_LOST | CONN_ADOPTED;
+	else if (o->socket.counts)
 		/* bytes that were read earlier without an event are a gap; a FIN alone is not */
 		c->copied_seq = socket_info_start(&o->socket, before - socket_info_fin_read(&o->socket));
 	c->role = ROLE_SERVER;
 	if (t)
 		raise_peak(&t->peak_connections, __sync_fetch_and_add(&t->connections, 1) + 1);
-	if (older && tcp) {
+	if (older && tcp)
 		/* Earlier sends found no record to update. */
-		__sync_lock_test_and_set(&c->write_seq, BPF_CORE_READ((struct tcp_sock *)sk, write_seq));
-		if (!o->passed && socket_info_under_way(&o->socket))
-			request_begin_before_attach(c);
-	}
-	/* The close may have come before the record existed. */
-	catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
+		__sync_lock_test_and_set(&c->write_seq, socket_info_write_seq(&o->socket));
 	return 0;
+}
+
+/* Initializes a new record, which is all zero, and ends it if the close came before the record existed. */
+static __always_inline void conn_begin(struct conn *c, const struct opening *o)
+{
+	struct sock *sk = o->socket.sk;
+
+	conn_find_listener(c, o);
+	conn_init(c, o);
+	if (c->role == ROLE_SERVER)
+		catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
 }
 
 /* Initial value of an entry in addressed_connections, too large for a program's stack. */
@@ -126,21 +177,6 @@ static __always_inline bool opening_by(struct opening *o, __u32 pid, __u32 passe
 	return true;
 }
 
-/* A process of a target read from a Multipath TCP socket for the first time. `c` is its new record, or NULL if there is
- * no room. The record only prevents that the same connection is reported again. */
-static __always_inline void mptcp_unfollowed(struct conn *c, const struct opening *o)
-{
-	if (c && c->role != ROLE_UNKNOWN)
-		return;
-	undercount(o->process.target, UNDERCOUNT_MPTCP);
-	if (!c)
-		return;
-	c->socket = (__u64)o->socket.sk;
-	c->inode = o->socket.inode;
-	c->target = o->process.target;
-	c->role = ROLE_CLIENT;
-}
-
 /* Returns the record by address for o->socket. A receive creates it for process `pid` if there is no record yet;
  * `passed` is the number of bytes that it received, and 0 for other calls. Returns NULL if the connection belongs to no
  * target or the map is full. */
@@ -148,11 +184,6 @@ static __attribute__((noinline)) struct conn *addressed_open(struct opening *o, 
 {
 	struct conn *c;
 
-	if (o->socket.mptcp) {
-		if (passed && !addressed_find(&o->socket) && opening_by(o, pid, passed))
-			mptcp_unfollowed(addressed_make(&o->socket), o);
-		return NULL;
-	}
 	if (!o->socket.stream)
 		return NULL;
 	c = addressed_find(&o->socket);
@@ -162,7 +193,7 @@ static __attribute__((noinline)) struct conn *addressed_open(struct opening *o, 
 	if (!c)
 		undercount(o->process.target, UNDERCOUNT_CONNECTIONS);
 	else
-		conn_init(c, o);
+		conn_begin(c, o);
 	return c;
 }
 

@@ -40,51 +40,75 @@ static __always_inline struct monitor_endpoint *endpoint_take(struct conn *c, __
 			return e;
 		c->key_valid = 0;
 	}
-	*id = special_endpoint(c->target, SPECIAL_OTHER);
+	*id = special_endpoint(c->listener, SPECIAL_OTHER);
 	e = endpoint_at(*id);
 	if (e)
 		*active = endpoint_enter(e, e->word >> 32);
 	return e;
 }
 
+/* The request began after the close of its connection, which has counted what was in flight: it is aborted at once. */
+static __always_inline void request_enter_closed(struct conn *c, const struct conn_request *r)
+{
+	struct ending end = ending_of(c, r);
+
+	end.outcome = OUTCOME_ABORTED;
+	request_forget(c, r->id);
+	count_end_call(c, &end);
+}
+
 /* Begins request `r` on endpoint `e`, whose slot is r->endpoint and which has `endpoint_active` requests in flight with
  * this one. Sets r->id and returns it, or NO_REQUEST if the connection is closed. */
-static __always_inline __u32 request_enter(struct conn *c, struct monitor_target *t, struct monitor_endpoint *e,
-					   struct conn_request *r, __u32 endpoint_active)
+static __always_inline __u32 request_enter(struct conn *c, struct monitor_endpoint *e, struct conn_request *r,
+					   __u32 endpoint_active)
 {
+	struct monitor_target *t = target_at(c->target);
+	struct monitor_listener *l = listener_at(c->listener);
 	struct monitor_endpoint *other;
 	struct monitor_worker *w;
-	__u64 word, active;
+	__u64 word, active = 0, listener_active = 0;
 
+	if (!t || !l) {
+		endpoint_leave(e, r->endpoint);
+		return NO_REQUEST;
+	}
 	word = READ_ONCE(c->word);
 	r->id = request_id_next(word);
-	r->flags = conn_in_flight(word) ? REQUEST_PIPELINED : 0;
+	if (conn_in_flight(word))
+		r->flags |= REQUEST_PIPELINED;
+	if (l->apart)
+		r->flags |= REQUEST_APART;
 	if (!request_store(c, conn_in_flight(word), r)) {
 		/* Without a record its end counts on "(other)", so its begin has to count there too. */
 		endpoint_leave(e, r->endpoint);
-		r->endpoint = special_endpoint(c->target, SPECIAL_OTHER);
+		r->endpoint = special_endpoint(c->listener, SPECIAL_OTHER);
 		other = endpoint_at(r->endpoint);
 		if (!other)
 			return NO_REQUEST;
 		e = other;
 		endpoint_active = endpoint_enter(e, e->word >> 32);
-		undercount(c->target, UNDERCOUNT_PIPELINE);
+		conn_undercount(c, UNDERCOUNT_PIPELINE);
 	}
-	w = conn_worker(c);
-	if (w)
-		__sync_fetch_and_add(&w->begun, 1);
-	active = __sync_fetch_and_add(&t->active, 1) + 1;
+	if (r->flags & REQUEST_UNPROVEN) {
+		__sync_fetch_and_add(&l->unproven, 1);
+	} else {
+		w = conn_worker(c);
+		if (w)
+			__sync_fetch_and_add(&w->begun, 1);
+		listener_active = __sync_fetch_and_add(&l->active, 1) + 1;
+		if (!(r->flags & REQUEST_APART))
+			active = __sync_fetch_and_add(&t->active, 1) + 1;
+	}
 	if (word & CONN_CLOSED) {
 		/* The server read it after the close: it begins and is aborted, and was never in flight. */
-		request_forget(c, r->id);
-		count_end_call(c, r->endpoint, OUTCOME_ABORTED, 0, r->began_ns);
+		request_enter_closed(c, r);
 		return NO_REQUEST;
 	}
 	raise_peak(&t->peak, active);
+	raise_peak(&l->peak, listener_active);
 	raise_peak(&e->peak, endpoint_active);
 	if (__sync_fetch_and_add(&c->word, CONN_BEGIN) & CONN_CLOSED) {
-		request_forget(c, r->id);
-		count_end_call(c, r->endpoint, OUTCOME_ABORTED, 0, r->began_ns);
+		request_enter_closed(c, r);
 		return NO_REQUEST;
 	}
 	return r->id;
@@ -95,42 +119,45 @@ static __always_inline __u32 request_enter(struct conn *c, struct monitor_target
 static __always_inline __u32 request_begin(struct conn *c, __u16 method)
 {
 	struct monitor_endpoint *e;
-	struct monitor_target *t;
 	struct conn_request r = {};
 	__u32 endpoint_active = 0;
 
-	t = target_at(c->target);
-	if (!t)
-		return NO_REQUEST;
 	e = endpoint_take(c, &r.endpoint, &endpoint_active);
 	if (!e)
 		return NO_REQUEST;
 	r.method = method;
 	r.began_ns = bpf_ktime_get_ns();
-	return request_enter(c, t, e, &r, endpoint_active);
+	return request_enter(c, e, &r, endpoint_active);
 }
 
-/* A request is in flight whose head was read before the attach. */
+/* A request is in flight whose head was read before the attach, if the listener speaks HTTP. */
 GLOBAL_FUNC int request_begin_before_attach(struct conn *c)
 {
+	struct monitor_listener *l;
 	struct monitor_endpoint *e;
-	struct monitor_target *t;
 	struct conn_request r = {};
 
 	if (!c)
 		return 0;
-	t = target_at(c->target);
-	r.endpoint = special_endpoint(c->target, SPECIAL_BEFORE_ATTACH);
+	l = listener_at(c->listener);
+	if (!l)
+		return 0;
+	r.endpoint = l->special[SPECIAL_BEFORE_ATTACH];
+	if (!l->http && !l->presumed)
+		r.flags = REQUEST_UNPROVEN;
 	e = endpoint_at(r.endpoint);
-	if (t && e)
-		request_enter(c, t, e, &r, endpoint_enter(e, e->word >> 32));
+	if (e)
+		request_enter(c, e, &r, endpoint_enter(e, e->word >> 32));
 	return 0;
 }
 
-/* Returns the slot that a request counts in. `r` is NULL if there was no room for its record. */
-static __always_inline __u32 request_endpoint(struct conn *c, const struct conn_request *r)
+/* The server spoke HTTP on this connection, so its listener is one for HTTP. */
+static __always_inline void listener_proven(struct conn *c)
 {
-	return r ? r->endpoint : special_endpoint(c->target, SPECIAL_OTHER);
+	struct monitor_listener *l = listener_at(c->listener);
+
+	if (l)
+		l->http = 1;
 }
 
 /* Removes a WebSocket from its endpoint's count, once: both its upgrade and the close may call this. */
@@ -172,14 +199,14 @@ static __always_inline void request_tunnels(struct conn *c, struct conn_request 
  * it. */
 static __always_inline bool request_end(struct conn *c, __u32 id, __u32 outcome, __u32 status)
 {
-	struct conn_request *r = request_find(c, id);
-	__u32 endpoint = request_endpoint(c, r);
-	__u64 began_ns = r ? r->began_ns : 0;
+	struct ending end = ending_of(c, request_find(c, id));
 
+	end.outcome = outcome;
+	end.status = status;
 	if (__sync_fetch_and_sub(&c->word, CONN_END) & CONN_CLOSED)
 		return false;
 	request_forget(c, id);
-	count_end(c, endpoint, outcome, status, began_ns);
+	count_end(c, &end);
 	return true;
 }
 

@@ -5,12 +5,15 @@
  *
  *	enum SYSCALL_*        the numbers of the same system calls
  *	syscall_number        the number of the call, still readable at sys_exit
- *	syscall_is_compat     whether the task is in a system call with the numbers of a 32-bit program
- *	syscall_compat_receives  whether such a call receives from a socket
- *	syscall_is_running    whether the registers belong to a call that has not returned yet. There is no common way:
- *	                      x86-64 has -ENOSYS in the result register until then. arm64 does not store -ENOSYS; its
- *	                      result register x0 equals orig_x0 until the call returns (and after it, if the call
- *	                      returns its first argument)
+ *	syscall_is_compat     whether the task is in a system call of a 32-bit program, or one by int 0x80: the number
+ *	                      and the registers are then others, and structures have 32-bit members
+ *	compat_call_read      the number and the arguments of such a call, from its registers
+ *	compat_call_translate replaces that number by the SYSCALL_* that does the same, or by SYSCALL_OTHER
+ *	syscall_may_close     whether a number is close or shutdown, of a program of either kind. It may say yes to
+ *others, but must be one test: it runs for every system call on the machine syscall_is_running    whether the registers
+ *belong to a call that has not returned yet. There is no common way: x86-64 has -ENOSYS in the result register until
+ *then. arm64 does not store -ENOSYS; its result register x0 equals orig_x0 until the call returns (and after it, if the
+ *call returns its first argument)
  *
  * The arguments come from libbpf. They must have their values from the entry at sys_exit too: arm64 overwrites x0 with
  * the result, so libbpf reads orig_x0.
@@ -25,7 +28,19 @@
 #include "vmlinux.h"
 #include <bpf/bpf_tracing.h>
 
+#define COMPAT_ARGUMENTS 5
+
+/* A system call of a 32-bit program. */
+struct compat_call {
+	__u32 number;
+	__u32 arguments[COMPAT_ARGUMENTS];
+};
+
+/* No call that moves bytes or closes a descriptor. */
+#define SYSCALL_OTHER (~0U)
+
 #ifdef __TARGET_ARCH_x86
+#include "arch/i386.bpf.h"
 #include "arch/x86_64.bpf.h"
 #else
 #error "no header in bpf/arch/ for this architecture"

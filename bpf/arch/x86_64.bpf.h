@@ -34,28 +34,10 @@ static __always_inline __u64 syscall_number(const struct pt_regs *regs)
 	return regs->orig_ax;
 }
 
-/* Returns whether the task is in a system call of a 32-bit program, or one by int 0x80: its number is another one's,
- * its structures have 32-bit members. The exit hook runs before the kernel clears this (TS_COMPAT,
- * arch/x86/include/asm/thread_info.h). */
+/* The exit hook runs before the kernel clears this (TS_COMPAT, arch/x86/include/asm/thread_info.h). */
 static __always_inline bool syscall_is_compat(const struct task_struct *task)
 {
 	return task->thread_info.status & 2;
-}
-
-/* The numbers of the compat system calls that receive (arch/x86/entry/syscalls/syscall_32.tbl), and of the receiving
- * calls of socketcall, which is one system call for all (include/uapi/linux/net.h). */
-static __always_inline bool syscall_compat_receives(const struct pt_regs *regs)
-{
-	switch (regs->orig_ax) {
-	case 102: /* socketcall: recv, recvfrom, recvmsg, recvmmsg */
-		return regs->bx == 10 || regs->bx == 12 || regs->bx == 17 || regs->bx == 19;
-	case 337: /* recvmmsg */
-	case 371: /* recvfrom */
-	case 372: /* recvmsg */
-	case 417: /* recvmmsg_time64 */
-		return true;
-	}
-	return false;
 }
 
 /* Returns whether that call is still running. The entry code puts -ENOSYS into the result register

@@ -28,7 +28,21 @@ struct byte_source {
 	struct task_struct *task; /* of SOURCE_RUNNING_CALL: the current task, or NULL if not fetched yet */
 	const struct pt_regs *regs;
 	__u32 result; /* of SOURCE_ENDED_CALL: what the call returned */
+	bool narrow;  /* of SOURCE_ENDED_CALL: of a 32-bit program */
 };
+
+/* Finds the registers of the system call that runs in the current task, if it is one on socket `sk`. Returns the reason
+ * why there is none, or UNDERCOUNT_NONE. */
+static __always_inline int running_registers(struct walk_scratch *x, struct task_struct *task, struct sock *sk,
+					     const struct pt_regs **regs)
+{
+	*regs = saved_registers(x, task);
+	/* If no call is running, the registers are left over from an earlier one. io_uring can send and receive at such
+	 * a time. */
+	if (!syscall_is_running(*regs) || !fd_is_socket(task, SYSCALL_ARG1(*regs), sk))
+		return syscall_number(*regs) == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
+	return UNDERCOUNT_NONE;
+}
 
 /*
  * Fills in x->bytes with the `length` bytes of an event, a send if `sends`, otherwise a receive. `position` is that of
@@ -39,17 +53,19 @@ static __always_inline int source_open(struct walk_scratch *x, const struct byte
 {
 	const struct pt_regs *regs = source->regs;
 	struct task_struct *task = source->task;
+	int unknown;
 
-	if (source->kind == SOURCE_RUNNING_CALL) {
+	if (source->kind == SOURCE_ENDED_CALL) {
+		if (source->narrow)
+			return compat_find_ended(x, regs, length, source->result, sends);
+	} else {
 		if (!task)
 			task = bpf_get_current_task_btf();
 		if (syscall_is_compat(task))
-			return UNDERCOUNT_COMPAT;
-		regs = saved_registers(x, task);
-		/* If no call is running, the registers are left over from an earlier one. io_uring can send and receive
-		 * at such a time. */
-		if (!syscall_is_running(regs) || !fd_is_socket(task, SYSCALL_ARG1(regs), source->sk))
-			return syscall_number(regs) == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_REGISTERS;
+			return compat_find_running(x, source->sk, length, position, sends);
+		unknown = running_registers(x, task, source->sk, &regs);
+		if (unknown)
+			return unknown;
 	}
 	return syscall_find_bytes(&x->bytes, regs, length, position, source->result, sends);
 }

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Connections that were open before the attach. No hook saw their current request begin, so evidence decides whether
- * one is under way. Such requests count on the endpoint "(before attach)".
+ * one is under way. Such requests count on the endpoint "(before attach)", if their listener speaks HTTP.
  *
  * At the attach a request is under way if the server has read everything that came, and it came after the last send
- * (socket_info_under_way). Any other connection counts as idle until bytes pass that are not a clean start of a
- * request: from the client (the rest of a body or head, a WebSocket frame) or from the server (the next piece of a
- * stream).
+ * (socket_info_under_way). Then, and at each later sample, one is under way if nothing has passed for longer than the
+ * server leaves idle connections open (outlasts_keep_alive). Any other connection counts as idle until bytes pass that
+ * are not a clean start of a request: from the client (the rest of a body or head, a WebSocket frame) or from the
+ * server (the next piece of a stream). A piece that is exactly one WebSocket frame is a WebSocket's.
  *
  * A response that is seen from its first byte ends like any other. The end of one that began before the attach is
  * visible only if it is chunked and its last chunk ends a write; otherwise it ends, without a status, with the
  * connection's next request or with the connection. Known errors: a request whose answer fell into the same jiffy as
  * its last byte is idle until its next byte; part of a head counts as under way; a HEAD request waits for a body until
- * the next request.
+ * the next request; while its event loop is blocked, a server closes no idle connections, so they seem to be in a
+ * request.
  */
 #ifndef MONITOR_ADOPTED_BPF_H
 #define MONITOR_ADOPTED_BPF_H
@@ -25,22 +27,59 @@
 #include "account/undercount.bpf.h"
 #include "feed/user_bytes.bpf.h"
 #include "http1/stream.h"
+#include "http1/websocket.h"
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
 #include "state/requests.bpf.h"
 
-/* A lost connection received bytes that are not a clean start of a request. `unknown` is the reason why they cannot be
- * read, or UNDERCOUNT_NONE. */
-GLOBAL_FUNC int adopted_received(struct conn *c, __u32 unknown)
+/* Returns whether the bytes in `u` are exactly one WebSocket frame. */
+static __always_inline bool is_websocket_frame(const struct user_bytes *u, bool masked)
 {
-	if (!c || !(c->flags & CONN_ADOPTED))
+	__u8 head[WEBSOCKET_HEADER] = {};
+
+	if (u->left < 2 || u->base_left < u->left || bpf_probe_read_user(head, 2, (void *)u->base))
+		return false;
+	switch (websocket_length_bytes(head[1])) {
+	case 4:
+		if (u->left < 4 || bpf_probe_read_user(head, 4, (void *)u->base))
+			return false;
+		break;
+	case 10:
+		if (u->left < 10 || bpf_probe_read_user(head, 10, (void *)u->base))
+			return false;
+		break;
+	}
+	return websocket_frame_length(head, masked) == u->left;
+}
+
+/* A WebSocket's frame passed on an adopted connection whose request is the oldest in flight: it is a WebSocket, until
+ * the connection closes. */
+static __always_inline void adopted_tunnels(struct conn *c)
+{
+	__u32 id = request_oldest(c);
+	struct conn_request *r = id == NO_REQUEST ? NULL : request_find(c, id);
+
+	if (!r)
+		return;
+	request_tunnels(c, r, 101, true);
+	c->flags = (c->flags & ~(CONN_LOST | CONN_ADOPTED | CONN_ANSWERED)) | CONN_TUNNEL;
+}
+
+/* A lost connection received the bytes in `u`, which are not a clean start of a request. `unknown` is the reason why
+ * they cannot be read, or UNDERCOUNT_NONE. */
+GLOBAL_FUNC int adopted_received(struct conn *c, struct user_bytes *u, __u32 unknown)
+{
+	if (!c || !u || !(c->flags & CONN_ADOPTED))
 		return 0;
 	if (unknown) {
 		c->flags &= ~CONN_ADOPTED;
-		undercount(c->target, unknown);
-	} else if (!conn_in_flight(c->word)) {
-		request_begin_before_attach(c);
+		conn_undercount(c, unknown);
+		return 0;
 	}
+	if (!conn_in_flight(c->word))
+		request_begin_before_attach(c);
+	if (is_websocket_frame(u, true))
+		adopted_tunnels(c);
 	return 0;
 }
 
@@ -84,22 +123,26 @@ GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 		request_begin_before_attach(c);
 	if (!u)
 		return 0;
+	if (is_websocket_frame(u, false)) {
+		adopted_tunnels(c);
+		return 0;
+	}
 	last.iov_base = u->base;
 	last.iov_len = u->base_left;
 	if (!u->base_left) {
 		/* check the first vector for a response's start, the last for its end */
-		if (!u->vector_left || bpf_probe_read_user(&last, sizeof(last), (void *)u->vector))
+		if (user_bytes_peek(u, false, &last))
 			return 0;
 	}
 	if (last.iov_len >= 7 && !bpf_probe_read_user(&start, 7, (void *)last.iov_base) &&
 	    start == WORD('H', 'T', 'T', 'P', '/', '1', '.', 0)) {
+		listener_proven(c);
 		c->flags |= CONN_ANSWERED;
 		c->protocol.responses.mode = HTTP1_START;
 		c->protocol.responses.carried = 0;
 		return 1;
 	}
-	if (!u->base_left &&
-	    bpf_probe_read_user(&last, sizeof(last), (void *)(u->vector + (u->vector_left - 1) * sizeof(last))))
+	if (!u->base_left && user_bytes_peek(u, true, &last))
 		return 0;
 	id = request_oldest(c);
 	if (id != NO_REQUEST && ends_chunked(last.iov_base, last.iov_len))

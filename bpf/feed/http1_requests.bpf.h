@@ -20,16 +20,20 @@
 #include "state/conn.bpf.h"
 #include "state/maps.bpf.h"
 
-/* Returns whether the bytes of a receive are a clean start of a request. The first buffer must hold at least 16 bytes
- * of it, which is as long as "GET / HTTP/1.1\r\n". */
-static __always_inline bool http1_begins_request(struct user_bytes *u, __u32 length)
+/* Returns whether the bytes of a receive on a lost connection are a clean start of a request, or of a header of the
+ * PROXY protocol if no request was seen yet. The first buffer must hold at least 16 bytes of it, which is as long as
+ * "GET / HTTP/1.1\r\n". */
+static __always_inline bool http1_begins_request(const struct conn *c, struct user_bytes *u, __u32 length)
 {
 	__u64 start[2];
 
 	if (!u->base_left && user_bytes_next(u))
 		return false;
-	return length >= sizeof(start) && u->base_left >= sizeof(start) &&
-	       !bpf_probe_read_user(start, sizeof(start), (void *)u->base) && is_request_start(start[0], start[1]);
+	if (length < sizeof(start) || u->base_left < sizeof(start) ||
+	    bpf_probe_read_user(start, sizeof(start), (void *)u->base))
+		return false;
+	return is_request_start(start[0], start[1]) ||
+	       (c->protocol.requests.method == HTTP1_METHOD_NONE && is_proxy_start(start[0], start[1]));
 }
 
 /* `count` bytes passed that cannot be read. Returns whether the stream can continue after them. */
@@ -54,6 +58,29 @@ static __always_inline bool upgrade_drops(struct conn *c, struct walk_scratch *x
 	return true;
 }
 
+/* A request line has been read: makes the connection's key name its endpoint. */
+static __always_inline void name_endpoint(struct conn *c, struct walk_scratch *x)
+{
+	__u32 line = x->window.request_line, mode = FOLD_IDENTIFIERS;
+
+	c->key.target = c->target;
+	c->key.listener = c->listener_number;
+	if (!(line & HTTP1_LINE_MAY_FOLD)) {
+		if (!(line & HTTP1_LINE_CHANGED))
+			return;
+		/* A secret can be all lower-case letters. An endpoint that exists was searched for them before. */
+		endpoint_find(c);
+		if (c->key_valid || !(line & HTTP1_LINE_HAS_PATH))
+			return;
+		mode = FOLD_UNMARKED;
+	}
+	c->key_valid = 0;
+	if (raw_paths)
+		mode = FOLD_SECRETS;
+	if (!raw_paths || !show_secrets)
+		path_fold(&c->key, &x->fold, &x->window, mode);
+}
+
 static int requests_step(__u32 i, struct walk *walk)
 {
 	struct walk_scratch *x = walk->x;
@@ -64,15 +91,8 @@ static int requests_step(__u32 i, struct walk *walk)
 		return 1;
 	/* the end of a request's body needs no action */
 	event = http1_step(&c->protocol.requests, &x->window, &c->key, false);
-	if (event & HTTP1_REQUEST_LINE) {
-		c->key.target = c->target;
-		if (!raw_paths && (x->window.request_line & HTTP1_LINE_MAY_FOLD)) {
-			path_fold(&c->key, &x->fold, &x->window);
-			c->key_valid = 0;
-		} else if (x->window.request_line & HTTP1_LINE_CHANGED) {
-			c->key_valid = 0;
-		}
-	}
+	if (event & HTTP1_REQUEST_LINE)
+		name_endpoint(c, x);
 	if (event & HTTP1_HEAD_COMPLETE) {
 		request_begin(c, c->protocol.requests.method);
 		if ((c->protocol.requests.flags & HTTP1_F_UPGRADE) && upgrade_drops(c, x))

@@ -146,7 +146,7 @@ static __always_inline void response_tunnels(struct conn *c, struct conn_request
 
 	request_tunnels(c, r, s->status, upgrade && (s->flags & HTTP1_F_WEBSOCKET));
 	if (upgrade && !(s->flags & HTTP1_F_WEBSOCKET) && (s->flags & HTTP1_F_HTTP2))
-		undercount(c->target, UNDERCOUNT_HTTP2);
+		conn_undercount(c, UNDERCOUNT_HTTP2);
 }
 
 /* The head of a response is complete. Returns whether the whole response is. */
@@ -157,7 +157,10 @@ static __always_inline bool response_head(struct conn *c)
 	struct conn_request *r;
 	__u32 id;
 
-	c->flags |= CONN_SPOKE;
+	if (!(c->flags & CONN_SPOKE)) {
+		c->flags |= CONN_SPOKE;
+		listener_proven(c);
+	}
 	id = request_oldest(c);
 	if (id == NO_REQUEST) {
 		response_unmatched(c);
@@ -184,14 +187,40 @@ static __always_inline bool response_head(struct conn *c)
 	return false;
 }
 
-/* The server's bytes are not HTTP/1.x. The client's first bytes decide which protocol the undercount names. */
-static __always_inline void response_unreadable(struct conn *c)
+/* Notes what the server sends first on its listener if that is not HTTP/1.x: the bytes of the window. */
+static __attribute__((noinline)) int note_foreign(struct conn *c, struct http1_window *w)
 {
+	struct monitor_listener *l;
+
+	if (!c || !w)
+		return 0;
+	l = listener_at(c->listener);
+	if (!l)
+		return 0;
+	UNROLLED
+	for (__u32 i = 0; i < sizeof(l->foreign_bytes); ++i)
+		l->foreign_bytes[i] = w->pos + i < w->end ? (__u8)WINDOW_BYTE(w, w->pos + i) : 0;
+	l->foreign = 1;
+	return 0;
+}
+
+/*
+ * The server's bytes are not HTTP/1.x. The client's first bytes decide which protocol the undercount names. Nothing is
+ * missed if neither side has ever spoken HTTP on this connection and listener.
+ */
+static __always_inline void response_unreadable(struct conn *c, struct http1_window *w)
+{
+	struct monitor_listener *l = listener_at(c->listener);
+	__u32 cause = foreign_protocol(&c->protocol.requests);
+
 	if (c->flags & CONN_SPOKE) {
 		conn_lose(c, UNDERCOUNT_PROTOCOL);
 		return;
 	}
-	conn_lose(c, foreign_protocol(&c->protocol.requests));
+	note_foreign(c, w);
+	if (cause == UNDERCOUNT_PROTOCOL && l && !l->http && !conn_in_flight(c->word))
+		cause = UNDERCOUNT_NONE;
+	conn_lose(c, cause);
 	c->flags |= CONN_IGNORED;
 }
 
@@ -227,7 +256,7 @@ static int responses_step(__u32 i, struct walk *walk)
 	if (event == HTTP1_END)
 		response_end(c);
 	else if (event == HTTP1_ERROR)
-		response_unreadable(c);
+		response_unreadable(c, &x->window);
 	return walk_over(x);
 }
 

@@ -8,9 +8,11 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
+#include "arch/syscall.bpf.h"
 #include "feed/user_bytes.bpf.h"
 #include "http1/path_fold.h"
 #include "http1/stream.h"
+#include "quic/datagram.h"
 
 /*
  * Scratch space for each CPU and direction. A hook in softirq can interrupt one in process context, but a hook never
@@ -20,8 +22,10 @@
 struct walk_scratch {
 	struct user_bytes bytes;
 	__u64 registers_at; /* offset of the registers from the stack's start; see saved_registers */
+	struct compat_call compat;
 	struct fold fold;
 	struct http1_window window;
+	struct quic_head datagram;
 };
 
 struct {

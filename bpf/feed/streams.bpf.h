@@ -53,8 +53,8 @@ static __always_inline void received(struct conn *c, const struct byte_source *s
 	if (!buffer_filled)
 		unknown = UNDERCOUNT_GAP;
 	if (c->flags & CONN_LOST) {
-		if (unknown || !http1_begins_request(&x->bytes, length)) {
-			adopted_received(c, unknown);
+		if (unknown || !http1_begins_request(c, &x->bytes, length)) {
+			adopted_received(c, &x->bytes, unknown);
 			return;
 		}
 		conn_resync(c);

@@ -50,10 +50,19 @@ static __always_inline bool fd_is_socket(struct task_struct *task, __u64 fd, str
 	return file && file == (__u64)socket->file;
 }
 
-/* Finds the buffers of one message. Returns 0, or -1 if the message header cannot be read. */
-static __always_inline int user_bytes_message(struct user_bytes *u, __u64 address)
+/* Finds the buffers of one message. Returns 0, or -1 if the message header cannot be read. `narrow` is u->narrow, which
+ * the caller may know at compile time. */
+static __always_inline int user_bytes_message(struct user_bytes *u, __u64 address, bool narrow)
 {
+	struct user_message32 narrow_header;
 	struct user_message message;
+
+	if (narrow) {
+		if (bpf_probe_read_user(&narrow_header, sizeof(narrow_header), (void *)address))
+			return -1;
+		narrow_message(u, &narrow_header);
+		return 0;
+	}
 
 	if (bpf_probe_read_user(&message, sizeof(message), (void *)address))
 		return -1;
@@ -65,12 +74,31 @@ static __always_inline int user_bytes_message(struct user_bytes *u, __u64 addres
 static int user_bytes_size_step(__u32 i, struct user_bytes **loop)
 {
 	struct user_bytes *u = *loop;
+	struct user_iovec32 narrow;
 	struct user_iovec vector;
 
+	if (u->narrow) {
+		if (bpf_probe_read_user(&narrow, sizeof(narrow), (void *)(u->narrow_vector + i * sizeof(narrow))))
+			return 1;
+		u->message_left += narrow.iov_len;
+		return 0;
+	}
 	if (bpf_probe_read_user(&vector, sizeof(vector), (void *)(u->vector + i * sizeof(vector))))
 		return 1;
 	u->message_left += vector.iov_len;
 	return 0;
+}
+
+/* The size of an element in the array of a recvmmsg or sendmmsg, and where its length is. */
+static __always_inline __u32 messages_size(const struct user_bytes *u)
+{
+	return u->narrow ? sizeof(struct user_messages32) : sizeof(struct user_messages);
+}
+
+static __always_inline __u32 messages_length_at(const struct user_bytes *u)
+{
+	return u->narrow ? __builtin_offsetof(struct user_messages32, length)
+			 : __builtin_offsetof(struct user_messages, length);
 }
 
 /* For `passed` below: receives do not need to fill the buffers of a message. */
@@ -93,10 +121,10 @@ GLOBAL_FUNC int user_bytes_next_message(struct user_bytes *u, struct message_cur
 	index = m->vector == (__u32)first ? m->index : 0;
 	m->vector = (__u32)first;
 	m->index = 0;
-	if (user_bytes_message(u, first + (__u64)index * sizeof(struct user_messages)))
+	if (user_bytes_message(u, first + (__u64)index * messages_size(u), u->narrow))
 		return -1;
 	u->message_left = 0;
-	bpf_loop(u->vector_left & 2047, user_bytes_size_step, &u, 0);
+	bpf_loop((u->narrow ? u->narrow_left : u->vector_left) & 2047, user_bytes_size_step, &u, 0);
 	partial = u->message_left > passed;
 	u->message_left = ~0ULL;
 	if (index + 1 < count && !partial)
@@ -110,8 +138,7 @@ static int user_bytes_sum_step(__u32 i, struct user_bytes **loop)
 	__u32 length;
 
 	if (bpf_probe_read_user(&length, sizeof(length),
-				(void *)(u->message + i * sizeof(struct user_messages) +
-					 __builtin_offsetof(struct user_messages, length)))) {
+				(void *)(u->message + i * messages_size(u) + messages_length_at(u)))) {
 		u->messages_left = 0;
 		return 1;
 	}
@@ -149,6 +176,7 @@ static __always_inline int syscall_find_bytes(struct user_bytes *u, const struct
 	u->vector_left = 0;
 	u->messages_left = 0;
 	u->message_left = ~0ULL;
+	u->narrow = 0;
 	u->left = length;
 	if (sends ? call == SYSCALL_WRITE || call == SYSCALL_SENDTO
 		  : call == SYSCALL_READ || call == SYSCALL_RECVFROM) {
@@ -163,7 +191,7 @@ static __always_inline int syscall_find_bytes(struct user_bytes *u, const struct
 		return 0;
 	}
 	if (call == (sends ? SYSCALL_SENDMSG : SYSCALL_RECVMSG))
-		return user_bytes_message(u, SYSCALL_ARG2(regs)) ? UNDERCOUNT_MEMORY : 0;
+		return user_bytes_message(u, SYSCALL_ARG2(regs), false) ? UNDERCOUNT_MEMORY : 0;
 	if (call == (sends ? SYSCALL_SENDMMSG : SYSCALL_RECVMMSG)) {
 		if (result)
 			user_bytes_all_messages(u, SYSCALL_ARG2(regs), result);
@@ -179,30 +207,137 @@ static __always_inline int syscall_find_bytes(struct user_bytes *u, const struct
 	return UNDERCOUNT_REGISTERS;
 }
 
+/*
+ * Does the same for the call of a 32-bit program. The number of bytes in the event is in u->left. The calls that have
+ * no 32-bit counterpart here are UNDERCOUNT_COMPAT.
+ */
+GLOBAL_FUNC int compat_find_bytes(struct user_bytes *u, const struct compat_call *call, struct message_cursor *position,
+				  __u32 result, bool sends)
+{
+	__u32 number;
+
+	if (!u || !call)
+		return UNDERCOUNT_COMPAT;
+	number = call->number;
+	u->base_left = 0;
+	u->vector_left = 0;
+	u->messages_left = 0;
+	u->message_left = ~0ULL;
+	u->narrow = 1;
+	u->narrow_left = 0;
+	if (sends ? number == SYSCALL_WRITE || number == SYSCALL_SENDTO
+		  : number == SYSCALL_READ || number == SYSCALL_RECVFROM) {
+		u->base = call->arguments[1];
+		u->base_left = u->left;
+		return 0;
+	}
+	if (sends ? number == SYSCALL_WRITEV || number == SYSCALL_PWRITEV2
+		  : number == SYSCALL_READV || number == SYSCALL_PREADV2) {
+		u->narrow_vector = call->arguments[1];
+		u->narrow_left = call->arguments[2];
+		return 0;
+	}
+	if (number == (sends ? SYSCALL_SENDMSG : SYSCALL_RECVMSG))
+		return user_bytes_message(u, call->arguments[1], true) ? UNDERCOUNT_MEMORY : 0;
+	if (number == (sends ? SYSCALL_SENDMMSG : SYSCALL_RECVMMSG)) {
+		if (result)
+			user_bytes_all_messages(u, call->arguments[1], result);
+		else if (!sends && call->arguments[4] && call->arguments[2] > 1)
+			return UNDERCOUNT_REGISTERS;
+		else if (user_bytes_next_message(u, position, call->arguments[1], call->arguments[2],
+						 sends ? (__u32)u->left : WHOLE_MESSAGE))
+			return UNDERCOUNT_MEMORY;
+		return 0;
+	}
+	if (number == SYSCALL_SPLICE || (sends && number == SYSCALL_SENDFILE))
+		return UNDERCOUNT_GAP;
+	return UNDERCOUNT_COMPAT;
+}
+
+/* Finds the bytes of an event in the running system call of a 32-bit program, if it is one on socket `sk`. */
+static __attribute__((noinline)) int compat_find_running(struct walk_scratch *x, struct sock *sk, __u64 length,
+							 struct message_cursor *position, bool sends)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct pt_regs *regs = saved_registers(x, task);
+	bool running = syscall_is_running(regs);
+
+	compat_call_read(&x->compat, regs);
+	compat_call_translate(&x->compat);
+	if (!running || !fd_is_socket(task, x->compat.arguments[0], sk))
+		return x->compat.number == SYSCALL_SPLICE ? UNDERCOUNT_GAP : UNDERCOUNT_COMPAT;
+	x->bytes.left = length;
+	return compat_find_bytes(&x->bytes, &x->compat, position, 0, sends);
+}
+
+/* Finds the bytes of an event in a system call of a 32-bit program that is over. */
+static __attribute__((noinline)) int compat_find_ended(struct walk_scratch *x, const struct pt_regs *regs, __u64 length,
+						       __u32 result, bool sends)
+{
+	compat_call_read(&x->compat, regs);
+	compat_call_translate(&x->compat);
+	x->bytes.left = length;
+	return compat_find_bytes(&x->bytes, &x->compat, NULL, result, sends);
+}
+
+/* Returns the address of the datagram that the system call with these registers received, and sets `size` to the room
+ * there; 0 if it is unknown. Of a recvmmsg it is the first datagram. Only the first buffer counts, which is where the
+ * head of a datagram is. */
+static __always_inline __u64 syscall_datagram(const struct pt_regs *regs, __u64 *size)
+{
+	__u64 call = syscall_number(regs), vectors = SYSCALL_ARG2(regs);
+	struct user_iovec vector;
+
+	*size = ~0ULL;
+	if (call == SYSCALL_READ || call == SYSCALL_RECVFROM)
+		return vectors;
+	if (call == SYSCALL_RECVMSG || call == SYSCALL_RECVMMSG) {
+		vectors += __builtin_offsetof(struct user_message, msg_iov);
+		if (bpf_probe_read_user(&vectors, sizeof(vectors), (void *)vectors))
+			return 0;
+	} else if (call != SYSCALL_READV && call != SYSCALL_PREADV2) {
+		return 0;
+	}
+	if (bpf_probe_read_user(&vector, sizeof(vector), (void *)vectors))
+		return 0;
+	*size = vector.iov_len;
+	return vector.iov_base;
+}
+
 /* Moves the connection's position in a recvmmsg or sendmmsg past a message of `result` bytes that is not read, or back
  * to the first message if the call failed. */
 GLOBAL_FUNC int pass_message(struct conn *c, __s32 result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	bool sends = syscall_number(regs) == SYSCALL_SENDMMSG;
+	__u64 number = syscall_number(regs), first = SYSCALL_ARG2(regs), count = SYSCALL_ARG3(regs);
+	bool narrow = syscall_is_compat(task), sends;
+	struct compat_call call = {};
 	struct walk_scratch *x;
 	__u32 zero = 0;
 
-	if (!c || (!sends && syscall_number(regs) != SYSCALL_RECVMMSG))
+	if (narrow) {
+		compat_call_read(&call, regs);
+		compat_call_translate(&call);
+		number = call.number;
+		first = call.arguments[1];
+		count = call.arguments[2];
+	}
+	sends = number == SYSCALL_SENDMMSG;
+	if (!c || (!sends && number != SYSCALL_RECVMMSG))
 		return 0;
 	x = sends ? bpf_map_lookup_elem(&send_scratch, &zero) : bpf_map_lookup_elem(&receive_scratch, &zero);
 	if (!x)
 		return 0;
+	x->bytes.narrow = narrow;
 	if (sends && result < 0)
 		c->sending.index = 0;
 	else if (sends)
-		user_bytes_next_message(&x->bytes, &c->sending, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs), result);
+		user_bytes_next_message(&x->bytes, &c->sending, first, count, result);
 	else if (result < 0)
 		c->receiving.index = 0;
 	else
-		user_bytes_next_message(&x->bytes, &c->receiving, SYSCALL_ARG2(regs), SYSCALL_ARG3(regs),
-					WHOLE_MESSAGE);
+		user_bytes_next_message(&x->bytes, &c->receiving, first, count, WHOLE_MESSAGE);
 	return 0;
 }
 
@@ -219,16 +354,18 @@ static __always_inline void nothing_passed(struct conn *c, int result)
 		pass_message(c, result);
 }
 
-/* Returns the sum of the bytes in the `count` messages of a recvmmsg or sendmmsg that is over. */
-static __always_inline __u32 syscall_sum_messages(const struct pt_regs *regs, __u32 count, bool receives)
+/* Returns the sum of the bytes in the `count` messages of a recvmmsg or sendmmsg that is over. For a 32-bit program
+ * (`narrow`), the hook has put the call into the scratch space for receives. */
+static __always_inline __u32 syscall_sum_messages(const struct pt_regs *regs, __u32 count, bool narrow)
 {
 	struct walk_scratch *x;
 	__u32 zero = 0;
 
-	x = receives ? bpf_map_lookup_elem(&receive_scratch, &zero) : bpf_map_lookup_elem(&send_scratch, &zero);
+	x = bpf_map_lookup_elem(&receive_scratch, &zero);
 	if (!x)
 		return 0;
-	user_bytes_all_messages(&x->bytes, SYSCALL_ARG2(regs), count);
+	x->bytes.narrow = narrow;
+	user_bytes_all_messages(&x->bytes, narrow ? x->compat.arguments[1] : SYSCALL_ARG2(regs), count);
 	return x->bytes.left;
 }
 

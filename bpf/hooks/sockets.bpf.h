@@ -17,11 +17,14 @@
 #include "account/open.bpf.h"
 #include "account/undercount.bpf.h"
 #include "feed/byte_source.bpf.h"
+#include "feed/datagrams.bpf.h"
 #include "feed/streams.bpf.h"
 #include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
 #include "state/counters.bpf.h"
+#include "state/listeners.bpf.h"
 #include "state/maps.bpf.h"
+#include "state/mptcp.bpf.h"
 #include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
 
@@ -29,6 +32,17 @@
 static __always_inline struct tcp_sock *as_tcp(struct sock *sk)
 {
 	return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
+}
+
+/* Returns the kernel's copied_seq, or `expected` if the kernel does not keep it. */
+static __always_inline __u32 current_copied_seq(const struct conn *c, struct sock *sk, __u32 expected)
+{
+	return c->flags & CONN_MPTCP ? mptcp_bytes_read(sk, expected) : as_tcp(sk)->copied_seq;
+}
+
+static __always_inline __u32 current_write_seq(const struct conn *c, struct sock *sk)
+{
+	return c->flags & CONN_MPTCP ? mptcp_write_seq(sk) : as_tcp(sk)->write_seq;
 }
 
 /* Creates the record of a TCP connection from which process `pid` reads for the first time, `passed` bytes. Returns
@@ -39,16 +53,12 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	struct conn *c;
 
 	socket_info_read(&o.socket, sk);
-	if ((!o.socket.tcp && !o.socket.mptcp) || !opening_by(&o, pid, passed))
+	if (!o.socket.tcp || !opening_by(&o, pid, passed))
 		return NULL;
 	c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (o.socket.mptcp) {
-		mptcp_unfollowed(c, &o);
-		return NULL;
-	}
 	if (c) {
 		if (c->role == ROLE_UNKNOWN)
-			conn_init(c, &o);
+			conn_begin(c, &o);
 		return c;
 	}
 	/* there is no room, or the iterator at registration was first */
@@ -77,6 +87,10 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 		if (c || !is_orphaned() || !adopt_reader(sk, task->tgid))
 			return 0;
 	}
+	if (!c && sk->sk_protocol == IPPROTO_UDP) {
+		datagram_received(sk, NULL, task->tgid, ret);
+		return 0;
+	}
 	if (!c)
 		c = conn_open(sk, task->tgid, ret);
 	if (!c || c->role != ROLE_SERVER)
@@ -87,7 +101,7 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 		catch_up_close(c, sk->__sk_common.skc_state);
 		return 0;
 	}
-	seq = as_tcp(sk)->copied_seq;
+	seq = current_copied_seq(c, sk, c->copied_seq + ret);
 	gap = receive_gap(seq - c->copied_seq, ret, sk->sk_shutdown);
 	c->copied_seq = seq;
 	if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
@@ -99,7 +113,6 @@ SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 {
 	struct conn *c = conn_of(sk);
-	struct tcp_sock *tcp;
 	__u32 seq, gap;
 
 	if (!c || c->role != ROLE_SERVER || (c->flags & CONN_ELSEWHERE))
@@ -109,10 +122,9 @@ int BPF_PROG(on_sent, struct sock *sk, int ret, int flags)
 		catch_up_close(c, sk->__sk_common.skc_state);
 		return 0;
 	}
-	tcp = as_tcp(sk);
-	seq = tcp->write_seq;
+	seq = current_write_seq(c, sk);
 	gap = seq - c->write_seq - ret;
-	note_unseen(c, tcp->copied_seq, sk->sk_shutdown);
+	note_unseen(c, current_copied_seq(c, sk, c->copied_seq), sk->sk_shutdown);
 	sent(c, &(struct byte_source){.sk = sk}, ret, gap);
 	send_done(c, seq);
 	return 0;
@@ -144,6 +156,34 @@ static __always_inline void note_client(struct sock *sk)
 	c->role = ROLE_CLIENT;
 }
 
+/* A process of a target begins to listen. Every listener of a target's root process is the target's own, and while the
+ * root has ended, that of each process which may take its place. Otherwise another process can serve something else.
+ * User space decides again at each sample. */
+static __attribute__((noinline)) int note_listener(struct sock *sk)
+{
+	__u32 pid = bpf_get_current_task_btf()->tgid;
+	struct monitor_target_settings *settings;
+	struct monitor_listener_key address;
+	struct monitor_process *process;
+	struct monitor_target *t;
+	struct socket_info f;
+
+	if (!is_followed(pid))
+		return 0;
+	process = bpf_map_lookup_elem(&processes, &pid);
+	if (!process)
+		return 0;
+	settings = bpf_map_lookup_elem(&target_settings, &process->target);
+	t = target_at(process->target);
+	if (!settings || !t)
+		return 0;
+	socket_info_read(&f, sk);
+	listener_key(&address, process->target, &f);
+	listener_make(&address,
+		      t->listeners && pid != settings->root && bpf_map_lookup_elem(&processes, &settings->root));
+	return 0;
+}
+
 /* A connection's state changes. Running twice for the same change is harmless; see on_state_too. */
 static __always_inline int on_change(struct sock *sk, int from, int to)
 {
@@ -153,15 +193,19 @@ static __always_inline int on_change(struct sock *sk, int from, int to)
 		note_client(sk);
 		return 0;
 	}
+	if (to == TCP_LISTEN) {
+		note_listener(sk);
+		return 0;
+	}
 	if (to != TCP_CLOSE && to != TCP_FIN_WAIT1 && to != TCP_LAST_ACK)
 		return 0;
 	c = closing_record(sk);
 	if (!c)
 		return 0;
 	if (to == TCP_CLOSE && (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT))
-		close_behind_send(c, sk, close_kind(from, to, sk->sk_err));
+		close_behind_send(c, sk, close_kind(from, to, was_reset(sk)));
 	else
-		conn_close(c, close_kind(from, to, sk->sk_err));
+		conn_close(c, close_kind(from, to, was_reset(sk)));
 	return 0;
 }
 

@@ -20,6 +20,8 @@
 #include "account/undercount.bpf.h"
 #include "arch/syscall.bpf.h"
 #include "feed/byte_source.bpf.h"
+#include "feed/datagrams.bpf.h"
+#include "feed/scratch.bpf.h"
 #include "feed/streams.bpf.h"
 #include "feed/syscall_source.bpf.h"
 #include "state/conn.bpf.h"
@@ -31,70 +33,89 @@
 struct socket_call {
 	__u64 fd;
 	__u32 flags; /* MSG_* */
-	bool receives;
-	bool sends;
+	__u32 what;  /* CALL_* */
 };
 
-static __always_inline void read_call(struct socket_call *call, const struct pt_regs *regs)
+#define CALL_RECEIVES 1
+#define CALL_SENDS    2
+#define CALL_MESSAGES 4 /* several: it returns how many passed */
+#define CALL_NARROW   8 /* of a 32-bit program */
+
+static __always_inline void classify_call(struct socket_call *call, __u64 number, __u64 first, __u64 third,
+					  __u64 fourth)
 {
-	call->fd = SYSCALL_ARG1(regs);
-	call->flags = 0;
-	call->receives = false;
-	call->sends = false;
-	switch (syscall_number(regs)) {
+	call->fd = first;
+	switch (number) {
 	case SYSCALL_RECVFROM:
+		call->flags = fourth;
+		call->what |= CALL_RECEIVES;
+		break;
 	case SYSCALL_RECVMMSG:
-		call->flags = SYSCALL_ARG4(regs);
-		call->receives = true;
+		call->flags = fourth;
+		call->what |= CALL_RECEIVES | CALL_MESSAGES;
 		break;
 	case SYSCALL_RECVMSG:
-		call->flags = SYSCALL_ARG3(regs);
-		call->receives = true;
+		call->flags = third;
+		call->what |= CALL_RECEIVES;
 		break;
 	case SYSCALL_READ:
 	case SYSCALL_READV:
 	case SYSCALL_PREADV2:
-		call->receives = true;
+		call->what |= CALL_RECEIVES;
+		break;
+	case SYSCALL_SENDMMSG:
+		call->what |= CALL_SENDS | CALL_MESSAGES;
 		break;
 	case SYSCALL_WRITE:
 	case SYSCALL_WRITEV:
 	case SYSCALL_SENDTO:
 	case SYSCALL_SENDMSG:
-	case SYSCALL_SENDMMSG:
 	case SYSCALL_PWRITEV2:
 	case SYSCALL_SENDFILE:
-		call->sends = true;
+		call->what |= CALL_SENDS;
 		break;
 	case SYSCALL_SPLICE:
 		/* splice into a socket; out of a socket it shows as a gap at the next receive */
-		call->fd = SYSCALL_ARG3(regs);
-		call->sends = true;
+		call->fd = third;
+		call->what |= CALL_SENDS;
 		break;
 	}
 }
 
-/* A receive of a 32-bit program of a target: each is an event that is not counted. */
-static __always_inline void compat_unfollowed(__u32 pid, const struct pt_regs *regs, long ret)
+static __always_inline void read_call(struct socket_call *call, const struct pt_regs *regs)
 {
-	struct monitor_process *process;
+	classify_call(call, syscall_number(regs), SYSCALL_ARG1(regs), SYSCALL_ARG3(regs), SYSCALL_ARG4(regs));
+}
 
-	if (ret <= 0 || !syscall_compat_receives(regs))
+/* Does the same for the call of a 32-bit program. It works in scratch space, because the stack of on_syscall is full.
+ */
+static __always_inline void read_compat_call(struct socket_call *call, const struct pt_regs *regs)
+{
+	struct walk_scratch *x;
+	__u32 zero = 0;
+
+	x = bpf_map_lookup_elem(&receive_scratch, &zero);
+	if (!x)
 		return;
-	process = bpf_map_lookup_elem(&processes, &pid);
-	if (process)
-		undercount(process->target, UNDERCOUNT_COMPAT);
+	compat_call_read(&x->compat, regs);
+	compat_call_translate(&x->compat);
+	call->what = CALL_NARROW;
+	classify_call(call, x->compat.number, x->compat.arguments[0], x->compat.arguments[2], x->compat.arguments[3]);
 }
 
 /* A call of a process of no target has ended. Returns whether it belongs to a target now. */
 static __attribute__((noinline)) bool adopt_caller(struct task_struct *task, const struct pt_regs *regs, long ret)
 {
-	struct socket_call call;
+	struct socket_call call = {};
 	struct sock *sk;
 
-	if (ret <= 0 || syscall_is_compat(task))
+	if (ret <= 0)
 		return false;
-	read_call(&call, regs);
-	if (!call.receives || (call.flags & MSG_ASIDE))
+	if (syscall_is_compat(task))
+		read_compat_call(&call, regs);
+	else
+		read_call(&call, regs);
+	if (!(call.what & CALL_RECEIVES) || (call.flags & MSG_ASIDE))
 		return false;
 	sk = fd_sock(task, call.fd);
 	return sk && adopt_reader(sk, task->tgid);
@@ -107,30 +128,35 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	__u32 pid = task->tgid, length, gap = 0;
 	struct opening o = {};
 	struct byte_source source = {.kind = SOURCE_ENDED_CALL, .regs = regs, .result = ret};
-	struct socket_call call;
+	struct socket_call call = {};
 	struct conn *c;
 	struct sock *sk;
 	__u8 shutdown;
 
 	if (!is_followed(pid) && (!is_orphaned() || !adopt_caller(task, regs, ret)))
 		return 0;
-	if (syscall_is_compat(task)) {
-		compat_unfollowed(pid, regs, ret);
+	if (syscall_is_compat(task))
+		read_compat_call(&call, regs);
+	else
+		read_call(&call, regs);
+	if (!(call.what & (CALL_RECEIVES | CALL_SENDS)))
 		return 0;
-	}
-	read_call(&call, regs);
-	if (!call.receives && !call.sends)
+	if ((call.what & CALL_RECEIVES) && (call.flags & MSG_ASIDE))
 		return 0;
-	if (call.receives && (call.flags & MSG_ASIDE))
-		return 0;
+	source.narrow = call.what & CALL_NARROW;
 	sk = fd_sock(task, call.fd);
 	if (!sk)
 		return 0;
 	socket_info_read(&o.socket, sk);
 	length = ret > 0 ? ret : 0;
-	if (length && (syscall_number(regs) == SYSCALL_RECVMMSG || syscall_number(regs) == SYSCALL_SENDMMSG))
-		length = syscall_sum_messages(regs, ret, call.receives);
-	c = addressed_open(&o, pid, call.receives ? length : 0);
+	if (length && (call.what & CALL_MESSAGES))
+		length = syscall_sum_messages(regs, ret, source.narrow);
+	if (!o.socket.stream) {
+		if ((call.what & CALL_RECEIVES) && length)
+			datagram_received(sk, regs, pid, length);
+		return 0;
+	}
+	c = addressed_open(&o, pid, call.what & CALL_RECEIVES ? length : 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	shutdown = BPF_CORE_READ(sk, sk_shutdown);
@@ -141,15 +167,15 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 			catch_up_client(c, sk);
 		return 0;
 	}
-	if (call.receives) {
-		if (o.socket.tcp) {
+	if (call.what & CALL_RECEIVES) {
+		if (o.socket.counts) {
 			gap = receive_gap(o.socket.copied_seq - c->copied_seq, length, shutdown);
 			if ((__s32)gap < 0) {
 				/* The connection may have been adopted during this call: then the record includes its
 				 * bytes already. Otherwise the descriptor now refers to another socket than at the
 				 * start of the call. */
 				if (!(c->flags & CONN_ADOPTED))
-					undercount(c->target, UNDERCOUNT_GAP);
+					conn_undercount(c, UNDERCOUNT_GAP);
 				return 0;
 			}
 			c->copied_seq = o.socket.copied_seq;
@@ -160,7 +186,8 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	}
 	if (o.socket.tcp) {
 		gap = o.socket.write_seq - c->write_seq - length;
-		note_unseen(c, o.socket.copied_seq, shutdown);
+		if (o.socket.counts)
+			note_unseen(c, o.socket.copied_seq, shutdown);
 	}
 	sent(c, &source, length, gap);
 	if (o.socket.tcp)

@@ -112,15 +112,27 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(on_close, struct pt_regs *regs, long id)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct compat_call compat = {};
 	struct socket_info f;
+	__u64 fd, how;
 	struct sock *sk;
 	struct conn *c;
 
-	if ((id != SYSCALL_CLOSE && id != SYSCALL_SHUTDOWN) || !is_followed(task->tgid))
+	if (!syscall_may_close(id) || !is_followed(task->tgid))
 		return 0;
-	if (id == SYSCALL_SHUTDOWN && (__u32)SYSCALL_ARG2(regs) == SHUT_RD)
+	if (syscall_is_compat(task)) {
+		compat_call_read(&compat, regs);
+		compat_call_translate(&compat);
+		id = compat.number;
+		fd = compat.arguments[0];
+		how = compat.arguments[1];
+	} else {
+		fd = SYSCALL_ARG1(regs);
+		how = SYSCALL_ARG2(regs);
+	}
+	if (id != SYSCALL_CLOSE && (id != SYSCALL_SHUTDOWN || (__u32)how == SHUT_RD))
 		return 0;
-	sk = fd_sock(task, SYSCALL_ARG1(regs));
+	sk = fd_sock(task, fd);
 	if (!sk)
 		return 0;
 	socket_info_read(&f, sk);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Decides whether a segment of a path is an identifier rather than a word. Segments are counted byte by byte; the
- * counts of the whole segment and of its last part (after the last byte that is neither letter nor digit) decide.
+ * Decides whether a segment of a path is an identifier rather than a word, and whether it can be a secret: an API key,
+ * a token, an e-mail address. Segments are counted byte by byte; the counts of the whole segment and of its last part
+ * (after the last byte that is neither letter nor digit) decide.
  *
  * Random text differs from words in where its classes of bytes change. Words and names change rarely and in few ways:
  * "oauth2", "gpt-4o", "getUserById", "v1beta1". The thresholds below were chosen on 37 kinds of generated identifiers
@@ -22,6 +23,8 @@ enum byte_class {
 
 struct segment {
 	__u64 hyphens; /* their positions below 64, one bit each */
+	__u64 head;    /* the first eight bytes, the first one lowest */
+	__u64 tail;    /* the last eight bytes, the last one lowest, letters in lower case */
 	__u32 length;  /* bytes; an escape such as %20 is one */
 	__u32 digits;
 	__u32 letters;
@@ -45,9 +48,14 @@ struct segment {
 #define SEGMENT_HOST	   4  /* "." after that */
 #define SEGMENT_JOINT	   8  /* "-" or "_" precedes the last part */
 #define SEGMENT_PART_LOWER 16 /* the last part has a lower-case letter */
+#define SEGMENT_UPPER	   32 /* some part has an upper-case letter */
 
 #define IDENTIFIER_ULID 26
 #define IDENTIFIER_UUID 36
+/* From this length on, random text can be a secret (128 bits in hexadecimal digits). */
+#define SECRET_LENGTH 32
+/* The same after a word such as "reset". */
+#define SHORT_SECRET_LENGTH 8
 /* Positions of the hyphens in a UUID, one bit each (RFC 9562 §4). */
 #define IDENTIFIER_UUID_HYPHENS (1ULL << 8 | 1ULL << 13 | 1ULL << 18 | 1ULL << 23)
 
@@ -118,6 +126,8 @@ PURE_INLINE void segment_add_alphanumeric(struct segment *s, char c, enum byte_c
 		irregular += 1;
 	if (kind == BYTE_LOWER)
 		s->flags |= SEGMENT_PART_LOWER;
+	else if (kind == BYTE_UPPER)
+		s->flags |= SEGMENT_UPPER;
 	s->irregular += irregular;
 	s->part_irregular += irregular;
 	s->part += 1;
@@ -132,8 +142,16 @@ PURE_INLINE void segment_add(struct segment *s, char c)
 		segment_add_other(s, c);
 	else
 		segment_add_alphanumeric(s, c, kind);
+	if (s->length < 8)
+		s->head |= (__u64)(__u8)c << (8 * (s->length & 7));
+	s->tail = s->tail << 8 | (kind == BYTE_UPPER ? (__u8)c | 0x20 : (__u8)c);
 	s->last_class = kind;
 	s->length += 1;
+}
+
+PURE_INLINE bool segment_is_uuid(const struct segment *s)
+{
+	return s->length == IDENTIFIER_UUID && s->hex == IDENTIFIER_UUID - 4 && s->hyphens == IDENTIFIER_UUID_HYPHENS;
 }
 
 /* Digits alone, hexadecimal numbers and UUIDs, dates, times, phone numbers, addresses. */
@@ -143,7 +161,7 @@ PURE_INLINE bool segment_is_number(const struct segment *s)
 		return true;
 	if (s->length >= 16 && s->hex == s->length && s->digits)
 		return true;
-	if (s->length == IDENTIFIER_UUID && s->hex == IDENTIFIER_UUID - 4 && s->hyphens == IDENTIFIER_UUID_HYPHENS)
+	if (segment_is_uuid(s))
 		return true;
 	/* "2024-05-01", "10.20.30.40"; not "4-2" or the version "1.2.3" */
 	if (!s->letters && s->separators && s->digits >= (s->dots ? 7 : 5))
@@ -184,6 +202,75 @@ PURE_INLINE bool segment_is_identifier(const struct segment *s)
 		return true;
 	/* "order-123456" */
 	return s->part >= 6 && s->part == s->part_digits && s->part != s->digits + s->letters;
+}
+
+/* The prefixes by which well-known services mark their keys: "sk-…" and "sk_…" (language models, payments), "AKIA…" and
+ * "ASIA…" (AWS), "AIza…" (Google), "ghp_…" and its kin (GitHub), "glpat-…", "xoxb-…" (Slack), "hf_…", "eyJ…" (a JWT:
+ * the base64 of a brace and a quote). A name that begins so and is no key, such as the locale "sk-SK", is shorter or a
+ * word.
+ */
+PURE_INLINE bool segment_has_key_prefix(const struct segment *s)
+{
+	__u64 three = low_bytes(s->head, 3), four = low_bytes(s->head, 4), five = low_bytes(s->head, 5);
+	bool mixed = s->digits || s->irregular;
+
+	if (s->length < 12)
+		return false;
+	if (three == WORD('s', 'k', '-', 0, 0, 0, 0, 0) || three == WORD('s', 'k', '_', 0, 0, 0, 0, 0) ||
+	    three == WORD('r', 'k', '_', 0, 0, 0, 0, 0) || three == WORD('h', 'f', '_', 0, 0, 0, 0, 0))
+		return mixed || s->part >= 16;
+	if (three == WORD('e', 'y', 'J', 0, 0, 0, 0, 0))
+		return s->length >= 16;
+	if (four == WORD('A', 'K', 'I', 'A', 0, 0, 0, 0) || four == WORD('A', 'S', 'I', 'A', 0, 0, 0, 0) ||
+	    four == WORD('A', 'I', 'z', 'a', 0, 0, 0, 0))
+		return s->length >= 16 && mixed;
+	/* "ghp_", "gho_", "ghu_", "ghs_", "ghr_"; "xoxb-", "xoxp-", "xapp-" */
+	if ((four & 0xff00ffff) == WORD('g', 'h', 0, '_', 0, 0, 0, 0))
+		return mixed || s->part >= 16;
+	if ((four & 0xffffff) == WORD('x', 'o', 'x', 0, 0, 0, 0, 0) || five == WORD('x', 'a', 'p', 'p', '-', 0, 0, 0) ||
+	    five == WORD('g', 'l', 'p', 'a', 't', 0, 0, 0))
+		return mixed;
+	return false;
+}
+
+/* Whether the segment can be a secret. UUIDs are not: they name things. */
+PURE_INLINE bool segment_is_secret(const struct segment *s)
+{
+	if ((s->flags & SEGMENT_HOST) || segment_has_key_prefix(s))
+		return true;
+	if (s->length < SECRET_LENGTH || segment_is_uuid(s))
+		return false;
+	/* letters of one case and digits in one piece: no word is this long */
+	if (!s->separators && !((s->flags & SEGMENT_UPPER) && (s->flags & SEGMENT_PART_LOWER)) && s->irregular)
+		return true;
+	return (s->hex == s->length && s->digits) || segment_is_random(s);
+}
+
+/* Whether secrets follow the segment in a path: "bot123456" before ":" and a token, "reset", "verify-email", "token".
+ */
+PURE_INLINE bool segment_precedes_secrets(const struct segment *s)
+{
+	__u64 tail = s->tail;
+
+	if (s->digits >= 5 && s->letters == 3 && low_bytes(s->head, 3) == WORD('b', 'o', 't', 0, 0, 0, 0, 0))
+		return true;
+	return low_bytes(tail, 5) == SHIFTED_IN(0, 0, 0, 'r', 'e', 's', 'e', 't') ||
+	       low_bytes(tail, 5) == SHIFTED_IN(0, 0, 0, 't', 'o', 'k', 'e', 'n') ||
+	       low_bytes(tail, 6) == SHIFTED_IN(0, 0, 't', 'o', 'k', 'e', 'n', 's') ||
+	       low_bytes(tail, 6) == SHIFTED_IN(0, 0, 'v', 'e', 'r', 'i', 'f', 'y') ||
+	       low_bytes(tail, 5) == SHIFTED_IN(0, 0, 0, 'e', 'm', 'a', 'i', 'l') ||
+	       low_bytes(tail, 7) == SHIFTED_IN(0, 'c', 'o', 'n', 'f', 'i', 'r', 'm') ||
+	       low_bytes(tail, 5) == SHIFTED_IN(0, 0, 0, 'm', 'a', 'g', 'i', 'c') ||
+	       low_bytes(tail, 6) == SHIFTED_IN(0, 0, 'i', 'n', 'v', 'i', 't', 'e') ||
+	       low_bytes(tail, 6) == SHIFTED_IN(0, 0, 's', 'e', 'c', 'r', 'e', 't') ||
+	       tail == SHIFTED_IN('a', 'c', 't', 'i', 'v', 'a', 't', 'e') ||
+	       tail == SHIFTED_IN('p', 'a', 's', 's', 'w', 'o', 'r', 'd');
+}
+
+/* Whether a segment after such a one is a secret: an identifier that is no plain number. */
+PURE_INLINE bool segment_is_short_secret(const struct segment *s)
+{
+	return s->length >= SHORT_SECRET_LENGTH && s->digits != s->length && segment_is_identifier(s);
 }
 
 #endif

@@ -145,7 +145,7 @@ PURE_INLINE void http1_close_window(struct http1_stream *s, struct http1_window 
 /* Returns how many of the next bytes the parser need not read. Pass them to http1_skip instead. */
 PURE_INLINE __u64 http1_skippable(const struct http1_stream *s)
 {
-	if (s->mode < HTTP1_CHUNK_DATA || ((s->flags & HTTP1_F_CAPTURING) && s->captured < HTTP1_CAPTURE + 1))
+	if (s->mode < HTTP1_PROXY_ADDRESSES || ((s->flags & HTTP1_F_CAPTURING) && s->captured < HTTP1_CAPTURE + 1))
 		return 0;
 	return s->mode <= HTTP1_LENGTH ? s->remaining : ~0ULL;
 }
@@ -153,6 +153,8 @@ PURE_INLINE __u64 http1_skippable(const struct http1_stream *s)
 /* Moves past `count` (at most http1_skippable) bytes. */
 PURE_INLINE enum http1_event http1_skip(struct http1_stream *s, __u64 count)
 {
+	enum http1_event event;
+
 	if (s->mode > HTTP1_LENGTH)
 		return HTTP1_AGAIN;
 	s->remaining -= count;
@@ -162,8 +164,9 @@ PURE_INLINE enum http1_event http1_skip(struct http1_stream *s, __u64 count)
 		s->mode = HTTP1_CHUNK_SIZE;
 		return HTTP1_AGAIN;
 	}
+	event = s->mode == HTTP1_LENGTH ? HTTP1_END : HTTP1_AGAIN;
 	s->mode = HTTP1_START;
-	return HTTP1_END;
+	return event;
 }
 
 struct http1_capture_loop {
@@ -188,13 +191,16 @@ static int http1_capture_byte(__u32 i, struct http1_capture_loop *loop)
 	return 0;
 }
 
-/* Moves past the body bytes in the window, and captures them if asked to. */
+/* Moves past the body bytes in the window, and captures them if asked to. Handles the modes from HTTP1_PROXY_FIXED
+ * on. */
 GLOBAL_FUNC int http1_body_step(struct http1_stream *s, struct http1_window *w)
 {
 	__u64 count;
 
 	if (!s || !w)
 		return HTTP1_MORE;
+	if (s->mode == HTTP1_PROXY_FIXED)
+		return http1_proxy_step(s, w);
 	count = w->end - w->pos;
 	if (s->mode <= HTTP1_LENGTH && count > s->remaining)
 		count = s->remaining;
@@ -224,11 +230,15 @@ PURE_INLINE int http1_start_line(struct http1_stream *s, struct http1_window *w,
 		s->flags &= ~(HTTP1_F_MESSAGE | HTTP1_F_CAPTURING);
 		s->remaining = 0;
 		s->mode = HTTP1_FIELD;
-		if (responses ? !http1_status_line(s, w) : !http1_request_line(s, w, key)) {
-			s->mode = HTTP1_BAD;
-			event = HTTP1_ERROR;
-		} else if (!responses) {
+		if (responses) {
+			if (!http1_status_line(s, w)) {
+				s->mode = HTTP1_BAD;
+				event = HTTP1_ERROR;
+			}
+		} else if (http1_request_line(s, w, key)) {
 			event = HTTP1_REQUEST_LINE;
+		} else {
+			event = http1_refused_line(s, w);
 		}
 	}
 	w->pos = w->scan;
@@ -285,7 +295,7 @@ PURE_INLINE int http1_step(struct http1_stream *s, struct http1_window *w, struc
 
 	if (w->scan >= w->end)
 		return HTTP1_MORE;
-	if (s->mode >= HTTP1_CHUNK_DATA)
+	if (s->mode >= HTTP1_PROXY_FIXED)
 		return http1_body_step(s, w);
 	if (s->mode == HTTP1_START) {
 		/* httptools skips carriage returns before a request. Skip each one now, because the prefix of the

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Folds the identifiers in a path, so that /users/42 and /users/43 are one endpoint /users/{id}. It reads the path from
- * the window and not from the key, where a long one is cut already: the words after a long identifier stay.
+ * Folds the identifiers in a path, so that /users/42 and /users/43 are one endpoint /users/{id}. Where paths are shown
+ * as sent, it folds only what can be a secret. It reads the path from the window and not from the key, where a long one
+ * is cut already: the words after a long identifier stay.
  */
 #ifndef MONITOR_PATH_FOLD_H
 #define MONITOR_PATH_FOLD_H
@@ -11,6 +12,12 @@
 #include "http1/stream.h"
 #include "lib/pure.h"
 
+enum fold_mode {
+	FOLD_IDENTIFIERS, /* identifiers and secrets become "{id}" */
+	FOLD_UNMARKED,	  /* the same for a path without HTTP1_LINE_MAY_FOLD: secrets alone can be in it */
+	FOLD_SECRETS,	  /* only secrets are folded, and become "{secret}" */
+};
+
 /* Scratch of one fold. It need not be zeroed: path_fold sets what it reads. `path` has room for a word past its end. */
 struct fold {
 	__u32 from;	/* next byte of the window */
@@ -19,6 +26,8 @@ struct fold {
 	__u32 escaped;	/* bytes of an escape that still follow */
 	__u32 overflow; /* bytes did not fit into `path` */
 	__u32 complete; /* the end of the path was found */
+	__u32 mode;	/* enum fold_mode */
+	__u32 expects;	/* a segment was passed after which secrets are shorter */
 	struct segment segment;
 	char path[128 + 8];
 };
@@ -50,15 +59,21 @@ PURE_INLINE void fold_start_segment(struct fold *f)
 
 PURE_INLINE void fold_end_segment(struct fold *f)
 {
-	if (!segment_is_identifier(&f->segment))
+	bool secrets = f->mode == FOLD_SECRETS;
+	__u64 name;
+
+	if (!segment_is_secret(&f->segment) && !(f->expects && segment_is_short_secret(&f->segment)) &&
+	    (f->mode != FOLD_IDENTIFIERS || !segment_is_identifier(&f->segment))) {
+		f->expects |= segment_precedes_secrets(&f->segment);
 		return;
+	}
 	f->to = f->start;
-	/* "{id}" replaces the bytes that did not fit; if earlier segments did not fit, neither does "{" */
+	/* the name replaces the bytes that did not fit; if earlier segments did not fit, neither does "{" */
 	f->overflow = 0;
-	fold_put(f, '{');
-	fold_put(f, 'i');
-	fold_put(f, 'd');
-	fold_put(f, '}');
+	name = secrets ? WORD('{', 's', 'e', 'c', 'r', 'e', 't', '}') : WORD('{', 'i', 'd', '}', 0, 0, 0, 0);
+	ROLLED
+	for (int i = 0; i < 8 && name; ++i, name >>= 8)
+		fold_put(f, (char)name);
 }
 
 /* A segment ends at "/". It also ends at ":" between a word or number and a word, as in "/models/42:predict" or
@@ -104,9 +119,9 @@ static int fold_step(__u32 i, struct fold_loop *loop)
 /*
  * Replaces the key's path by the folded path of the request line that a step has just reported (HTTP1_REQUEST_LINE). A
  * path that does not fit into the key, or whose end was not read, is cut and gets the flag ENDPOINT_PATH_CUT. Callers
- * skip paths without HTTP1_LINE_MAY_FOLD.
+ * skip targets without HTTP1_LINE_HAS_PATH.
  */
-GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f, const struct http1_window *w)
+GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f, const struct http1_window *w, __u32 mode)
 {
 	struct fold_loop loop = {f, w};
 
@@ -116,6 +131,8 @@ GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f, cons
 	f->to = 0;
 	f->overflow = 0;
 	f->complete = 0;
+	f->mode = mode;
+	f->expects = 0;
 	fold_start_segment(f);
 	repeat(HTTP1_LINE_PREFIX + 1, fold_step, &loop);
 	key->flags &= ~ENDPOINT_PATH_CUT;

@@ -7,6 +7,7 @@
 #define MONITOR_HTTP1_REQUEST_LINE_H
 
 #include "http1/fields.h"
+#include "http1/proxy_header.h"
 
 /* Skips a scheme (RFC 3986 §3.1). */
 static int http1_scheme_step(__u32 i, struct http1_loop *loop)
@@ -94,6 +95,7 @@ GLOBAL_FUNC int http1_skip_blanks(struct http1_window *w)
 #define HTTP1_LINE_CHANGED  1 /* the method or path differs from what the key had before */
 #define HTTP1_LINE_MAY_FOLD 2 /* the path can have an identifier: see path_fold.h */
 #define HTTP1_LINE_LONG	    4 /* the line goes on past the bytes that are read of it */
+#define HTTP1_LINE_HAS_PATH 8 /* the target is or has a path: not "*", and not "host:443" of CONNECT */
 
 PURE_INLINE bool http1_ends_path(char c)
 {
@@ -130,7 +132,8 @@ PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struc
 
 /*
  * Parses the request line [pos, line_end) into s->method and the key's method and path. Returns 0 if it is not
- * "token SP target", is the preface of HTTP/2 (RFC 9113 §3.4), or begins like a TLS record. After a long method,
+ * "token SP target", is the preface of HTTP/2 (RFC 9113 §3.4), begins like a TLS record, or is a header of the PROXY
+ * protocol at the start of the connection. After a long method,
  * authority or row of spaces the path can begin past the prefix that is read; it is then empty or "/", and counts as
  * cut.
  */
@@ -148,8 +151,11 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		return 0;
 	}
 	length = http1_version(s, w);
-	if (s->flags & HTTP1_F_HTTP2)
-		return 0;
+	/* one test for most requests: a line of the PROXY protocol has no version */
+	if (s->flags & (HTTP1_F_HTTP2 | HTTP1_F_OLD)) {
+		if ((s->flags & HTTP1_F_HTTP2) || (s->method == HTTP1_METHOD_NONE && http1_is_proxy_line(w)))
+			return 0;
+	}
 
 	ROLLED
 	for (int i = 0; i < HTTP1_REQUEST_LINE_PREFIX / 8; ++i) {
@@ -242,13 +248,12 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	changed |= (__u64)(key->path_length ^ length) | (__u64)(key->flags ^ flags);
 	key->path_length = (__u8)length;
 	key->flags = flags;
-	key->padding = 0;
 	w->path = path;
 	w->path_end = end;
 	w->request_line = (changed ? HTTP1_LINE_CHANGED : 0) | (longer ? HTTP1_LINE_LONG : 0);
-	/* "host:443" of CONNECT is no path */
-	if (!root && WINDOW_BYTE(w, path) == '/' && (identifiers || (flags & ENDPOINT_PATH_CUT)))
-		w->request_line |= HTTP1_LINE_MAY_FOLD;
+	if (!root && WINDOW_BYTE(w, path) == '/')
+		w->request_line |=
+		    HTTP1_LINE_HAS_PATH | (identifiers || (flags & ENDPOINT_PATH_CUT) ? HTTP1_LINE_MAY_FOLD : 0);
 	return 1;
 }
 

@@ -24,17 +24,19 @@
 #define HTTP1_CAPTURE 32
 
 enum http1_mode {
-	HTTP1_START,	   /* before a start line; empty lines are skipped (RFC 9112 §2.2) */
-	HTTP1_FIELD,	   /* at the start of a header field line that must be read whole */
-	HTTP1_SKIP,	   /* inside a header field line that does not matter */
-	HTTP1_TRAILER,	   /* at the start of a trailer line */
-	HTTP1_CHUNK_SIZE,  /* at the start of a chunk-size line */
-	HTTP1_DECIDE,	   /* a response's head is complete: the caller must call http1_response_body */
-	HTTP1_CHUNK_DATA,  /* `remaining` bytes of a chunk and its line end follow */
-	HTTP1_LENGTH,	   /* `remaining` bytes of a body with Content-Length follow */
-	HTTP1_UNTIL_CLOSE, /* in a response body that the close delimits */
-	HTTP1_OVER,	   /* no message follows: after Connection: close, or in a tunnel */
-	HTTP1_BAD,	   /* the bytes are not HTTP/1.x */
+	HTTP1_START,	       /* before a start line; empty lines are skipped (RFC 9112 §2.2) */
+	HTTP1_FIELD,	       /* at the start of a header field line that must be read whole */
+	HTTP1_SKIP,	       /* inside a header field line that does not matter */
+	HTTP1_TRAILER,	       /* at the start of a trailer line */
+	HTTP1_CHUNK_SIZE,      /* at the start of a chunk-size line */
+	HTTP1_DECIDE,	       /* a response's head is complete: the caller must call http1_response_body */
+	HTTP1_PROXY_FIXED,     /* in the fixed part of a header of the PROXY protocol, version 2 (proxy_header.h) */
+	HTTP1_PROXY_ADDRESSES, /* `remaining` bytes of that header follow */
+	HTTP1_CHUNK_DATA,      /* `remaining` bytes of a chunk and its line end follow */
+	HTTP1_LENGTH,	       /* `remaining` bytes of a body with Content-Length follow */
+	HTTP1_UNTIL_CLOSE,     /* in a response body that the close delimits */
+	HTTP1_OVER,	       /* no message follows: after Connection: close, or in a tunnel */
+	HTTP1_BAD,	       /* the bytes are not HTTP/1.x */
 };
 
 /* Bits of http1_stream.flags. The bits of HTTP1_F_MESSAGE describe the current message; its start line clears them. */
@@ -66,12 +68,13 @@ struct http1_stream {
 	__u8 mode;	 /* enum http1_mode */
 	__u8 carried;	 /* bytes of an unfinished line in `carry` */
 	__u8 captured;	 /* bytes of the current body so far, at most HTTP1_CAPTURE + 1; see `capture` */
-	__u8 method;	 /* enum http1_method of the current request */
+	__u8 method;	 /* enum http1_method of the request whose line was read last */
 	char carry[HTTP1_CARRY];
 	char capture[HTTP1_CAPTURE];
 };
 
 enum http1_method {
+	HTTP1_METHOD_NONE, /* no request line was read, nor a header of the PROXY protocol */
 	HTTP1_METHOD_OTHER,
 	HTTP1_METHOD_HEAD,
 	HTTP1_METHOD_CONNECT,

@@ -15,6 +15,7 @@
 #include "state/conn.bpf.h"
 #include "state/counters.bpf.h"
 #include "state/endpoints.bpf.h"
+#include "state/listeners.bpf.h"
 #include "state/maps.bpf.h"
 
 /* Frees endpoint slot `id` when the table is nearly full, if its requests all ended with 404 or without a response.
@@ -25,7 +26,36 @@ int BPF_PROG(evict, __u64 id, __u64 word)
 	struct monitor_endpoint *e = endpoint_at(id);
 
 	if (e && !(word & 0xffffffff) && e->completed == e->status[0] + e->not_found)
-		endpoint_evict(id, word);
+		endpoint_evict(id, word, false);
+	return 0;
+}
+
+/* Makes a listener of a target, whose family and port are in the halves of `family_port` and whose address is in two
+ * words. Does nothing if it exists or there is no room. */
+SEC("raw_tp")
+int BPF_PROG(make_listener, __u64 target, __u64 family_port, __u64 address, __u64 address_end)
+{
+	struct monitor_listener_key key = {};
+
+	key.target = target;
+	key.family = family_port >> 16;
+	key.port = family_port;
+	*(__u64 *)key.address = address;
+	*(__u64 *)(key.address + 8) = address_end;
+	listener_make(&key, false);
+	return 0;
+}
+
+/* User space has found out what a listener is for. */
+SEC("raw_tp")
+int BPF_PROG(judge_listener, __u64 slot, __u64 presumed, __u64 apart)
+{
+	struct monitor_listener *l = listener_at(slot);
+
+	if (!l)
+		return 0;
+	l->presumed = presumed;
+	l->apart = apart;
 	return 0;
 }
 
@@ -71,6 +101,7 @@ int BPF_PROG(correct, __u64 target, __u64 id, __u64 requests, __u64 gone_connect
 {
 	struct monitor_target *t = target_at(target);
 	struct monitor_endpoint *e = endpoint_at(id);
+	struct monitor_listener *l;
 	__u64 left;
 
 	if (!t || !e)
@@ -83,7 +114,16 @@ int BPF_PROG(correct, __u64 target, __u64 id, __u64 requests, __u64 gone_connect
 	left = (__sync_fetch_and_sub(&e->word, requests) - requests) & 0xffffffff;
 	if (e->websockets > left)
 		e->websockets = left;
-	__sync_fetch_and_sub(&t->active, requests);
+	l = listener_at(e->listener);
+	if (!l)
+		return 0;
+	if (e->key.method_length == 0 && l->special[SPECIAL_BEFORE_ATTACH] == id && l->unproven) {
+		__sync_fetch_and_sub(&l->unproven, l->unproven < requests ? l->unproven : requests);
+		return 0;
+	}
+	__sync_fetch_and_sub(&l->active, requests);
+	if (!l->apart)
+		__sync_fetch_and_sub(&t->active, requests);
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "account/undercount.bpf.h"
 #include "state/conn.bpf.h"
 #include "state/maps.bpf.h"
+#include "state/mptcp.bpf.h"
 #include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
 
@@ -40,11 +41,26 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 	/* a hook may have been first */
 	if (!c || c->role != ROLE_UNKNOWN)
 		return;
+	conn_find_listener(c, o);
 	conn_init(c, o);
+	if (c->role == ROLE_SERVER && !unseen && f->tcp &&
+	    (socket_info_under_way(f) || outlasts_keep_alive(c->target, f)))
+		request_begin_before_attach(c);
+	if (c->role == ROLE_SERVER)
+		catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
 	if (unseen && c->role == ROLE_SERVER) {
 		c->copied_seq = f->copied_seq;
 		conn_lose(c, UNDERCOUNT_GAP);
 	}
+}
+
+/* Begins a request on a connection that was open before the attach, and has been quiet for long enough since then. An
+ * event that races with this would need bytes at this very moment. */
+static __always_inline void check_quiet(struct conn *c, const struct socket_info *f)
+{
+	if (c->role == ROLE_SERVER && (c->flags & (CONN_ADOPTED | CONN_LOST)) == (CONN_ADOPTED | CONN_LOST) &&
+	    !(c->word & CONN_CLOSED) && !conn_in_flight(c->word) && outlasts_keep_alive(c->target, f))
+		request_begin_before_attach(c);
 }
 
 /* Writes the name of a listening Unix socket for user space. */
@@ -64,26 +80,33 @@ static __attribute__((noinline)) int describe_name(struct seq_file *seq, struct 
 static __always_inline bool describe_socket(struct monitor_socket *out, struct sock *sk, const struct socket_info *f)
 {
 	struct tcp_sock *tcp;
+	struct sock *first;
 
 	if (f->family == AF_UNIX) {
 		if (!f->stream)
 			return false;
 		out->unread = BPF_CORE_READ(sk, sk_receive_queue.qlen);
 		out->backlog = out->unread;
+		*(__u64 *)out->local_address = (__u64)BPF_CORE_READ((struct unix_sock *)sk, addr);
 		return true;
 	}
-	tcp = bpf_skc_to_tcp_sock(sk);
-	/* A plain TCP client of a Multipath TCP listener has a plain TCP socket here, so that the listener counts. */
-	if (!tcp && (!f->mptcp || f->state != TCP_LISTEN))
+	if (!f->tcp)
 		return false;
 	out->local_port = f->port;
 	if (f->family == AF_INET6)
 		__builtin_memcpy(out->local_address, sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8, 16);
 	else
 		*(__u32 *)out->local_address = sk->__sk_common.skc_rcv_saddr;
-	out->backlog = sk->sk_ack_backlog;
-	if (!tcp)
+	if (f->mptcp) {
+		first = mptcp_first(sk);
+		out->backlog = f->state == TCP_LISTEN && first ? BPF_CORE_READ(first, sk_ack_backlog) : 0;
+		out->unread = mptcp_unread(sk);
 		return true;
+	}
+	out->backlog = sk->sk_ack_backlog;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp)
+		return false;
 	out->unread = tcp->rcv_nxt - tcp->copied_seq;
 	/* the client's FIN has a sequence number of its own until it is read */
 	if (out->unread && (sk->sk_shutdown & RCV_SHUTDOWN))
@@ -133,11 +156,14 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 	if (c) {
 		if (!f->tcp && c->role == ROLE_SERVER)
 			check_client(c, sk);
+		if (f->tcp)
+			check_quiet(c, f);
 		out.role = c->role;
+		out.listener = c->listener;
 		out.in_flight = conn_in_flight(c->word);
 	} else {
 		data = f->copied_seq - socket_info_fin_read(f);
-		out.unseen = f->tcp && socket_info_start(f, data) != data;
+		out.unseen = f->counts && socket_info_start(f, data) != data;
 		out.named = f->named;
 	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));

@@ -58,12 +58,14 @@ struct conn_request {
 
 /* The protocol sets CLOSE_ENDS and REJECTED. They decide how the request ends if the server closes the connection next.
  */
-#define REQUEST_PIPELINED  1  /* others were in flight when it began */
-#define REQUEST_ANSWERING  2  /* the head of its final response was sent */
-#define REQUEST_TUNNEL	   4  /* its response made the connection a tunnel: it ends with the connection */
-#define REQUEST_WEBSOCKET  8  /* that tunnel is a WebSocket */
-#define REQUEST_CLOSE_ENDS 16 /* the close completes its response */
-#define REQUEST_REJECTED   32 /* its response is the server's own 400 so far */
+#define REQUEST_PIPELINED  1   /* others were in flight when it began */
+#define REQUEST_ANSWERING  2   /* the head of its final response was sent */
+#define REQUEST_TUNNEL	   4   /* its response made the connection a tunnel: it ends with the connection */
+#define REQUEST_WEBSOCKET  8   /* that tunnel is a WebSocket */
+#define REQUEST_CLOSE_ENDS 16  /* the close completes its response */
+#define REQUEST_REJECTED   32  /* its response is the server's own 400 so far */
+#define REQUEST_APART	   64  /* its listener is apart: it is not in the target's counters */
+#define REQUEST_UNPROVEN   128 /* before the attach, on a listener of which it is unknown whether it speaks HTTP */
 
 struct spill_key {
 	__u64 socket;
@@ -82,6 +84,7 @@ struct spill_key {
 #define CONN_ANSWERED  64  /* adopted, and the current response was seen from its first byte */
 #define CONN_UNSEEN    128 /* the server took bytes that made no event, and no receive came since */
 #define CONN_ELSEWHERE 256 /* a process of no target read from it last; what is sent belongs to that process */
+#define CONN_MPTCP     512 /* Multipath TCP: its positions are those of state/mptcp.bpf.h; never changes */
 
 /* The position in a running recvmmsg or sendmmsg. Each of its messages makes an event, with the registers of the whole
  * call. */
@@ -103,15 +106,17 @@ struct conn {
 	__u64 socket; /* address of the kernel's struct sock, as a number: key of spilled requests */
 	__u64 inode;  /* of its file: distinguishes it from a later socket at the same address */
 	__u32 target;
-	__u32 worker;	   /* process that read from it first, or held it when it was adopted */
-	__u32 worker_slot; /* of that process's counters, while they carry its pid */
-	__u32 copied_seq;  /* the kernel's, after the last receive */
-	__u32 write_seq;   /* the kernel's, after the last send that was parsed */
-	__u16 flags;	   /* CONN_* */
-	__u8 role;	   /* enum monitor_role */
-	__u8 key_valid;	   /* endpoint and generation below belong to `key` */
-	__u32 close_due;   /* enum close_kind: closed during a send, whose event counts the close */
-	__u32 rejected;	   /* the server's own parser gave up: requests without a response will never run */
+	__u32 listener;	       /* slot of the listener that accepted it */
+	__u32 worker;	       /* process that read from it first, or held it when it was adopted */
+	__u32 worker_slot;     /* of that process's counters, while they carry its pid */
+	__u32 copied_seq;      /* the kernel's, after the last receive */
+	__u32 write_seq;       /* the kernel's, after the last send that was parsed */
+	__u16 flags;	       /* CONN_* */
+	__u8 role;	       /* enum monitor_role */
+	__u8 key_valid;	       /* endpoint and generation below belong to `key` */
+	__u32 listener_number; /* its number in the keys of endpoints */
+	__u32 close_due;       /* enum close_kind: closed during a send, whose event counts the close */
+	__u32 rejected;	       /* the server's own parser gave up: requests without a response will never run */
 	__u32 endpoint;
 	__u32 generation;
 	__u64 gone_ns;	      /* CLOCK_BOOTTIME when an iteration first missed its socket; 0: never */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The counters of targets, endpoints and processes by their index, and what the hooks check and update in them.
+ * The counters of targets, listeners, endpoints and processes by their index, and what the hooks check and update in
+ * them.
  */
 #ifndef MONITOR_COUNTERS_BPF_H
 #define MONITOR_COUNTERS_BPF_H
@@ -22,6 +23,11 @@ static __always_inline struct monitor_target *target_at(__u32 id)
 	return bpf_map_lookup_elem(&targets, &id);
 }
 
+static __always_inline struct monitor_listener *listener_at(__u32 slot)
+{
+	return bpf_map_lookup_elem(&listener_table, &slot);
+}
+
 static __always_inline struct monitor_worker *worker_at(__u32 slot)
 {
 	return bpf_map_lookup_elem(&workers, &slot);
@@ -35,12 +41,12 @@ static __always_inline bool is_followed(__u32 pid)
 	return word < MONITOR_MAX_PID / 64 && (followed[word] >> (pid & 63) & 1);
 }
 
-/* Returns the slot of one of the target's special endpoints. */
-static __always_inline __u32 special_endpoint(__u32 target, enum monitor_special_endpoint which)
+/* Returns the slot of one of the special endpoints of the listener in `slot`. */
+static __always_inline __u32 special_endpoint(__u32 slot, enum monitor_special_endpoint which)
 {
-	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
+	struct monitor_listener *l = listener_at(slot);
 
-	return settings ? settings->special[which] : 0;
+	return l ? l->special[which] : 0;
 }
 
 static __always_inline void raise_peak(__u64 *peak, __u64 value)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The table of endpoints. It is bounded, because strangers choose the paths that fill it. A new method and path takes a
- * free slot; if no slot is free, it counts on "(other)". If an endpoint only ever got 404, its slot is freed and its
+ * free slot. If no slot is free, an endpoint that is rare gives up its slot, and its counts move to "(other)"; if there
+ * is no such endpoint, the new one counts on "(other)". If an endpoint only ever got 404, its slot is freed and its
  * counts move to "(not found)".
  *
  * A slot's word is generation << 32 | requests in flight. A begin adds to it first and checks the generation after. An
@@ -19,39 +20,21 @@
 #include "state/counters.bpf.h"
 #include "state/maps.bpf.h"
 
-/* Finds or creates the endpoint of the connection's key. Leaves key_valid 0 if there is no room. It is not a
- * GLOBAL_FUNC, because Linux 6.1 accepts no map key from the argument of one. */
-static __attribute__((noinline)) int endpoint_resolve(struct conn *c)
+static __always_inline void endpoint_refer(struct conn *c, const struct monitor_endpoint_ref *ref)
 {
-	struct monitor_endpoint_ref *known, made = {};
-	struct monitor_endpoint *e;
-
-	if (!c)
-		return 0;
-	known = bpf_map_lookup_elem(&endpoint_index, &c->key);
-	if (!known) {
-		if (bpf_map_pop_elem(&free_endpoints, &made.id))
-			return 0;
-		e = endpoint_at(made.id);
-		if (!e)
-			return 0;
-		made.generation = e->word >> 32;
-		__builtin_memcpy(&e->key, &c->key, sizeof(e->key));
-		if (bpf_map_update_elem(&endpoint_index, &c->key, &made, BPF_NOEXIST)) {
-			/* another CPU was first, or no memory */
-			bpf_map_push_elem(&free_endpoints, &made.id, BPF_ANY);
-			known = bpf_map_lookup_elem(&endpoint_index, &c->key);
-			if (!known)
-				return 0;
-			made = *known;
-		}
-	} else {
-		made = *known;
-	}
-	c->endpoint = made.id;
-	c->generation = made.generation;
+	c->endpoint = ref->id;
+	c->generation = ref->generation;
 	c->key_valid = 1;
-	return 0;
+}
+
+/* Finds the endpoint of the connection's key. Leaves key_valid 0 if there is none yet. */
+static __always_inline void endpoint_find(struct conn *c)
+{
+	struct monitor_endpoint_ref *known = bpf_map_lookup_elem(&endpoint_index, &c->key);
+
+	c->key_valid = 0;
+	if (known)
+		endpoint_refer(c, known);
 }
 
 /* Counts one more request in flight. Returns how many there are now, or 0 if the slot belongs to another endpoint now.
@@ -114,9 +97,17 @@ static __always_inline void durations_move(struct monitor_endpoint *from, struct
 	}
 }
 
-/* Frees the slot of an endpoint that only ever got 404 or no response, unless a request begins on it meanwhile. A new
+/* Moves one counter of an endpoint to another one. */
+static __always_inline void counter_move(__u64 *from, __u64 *to)
+{
+	__sync_fetch_and_add(to, *from);
+	*from = 0;
+}
+
+/* Frees the slot of an endpoint and moves its counts to "(other)" if it is `rare`, else to "(not found)", unless the
+ * slot's word is no longer `word`: a request begins on it, or another CPU frees it. Returns whether it did. A new
  * counter of struct monitor_endpoint has to be moved and zeroed here. */
-GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word)
+GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word, bool rare)
 {
 	struct monitor_endpoint *e = endpoint_at(id);
 	struct monitor_endpoint *to;
@@ -124,27 +115,109 @@ GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word)
 	/* special endpoints stay */
 	if (!e || !e->key.method_length)
 		return 0;
-	to = endpoint_at(special_endpoint(e->key.target, SPECIAL_NOT_FOUND));
+	to = endpoint_at(rare ? special_endpoint(e->listener, SPECIAL_OTHER)
+			      : special_endpoint(e->listener, SPECIAL_NOT_FOUND));
 	if (!to || __sync_val_compare_and_swap(&e->word, word, ((word >> 32) + 1) << 32) != word)
 		return 0;
 	/* From here on no other CPU changes the slot: a begin that expects the old generation undoes itself. */
 	bpf_map_delete_elem(&endpoint_index, &e->key);
-	__sync_fetch_and_add(&to->completed, e->completed);
-	__sync_fetch_and_add(&to->aborted, e->aborted);
-	__sync_fetch_and_add(&to->failed, e->failed);
-	__sync_fetch_and_add(&to->status[0], e->status[0]);
-	__sync_fetch_and_add(&to->status[4], e->status[4]);
-	__sync_fetch_and_add(&to->not_found, e->not_found);
+	counter_move(&e->completed, &to->completed);
+	counter_move(&e->aborted, &to->aborted);
+	counter_move(&e->failed, &to->failed);
+	UNROLLED
+	for (int i = 0; i < 6; ++i)
+		counter_move(&e->status[i], &to->status[i]);
+	counter_move(&e->not_found, &to->not_found);
 	raise_peak(&to->peak, e->peak);
 	durations_move(e, to);
-	e->completed = 0;
-	e->aborted = 0;
-	e->failed = 0;
-	e->status[0] = 0;
-	e->status[4] = 0;
-	e->not_found = 0;
 	e->peak = 0;
+	e->hand_completed = 0;
+	e->hand_ns = 0;
 	bpf_map_push_elem(&free_endpoints, &id, BPF_ANY);
+	return 1;
+}
+
+/* How long an endpoint is kept for each request that it got after its first one, and at most, without another one. */
+#define KEEP_EACH_NS 10000000000ULL
+#define KEEP_MOST    8640 /* a day */
+
+/* Whether an endpoint may give up its slot: nothing is in flight on it, and it is rare. One that got a single request
+ * is. Others have to be quiet for longer, the more requests they got. The search sees an endpoint now and then, and
+ * notes when it saw the count change; so the hot path pays nothing. */
+static __always_inline bool endpoint_is_rare(struct monitor_endpoint *e, __u64 now)
+{
+	__u64 completed = READ_ONCE(e->completed), keep = completed - 1;
+
+	if (!completed || (READ_ONCE(e->word) & 0xffffffff))
+		return false;
+	if (completed == 1)
+		return true;
+	if (e->hand_completed != completed) {
+		e->hand_completed = completed;
+		e->hand_ns = now;
+		return false;
+	}
+	if (keep > KEEP_MOST)
+		keep = KEEP_MOST;
+	return now - e->hand_ns >= keep * KEEP_EACH_NS;
+}
+
+/* Slots that one search passes. */
+#define SEARCHED_SLOTS 16
+
+/* The table is full: frees the slot of a rare endpoint. Each search goes on where the last one ended, so that a new
+ * endpoint has one turn of the whole table to get its second request. Returns whether a slot was freed. */
+GLOBAL_FUNC int endpoint_make_room(void)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+	struct monitor_endpoint *e;
+	int made = 0;
+	__u32 id;
+
+	__sync_fetch_and_add(&evictions.begun, 1);
+	ROLLED
+	for (int i = 0; i < SEARCHED_SLOTS && !made && now >= READ_ONCE(evictions.paused_until_ns); ++i) {
+		id = __sync_fetch_and_add(&evictions.hand, 1) % endpoint_slots;
+		e = endpoint_at(id);
+		if (e && e->key.method_length && endpoint_is_rare(e, now))
+			made = endpoint_evict(id, e->word & ~0xffffffffULL, true);
+	}
+	__sync_fetch_and_add(&evictions.done, 1);
+	return made;
+}
+
+/* Finds or creates the endpoint of the connection's key. Leaves key_valid 0 if there is no room. It is not a
+ * GLOBAL_FUNC, because Linux 6.1 accepts no map key from the argument of one. */
+static __attribute__((noinline)) int endpoint_resolve(struct conn *c)
+{
+	struct monitor_endpoint_ref *known, made = {};
+	struct monitor_endpoint *e;
+
+	if (!c)
+		return 0;
+	known = bpf_map_lookup_elem(&endpoint_index, &c->key);
+	if (!known) {
+		if (bpf_map_pop_elem(&free_endpoints, &made.id) &&
+		    (!endpoint_make_room() || bpf_map_pop_elem(&free_endpoints, &made.id)))
+			return 0;
+		e = endpoint_at(made.id);
+		if (!e)
+			return 0;
+		made.generation = e->word >> 32;
+		e->listener = c->listener;
+		__builtin_memcpy(&e->key, &c->key, sizeof(e->key));
+		if (bpf_map_update_elem(&endpoint_index, &c->key, &made, BPF_NOEXIST)) {
+			/* another CPU was first, or no memory */
+			bpf_map_push_elem(&free_endpoints, &made.id, BPF_ANY);
+			known = bpf_map_lookup_elem(&endpoint_index, &c->key);
+			if (!known)
+				return 0;
+			made = *known;
+		}
+	} else {
+		made = *known;
+	}
+	endpoint_refer(c, &made);
 	return 0;
 }
 
@@ -154,7 +227,7 @@ static __always_inline void endpoint_leave(struct monitor_endpoint *e, __u32 id)
 	__u64 word = __sync_fetch_and_sub(&e->word, 1) - 1;
 
 	if (!(word & 0xffffffff) && e->completed == e->not_found)
-		endpoint_evict(id, word);
+		endpoint_evict(id, word, false);
 }
 
 #endif

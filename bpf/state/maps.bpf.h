@@ -13,7 +13,9 @@
 #include "state/conn.bpf.h"
 
 /* Set by user space before the load. */
-const volatile bool raw_paths = false;	/* paths count as sent, identifiers are not folded */
+const volatile bool raw_paths = false;			 /* paths count as sent, identifiers are not folded */
+const volatile bool show_secrets = false;		 /* with raw_paths: neither is what can be a secret */
+const volatile __u32 endpoint_slots = MONITOR_ENDPOINTS; /* elements of endpoint_table */
 const volatile bool by_address = false; /* profile "syscall": records of TCP connections are in addressed_connections */
 
 /* Describes this engine. The loader writes it before it attaches the hooks; a process that finds the engine pinned
@@ -24,6 +26,9 @@ struct {
 	__type(key, __u32);
 	__type(value, struct monitor_engine);
 } engine SEC(".maps");
+
+/* The hooks and user space write it when endpoints leave the table or are read: see struct monitor_evictions. */
+struct monitor_evictions evictions SEC(".data.evictions");
 
 /* User space writes it before the run of an iterator, which reads it. */
 struct monitor_iter_request iter_request SEC(".data.iter_request");
@@ -95,8 +100,8 @@ struct {
 
 /*
  * Which slot of endpoint_table an endpoint has. The hooks create an entry at an endpoint's first request, and user
- * space creates those of the special endpoints. An entry dies if its endpoint only ever got 404, or if it only ever got
- * no response and the table is nearly full. User space reads it.
+ * space creates those of the special endpoints. An entry dies if its endpoint only ever got 404, if it only ever got no
+ * response and the table is nearly full, or if it is rare and the table is full. User space reads it.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -181,13 +186,47 @@ struct {
 	__uint(max_entries, 16384);
 } listens SEC(".maps");
 
-/* Ports on which a target listens. Key: target << 16 | port. User space writes them at registration; they identify the
- * server's side among sockets that were open before. */
+/* What a socket received over QUIC: an entry for each of its connections, by a number for the client's connection ID,
+ * and one with the id 0 for the socket. The hooks write and read it (feed/datagrams.bpf.h). The entry that was used
+ * least recently goes when the map is full; its connection may then count twice. */
+struct quic_key {
+	__u64 inode; /* of the socket's file */
+	__u64 id;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct quic_key);
+	__type(value, __u32);
+} quic_seen SEC(".maps");
+
+/*
+ * Which slot of listener_table a listener has. Made at registration (program make_listener), when a process of a target
+ * begins to listen, and at the first receive on a connection of an unknown listener. An entry dies when its target
+ * leaves. It also identifies the server's side among sockets that were open before.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, MONITOR_LISTENERS);
+	__type(key, struct monitor_listener_key);
+	__type(value, __u32);
+} listener_index SEC(".maps");
+
+/* Counters of listeners by slot. The hooks write them with atomics, user space reads them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MONITOR_LISTENERS);
 	__type(key, __u32);
-	__type(value, __u8);
-} listen_ports SEC(".maps");
+	__type(value, struct monitor_listener);
+} listener_table SEC(".maps");
+
+/* Free slots of listener_table. User space fills it before it attaches the hooks, and returns slots when a target
+ * leaves. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, MONITOR_LISTENERS);
+	__type(value, __u32);
+} free_listeners SEC(".maps");
 
 #endif

@@ -10,6 +10,8 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+#include "state/mptcp.bpf.h"
+
 struct socket_info {
 	struct sock *sk;
 	__u64 inode; /* of its file, unique while the machine runs; 0 without one */
@@ -18,15 +20,16 @@ struct socket_info {
 	__u16 family;
 	__u16 port;  /* local, host byte order; 0 for Unix sockets */
 	__u8 state;  /* TCP_*; Unix sockets use the same numbers */
-	bool tcp;    /* a TCP connection */
-	bool mptcp;  /* a Multipath TCP socket: no stream, as its bytes are not followed */
+	bool tcp;    /* a TCP connection, also if it is Multipath TCP */
+	bool mptcp;  /* a Multipath TCP socket: it is no struct tcp_sock */
+	bool counts; /* copied_seq is known, so that bytes without an event show as a gap */
 	bool stream; /* a TCP connection or a connected Unix stream socket */
 	bool named;  /* a Unix socket with a name, which an accepted one inherits from its listener */
 };
 
 static __always_inline void socket_info_read(struct socket_info *f, struct sock *sk)
 {
-	__u16 type = BPF_CORE_READ(sk, sk_type);
+	__u16 type = BPF_CORE_READ(sk, sk_type), protocol;
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 
 	__builtin_memset(f, 0, sizeof(*f));
@@ -39,28 +42,56 @@ static __always_inline void socket_info_read(struct socket_info *f, struct sock 
 	if (f->family == AF_UNIX) {
 		f->stream = true;
 		f->named = BPF_CORE_READ((struct unix_sock *)sk, addr) != NULL;
-	} else if ((f->family == AF_INET || f->family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
-		f->stream = true;
-		f->tcp = true;
-		f->port = BPF_CORE_READ(sk, __sk_common.skc_num);
+		return;
+	}
+	if (f->family != AF_INET && f->family != AF_INET6)
+		return;
+	protocol = BPF_CORE_READ(sk, sk_protocol);
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
+		return;
+	f->stream = true;
+	f->tcp = true;
+	f->port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (protocol == IPPROTO_MPTCP) {
+		f->mptcp = true;
+		f->counts = mptcp_counts();
+		f->copied_seq = mptcp_bytes_read(sk, 0);
+		f->write_seq = mptcp_write_seq(sk);
+	} else {
+		f->counts = true;
 		f->copied_seq = BPF_CORE_READ(tcp, copied_seq);
 		f->write_seq = BPF_CORE_READ(tcp, write_seq);
-	} else if ((f->family == AF_INET || f->family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP) {
-		f->mptcp = true;
-		f->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	}
+}
+
+/* Returns whether this end of a TCP connection has sent bytes. */
+static __always_inline bool socket_info_has_sent(const struct socket_info *f)
+{
+	struct sock *sk = f->sk;
+
+	return f->mptcp ? mptcp_has_sent(sk) : BPF_CORE_READ((struct tcp_sock *)sk, bytes_sent) != 0;
+}
+
+/* Returns the current write_seq of a TCP connection. */
+static __always_inline __u32 socket_info_write_seq(const struct socket_info *f)
+{
+	struct sock *sk = f->sk;
+
+	return f->mptcp ? mptcp_write_seq(sk) : BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 }
 
 /*
  * Returns the sequence number of the client's first byte: the value of copied_seq before the first read. The kernel
  * does not keep it; rcv_nxt minus the number of received bytes gives it. A segment that arrives between the two reads
- * makes it wrong, so a value other than `expected` is read again.
+ * makes it wrong, so a value other than `expected` is read again. Multipath TCP counts from 0.
  */
 static __always_inline __u32 socket_info_start(const struct socket_info *f, __u32 expected)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
 	__u32 start = 0;
 
+	if (f->mptcp)
+		return 0;
 	for (int i = 0; i < 8; ++i) {
 		start = BPF_CORE_READ(tcp, rcv_nxt) - (__u32)BPF_CORE_READ(tcp, bytes_received);
 		if (start == expected)
@@ -69,13 +100,15 @@ static __always_inline __u32 socket_info_start(const struct socket_info *f, __u3
 	return start;
 }
 
-/* Returns 1 if the server has read the client's FIN, which has a sequence number of its own, otherwise 0. */
+/* Returns 1 if the server has read the client's FIN, which has a sequence number of its own except with Multipath TCP,
+ * otherwise 0. */
 static __always_inline __u32 socket_info_fin_read(const struct socket_info *f)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
 	struct sock *sk = f->sk;
 
-	return (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN) && BPF_CORE_READ(tcp, rcv_nxt) == f->copied_seq;
+	return !f->mptcp && (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN) &&
+	       BPF_CORE_READ(tcp, rcv_nxt) == f->copied_seq;
 }
 
 /*
@@ -86,11 +119,14 @@ static __always_inline __u32 socket_info_fin_read(const struct socket_info *f)
 static __always_inline bool socket_info_under_way(const struct socket_info *f)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
-	__u32 received = BPF_CORE_READ((struct inet_connection_sock *)tcp, icsk_ack.lrcvtime);
-	__u32 sent = BPF_CORE_READ(tcp, lsndtime);
-	__u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - f->copied_seq;
+	__u32 received, sent, unread;
 	struct sock *sk = f->sk;
 
+	if (f->mptcp)
+		return mptcp_under_way(sk);
+	received = BPF_CORE_READ((struct inet_connection_sock *)tcp, icsk_ack.lrcvtime);
+	sent = BPF_CORE_READ(tcp, lsndtime);
+	unread = BPF_CORE_READ(tcp, rcv_nxt) - f->copied_seq;
 	/* the client's FIN has a sequence number of its own until it is read */
 	if (unread > 1 || (unread == 1 && !(BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN)))
 		return false;
@@ -98,6 +134,25 @@ static __always_inline bool socket_info_under_way(const struct socket_info *f)
 	if (f->copied_seq - socket_info_fin_read(f) == socket_info_start(f, f->copied_seq - socket_info_fin_read(f)))
 		return false;
 	return !BPF_CORE_READ(tcp, bytes_sent) || (__s32)(received - sent) > 0;
+}
+
+/*
+ * Returns for how many milliseconds no bytes have passed, or 0 if the server has not read any or has some unread. The
+ * kernel's times are in jiffies. A connection's icsk_delack_max is a fifth of a second in jiffies (include/net/tcp.h,
+ * TCP_DELACK_MAX).
+ */
+static __always_inline __u32 socket_info_quiet_ms(const struct socket_info *f)
+{
+	struct inet_connection_sock *icsk = (struct inet_connection_sock *)f->sk;
+	struct tcp_sock *tcp = (struct tcp_sock *)f->sk;
+	__u32 now = bpf_jiffies64(), hz = BPF_CORE_READ(icsk, icsk_delack_max) * 5;
+	__u32 received = now - BPF_CORE_READ(icsk, icsk_ack.lrcvtime);
+	__u32 sent = now - BPF_CORE_READ(tcp, lsndtime);
+	__u32 quiet = received < sent ? received : sent;
+
+	if (f->mptcp || hz < 100 || !BPF_CORE_READ(tcp, bytes_received) || BPF_CORE_READ(tcp, rcv_nxt) != f->copied_seq)
+		return 0;
+	return (__u64)quiet * 1000 / hz;
 }
 
 /* Returns the socket of descriptor `fd` of the current process, or NULL if the descriptor is not a socket. */

@@ -21,24 +21,25 @@ typedef __u64 __abi_u64;
 #endif
 
 /* Raise it whenever a layout or a meaning below changes: `monitor` refuses a pinned engine of another version. */
-#define MONITOR_ABI_VERSION 5
+#define MONITOR_ABI_VERSION 7
 
-/* The default limits of an engine: servers, processes of all servers, endpoints of all servers, and connections whose
- * records are found by address. */
+/* The default limits of an engine: servers, processes of all servers, endpoints of all servers, connections whose
+ * records are found by address, and listeners of all servers. */
 #define MONITOR_TARGETS	    16
 #define MONITOR_PROCESSES   4096
 #define MONITOR_ENDPOINTS   2048
 #define MONITOR_CONNECTIONS 65536
+#define MONITOR_LISTENERS   512
 
 /* The one element of the map `engine`, written by its loader. A process that finds an engine reads this first, so
  * abi_version never moves. */
 struct monitor_engine {
-	__abi_u32 abi_version; /* MONITOR_ABI_VERSION */
-	__abi_u32 by_address;  /* profile "syscall" */
-	__abi_u32 raw_paths;   /* endpoints as sent, identifiers not folded */
-	__abi_u32 padding;
-	__abi_u64 loaded_ns; /* CLOCK_BOOTTIME */
-	char version[32];    /* of the program that loaded it, NUL-terminated */
+	__abi_u32 abi_version;	/* MONITOR_ABI_VERSION */
+	__abi_u32 by_address;	/* profile "syscall" */
+	__abi_u32 raw_paths;	/* endpoints as sent, identifiers not folded */
+	__abi_u32 show_secrets; /* with raw_paths: what can be a secret, too */
+	__abi_u64 loaded_ns;	/* CLOCK_BOOTTIME */
+	char version[32];	/* of the program that loaded it, NUL-terminated */
 };
 
 /* Bytes of a request's path that distinguish endpoints. A longer path is cut and has the flag ENDPOINT_PATH_CUT. */
@@ -61,38 +62,75 @@ enum monitor_undercount {
 	UNDERCOUNT_PIPELINE, /* no room to remember the endpoint of a deeply pipelined request: counted under (other) */
 	UNDERCOUNT_MISSED_EVENT, /* a program was interrupted on its CPU by an event for itself, which was dropped */
 	UNDERCOUNT_PROCESSES,	 /* no room for a forked worker in the table of processes */
-	UNDERCOUNT_MPTCP,	 /* the client speaks Multipath TCP, whose sockets are not followed */
-	UNDERCOUNT_COMPAT,	 /* a 32-bit program read it: its system calls have other numbers and layouts */
+	UNDERCOUNT_QUIC,	 /* the client speaks QUIC: HTTP/3, whose requests are not counted */
+	UNDERCOUNT_COMPAT,	 /* a 32-bit program's system call that is not followed: io_uring */
 	UNDERCOUNT_CAUSES
 };
 
-/* Endpoints that each collect many paths. Every target has one of each; their key has an empty method. */
+/* Endpoints that each collect many paths. Every listener has one of each; their key has an empty method, and these
+ * names as the path. */
 enum monitor_special_endpoint {
-	SPECIAL_OTHER,	   /* "(other)": the table of endpoints was full */
+	SPECIAL_OTHER,	   /* "(other)": the table of endpoints was full; rare endpoints that had to make room */
 	SPECIAL_NOT_FOUND, /* "(not found)": paths that only ever got 404; with a nearly full table, no answer too */
 	SPECIAL_BEFORE_ATTACH, /* "(before attach)": requests under way when counting began */
 	SPECIAL_ENDPOINTS
 };
+#define MONITOR_SPECIAL_NAMES                                                                                          \
+	{                                                                                                              \
+		"(other)", "(not found)", "(before attach)"                                                            \
+	}
+#define MONITOR_SPECIAL_SIZE 16 /* of the longest name, with its NUL */
 
 /* Counters of one server. The programs write them with atomics; user space reads them at each sample. */
 struct monitor_target {
-	__abi_u64 active;      /* requests in flight now */
+	__abi_u64 active;      /* requests in flight now on its listeners that are not apart */
 	__abi_u64 peak;	       /* highest value of `active` so far */
-	__abi_u64 refused;     /* uvicorn's own 503 past --limit-concurrency; also in failed */
-	__abi_u64 rejected;    /* uvicorn's own 400, if no response byte came before it; in no other count */
 	__abi_u64 connections; /* with a record and open: after the first receive, or since the attach */
 	__abi_u64 peak_connections;
-	__abi_u64 undercount[UNDERCOUNT_CAUSES]; /* indexed by enum monitor_undercount */
-
-	__abi_u64 root_ended_ns; /* CLOCK_BOOTTIME when a root of it ended last; 0: no root has ended */
+	__abi_u64 listeners;			 /* highest number of its listeners so far */
+	__abi_u64 undercount[UNDERCOUNT_CAUSES]; /* indexed by enum monitor_undercount; where no connection is known */
+	__abi_u64 root_ended_ns;		 /* CLOCK_BOOTTIME when a root of it ended last; 0: no root has ended */
 };
 
-/* Settings of a target, written by user space. The hooks read only `state` and `special`. */
+/* Identifies a listener of a target: where its connections were accepted. Key of the listener index. Family 0 is for
+ * connections whose listener is unknown: every target has that one. */
+struct monitor_listener_key {
+	__abi_u32 target;
+	__abi_u16 family; /* AF_INET, AF_INET6 or AF_UNIX */
+	__abi_u16 port;	  /* host byte order; 0 for Unix sockets */
+	__abi_u8
+	    address[16]; /* as in monitor_socket; of a Unix socket: the kernel's address of its name, as a number */
+};
+
+/* Counters of one listener, an element of the listener table. The programs write the counters with atomics. */
+struct monitor_listener {
+	__abi_u64 active;   /* requests in flight now, without the unproven ones */
+	__abi_u64 peak;	    /* highest value of `active` so far */
+	__abi_u64 refused;  /* uvicorn's own 503 past --limit-concurrency; also in failed */
+	__abi_u64 rejected; /* uvicorn's own 400, if no response byte came before it; in no other count */
+	/* Of those on "(before attach)": in flight if the listener turns out to speak HTTP. They began when it was
+	 * neither presumed nor known to, and are in no other count of requests in flight but the endpoint's. */
+	__abi_u64 unproven;
+	__abi_u64 undercount[UNDERCOUNT_CAUSES];
+	__abi_u32 special[SPECIAL_ENDPOINTS]; /* slots of its special endpoints in the endpoint table */
+	__abi_u32 number;   /* within its target; in the keys of its endpoints. 0: the unknown listener */
+	__abi_u32 http;	    /* the server has sent a response in HTTP/1.x on it */
+	__abi_u32 foreign;  /* the server has sent something else first on a new connection */
+	__abi_u32 presumed; /* user space takes it for the listener of the server's HTTP */
+	__abi_u32 apart; /* a process of the target serves something of its own on it: not in the target's counters */
+	__abi_u8 foreign_bytes[8]; /* the first ones that the server sent on such a connection */
+	struct monitor_listener_key key;
+};
+/* The highest `number`. For the connections of further listeners of a target, the listener is unknown. */
+#define MONITOR_LISTENER_NUMBERS 255
+
+/* Settings of a target, written by user space. */
 struct monitor_target_settings {
-	__abi_u32 state;		      /* enum monitor_target_state */
-	__abi_u32 special[SPECIAL_ENDPOINTS]; /* slots of the special endpoints in the endpoint table */
-	__abi_u32 root;			      /* process id of the server's first process */
-	__abi_u32 padding;
+	__abi_u32 state;   /* enum monitor_target_state */
+	__abi_u32 root;	   /* process id of the server's first process */
+	__abi_u32 unknown; /* slot of its unknown listener */
+	__abi_u32
+	    keep_alive_ms; /* the server closes connections that are idle for longer; 0: unknown, or it does not */
 	__abi_u64 root_start_ns; /* its start since boot, in whole clock ticks: identifies it together with `root` */
 	__abi_u64 since_ns;	 /* when counting began, CLOCK_BOOTTIME; 0 until registration is complete */
 	__abi_u64 misses_before; /* recursion misses of all programs when counting began */
@@ -157,7 +195,7 @@ struct monitor_endpoint_key {
 	__abi_u8 path_length;	/* 0..MONITOR_PATH_SIZE */
 	__abi_u8 method_length; /* 0..MONITOR_METHOD_SIZE; 0: one of the special endpoints such as "(other)" */
 	__abi_u8 flags;		/* ENDPOINT_PATH_CUT, ENDPOINT_METHOD_CUT */
-	__abi_u8 padding;
+	__abi_u8 listener;	/* number of the listener that accepted the connection */
 	char method[MONITOR_METHOD_SIZE]; /* untrusted bytes, not NUL-terminated */
 	char path[MONITOR_PATH_SIZE];	  /* untrusted bytes, not NUL-terminated */
 };
@@ -195,18 +233,33 @@ enum monitor_durations_code {
 #define MONITOR_STATUSES 7
 #define DURATIONS_OTHER	 0xffffffffU
 
+/* How endpoints leave the table. An engine has one. */
+struct monitor_evictions {
+	/* Counted by the hooks before and after each search for an endpoint to evict. A reader of the table knows from
+	 * them that no rare endpoint moved meanwhile. */
+	__abi_u64 begun;
+	__abi_u64 done;
+	__abi_u64 hand;		   /* the hooks: slots that the search for an endpoint to evict has passed so far */
+	__abi_u64 paused_until_ns; /* user space: until then (CLOCK_BOOTTIME) the hooks do not search, so that a reader
+				      can read the whole table */
+};
+
 /* Counters of one endpoint, an element of the endpoint table. */
 struct monitor_endpoint {
-	/* generation << 32 | requests in flight. One word, so that the eviction of an endpoint that only ever got 404
-	 * cannot race with a request that begins on it. */
+	/* generation << 32 | requests in flight. One word, so that an eviction cannot race with a request that begins
+	 * on the endpoint. */
 	__abi_u64 word;
 	__abi_u64 peak;	     /* most in flight at once */
 	__abi_u64 completed; /* requests that ended, in any way */
 	__abi_u64 failed;
 	__abi_u64 aborted;
-	__abi_u64 status[6];  /* [1..5]: ended with a final status of that class; [0]: no status, or not 100..599 */
-	__abi_u64 not_found;  /* ended with 404 */
-	__abi_u64 websockets; /* in flight and upgraded by a 101 */
+	__abi_u64 status[6];	  /* [1..5]: ended with a final status of that class; [0]: no status, or not 100..599 */
+	__abi_u64 not_found;	  /* ended with 404 */
+	__abi_u64 websockets;	  /* in flight and upgraded by a 101 */
+	__abi_u64 hand_completed; /* `completed` when the search for an endpoint to evict saw a change of it */
+	__abi_u64 hand_ns;	  /* when that was, CLOCK_BOOTTIME */
+	__abi_u32 listener;	  /* slot in the listener table */
+	__abi_u32 padding;
 	struct monitor_endpoint_key key; /* of the endpoint that has the slot now */
 	/* Only of requests whose begin was seen. Elements are used in order, and freed when the slot is. */
 	struct monitor_durations durations[MONITOR_STATUSES];
@@ -247,7 +300,9 @@ struct monitor_socket {
 	__abi_u8 unseen;	    /* only without a record: bytes were read from it nevertheless */
 	__abi_u8 named;		    /* only without a record: a Unix socket with a name, as every accepted one has */
 	__abi_u32 network;	    /* inode number of a TCP listener's network namespace; 0 for other sockets */
-	__abi_u8 local_address[16]; /* IPv4 in the first four bytes */
+	__abi_u8 local_address[16]; /* IPv4 in the first four bytes; of a Unix socket as in monitor_listener_key */
+	__abi_u32 listener;	    /* slot in the listener table; 0: unknown, or no record */
+	__abi_u32 padding2;
 };
 
 /* Follows the monitor_socket of each listening Unix socket. Separate, because a program's stack has no room for both.

@@ -8,21 +8,30 @@ from dataclasses import dataclass
 import help_text
 from help_text import Entry, Help
 
-# Prints the root pids of the uvicorn, gunicorn and hypercorn process trees: processes with that name, or that Python
-# runs under it, whose parent is not such a process. A name in a later argument proves nothing ("vim uvicorn").
-# userspace/host/command_line.cpp is exact; this approximation is fast enough for a shell.
+# Prints the servers on this machine, each as its pid, a tab and a description. Those of other users are in the list
+# only if this user may see their sockets; the messages name the others.
 SERVERS = r"""
-_monitor_pids() {
-  command grep -lsaP '^([^\0]*(python|pypy)[^\0]*\0(-[^\0]*\0)*)?([^\0]*/)?(uvicorn|gunicorn|hypercorn)(: |\0)' \
-      /proc/[0-9]*/cmdline | sed 's/cmdline$/status/' | xargs -r awk '
-    /^Pid:/ { pid = $2 }
-    /^PPid:/ { parent[pid] = $2 }
-    END { for (pid in parent) if (!(parent[pid] in parent)) print pid }' 2>/dev/null
+_monitor_found() {
+  command "$1" ls 2>&1 </dev/null | command sed -n \
+    -e 's/^pid \([0-9][0-9]*\) on \(.*\)$/\1\t\2/p' \
+    -e 's/^monitor: the sockets of process \([0-9][0-9]*\) (\(.*\)) cannot be seen: .*$/\1\t\2/p'
 }
 """
 
 BASH = r"""# bash completion for monitor, made from its --help by scripts/install/completions.py
 @SERVERS@
+# Sets COMPREPLY to the pids that begin with `current`. bash has no place for descriptions: where it only lists the
+# matches, each is followed by its description; where it inserts one (COMP_TYPE % and *), it is not.
+_monitor_pids() {
+  local pid about
+  while IFS=$'\t' read -r pid about; do
+    [[ $pid != "$current"* ]] || COMPREPLY+=("$pid  (${about:0:70})")
+  done < <(_monitor_found "${COMP_WORDS[0]/#~\//$HOME/}")
+  if [[ ${#COMPREPLY[@]} -eq 1 || ${COMP_TYPE:-} == 37 || ${COMP_TYPE:-} == 42 ]]; then
+    COMPREPLY=("${COMPREPLY[@]%%  (*}")
+  fi
+}
+
 _monitor() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words
   # bash splits --option=value into three words
@@ -51,15 +60,16 @@ ZSH = r"""#compdef monitor
 # zsh completion for monitor, made from its --help by scripts/install/completions.py
 @SERVERS@
 _monitor_servers() {
-  local pid
+  local pid about
   local -a servers
-  for pid in $(_monitor_pids); do
-    servers+=("$pid:$(tr '\0' ' ' 2>/dev/null </proc/$pid/cmdline)")
+  _monitor_found ${${(Q)monitor_program}/#\~\//$HOME/} | while IFS=$'\t' read -r pid about; do
+    servers+=("$pid:$about")
   done
   _describe server servers
 }
 
 _monitor() {
+  local monitor_program=$words[1]  # a command shifts it out
   case $(( CURRENT > 2 )):$words[2] in
 @COMMANDS@
     *) _arguments@OPTIONS@ ;;
@@ -88,7 +98,7 @@ class Shell:
 
 
 IN_BASH = Shell(
-    pids="words=$(_monitor_pids)",
+    pids="_monitor_pids; return",
     file='compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return',
     directory='compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$current"); return',
     anything="return",

@@ -4,7 +4,7 @@
 # request, and that a PID file names every server:
 #   launch             starts the process that will become the server; it waits at a gate (launch.py)
 #   record             writes its pid down
-#   attach_monitor     starts to count it
+#   attach_monitor     starts to count it, and to write the log lines
 #   open_gate          lets it become uvicorn; if this script ends before that, the process ends too
 #   await_serving      waits until it listens (only `start`)
 
@@ -107,6 +107,29 @@ log_after() {
   tail -c "+$(($1 + 1))" "$log_file"
 }
 
+# attach_engine PID: attaches the server, so that every later monitor shows what was counted since its start. The monitor
+# that writes the log lines detaches it when it has ended. Fails, and sets `not_attached` to the reason, if the server
+# cannot be attached.
+attach_engine() {
+  local said status=0 command=("$monitor" attach "${monitor_options[@]}" --pid "$1")
+  through_sudo
+  # The subshell would keep the gate open after this script.
+  said=$(exec {lock}>&- {gate}>&- {answers}<&-
+    timeout --foreground -k 5 "$patience_to_attach" "${command[@]}" 2>&1 >/dev/null </dev/null) || status=$?
+  case "$status" in
+    0) return 0 ;;
+    124 | 137) not_attached="monitor attach did not end within $patience_to_attach s" ;;
+    *) not_attached=$(in_one_line "$said") ;;
+  esac
+  not_attached=${not_attached:-"$monitor attach ended without a message"}
+  return 1
+}
+
+# A message of monitor, and what to do about it, without its name.
+in_one_line() {
+  sed '1s/^monitor: //; s/^  *//' <<<"$1" | awk '{ printf "%s%s", (NR > 1 ? "; " : ""), $0 }'
+}
+
 # attach_monitor PID: starts a monitor in a process group of its own, so that an interrupt at the terminal does not end it;
 # it ends after the server. Fails, and says why, if the server will not be counted.
 attach_monitor() {
@@ -115,13 +138,13 @@ attach_monitor() {
     not_counted "$monitor_missing" "$build_hint"
     return 1
   fi
+  not_attached=''
+  attach_engine "$1" || true
   command=("$monitor" "${monitor_options[@]}" --pid "$1" --log "$log_file" --interval "$interval")
   if "$no_system"; then
     command+=(--no-system)
   fi
-  if ! may_attach && sudo -n true 2>/dev/null; then
-    command=(sudo -n "${command[@]}")
-  fi
+  through_sudo
   offset=$(stat -c %s "$log_file")
   set -m
   "${command[@]}" </dev/null >/dev/null 2>>"$log_file" {lock}>&- {gate}>&- {answers}<&- &
@@ -142,7 +165,7 @@ attach_monitor() {
       'it keeps trying; requests until then are not counted'
   else
     state_monitor=0 state_monitor_start=0
-    reason=$(log_after "$offset" | sed '1s/^monitor: //')
+    reason=$(in_one_line "$(log_after "$offset")")
     not_counted "${reason:-"$monitor ended without a message"}"
   fi
   return 1
@@ -296,6 +319,7 @@ workers_died() {
 died_starting() {
   forget "$1"
   said_since "$2" | tail -n 20 >&2
+  await_last_lines
   if [ -z "$unix_socket" ] && log_after "$2" | grep -qi 'address already in use'; then
     port_in_use
   fi

@@ -2,10 +2,13 @@
 // Folds the identifiers in any path and compares with a second, plain implementation. Also checks that all bytes after
 // the path are zero.
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -114,6 +117,14 @@ std::size_t irregular(std::string_view part) {
   return changes_of_class(part) + clusters_of_consonants(part);
 }
 
+std::size_t irregular_parts(std::string_view text) {
+  std::size_t found = 0;
+  for (const std::string& part : parts_of(text)) {
+    found += irregular(part);
+  }
+  return found;
+}
+
 bool is_number(std::string_view text) {
   const std::size_t digits = count(text, is_digit);
   const std::size_t letters = count(text, is_letter);
@@ -130,10 +141,7 @@ bool is_ulid(std::string_view text) {
 
 bool is_random(std::string_view text) {
   const std::size_t length = count(text, is_word);
-  std::size_t found = 0;
-  for (const std::string& part : parts_of(text)) {
-    found += irregular(part);
-  }
+  const std::size_t found = irregular_parts(text);
   if (count(text, is_digit) == 0) {
     return length >= 16 && 20 * found >= 6 * length;
   }
@@ -172,6 +180,53 @@ bool is_identifier(std::string_view segment) {
          is_titled_number(text) || has_random_end(text);
 }
 
+bool has_key_prefix(std::string_view text) {
+  const bool mixed = count(text, is_digit) != 0 || irregular_parts(text) != 0;
+  const bool long_end = parts_of(text).back().size() >= 16;
+  const auto begins = [&](std::initializer_list<std::string_view> heads) {
+    return std::any_of(heads.begin(), heads.end(), [&](std::string_view head) { return text.starts_with(head); });
+  };
+  if (text.size() < 12) {
+    return false;
+  }
+  const bool github = begins({"gh"}) && text[3] == '_';
+  return (begins({"eyJ"}) && text.size() >= 16) || (begins({"AKIA", "ASIA", "AIza"}) && text.size() >= 16 && mixed) ||
+         ((begins({"sk-", "sk_", "rk_", "hf_"}) || github) && (mixed || long_end)) ||
+         (begins({"xox", "xapp-", "glpat"}) && mixed);
+}
+
+bool is_secret(std::string_view segment) {
+  const std::string text = without_escapes(segment);
+  if (is_address(text) || has_key_prefix(text)) {
+    return true;
+  }
+  if (text.size() < 32 || is_uuid(text)) {
+    return false;
+  }
+  const bool one_piece = count(text, is_word) == text.size();
+  const bool one_case = count(text, is_lower) == 0 || count(text, is_upper) == 0;
+  return (one_piece && one_case && irregular_parts(text) != 0) ||
+         (count(text, is_hex) == text.size() && count(text, is_digit) != 0) || is_random(text);
+}
+
+// Whether shorter secrets are expected in the segments after this one.
+bool precedes_secrets(std::string_view segment) {
+  const std::string text = without_escapes(segment);
+  if (text.starts_with("bot") && count(text, is_digit) >= 5 && count(text, is_letter) == 3) {
+    return true;
+  }
+  std::string lowered;
+  std::transform(text.begin(), text.end(), std::back_inserter(lowered), lower);
+  constexpr std::array<std::string_view, 11> kEnds = {"reset", "token",  "tokens", "verify",   "email",   "confirm",
+                                                      "magic", "invite", "secret", "activate", "password"};
+  return std::any_of(kEnds.begin(), kEnds.end(), [&](std::string_view end) { return lowered.ends_with(end); });
+}
+
+bool is_short_secret(std::string_view segment) {
+  const std::string text = without_escapes(segment);
+  return text.size() >= 8 && count(text, is_digit) != text.size() && is_identifier(segment);
+}
+
 // Where the segment ends that begins at `begin`.
 std::size_t end_of_segment(std::string_view path, std::size_t begin) {
   for (std::size_t at = begin; at < path.size(); ++at) {
@@ -185,13 +240,20 @@ std::size_t end_of_segment(std::string_view path, std::size_t begin) {
 }
 
 // The expected result of path_fold, without a limit on its length.
-std::string plainly_folded(std::string_view path) {
+std::string plainly_folded(std::string_view path, fold_mode mode) {
   path = path.substr(0, path.find_first_of(" ?#"));
   std::string folded;
+  bool expects = false;
   for (std::size_t begin = 0;;) {
     const std::size_t end = end_of_segment(path, begin);
     const std::string_view segment = path.substr(begin, end - begin);
-    folded += is_identifier(segment) ? "{id}" : segment;
+    if (is_secret(segment) || (expects && is_short_secret(segment)) ||
+        (mode == FOLD_IDENTIFIERS && is_identifier(segment))) {
+      folded += mode == FOLD_SECRETS ? "{secret}" : "{id}";
+    } else {
+      folded += segment;
+      expects |= precedes_secrets(segment);
+    }
     if (end == path.size()) {
       return folded;
     }
@@ -218,7 +280,7 @@ bool room_is_clean(const monitor_endpoint_key& key) {
 }
 
 // Folds the path of a request line whose target is `path`. Old bytes follow it in the window.
-monitor_endpoint_key folded(std::string_view path) {
+monitor_endpoint_key folded(std::string_view path, fold_mode mode) {
   static fold scratch;
   static http1_window window;
   monitor_endpoint_key key{};
@@ -230,13 +292,13 @@ monitor_endpoint_key folded(std::string_view path) {
   window.path = 0;
   window.path_end = static_cast<__u32>(path.size());
   window.request_line = HTTP1_LINE_MAY_FOLD;
-  path_fold(&key, &scratch, &window);
+  path_fold(&key, &scratch, &window, mode);
   return key;
 }
 
-void check(std::string_view path) {
-  const monitor_endpoint_key key = folded(path);
-  const std::string expected = plainly_folded(path);
+void check(std::string_view path, fold_mode mode) {
+  const monitor_endpoint_key key = folded(path, mode);
+  const std::string expected = plainly_folded(path, mode);
   const bool cut = expected.size() > MONITOR_PATH_SIZE;
   require(path_of(key) == std::string_view(expected).substr(0, MONITOR_PATH_SIZE), "unexpected path", key);
   require(((key.flags & ENDPOINT_PATH_CUT) != 0) == cut, "wrong ENDPOINT_PATH_CUT", key);
@@ -248,7 +310,9 @@ void check(std::string_view path) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size <= HTTP1_REQUEST_LINE_PREFIX) {
-    monitor::fuzz::check({reinterpret_cast<const char*>(data), size});
+    for (const fold_mode mode : {FOLD_IDENTIFIERS, FOLD_UNMARKED, FOLD_SECRETS}) {
+      monitor::fuzz::check({reinterpret_cast<const char*>(data), size}, mode);
+    }
   }
   return 0;
 }

@@ -13,7 +13,8 @@ namespace monitor {
 namespace {
 
 constexpr std::array<const char*, HTTP1_BAD + 1> kModes = {
-    "start", "field", "field", "trailer", "chunks", "decide", "chunk-data", "length", "until-close", "over", "bad"};
+    "start",           "field",      "field",  "trailer",     "chunks", "decide", "proxy-fixed",
+    "proxy-addresses", "chunk-data", "length", "until-close", "over",   "bad"};
 constexpr std::array<const char*, 4> kDelimiters = {"interim", "no-body", "body", "tunnel"};
 
 [[noreturn]] void malformed(const std::string& file, int line, const std::string& why) {
@@ -86,7 +87,7 @@ Part begin_block(const std::string& kind, ParserCase& here, const std::string& f
                   : kind == "response to CONNECT" ? HTTP1_METHOD_CONNECT
                                                   : HTTP1_METHOD_OTHER;
   } else if (kind == "request raw") {
-    here.options = 0;
+    here.options = TRACE_FOLD | TRACE_SECRETS;
   } else if (kind != "request") {
     malformed(file, line, "an unknown kind of block: " + kind);
   }
@@ -134,7 +135,7 @@ std::string quoted(const char* bytes, std::size_t count) {
 
 std::string state(const trace_event& event) {
   std::string text = kModes.at(event.mode);
-  if (event.mode == HTTP1_LENGTH) {
+  if (event.mode == HTTP1_LENGTH || event.mode == HTTP1_PROXY_ADDRESSES) {
     text += " " + std::to_string(event.remaining);
   }
   return text;

@@ -18,6 +18,7 @@
 /* Bits of trace_input.options. */
 #define TRACE_RESPONSES 1 /* the bytes are responses, to requests with `method` */
 #define TRACE_FOLD 2      /* fold identifiers in paths */
+#define TRACE_SECRETS 8   /* with TRACE_FOLD: only what can be a secret */
 #define TRACE_NO_SKIP 4   /* parse bodies even where the parser allows skipping them */
 
 struct trace_input {
@@ -120,6 +121,14 @@ PURE_INLINE enum http1_event trace_fill(struct trace_loop* loop) {
   return HTTP1_AGAIN;
 }
 
+/* Does what name_endpoint does in the engine. */
+PURE_INLINE void trace_fold(struct trace* trace, const struct http1_window* w, __u32 options) {
+  __u32 mode = w->request_line & HTTP1_LINE_MAY_FOLD ? FOLD_IDENTIFIERS : FOLD_UNMARKED;
+
+  if (options & TRACE_SECRETS) mode = FOLD_SECRETS;
+  if ((options & TRACE_FOLD) && (w->request_line & HTTP1_LINE_HAS_PATH)) path_fold(&trace->key, &trace->fold, w, mode);
+}
+
 static int trace_step(__u32 i, struct trace_loop* loop) {
   bool responses = loop->input->options & TRACE_RESPONSES;
   enum http1_delimiter delimiter = HTTP1_INTERIM;
@@ -138,8 +147,7 @@ static int trace_step(__u32 i, struct trace_loop* loop) {
   else if (event == HTTP1_AGAIN)
     event = http1_step(&trace->stream, w, &trace->key, false);
   if (event & HTTP1_REQUEST_LINE) {
-    if ((loop->input->options & TRACE_FOLD) && (w->request_line & HTTP1_LINE_MAY_FOLD))
-      path_fold(&trace->key, &trace->fold, w);
+    trace_fold(trace, w, loop->input->options);
     trace_put(trace, HTTP1_REQUEST_LINE, delimiter);
   }
   event &= ~(HTTP1_REQUEST_LINE | HTTP1_MORE);

@@ -26,9 +26,12 @@ void check_maps(const engine_bpf& skeleton) {
   check(maps.endpoint_index, sizeof(monitor_endpoint_key), sizeof(monitor_endpoint_ref));
   check(maps.endpoint_table, sizeof(std::uint32_t), sizeof(monitor_endpoint));
   check(maps.free_endpoints, 0, sizeof(std::uint32_t));
-  check(maps.listen_ports, sizeof(std::uint32_t), sizeof(std::uint8_t));
+  check(maps.listener_index, sizeof(monitor_listener_key), sizeof(std::uint32_t));
+  check(maps.listener_table, sizeof(std::uint32_t), sizeof(monitor_listener));
+  check(maps.free_listeners, 0, sizeof(std::uint32_t));
   check(maps.engine, sizeof(std::uint32_t), sizeof(monitor_engine));
   check(maps.cpu_samples, sizeof(std::uint32_t), sizeof(monitor_cpu_sample));
+  check(maps.data_evictions, sizeof(std::uint32_t), sizeof(monitor_evictions));
   check(maps.data_iter_request, sizeof(std::uint32_t), sizeof(monitor_iter_request));
   check(maps.data_followed, sizeof(std::uint32_t), MONITOR_MAX_PID / 8);
   CHECK(bpf_map__max_entries(maps.targets) == MONITOR_TARGETS);
@@ -48,18 +51,19 @@ TEST_CASE("abi: keys and values of the maps, in both BPF objects") {
 
 TEST_CASE("abi: the structures have no padding between their fields") {
   CHECK(sizeof(monitor_endpoint_key) == 2 + 1 + 1 + 1 + 1 + MONITOR_METHOD_SIZE + MONITOR_PATH_SIZE);
-  CHECK(sizeof(monitor_target) == sizeof(std::uint64_t) * (7 + UNDERCOUNT_CAUSES));
+  CHECK(sizeof(monitor_target) == sizeof(std::uint64_t) * (6 + UNDERCOUNT_CAUSES));
   CHECK(sizeof(monitor_engine) == 4 * 4 + 8 + 32);
   CHECK(offsetof(monitor_engine, abi_version) == 0);
-  CHECK(sizeof(monitor_target_settings) == 4 * (1 + SPECIAL_ENDPOINTS) + 4 * 2 + 8 * 5);
+  CHECK(sizeof(monitor_target_settings) == 4 * 4 + 8 * 5);
   CHECK(sizeof(monitor_iter_request) == 16);
+  CHECK(sizeof(monitor_evictions) == 32);
   CHECK(sizeof(monitor_cpu_sample) == 40);
   CHECK(sizeof(monitor_process) == 8);
   CHECK(sizeof(monitor_worker) == 24);
   CHECK(sizeof(monitor_durations) == 8 + sizeof(std::uint64_t) * (1 + MONITOR_DURATION_BUCKETS));
   CHECK(sizeof(monitor_endpoint) ==
-        sizeof(std::uint64_t) * 13 + sizeof(monitor_endpoint_key) + MONITOR_STATUSES * sizeof(monitor_durations));
-  CHECK(sizeof(monitor_socket) == 8 * 3 + 4 * 3 + 2 + 1 + 1 + 2 + 2 + 4 + 16);
+        sizeof(std::uint64_t) * 16 + sizeof(monitor_endpoint_key) + MONITOR_STATUSES * sizeof(monitor_durations));
+  CHECK(sizeof(monitor_socket) == 8 * 3 + 4 * 3 + 2 + 1 + 1 + 2 + 2 + 4 + 16 + 4 * 2);
   CHECK(sizeof(monitor_unix_name) == 8 + MONITOR_UNIX_NAME_SIZE);
   CHECK(sizeof(monitor_live) == 8 * 2 + 4 * 4 + 4 * MONITOR_RING);
 }

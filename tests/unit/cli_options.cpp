@@ -89,6 +89,8 @@ TEST_CASE("cli.options.attach, detach, sessions") {
                               "--max-targets", "2", "--max-endpoints", "10", "--max-connections", "20"});
   CHECK(attach.servers.pids == std::vector<pid_t>{7, 8});
   CHECK(attach.engine.raw_paths);
+  CHECK_FALSE(attach.engine.show_secrets);
+  CHECK(accepted({"--raw-paths", "--show-secrets"}).engine.show_secrets);
   CHECK(attach.engine.profile == "syscall");
   CHECK(attach.engine.max_targets == 2);
   CHECK(attach.engine.max_endpoints == 10);
@@ -213,6 +215,7 @@ TEST_CASE("cli.options.refused") {
       {{"--interval", "1", "--interval", "2"}, "--interval may be given only once"},
       {{"--pid"}, "--pid needs a value"},
       {{"--all", "--pid", "2"}, "--all and --pid contradict each other"},
+      {{"--show-secrets"}, "--show-secrets without --raw-paths"},
       {{"--all", "--pid-file", "a"}, "--all and --pid-file contradict each other"},
       {{"--log", "-", "--pid", "1", "--pid", "2"}, "--log follows one server"},
       {{"--log", "-", "--all"}, "--log follows one server"},

@@ -85,7 +85,7 @@ TEST_CASE("cli.terminal.screen is entered once and left once") {
     CHECK(terminal.shown() == std::string(kEntered) + "\033[Ha\033[K\r\n\033[J");
     terminal.set_size(1, 2);
     written(screen.draw("abc\ndef\n"));
-    CHECK(terminal.shown() == "\033[Hab");
+    CHECK(terminal.shown() == "\033[H(2");
     screen.leave();
     CHECK(terminal.shown() == kLeft);
     screen.leave();
@@ -94,6 +94,20 @@ TEST_CASE("cli.terminal.screen is entered once and left once") {
     CHECK(terminal.shown() == std::string(kEntered) + "\033[Ha\033[K");
   }
   CHECK(terminal.shown() == kLeft);
+}
+
+TEST_CASE("cli.terminal.screen: each line ends in one CR, whether the terminal adds it or not") {
+  const PseudoTerminal terminal;
+  termios settings = terminal.get();
+  settings.c_oflag |= static_cast<tcflag_t>(OPOST | ONLCR);
+  REQUIRE(::tcsetattr(terminal.slave.get(), TCSANOW, &settings) == 0);
+  Screen screen(terminal.slave.get());
+  written(screen.draw("a\nb\n"));
+  CHECK(terminal.shown() == std::string(kEntered) + "\033[Ha\033[K\r\nb\033[K\r\n\033[J");
+  settings.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
+  REQUIRE(::tcsetattr(terminal.slave.get(), TCSANOW, &settings) == 0);
+  written(screen.draw("a\nb\n"));
+  CHECK(terminal.shown() == "\033[Ha\033[K\r\nb\033[K\r\n\033[J");
 }
 
 TEST_CASE("cli.terminal.a terminal that hung up has no reader") {

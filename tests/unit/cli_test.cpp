@@ -153,11 +153,16 @@ TEST_CASE("cli.frame.draw") {
   CHECK(draw_frame("ab\ncd\n", {4, 10}) == "\033[Hab\033[K\r\ncd\033[K\r\n\033[J");
   // As high as the screen: there is no line below to clear, and no last newline that would scroll it.
   CHECK(draw_frame("ab\ncd\n", {2, 10}) == "\033[Hab\033[K\r\ncd\033[K");
-  CHECK(draw_frame("ab\ncd\nef\n", {2, 10}) == "\033[Hab\033[K\r\ncd\033[K");
+  // Higher than the screen: the last line says so.
+  CHECK(draw_frame("ab\ncd\nef\n", {2, 40}) == "\033[Hab\033[K\r\n(2 more lines: enlarge the terminal)\033[K");
+  CHECK(draw_frame("ab\ncd\nef", {2, 12}) == "\033[Hab\033[K\r\n(2 more line");
+  CHECK(draw_frame("ab\n\ncd\n\nef\n", {4, 8}) == "\033[Hab\033[K\r\n\033[K\r\ncd\033[K\r\n(2 more ");
+  CHECK(draw_frame("ab\ncd\n", {1, 40}) == "\033[H(2 more lines: enlarge the terminal)\033[K");
   // As wide as the screen: clearing the rest of the line would erase the last column.
   CHECK(draw_frame("ab\ncde\n", {4, 2}) == "\033[Hab\r\ncd\r\n\033[J");
   CHECK(draw_frame("", {4, 10}) == "\033[H\033[J");
   CHECK(draw_frame("a", {1, 1}) == "\033[Ha");
+  CHECK(draw_frame("ab\ncd\n", {4, 10}, "\n") == "\033[Hab\033[K\ncd\033[K\n\033[J");
 }
 
 TEST_CASE("cli.report.escapes what a terminal would obey") {
@@ -287,6 +292,8 @@ TEST_CASE("cli.privileges.kept") {
   CHECK(needed_capabilities(all, {.writes_log = true}) == (usual | capability_bit(CAP_DAC_OVERRIDE)));
   CHECK(needed_capabilities(all, {.finds_servers = true}) == (usual | capability_bit(CAP_DAC_READ_SEARCH)));
   CHECK(needed_capabilities(all, {.reads_pins = true}) == (usual | capability_bit(CAP_DAC_READ_SEARCH)));
+  CHECK(needed_capabilities(all & ~capability_bit(CAP_DAC_READ_SEARCH), {.reads_pins = true}) ==
+        (usual | capability_bit(CAP_DAC_READ_SEARCH) | capability_bit(CAP_DAC_OVERRIDE)));
   // Where CAP_BPF is missing, CAP_SYS_ADMIN stands in.
   CHECK(needed_capabilities(all & ~capability_bit(CAP_BPF), {}) == (usual | capability_bit(CAP_SYS_ADMIN)));
 }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "host/command_line.h"
@@ -125,16 +126,35 @@ TEST_CASE("host.read_command_line: program, application and what is shown") {
 
 TEST_CASE("host.imported_server: statements that import one, nothing else") {
   for (const char* source : {"import uvicorn", "import os, uvicorn as u", "x = 1; import uvicorn\n",
-                             "import sys\n  from uvicorn.main import run", "\timport uvicorn.config  # y"}) {
+                             "import sys\n  from uvicorn.main import run", "\timport uvicorn.config  # y",
+                             "x = '''\nimport flask\n'''\nimport uvicorn", "x = \"\"\"a\"b\\\"\"\"\"; import uvicorn",
+                             "x = 'a\nimport uvicorn", "x = r'\\'' # '''\nimport uvicorn", "'' '#'\nimport uvicorn"}) {
     CAPTURE(source);
     CHECK(imported_server(source) == "uvicorn");
   }
   CHECK(imported_server("from aiohttp import web\n") == "aiohttp.web");
   CHECK(imported_server("from flask import Flask") == "flask");
-  for (const char* source :
-       {"", "uvicorn", "# import uvicorn", "import uvicornx", "import http.server", "from aiohttp import ClientSession",
-        "import aiohttp", "print('import uvicorn')", "from . import uvicorn", "import os  # , uvicorn",
-        "import redis\n", "from", "import", "import ,", "from  import x"}) {
+  for (const char* source : {"",
+                             "uvicorn",
+                             "# import uvicorn",
+                             "import uvicornx",
+                             "import http.server",
+                             "from aiohttp import ClientSession",
+                             "import aiohttp",
+                             "print('import uvicorn')",
+                             "from . import uvicorn",
+                             "import os  # , uvicorn",
+                             "import redis\n",
+                             "'''\nimport uvicorn\n'''",
+                             "def f():\n  \"\"\"Use it:\n\n  from uvicorn import run\n  \"\"\"\n",
+                             "'\\\nimport uvicorn",
+                             "\"\"\"\nimport uvicorn",
+                             "'",
+                             "\\",
+                             "from",
+                             "import",
+                             "import ,",
+                             "from  import x"}) {
     CAPTURE(source);
     CHECK(imported_server(source).empty());
   }
@@ -196,33 +216,132 @@ TEST_CASE("host.find_servers: each evidence, the strongest first") {
   CHECK(find_servers(fake.proc()).servers.size() == 5);  // no guesses
 }
 
-TEST_CASE("host.find_servers: the console script of a package that requires a server") {
-  const auto library = [](const char* metadata) {
-    return directory(
-        "root",
-        {directory(
-            "v", {directory("bin", {file("tracker", "#!/v/bin/python\nimport sys\nfrom trackerlib.cli import main\n"),
-                                    file("proxy", "#!/v/bin/python\nfrom other.cli import main\n")}),
-                  directory("lib",
-                            {directory("python3.11",
-                                       {directory("site-packages",
-                                                  {directory("TrackerLib-2.0.dist-info", {file("METADATA", metadata)}),
-                                                   directory("the_proxy-1.dist-info",
-                                                             {file("entry_points.txt",
-                                                                   "[console_scripts]\nproxy = other.cli:main\n"),
-                                                              file("METADATA", metadata)})})})})})});
-  };
-  for (const char* script : {"/v/bin/tracker", "/v/bin/proxy"}) {
-    CAPTURE(script);
-    const FakeProc server({python(
-        10, {"/v/bin/python", script},
-        {library(
-            "Name: x\nRequires-Dist: Flask (<3)\nRequires-Dist: uvicorn[standard]>=0.2; extra == 'x'\n\nText\n")})});
-    CHECK(evidence(server) == Strings{"10 uvicorn script"});
-    const FakeProc client({python(10, {"/v/bin/python", script},
-                                  {library("Name: x\nRequires-Dist: redis\n\nRequires-Dist: uvicorn\n")})});
-    CHECK(evidence(client) == Strings{"10 python listens"});
+TEST_CASE("host.find_servers: programs that are known to speak another protocol are no guess") {
+  for (const Strings& arguments : {Strings{"python3", "/x/debugpy/adapter", "--for-server", "1"},
+                                   {"python3", "/x/debugpy/adapter/__main__.py"},
+                                   {"python3", "-m", "debugpy.adapter"},
+                                   {"python3", "-m", "ipykernel_launcher", "-f", "k.json"},
+                                   {"python3", "-m", "ipykernel.kernelapp"},
+                                   {"/usr/bin/python3", "/usr/bin/fail2ban-server", "-xf", "start"},
+                                   {"/usr/bin/python3", "/usr/bin/salt-master"},
+                                   {"python3", "-m", "smtpd", "-n"},
+                                   {"python3", "/v/bin/pylsp", "--tcp"},
+                                   {"python3", "/v/bin/rpyc_classic.py"},
+                                   {"python3", "-m", "Pyro5.nameserver"}}) {
+    CAPTURE(arguments);
+    const FakeProc fake(std::vector<Process>{python(10, arguments)});
+    CHECK(evidence(fake, {}) == Strings{});
+    const auto shown =
+        resolve_server(fake.proc(), ServerRequest{.pid = {}, .pid_file = {}, .default_pid_file = "/nonexistent/p"});
+    CHECK_FALSE(shown);
+    CHECK(resolve_server(fake.proc(), ServerRequest{.pid = 10, .pid_file = {}}));  // the operator knows better
   }
+  // A directory's name proves nothing.
+  const FakeProc guess(std::vector<Process>{python(10, {"python3", "/srv/smtpd/app.py"})});
+  const auto alone =
+      resolve_server(guess.proc(), ServerRequest{.pid = {}, .pid_file = {}, .default_pid_file = "/nonexistent/p"});
+  REQUIRE(alone);
+  CHECK(alone->evidence == Evidence::kListens);
+}
+
+namespace {
+
+// An environment at `path`, such as "v", with two console scripts and what is installed there.
+Entry environment(const std::string& path, std::vector<Entry> installed) {
+  return directory(
+      "root",
+      {directory(path,
+                 {directory("bin", {file("tracker",
+                                         "#!/v/bin/python\nimport sys\nfrom trackerlib.cli import "
+                                         "main\n"),
+                                    file("proxy", "#!/v/bin/python\nfrom other.cli import main\n")}),
+                  directory("lib", {directory("python3.11", {directory("site-packages", std::move(installed))})})})});
+}
+
+Entry distribution(const std::string& name, const std::string& requires_dist) {
+  return directory(name + ".dist-info", {file("METADATA", "Name: x\n" + requires_dist + "\n\nText\n"),
+                                         file("entry_points.txt", "[console_scripts]\nproxy = other.cli:main\n")});
+}
+
+constexpr const char* kUvicorn = "Requires-Dist: uvicorn";
+
+Entry uvicorn_installed() {
+  return directory("uvicorn-0.54.0.dist-info", {});
+}
+
+}  // namespace
+
+TEST_CASE("host.find_servers: the console script of a package that requires a server") {
+  struct Row {
+    const char* requires_dist;
+    bool installed;
+    const char* kind;
+  };
+  const std::vector<Row> rows = {
+      {"Requires-Dist: Flask (<3)\nRequires-Dist: redis", false, "10 flask script"},
+      {"Requires-Dist: uvicorn[standard]>=0.2", false, "10 uvicorn script"},
+      {"Requires-Dist: redis\n\nRequires-Dist: uvicorn", false, "10 python listens"},
+      // An extra of which nobody knows whether it was asked for.
+      {"Requires-Dist: uvicorn>=0.2; extra == 'proxy'", true, "10 uvicorn script"},
+      {"Requires-Dist: uvicorn>=0.2; extra == 'proxy'", false, "10 python listens"},
+  };
+  for (const Row& row : rows) {
+    for (const auto& [script, name] : {std::pair("/v/bin/tracker", "TrackerLib-2.0"), {"/v/bin/proxy", "a_proxy-1"}}) {
+      CAPTURE(script);
+      CAPTURE(row.requires_dist);
+      std::vector<Entry> installed = {distribution(name, row.requires_dist)};
+      if (row.installed) {
+        installed.push_back(uvicorn_installed());
+      }
+      const FakeProc fake({python(10, {"/v/bin/python", script}, {environment("v", std::move(installed))})});
+      CHECK(evidence(fake) == Strings{row.kind});
+    }
+  }
+}
+
+TEST_CASE("host.find_servers: the console script of a module that imports a server") {
+  const FakeProc fake(
+      {python(10, {"/v/bin/python", "/v/bin/tracker"},
+              {environment("v", {directory("trackerlib", {file("cli.py", "import sys\nimport uvicorn\n")})})})});
+  CHECK(evidence(fake) == Strings{"10 uvicorn script"});
+  const FakeProc package({python(
+      10, {"/v/bin/python", "/v/bin/proxy"},
+      {environment("v", {directory("other", {directory("cli", {file("__init__.py", "import fastapi\n")})})})})});
+  CHECK(evidence(package) == Strings{"10 fastapi script"});
+}
+
+TEST_CASE("host.find_servers: an installed module that python -m runs") {
+  const Entry installed = environment(
+      "v", {directory("served", {file("__main__.py", "from .cli import main\n"), file("api.py", "import fastapi\n")}),
+            distribution("served-1.0", "Requires-Dist: starlette"),
+            directory("pager", {file("__main__.py", "import socket\n")}), distribution("pager-1.0", "")});
+  const Entry mapped = maps("/v/lib/python3.11/site-packages/yaml/_yaml.cpython-311.so");
+  const FakeProc fake({python(10, {"/v/bin/python", "-m", "served"}, {installed}),
+                       python(20, {"/v/bin/python", "-m", "served.api"}, {installed}),
+                       python(30, {"python", "-m", "served.api"}, {installed, mapped}),
+                       python(40, {"python", "-m", "served.api"}, {installed}),
+                       python(50, {"/v/bin/python", "-m", "pager"}, {installed})});
+  CHECK(evidence(fake) == Strings{"10 starlette script", "20 fastapi script", "30 fastapi script", "40 python listens",
+                                  "50 python listens"});
+}
+
+TEST_CASE("host.find_servers: a package that is named otherwise than its distribution, and Ray's commands") {
+  const Entry other = directory("other", {file("__main__.py", "from other.cli import main\n")});
+  const FakeProc fake(
+      {python(10, {"/v/bin/python", "-m", "other"}, {environment("v", {other, distribution("a_proxy-1", kUvicorn)})})});
+  CHECK(evidence(fake) == Strings{"10 uvicorn script"});
+  const Entry ray = environment("v", {distribution("ray-2.60.0", kUvicorn)});
+  const FakeProc started({python(10, {"/v/bin/python", "-m", "ray.scripts.scripts", "start"}, {ray})});
+  CHECK(evidence(started) == Strings{"10 python listens"});
+}
+
+TEST_CASE("host.find_servers: a console script that is called through a symbolic link") {
+  Entry root = environment("v", {distribution("TrackerLib-2.0", "Requires-Dist: uvicorn")});
+  root.entries.push_back(directory("bin", {file("tracker", "#!/v/bin/python\nfrom trackerlib.cli import main\n")}));
+  const Entry mapped = maps("/v/lib/python3.11/site-packages/yaml/_yaml.cpython-311.so");
+  const FakeProc fake({python(10, {"/v/bin/python", "/bin/tracker"}, {root, mapped}),
+                       python(20, {"/v/bin/python", "/bin/tracker"}, {root})});
+  CHECK(evidence(fake) == Strings{"10 uvicorn script", "20 python listens"});
 }
 
 TEST_CASE("host.find_servers: trees of Python processes") {
@@ -243,6 +362,76 @@ TEST_CASE("host.find_servers: trees of Python processes") {
                        python(20, {"python3", "pool.py"}, {}, false), fork, python(30, {"python3", "launcher.py"}),
                        child, helper, manager, python(50, {"python3", "reloader.py"}, {}, false)});
   CHECK(evidence(fake) == Strings{"31 uvicorn command", "10 uvloop modules", "20 python listens", "30 python listens"});
+}
+
+TEST_CASE("host.find_servers: a supervisor that listens does not hide what it started") {
+  Process uvicorn = python(11, {"python3", "-m", "uvicorn", "a:b"});
+  Process script = python(12, {"python3", "main.py"}, {directory("cwd", {file("main.py", "import uvicorn\n")})});
+  Process mapped = python(13, {"python3", "other.py"}, {maps("/v/uvloop/loop.so")});
+  Process helper = python(14, {"python3", "helper.py"});
+  for (Process* child : {&uvicorn, &script, &mapped, &helper}) {
+    child->parent = 10;
+  }
+  const FakeProc fake({python(10, {"python3", "/usr/bin/supervisord"}), uvicorn, script, mapped, helper});
+  CHECK(evidence(fake) == Strings{"11 uvicorn command", "12 uvicorn script", "13 uvloop modules", "10 python listens"});
+}
+
+TEST_CASE("host.find_servers: a program that imports its server by modules of its own") {
+  const auto works_in = [](std::vector<Entry> files) { return directory("cwd", std::move(files)); };
+  const Entry serves = file("serving.py", "import sys, uvicorn\n");
+  const Entry shop = directory("shop", {file("__init__.py", ""), file("__main__.py", "from .cli import main\n"),
+                                        file("cli.py", "def main():\n    from . import api\n"), serves,
+                                        file("api.py", "from shop import serving as s\n")});
+  const FakeProc fake({
+      python(10, {"python3", "main.py"}, {works_in({file("main.py", "import os, serving # x\n"), serves})}),
+      python(20, {"python3", "-m", "shop.cli"}, {works_in({shop})}),
+      python(30, {"python3", "main.py"}, {works_in({file("main.py", "from shop.api import app\n"), shop})}),
+      python(40, {"python3", "-c", "from shop import serving"}, {works_in({shop})}),
+      // Too far away, not there, and importing itself.
+      python(50, {"python3", "-m", "shop"}, {works_in({shop})}),
+      python(60, {"python3", "main.py"}, {works_in({file("main.py", "import serving\nfrom .. import x\n")})}),
+      python(70, {"python3", "main.py"}, {works_in({file("main.py", "import main\nfrom . import main\nimport\n")})}),
+  });
+  CHECK(evidence(fake) == Strings{"10 uvicorn script", "20 uvicorn script", "30 uvicorn script", "40 uvicorn script",
+                                  "50 python listens", "60 python listens", "70 python listens"});
+}
+
+TEST_CASE("host.find_servers: a notebook does not hide a program that listens elsewhere") {
+  const Entry notebook = directory("cwd", {file("notebook.py", "import jupyter_server\n")});
+  const Entry main = directory("cwd", {file("main.py", "import uvicorn\n")});
+  Process program = python(11, {"python3", "main.py"}, {main}, false);
+  program.sockets = {40};
+  program.tcp = tcp_line("0100007F:1F40", 40);
+  Process worker = python(12, {"python3", "main.py"}, {main});
+  program.parent = worker.parent = 10;
+  const FakeProc fake({python(10, {"python3", "notebook.py"}, {notebook}), program, worker});
+  CHECK(evidence(fake) == Strings{"10 jupyter_server script", "11 uvicorn script"});
+}
+
+TEST_CASE("host.find_servers: of Ray, only the proxy is a server") {
+  const Entry driver = directory("cwd", {file("main.py", "from fastapi import FastAPI\nfrom ray import serve\n")});
+  Process proxy = python(11, {"ray::ProxyActor"}, {maps("/v/ray/_raylet.so")});
+  proxy.parent = 10;
+  Process remote = python(20, {"python3", "/v/bin/serve"});
+  remote.more.push_back(file("maps",
+                             "7f01-7f02 r-xp 0 fe:01 1 /v/uvloop/loop.so\n7f02-7f03 r-xp 0 fe:01 1 "
+                             "/v/ray/_raylet.so\n"));
+  const FakeProc fake({python(10, {"python3", "main.py"}, {driver, maps("/v/uvloop/loop.so")}), proxy, remote});
+  CHECK(evidence(fake) == Strings{"11 ray serve command", "10 python listens", "20 python listens"});
+}
+
+TEST_CASE("host.find_servers: a server that another one started has its sockets for itself") {
+  const Entry notebook = directory("cwd", {file("notebook.py", "import jupyter_server\n")});
+  Process uvicorn = python(11, {"python3", "-m", "uvicorn", "a:b"}, {}, false);
+  uvicorn.parent = 10;
+  uvicorn.sockets = {40};
+  uvicorn.tcp = tcp_line("0100007F:1F40", 40);
+  const FakeProc fake({python(10, {"python3", "notebook.py"}, {notebook}), uvicorn});
+  const std::vector<Server> servers = find_servers(fake.proc()).servers;
+  REQUIRE(servers.size() == 2);
+  CHECK(servers[0].listen == Strings{"127.0.0.1:8000"});
+  CHECK(servers[1].listen == Strings{"0.0.0.0:9999"});
+  CHECK(servers[1].workers == 1);
 }
 
 TEST_CASE("host.resolve_server: stronger evidence is preferred, and the rest is named") {

@@ -111,6 +111,29 @@ inline Snapshot example_snapshot() {
 
   snapshot.workers = {WorkerSnapshot{4250, 3, 130, 30.25, 268435456, 4},
                       WorkerSnapshot{4251, 1, 126, 12.25, 134217728, 3}};
+
+  snapshot.address = "127.0.0.1:9999";
+  ListenerSnapshot http;
+  http.number = 1;
+  http.address = "127.0.0.1:9999";
+  http.protocol = "http";
+  http.processes = {4242, 4250, 4251};
+  http.active = 4;
+  http.peak = 12;
+  http.total = 256;
+  http.aborted = 5;
+  http.rejected = 1;
+  http.websockets = 1;
+  http.queue_depth = 2;
+  http.open_connections = 17;
+  http.undercount = {{"gap", 0}, {"tls", 2}};
+  http.endpoints = snapshot.endpoints;
+  ListenerSnapshot engine;
+  engine.number = 2;
+  engine.address = "[::1]:9999";
+  engine.apart = true;
+  engine.processes = {4260};
+  snapshot.listeners = {http, engine};
   return snapshot;
 }
 

@@ -40,9 +40,9 @@ TEST_CASE("output.csv.has_the_documented_columns") {
   CHECK(csv_header() ==
         "time,pid,target,active_concurrent,peak_concurrent,total_requests,failed_requests,queue_depth,cpu_percent,"
         "memory_mb,threads,uptime_seconds,observed_seconds,open_connections,peak_connections,aborted_requests,"
-        "refused_requests,rejected_requests,websockets_active,undercount\n");
+        "refused_requests,rejected_requests,websockets_active,undercount,other_requests,listener\n");
   CHECK(render_csv({example_snapshot()}, kNow) ==
-        "2026-11-25T14:30:12.345Z,4242,127.0.0.1:9999,4,12,256,0,2,42.5,512.3,8,5025.25,61.5,17,31,5,0,1,1,0\n");
+        "2026-11-25T14:30:12.345Z,4242,127.0.0.1:9999,4,12,256,0,2,42.5,512.3,8,5025.25,61.5,17,31,5,0,1,1,0,0,\n");
   CHECK(render_csv({}, kNow).empty());
   CHECK(render_csv({Snapshot{}}, Time{}).starts_with("1970-01-01T00:00:00.000Z,0,pid:0,"));
 }
@@ -50,6 +50,7 @@ TEST_CASE("output.csv.has_the_documented_columns") {
 TEST_CASE("output.csv.fields_are_quoted") {
   Snapshot snapshot;
   snapshot.listen = {"unix:/a,\"b\"\n"};
+  snapshot.address = snapshot.listen.front();
   CHECK(render_csv({snapshot}, kNow).starts_with("2026-11-25T14:30:12.345Z,0,\"unix:/a,\"\"b\"\"\\x0a\",0,"));
 }
 
@@ -68,7 +69,7 @@ TEST_CASE("output.influx.has_a_point_for_each_server_and_endpoint") {
   REQUIRE(lines.size() == 4);
   CHECK(lines[0].starts_with("uvicorn,target=127.0.0.1:9999,pid=4242 active_concurrent=4i,peak_concurrent=12i,"));
   CHECK(lines[0].find(",cpu_percent=42.5,memory_mb=512.3,threads=8i,") != std::string::npos);
-  CHECK(lines[0].ends_with(",undercount=0i 1795617012345000000"));
+  CHECK(lines[0].ends_with(",undercount=0i,other_requests=0i 1795617012345000000"));
   CHECK(lines[1] ==
         "uvicorn_endpoint,target=127.0.0.1:9999,pid=4242,method=GET,endpoint=/health active=0i,completed=100i,"
         "failed=0i,aborted=0i,websockets_active=0i,duration_seconds_sum=3,duration_count=12i 1795617012345000000");
@@ -110,6 +111,7 @@ TEST_CASE("output.exporters.match_the_golden_files") {
   hidden.system = false;
   hidden.pid = 4243;
   hidden.listen = {};
+  hidden.address = "";
   CHECK_GOLDEN(csv_header() + render_csv({busy_snapshot(), hidden}, kNow), "figures.csv");
   CHECK_GOLDEN(render_influx({busy_snapshot(), hidden}, kNow), "influx.txt");
   CHECK_GOLDEN(joined(render_statsd({busy_snapshot(), hidden}, {before}, false)), "statsd.txt");
@@ -147,6 +149,7 @@ Snapshot hostile(const std::string& bytes) {
   snapshot.pid = 1;
   snapshot.endpoints = {endpoint("G" + bytes, "/" + bytes, 1)};
   snapshot.listen = {"unix:/" + bytes};
+  snapshot.address = snapshot.listen.front();
   snapshot.command = bytes;
   return snapshot;
 }

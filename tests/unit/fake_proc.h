@@ -67,6 +67,7 @@ struct Process {
   std::string network = "net:[4026531833]";
   std::vector<Entry> more{};
   std::string executable = "/usr/bin/python3.11";
+  std::string output = "pipe:[7]";
 };
 
 constexpr const char* kAnyPort = "00000000:270F";  // 0.0.0.0:9999
@@ -86,7 +87,7 @@ inline Entry proc_entry(const Process& process) {
   for (const std::string& argument : process.arguments) {
     cmdline += argument + '\0';
   }
-  std::vector<Entry> descriptors{link("0", "/dev/null"), link("1", "pipe:[7]")};
+  std::vector<Entry> descriptors{link("0", "/dev/null"), link("1", "pipe:[7]"), link("2", process.output)};
   for (const int inode : process.sockets) {
     descriptors.push_back(link(std::to_string(descriptors.size()), "socket:[" + std::to_string(inode) + "]"));
   }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/boot_clock.h"
 #include "host/command_line.h"
 #include "unit/fake_proc.h"
 
@@ -255,11 +256,66 @@ TEST_CASE("host.resolve_server: search that finds one, several or no servers") {
       "\n  sudo monitor --pid 300    # 0.0.0.0:9999, unix:/run/\\x07x  uvicorn \\x1b[31m\\x0a  sudo reboot aaa"));
   CHECK(error.hint.size() < 400);
 
-  const FakeProc none(std::vector<Process>{{.pid = 200}, {.pid = 201, .arguments = {"uvicorn", "starting:up"}}});
+  const FakeProc none(std::vector<Process>{{.pid = 200}, {.pid = 201, .arguments = {"vim", "uvicorn"}}});
   CHECK(failure(none, nothing_named()).what ==
         "Proxy is not running (no PID file): /nonexistent/logs/proxy.pid does not exist, and no uvicorn, gunicorn or "
         "hypercorn process that listens was found among the 2 processes of " +
-            none.proc().path() + " (1 by that name listens nowhere)");
+            none.proc().path());
+}
+
+TEST_CASE("host.resolve_server: a server that does not listen is starting, or failing to start") {
+  Process supervisor{.pid = 300, .arguments = {"python3", "-m", "uvicorn", "a:a", "--workers", "2"}};
+  Process guess = server(500, 905);
+  guess.arguments = {"python3", "-m", "http.server"};
+  const std::vector<Process> starting = {
+      {.pid = 200, .arguments = {"sleep", "infinity"}},
+      supervisor,
+      {.pid = 301, .parent = 300, .arguments = {"python3", "-c", "from multiprocessing.spawn import spawn_main"}},
+      guess,
+      {.pid = 600, .arguments = {"python3", "-c", "import uvicorn; import slow"}}};
+  const FakeProc fake(starting);
+  const std::string says =
+      "process 300 (python3 -m uvicorn a:a --workers 2) is still starting, or failing to start: it and its 1 "
+      "descendant "
+      "have no listening socket after ";
+  const TempDirectory files({file("p", "300\n")});
+  const ServerRequest by_default_file{.pid = {}, .pid_file = {}, .default_pid_file = files / "p"};
+  for (const ServerRequest& request : {by_pid(300), nothing_named(), by_default_file, by_file(files / "p")}) {
+    const Error error = failure(fake, request);
+    CHECK(error.code == ErrorCode::kNoTarget);
+    CHECK(contains(error.what, says));
+    CHECK(error.hint == "wait until it has loaded its application; if it does not, its output says why");
+  }
+  CHECK(failure(fake, nothing_named()).what.starts_with(says));
+  // By what its program imports, if the operator names it. A search does not take every Python for a server.
+  CHECK(contains(
+      failure(fake, by_pid(600)).what,
+      "process 600 (python3 -c import uvicorn; import slow) is still starting, or failing to start: it has no"));
+  CHECK(contains(failure(fake, by_pid(200)).what, "process 200 (sleep infinity) has no listening socket: looked at"));
+  // Other servers come after the advice.
+  std::vector<Process> beside = starting;
+  beside.push_back(server(100));
+  const FakeProc two(beside);
+  CHECK(contains(failure(two, by_pid(300)).hint,
+                 "its output says why\none server was found on this machine:\n  sudo monitor --pid 100 "));
+  CHECK(resolve_server(two.proc(), nothing_named())->pid == 100);
+  // A search reports each.
+  const FoundServers found = find_servers(two.proc());
+  REQUIRE(found.starting.size() == 1);
+  CHECK(contains(found.starting.front().what, says));
+}
+
+TEST_CASE("host.resolve_server: a server whose workers keep ending, and where its output goes") {
+  const auto ticks = static_cast<int>(seconds_since_boot() * static_cast<double>(::sysconf(_SC_CLK_TCK)));
+  const FakeProc fake({{.pid = 300,
+                        .arguments = {"uvicorn", "a:a"},
+                        .start = ticks - 60 * static_cast<int>(::sysconf(_SC_CLK_TCK)),
+                        .output = "/var/log/a\x1b.log"},
+                       {.pid = 301, .parent = 300, .arguments = {"python3"}, .start = ticks}});
+  const Error error = failure(fake, by_pid(300));
+  CHECK(contains(error.what, "have no listening socket after 60 s; its newest process is "));
+  CHECK(contains(error.what, " s old, as when workers keep ending"));
+  CHECK(error.hint.ends_with("its output says why: /var/log/a\\x1b.log"));
 }
 
 TEST_CASE("host.printable: every byte becomes printable ASCII") {

@@ -28,6 +28,14 @@ bool is_identifier(std::string_view text) {
   return segment_is_identifier(&counted);
 }
 
+bool is_secret(std::string_view text) {
+  segment counted{};
+  for (const char c : text) {
+    segment_add(&counted, c);
+  }
+  return segment_is_secret(&counted);
+}
+
 class Generator {
  public:
   std::string text(std::size_t length, std::string_view alphabet) {
@@ -129,6 +137,44 @@ TEST_CASE("identifier: names of real APIs are not") {
                                       ""}) {
     CAPTURE(std::string(name));
     CHECK_FALSE(is_identifier(name));
+  }
+}
+
+TEST_CASE("identifier: generated secrets are recognized") {
+  Generator random;
+  const std::string_view lower = kBase36.substr(10);
+  const std::vector<std::pair<const char*, std::function<std::string()>>> kinds = {
+      {"hexadecimal", [&] { return random.text(32, kHex); }},
+      {"base36", [&] { return random.text(32, kBase36); }},
+      {"base62", [&] { return random.text(32, kBase62); }},
+      {"base64url", [&] { return random.text(43, kBase64Url); }},
+      {"base64 with escapes", [&] { return random.text(20, kBase62) + "%2B" + random.text(22, kBase62) + "%3D"; }},
+      {"lower case", [&] { return random.text(48, lower); }},
+      {"key", [&] { return "sk-" + random.text(20, lower); }},
+      {"key of a project", [&] { return "sk-proj-" + random.text(48, kBase64Url); }},
+      {"JWT", [&] { return "eyJ" + random.text(33, kBase64Url) + "." + random.text(43, kBase64Url); }},
+      {"token of a bot", [&] { return "AA" + random.text(33, kBase64Url); }},
+      {"token of GitHub", [&] { return "ghp_" + random.text(36, kBase62); }},
+      {"e-mail", [&] { return random.text(8, lower) + "@example.org"; }},
+  };
+  for (const auto& [name, make] : kinds) {
+    CAPTURE(std::string(name));
+    int missed = 0;
+    for (int i = 0; i < 5000; ++i) {
+      missed += is_secret(make()) ? 0 : 1;
+    }
+    CHECK(missed <= 50);
+  }
+}
+
+TEST_CASE("identifier: names and UUIDs are no secrets") {
+  for (const std::string_view name :
+       {"sk-SK", "sk-learn", "ghost_writer", "eyJson", "AIzawa", "hf_transfer", "users", "v1",
+        "123e4567-e89b-12d3-a456-426614174000", "20240501T120000Z", "Llama-3.3-70B-Instruct-Turbo-FP8",
+        "DescribeDBClusterParameterGroups", "admin.conversations.ekm.listOriginalConnectedChannelInfo",
+        "how-to-write-a-title-that-is-longer-than-most", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
+    CAPTURE(std::string(name));
+    CHECK_FALSE(is_secret(name));
   }
 }
 

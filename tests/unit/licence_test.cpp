@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +50,18 @@ TEST_CASE("licence.tree: each source file has the licence of its folder") {
     REQUIRE(tree.contains(file));
   }
   CHECK(joined(wrong_licence(tree)) == "");
+}
+
+TEST_CASE("licence.texts: the text of each licence that a file names is in the tree") {
+  const auto text = [](const char* file) {
+    std::ifstream stream(std::string(MONITOR_SOURCE_DIR) + "/" + file);
+    return std::string(std::istreambuf_iterator<char>(stream), {});
+  };
+  CHECK(contains(text("LICENSE"), "Apache License\n"));
+  CHECK(contains(text("bpf/LICENSE.GPL-2.0-only"),
+                 "GNU GENERAL PUBLIC LICENSE\n                       Version 2, June 1991"));
+  CHECK(contains(text("bpf/LICENSE.GPL-2.0-only"), "END OF TERMS AND CONDITIONS"));
+  CHECK(contains(text("bpf/LICENSE.BSD-2-Clause"), "EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE."));
 }
 
 TEST_CASE("licence.rule: a missing or wrong licence is found") {

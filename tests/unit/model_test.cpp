@@ -34,7 +34,7 @@ HostSample host(double at_seconds, std::vector<ProcessSample> processes) {
 
 SocketsSample listeners(std::vector<pid_t> pids) {
   SocketsSample sockets;
-  sockets.listeners = std::move(pids);
+  sockets.by_listener.emplace_back().holders = std::move(pids);
   return sockets;
 }
 
@@ -67,8 +67,9 @@ TEST_CASE("model.total_failed_and_aborted_are_summed_over_endpoints") {
   counters.endpoints[2].method = "DELETE";
   counters.active = 4;
   counters.peak = 9;
-  counters.refused = 5;
-  counters.rejected = 6;
+  ListenerCounters& listener = counters.listeners.emplace_back();
+  listener.refused = 5;
+  listener.rejected = 6;
   counters.undercount = {{"gap", 1}};
   counters.observed_seconds = 12.5;
   counters.profile = "socket";
@@ -97,8 +98,10 @@ TEST_CASE("model.durations_are_sorted_by_status") {
   endpoint.durations[1].status = 404;
   endpoint.durations[2].status = 200;
   endpoint.durations[2].buckets = {7};
+  endpoint.completed = 7;
   Counters counters;
   counters.endpoints = {endpoint};
+  counters.listeners.emplace_back();
   const std::vector<Durations> sorted = make_snapshot(counters, {}, {}, {}).endpoints.at(0).durations;
   REQUIRE(sorted.size() == 4);
   CHECK((!sorted[0].status && !sorted[0].other));

@@ -26,6 +26,7 @@ Snapshot with_every_string(const std::string& bytes) {
   snapshot.endpoints = {endpoint("G" + bytes, "/" + bytes + "z", 1), endpoint("GET", bytes, 2)};
   snapshot.command = bytes + " " + bytes;
   snapshot.listen = {"unix:/" + bytes};
+  snapshot.address = snapshot.listen.front();
   snapshot.profile = bytes;
   snapshot.undercount = {{bytes, 1}};
   return snapshot;

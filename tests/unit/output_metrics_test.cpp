@@ -19,12 +19,15 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The place in the JSON of what this reads: "" (the top), "endpoints[]." or "workers[].".
+// The place in the JSON of what this reads: "" (the top), "endpoints[].", "workers[]." or "listeners[].".
 std::string json_place(const AnyRead& read) {
   const bool of_endpoint = std::holds_alternative<Read<EndpointCounters>>(read) ||
                            std::holds_alternative<ReadClasses>(read) || std::holds_alternative<ReadDurations>(read);
   if (of_endpoint) {
     return "endpoints[].";
+  }
+  if (std::holds_alternative<Read<ListenerSnapshot>>(read)) {
+    return "listeners[].";
   }
   return std::holds_alternative<Read<WorkerSnapshot>>(read) ? "workers[]." : "";
 }
@@ -124,9 +127,11 @@ TEST_CASE("output.metrics.rows_are_consistent") {
 
 TEST_CASE("output.metrics.the_json_has_the_rows_in_their_order") {
   const Json object = Json::parse(render_json(test::example_snapshot()));
-  CHECK(keys_of(object, {"profile", "schema_version", "target", "endpoints", "workers"}) == json_names(""));
+  CHECK(keys_of(object, {"profile", "schema_version", "target", "endpoints", "workers", "listeners", "warnings"}) ==
+        json_names(""));
   CHECK(keys_of(object["endpoints"][0], {"method", "path"}) == json_names("endpoints[]."));
   CHECK(keys_of(object["workers"][0], {"pid"}) == json_names("workers[]."));
+  CHECK(keys_of(object["listeners"][0], {"address", "protocol", "own", "processes"}) == json_names("listeners[]."));
 }
 
 TEST_CASE("output.metrics.figures_are_the_numbers_of_the_json") {

@@ -23,7 +23,8 @@ using test::example_snapshot;
 using test::unescape;
 
 std::string render(const std::vector<Snapshot>& snapshots, Exposition exposition = Exposition::kPrometheus) {
-  return render_prometheus(snapshots, exposition, "1.2.3");
+  SeriesChoice choice;
+  return render_prometheus(snapshots, exposition, "1.2.3", choice);
 }
 
 struct Sample {
@@ -175,7 +176,7 @@ void check_hostile(const std::string& bytes) {
     CHECK(unescape(active[1].labels.at("endpoint")) == "/" + bytes + "z");
     CHECK(unescape(active[0].labels.at("target")) == "unix:/" + bytes);
     CHECK(unescape(samples_of(text, "target_info")[0].labels.at("command")) == snapshot.command);
-    CHECK(samples_of(text).size() == 2 + 18 + 21 + 1 + 1);
+    CHECK(samples_of(text).size() == 2 + 18 + 21 + 1 + 1 + 2);
   }
 }
 

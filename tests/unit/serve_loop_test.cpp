@@ -40,7 +40,7 @@ struct Fixture {
                       ++samples;
                       return next;
                     },
-                    "1.2.3"};
+                    ServedBy{"1.2.3", SeriesChoice()}};
   Routes routes{exporter.routes()};
   std::unique_ptr<HttpServer> http = listen();
 

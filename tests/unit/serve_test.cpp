@@ -254,7 +254,7 @@ struct Fake {
                       ++samples;
                       return next;
                     },
-                    "1.2.3", [this] { return now; }};
+                    ServedBy{"1.2.3", SeriesChoice()}, [this] { return now; }};
 
   HttpResponse get(const std::string& path, const std::string& accept = "") {
     return Routes(exporter.routes()).answer({path, accept});

@@ -46,6 +46,7 @@ TEST_CASE("output.sessions: a line for each server, and the memory of the engine
         "pid 7  since 2025-11-25 14:13:20 (1s)  1 process  evil\\x0a\\x1b[31m\n"
         "\n"
         "Engine at /sys/fs/bpf/monitor: monitor 1.2.3, profile socket\n"
+        "  map                     entries             kernel memory\n"
         "  targets                 2 of 16                    2.0 kB\n"
         "  connections             3                          4.0 kB\n"
         "  programs                                           1.0 kB\n"

@@ -88,9 +88,10 @@ Violations wrong_floor(const Tree& tree) {
       {"lib", {"lib"}},
       {"arch", {"lib", "arch"}},
       {"http1", {"lib", "http1"}},
+      {"quic", {"lib", "quic"}},
       {"state", {"lib", "http1", "state"}},
       {"account", {"lib", "state", "account"}},
-      {"feed", {"lib", "arch", "http1", "state", "account", "feed"}},
+      {"feed", {"lib", "arch", "http1", "quic", "state", "account", "feed"}},
       {"hooks", {"lib", "arch", "state", "account", "feed"}},
       {"iter", {"lib", "state", "account"}},
   };

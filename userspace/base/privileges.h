@@ -29,7 +29,10 @@ constexpr std::uint64_t needed_capabilities(std::uint64_t permitted, const Uses&
          // To reopen the log in a directory that root does not own.
          (uses.writes_log ? capability_bit(CAP_DAC_OVERRIDE) : 0) |
          // /proc/PID/fd of another user's process belongs to that user, and /sys/fs/bpf to root.
-         (uses.finds_servers || uses.reads_pins ? capability_bit(CAP_DAC_READ_SEARCH) : 0);
+         (uses.finds_servers || uses.reads_pins ? capability_bit(CAP_DAC_READ_SEARCH) : 0) |
+         // It reads directories too, and is all that a process may have.
+         (uses.reads_pins && (permitted & capability_bit(CAP_DAC_READ_SEARCH)) == 0 ? capability_bit(CAP_DAC_OVERRIDE)
+                                                                                    : 0);
 }
 
 // Whether this process may read the descriptors of other users' processes.

@@ -37,6 +37,10 @@ Result<std::string> list_servers(const ListOptions& options, Reporter& reporter)
   for (const auto& [pid, error] : found.refused) {
     reporter.report(error);
   }
+  // A program that waits for a server reads the JSON, and the server is not in it yet.
+  if (!options.json) {
+    std::for_each(found.starting.begin(), found.starting.end(), [&](const Error& error) { reporter.report(error); });
+  }
   if (!can_inspect_processes()) {
     reporter.notice("the servers of other users cannot be seen: run it with sudo");
   }

@@ -70,13 +70,23 @@ class Declarations {
         ->group(group_);
   }
 
-  void pids(const char* meaning) {
+  // An option that may be given more than once.
+  void values(const char* name, std::vector<std::string>& words, const char* text, const char* meaning) {
     app_.add_option_function<std::vector<std::string>>(
-            "--pid", [&pids = words_.pids](const std::vector<std::string>& given) { pids = given; }, meaning)
-        ->option_text("N")
+            name, [&words](const std::vector<std::string>& given) { words = given; }, meaning)
+        ->option_text(text)
         ->take_all()
         ->expected(1)
         ->group(group_);
+  }
+
+  void pids(const char* meaning) { values("--pid", words_.pids, "N", meaning); }
+
+  void listeners() {
+    values("--port", words_.ports, "N", "only what the server's listeners on this port accepted");
+    values("--listener", words_.listeners, "ADDRESS",
+           "the same by address, as monitor --json shows it:\n127.0.0.1:8000, [::]:8000, unix:/run/app.sock");
+    flag("--by-listener", words_.by_listener, "each listener by itself, without CPU, memory and threads");
   }
 
   // For commands that show servers: an attached server takes precedence over one found by a search, and --all picks up
@@ -85,6 +95,7 @@ class Declarations {
     servers("Which server (default: the pid in logs/proxy.pid, else the one attached, else the one found)",
             "every uvicorn, gunicorn, hypercorn and other HTTP server\nin Python on the machine, including those that "
             "start later");
+    listeners();
   }
 
   void servers_to_attach() {
@@ -96,6 +107,14 @@ class Declarations {
     value("--pins", words_.pins, "DIR",
           "directory for the pins of an attached engine, on a\nBPF file system; default /sys/fs/bpf/monitor");
   }
+
+  void paths() {
+    flag("--raw-paths", words_.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
+    flag("--show-secrets", words_.show_secrets,
+         "with --raw-paths: show keys, tokens and e-mail addresses\nin paths too, instead of {secret}");
+  }
+
+  void max_scrape(const char* meaning) { value("--max-scrape", words_.max_scrape, "KB", meaning); }
 
   void profile() {
     value("--profile", words_.profile, "NAME", "kernel hooks to use: auto, socket (Linux 6.3 or later)\nor syscall");
@@ -138,6 +157,8 @@ void declare_view(CLI::App& app, Words& words) {
   declare.flag("--watch", words.watch, "repeat every interval; on a terminal, redraw in place");
   declare.flag("--json", words.json, "JSON, one object per line");
   declare.flag("--prometheus", words.prometheus, "Prometheus text format, for a textfile collector");
+  declare.max_scrape(
+      "with --prometheus: size of the file, in kB; default 1000.\nEndpoints past it count in \"(other)\"");
   declare.flag("--csv", words.csv, "CSV, a header and one line per sample");
   declare.flag("--no-header", words.no_header, "with --csv: omit the header, to append to a file");
   declare.flag("--influx", words.influx, "InfluxDB line protocol");
@@ -145,7 +166,7 @@ void declare_view(CLI::App& app, Words& words) {
                 "append log lines every interval; - is standard output;\nSIGHUP reopens FILE");
   declare.value("--statsd", words.statsd, "HOST:PORT", "send to a StatsD server every interval, over UDP");
   declare.flag("--dogstatsd", words.dogstatsd, "with --statsd: DogStatsD tags, and figures by endpoint");
-  declare.flag("--raw-paths", words.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
+  declare.paths();
   declare.flag("--no-system", words.no_system, "leave out CPU, memory and threads");
   declare.value("--color", words.color, "WHEN", "auto, always or never");
   declare.flag("--no-color", words.no_color, "the same as --color never");
@@ -169,7 +190,7 @@ void declare_attach(CLI::App& app, Words& words) {
   declare.servers_to_attach();
   declare.limits();
   declare.group("Other");
-  declare.flag("--raw-paths", words.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
+  declare.paths();
   declare.profile();
   declare.pins();
   declare.flag("--verbose", words.verbose, "report each step on standard error");
@@ -201,7 +222,8 @@ void declare_serve(CLI::App& app, Words& words) {
   declare.group("Where");
   declare.value("--listen", words.listen, "HOST:PORT", "default 127.0.0.1:9464; port 0 picks a free one");
   declare.group("Other");
-  declare.flag("--raw-paths", words.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
+  declare.paths();
+  declare.max_scrape("size of a scrape, in kB; default 1000. Endpoints past it\ncount in \"(other)\"");
   declare.flag("--no-system", words.no_system, "leave out CPU, memory and threads");
   declare.profile();
   declare.pins();

@@ -15,13 +15,14 @@ namespace monitor {
 
 // The command line as written, each value still text.
 struct Words {
-  std::vector<std::string> pids;
+  std::vector<std::string> pids, ports, listeners;
   std::optional<std::string> pid_file, interval, count, duration, log, color, profile, pins;
   std::optional<std::string> max_targets, max_endpoints, max_connections;
-  std::optional<std::string> statsd, listen;
+  std::optional<std::string> statsd, listen, max_scrape;
   bool all = false, guess = false, watch = false, json = false, prometheus = false, csv = false, no_header = false,
        influx = false;
-  bool dogstatsd = false, no_system = false, no_color = false, raw_paths = false, verbose = false;
+  bool by_listener = false, dogstatsd = false, no_system = false, no_color = false, raw_paths = false,
+       show_secrets = false, verbose = false;
 };
 
 enum class Verb { kView, kAttach, kDetach, kSessions, kList, kServe };

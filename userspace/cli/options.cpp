@@ -73,8 +73,16 @@ Status check_combination(const Words& words) {
     return usage_error("--statsd follows one server: its metric names do not name the server",
                        "add --dogstatsd if the StatsD server understands tags, or run one monitor for each server");
   }
+  if (words.by_listener && (words.log || (words.statsd && !words.dogstatsd))) {
+    return usage_error(std::string("--by-listener with ") + (words.log ? "--log" : "--statsd") +
+                           ": its lines do not name the listener",
+                       "choose one listener with --port or --listener");
+  }
   if (words.dogstatsd && !words.statsd) {
     return usage_error("--dogstatsd needs --statsd, which says where to send", "add --statsd HOST:PORT");
+  }
+  if (words.max_scrape && !words.prometheus) {
+    return usage_error("--max-scrape without --prometheus: no other output has a limit", "add --prometheus");
   }
   if (words.no_header && !words.csv) {
     return usage_error("--no-header without --csv: no other output has a header", "add --csv");
@@ -143,9 +151,14 @@ Result<Selection> choose_servers(const Words& words) {
 }
 
 Result<EngineOptions> choose_engine(const Words& words) {
+  if (words.show_secrets && !words.raw_paths) {
+    return usage_error("--show-secrets without --raw-paths: paths are folded, and secrets with them",
+                       "add --raw-paths");
+  }
   EngineOptions engine;
   engine.version = MONITOR_VERSION;
   engine.raw_paths = words.raw_paths;
+  engine.show_secrets = words.show_secrets;
   engine.verbose = words.verbose;
   engine.profile = words.profile.value_or(engine.profile);
   if (engine.profile != "auto" && engine.profile != "socket" && engine.profile != "syscall") {
@@ -167,6 +180,13 @@ Result<EngineOptions> choose_engine(const Words& words) {
     limit.limit = static_cast<std::uint32_t>(TRY(parse_positive(limit.name, *limit.word, limit.most)));
   }
   return engine;
+}
+
+// In bytes.
+Result<std::size_t> choose_max_scrape(const Words& words) {
+  constexpr std::uint64_t kMostKilobytes = 1'000'000;
+  return words.max_scrape ? TRY(parse_positive("--max-scrape", *words.max_scrape, kMostKilobytes)) * 1000
+                          : kUsualScrape;
 }
 
 Result<std::string> choose_pins(const Words& words, const Environment& environment) {
@@ -191,6 +211,16 @@ Result<double> choose_keep(const Environment& environment) {
   return std::string_view(variable) == "0" ? 0.0 : TRY(parse_seconds(kKeepVariable, variable));
 }
 
+Result<ListenerChoice> choose_listeners(const Words& words) {
+  ListenerChoice choice;
+  for (const std::string& word : words.ports) {
+    choice.ports.push_back(static_cast<std::uint16_t>(TRY(parse_positive("--port", word, 65535))));
+  }
+  choice.addresses = words.listeners;
+  choice.each = words.by_listener;
+  return choice;
+}
+
 Status set_times(const Words& words, const Environment& environment, ViewOptions& options) {
   options.interval_seconds = TRY(choose_interval(words, environment));
   options.interval_given = words.interval.has_value();
@@ -210,6 +240,7 @@ Status set_engine(const Words& words, const Environment& environment, ObserveOpt
   options.pins = TRY(choose_pins(words, environment));
   options.keep_ended_seconds = TRY(choose_keep(environment));
   options.system = !words.no_system;
+  options.listeners = TRY(choose_listeners(words));
   return Ok{};
 }
 
@@ -247,6 +278,7 @@ Result<Command> check_view(const Words& words, const Environment& environment) {
   options.mode = choose_mode(words);
   options.dogstatsd = words.dogstatsd;
   options.csv_header = !words.no_header;
+  options.max_scrape = TRY(choose_max_scrape(words));
   options.log_file = words.log.value_or("");
   options.format = choose_format(words);
   return Command(std::move(options));
@@ -282,6 +314,7 @@ Result<Command> check_serve(const Words& words, const Environment& environment) 
     options.listen = TRY(parse_host_port("--listen", *words.listen));
   }
   options.show_ended = true;
+  options.max_scrape = TRY(choose_max_scrape(words));
   return Command(std::move(options));
 }
 

@@ -2,6 +2,7 @@
 // Makes checked settings from the command line and the environment. Opens nothing, resolves no names, prints nothing.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "base/host_port.h"
 #include "base/result.h"
 #include "observe/options.h"
+#include "output/series_choice.h"
 #include "sinks/format.h"
 #include "tui/appearance.h"
 
@@ -33,6 +35,7 @@ struct ViewOptions : ObserveOptions {
   Mode mode = Mode::kOnce;
   Format format = Format::kBox;
   bool csv_header = true;
+  std::size_t max_scrape = kUsualScrape;   // bytes, with kPrometheus
   std::string log_file;                    // with kLog; "-" is standard output
   HostPort statsd;                         // with kSend
   bool dogstatsd = false;                  // with kSend
@@ -71,6 +74,7 @@ struct ListOptions {
 // monitor serve: serves the metrics over HTTP, for Prometheus to scrape.
 struct ServeOptions : ObserveOptions {
   HostPort listen{"127.0.0.1", 9464};
+  std::size_t max_scrape = kUsualScrape;  // bytes
 };
 
 // Text to print on standard output instead of doing anything: --help, --version.

@@ -20,7 +20,8 @@ namespace monitor {
 Result<int> serve(const ServeOptions& options, Reporter& reporter) {
   const Signals signals = TRY(Signals::block({}));
   std::optional<Fleet> fleet;
-  Exporter exporter([&fleet] { return fleet->sample(); }, options.engine.version);
+  Exporter exporter([&fleet] { return fleet->sample(); },
+                    ServedBy{options.engine.version, SeriesChoice(options.max_scrape)});
   const Routes routes(exporter.routes());
   EventLoop events;
   // Listens before it loads anything, so that a port that is taken costs nothing, and before settle() gives up the

@@ -17,6 +17,7 @@
 #include "sinks/stream_sink.h"
 #include "tui/appearance.h"
 #include "tui/screen_sink.h"
+#include "tui/teletype_sink.h"
 
 namespace monitor {
 namespace {
@@ -24,14 +25,17 @@ namespace {
 struct Appearance {
   BoxStyle style;
   bool screen = false;  // redraw in place
+  bool keys = false;    // one below another on a terminal that cannot do that, where q quits too
 };
 
 Appearance choose_appearance(const ViewOptions& options, const Environment& environment, bool utf8) {
   const bool terminal = ::isatty(STDOUT_FILENO) != 0;
   Appearance appearance;
   appearance.style = {use_color(options.color, terminal, environment), utf8};
-  appearance.screen = options.mode == Mode::kWatch && options.format == Format::kBox &&
-                      is_smart_terminal(terminal, environment) && in_foreground(STDOUT_FILENO);
+  if (options.mode == Mode::kWatch && options.format == Format::kBox && terminal && in_foreground(STDOUT_FILENO)) {
+    appearance.screen = is_smart_terminal(terminal, environment);
+    appearance.keys = !appearance.screen;
+  }
   return appearance;
 }
 
@@ -44,8 +48,9 @@ Result<std::unique_ptr<Sink>> make_sink(const ViewOptions& options, const Appear
   } else if (appearance.screen) {
     sink = std::make_unique<ScreenSink>(appearance.style);
   } else {
-    sink = std::make_unique<StreamSink>(options.format,
-                                        StreamStyle{appearance.style, options.csv_header, options.engine.version});
+    StreamStyle style{appearance.style, options.csv_header, options.engine.version, options.max_scrape};
+    sink = appearance.keys ? std::make_unique<TeletypeSink>(std::move(style))
+                           : std::make_unique<StreamSink>(options.format, std::move(style));
   }
   return sink;
 }
@@ -83,8 +88,8 @@ Result<Ending> observe(const ViewOptions& options, const Appearance& appearance,
 
 Result<int> view(const ViewOptions& options, Reporter& reporter) {
   const Appearance appearance = choose_appearance(options, ::getenv, reporter.utf8());
-  const Signals signals =
-      TRY(Signals::block({.hangup_reopens = options.mode == Mode::kLog, .terminal = appearance.screen}));
+  const Signals signals = TRY(
+      Signals::block({.hangup_reopens = options.mode == Mode::kLog, .terminal = appearance.screen || appearance.keys}));
   Fleet fleet = TRY(Fleet::begin(options, notices(options, reporter)));
   if (options.format != Format::kBox || options.mode == Mode::kLog || options.mode == Mode::kSend) {
     report_doubt(fleet, reporter);

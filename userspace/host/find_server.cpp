@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Searches all processes for servers, and resolves the operator's request to one of them or to an error that names
-// where it searched. A process is a server only if its tree listens: any program can be called uvicorn.
+// Resolves the operator's request to one of the servers of a survey, or to an error that names where it searched.
 #include "host/find_server.h"
 
 #include <algorithm>
+#include <array>
 #include <climits>
 #include <iterator>
 #include <map>
@@ -13,6 +13,8 @@
 
 #include "host/command_line.h"
 #include "host/pid_file.h"
+#include "host/starting.h"
+#include "host/survey.h"
 
 namespace monitor {
 namespace {
@@ -21,231 +23,8 @@ namespace {
 constexpr std::size_t kMaxCommand = 60;
 constexpr std::size_t kMaxAddresses = 120;
 
-// The result of a search of the whole machine.
-struct Survey {
-  std::vector<Server> servers;    // the strongest evidence first, then by pid
-  std::vector<pid_t> refused;     // have a server's name, but we are not permitted to see their descriptors
-  std::size_t not_listening = 0;  // have a server's name, but no listening socket
-  std::size_t processes = 0;      // examined in total
-};
-
-bool any_refused(const ProcFs& proc, const std::vector<pid_t>& tree) {
-  return std::any_of(tree.begin(), tree.end(), [&](pid_t pid) { return proc.descriptors_refused(pid); });
-}
-
-bool contains(const std::vector<pid_t>& pids, pid_t pid) {
-  return std::find(pids.begin(), pids.end(), pid) != pids.end();
-}
-
-// Sockets of multiprocessing's own protocol: "unix:/tmp/pymp-x/listener-y", "unix:@listener-42-0".
-bool is_internal(std::string_view address) {
-  return address.starts_with("unix:") &&
-         (address.find("/pymp-") != std::string_view::npos || address.starts_with("unix:@listener-"));
-}
-
-// Python programs whose sockets are known not to be HTTP.
-bool speaks_another_protocol(const CommandLine& line) {
-  constexpr std::string_view kAdapter = "debugpy/adapter";
-  return line.script.ends_with(kAdapter) || line.script.find("debugpy/adapter/") != std::string::npos ||
-         line.module.starts_with("ipykernel");
-}
-
-// A process that multiprocessing started to run a function of its parent's program.
-bool is_multiprocessing(const CommandLine& line) {
-  return line.code.starts_with("from multiprocessing.");
-}
-
-Server described(const CommandLine& line, std::string command) {
-  Server server;
-  server.command = std::move(command);
-  server.program = line.program.empty() ? server.command : line.program;
-  server.application = line.application;
-  server.title = line.program.empty() ? server.command : line.title();
-  return server;
-}
-
-class Search {
- public:
-  Search(const ProcFs& proc, ProgramReader& programs, const std::vector<pid_t>& known)
-      : proc_(proc), programs_(programs), known_(known), parents_(proc.parents()) {}
-
-  Survey run() {
-    read_processes();
-    survey_.processes = parents_.size();
-    std::vector<pid_t> named = named_roots();
-    read_sockets(named);
-    for (const pid_t root : named) {
-      add_named(root);
-    }
-    for (const auto& [root, listening] : groups()) {
-      add_unnamed(root, listening);
-    }
-    std::stable_sort(survey_.servers.begin(), survey_.servers.end(),
-                     [](const Server& left, const Server& right) { return left.evidence < right.evidence; });
-    drop_descendants();
-    return std::move(survey_);
-  }
-
- private:
-  // Keeps the processes that are a server by name or known, and those of Python.
-  void read_processes() {
-    for (const auto& [pid, parent] : parents_) {
-      const std::vector<std::string> arguments = proc_.arguments(pid);
-      const bool known = contains(known_, pid);
-      if (arguments.empty() && !known) {
-        continue;  // a kernel thread
-      }
-      CommandLine line = read_command_line(arguments);
-      if (!line.server.empty() || known) {
-        named_.push_back(pid);
-      } else if (!line.python && !is_python(proc_.executable(pid))) {
-        continue;
-      }
-      lines_.emplace(pid, std::move(line));
-    }
-  }
-
-  bool has_above(pid_t pid, const std::vector<pid_t>& others) const {
-    const std::vector<pid_t> above = ancestors(parents_, pid);
-    return std::any_of(above.begin(), above.end(), [&](pid_t ancestor) { return contains(others, ancestor); });
-  }
-
-  std::vector<pid_t> named_roots() const {
-    std::vector<pid_t> roots;
-    std::copy_if(named_.begin(), named_.end(), std::back_inserter(roots),
-                 [&](pid_t pid) { return !has_above(pid, named_); });
-    return roots;
-  }
-
-  void read_sockets(const std::vector<pid_t>& roots) {
-    std::vector<pid_t> pids;
-    for (const auto& [pid, line] : lines_) {
-      pids.push_back(pid);
-    }
-    for (const pid_t root : roots) {
-      const std::vector<pid_t> tree = process_tree(parents_, root);
-      pids.insert(pids.end(), tree.begin(), tree.end());
-    }
-    std::sort(pids.begin(), pids.end());
-    pids.erase(std::unique(pids.begin(), pids.end()), pids.end());
-    sockets_ = proc_.listening_by_process(pids);
-  }
-
-  Server server_at(pid_t root, const std::vector<pid_t>& tree) const {
-    Server server = described(lines_.at(root), proc_.command(root));
-    server.pid = root;
-    std::set<std::string> listen;
-    for (const pid_t pid : tree) {
-      const auto addresses = sockets_.find(pid);
-      if (addresses == sockets_.end()) {
-        continue;
-      }
-      listen.insert(addresses->second.begin(), addresses->second.end());
-      const bool supervises = std::any_of(tree.begin(), tree.end(), [&](pid_t other) {
-        return other != pid && parents_.at(other) == pid && sockets_.contains(other);
-      });
-      server.workers += supervises ? 0 : 1;
-    }
-    server.listen.assign(listen.begin(), listen.end());
-    return server;
-  }
-
-  void add_named(pid_t root) {
-    const std::vector<pid_t> tree = process_tree(parents_, root);
-    Server server = server_at(root, tree);
-    if (!server.listen.empty()) {
-      const std::string& name = lines_.at(root).server;
-      server.evidence = contains(known_, root) ? Evidence::kAttached : Evidence::kCommand;
-      server.kind = name.empty() ? "python" : name;
-      survey_.servers.push_back(std::move(server));
-    } else if (any_refused(proc_, tree)) {
-      survey_.refused.push_back(root);
-    } else {
-      ++survey_.not_listening;
-    }
-  }
-
-  // The process that the Python process belongs to: the one that started it with multiprocessing or by a fork.
-  pid_t owner(pid_t pid) const {
-    for (std::size_t steps = 0; steps < parents_.size(); ++steps) {
-      const auto parent = lines_.find(parents_.at(pid));
-      if (parent == lines_.end() || !parents_.contains(parent->first)) {
-        break;
-      }
-      const CommandLine& line = lines_.at(pid);
-      if (!is_multiprocessing(line) && proc_.arguments(pid) != proc_.arguments(parent->first)) {
-        break;
-      }
-      pid = parent->first;
-    }
-    return pid;
-  }
-
-  // The Python processes without a server's name that listen, by their owner.
-  std::map<pid_t, std::vector<pid_t>> groups() const {
-    std::map<pid_t, std::vector<pid_t>> groups;
-    for (const auto& [pid, addresses] : sockets_) {
-      const auto line = lines_.find(pid);
-      if (line == lines_.end() || contains(named_, pid) || has_above(pid, named_) ||
-          speaks_another_protocol(line->second) || std::all_of(addresses.begin(), addresses.end(), is_internal)) {
-        continue;
-      }
-      groups[owner(pid)].push_back(pid);
-    }
-    return groups;
-  }
-
-  void add_unnamed(pid_t root, const std::vector<pid_t>& listening) {
-    Server server = server_at(root, process_tree(parents_, root));
-    const CommandLine& line = lines_.at(root);
-    server.evidence = Evidence::kScript;
-    server.kind = programs_.server_of(proc_, root, line);
-    // Every worker of Ray maps uvloop, and only its proxy serves HTTP.
-    if (server.kind.empty() && !line.program.starts_with("ray::")) {
-      server.evidence = Evidence::kModules;
-      for (const pid_t pid : listening) {
-        server.kind = server.kind.empty() ? mapped_server(proc_, pid) : server.kind;
-      }
-    }
-    if (server.kind.empty()) {
-      server.evidence = Evidence::kListens;
-      server.kind = "python";
-    }
-    survey_.servers.push_back(std::move(server));
-  }
-
-  // Removes those of weaker evidence that belong to the tree of another server.
-  void drop_descendants() {
-    std::vector<pid_t> roots;
-    for (const Server& server : survey_.servers) {
-      roots.push_back(server.pid);
-    }
-    std::erase_if(survey_.servers, [&](const Server& server) {
-      return server.evidence > Evidence::kCommand && has_above(server.pid, roots);
-    });
-  }
-
-  const ProcFs& proc_;
-  ProgramReader& programs_;
-  const std::vector<pid_t>& known_;
-  ProcessParents parents_;
-  std::map<pid_t, CommandLine> lines_;  // of the processes that read_processes() keeps
-  std::vector<pid_t> named_;            // of these, the servers by name and the known ones
-  std::map<pid_t, std::vector<std::string>> sockets_;
-  Survey survey_;
-};
-
-Survey survey_machine(const ProcFs& proc, const std::vector<pid_t>& known = {}) {
-  ProgramReader programs;
-  return Search(proc, programs, known).run();
-}
-
 std::string count_of(std::size_t number, const std::string& one, const std::string& many) {
   return std::to_string(number) + " " + (number == 1 ? one : many);
-}
-
-std::string pid_and_command(const ProcFs& proc, pid_t pid) {
-  return std::to_string(pid) + " (" + printable(proc.command(pid), kMaxCommand) + ")";
 }
 
 // One line per server: a command that the operator can copy.
@@ -274,17 +53,32 @@ std::string hint_to_pick(const std::vector<Server>& servers, const std::string& 
 
 Error refused_descriptors(const ProcFs& proc, pid_t pid) {
   return Error{ErrorCode::kNotPermitted,
-               "the sockets of process " + pid_and_command(proc, pid) + " cannot be seen: reading " + proc.path() +
-                   "/" + std::to_string(pid) +
+               "the sockets of " + process_called(proc, pid) + " cannot be seen: reading " + proc.path() + "/" +
+                   std::to_string(pid) +
                    "/fd is not permitted; CAP_SYS_PTRACE is needed, and CAP_DAC_READ_SEARCH for another user's process",
                "run it with sudo"};
 }
 
-Error does_not_listen(const ProcFs& proc, pid_t pid, std::size_t descendants) {
+// Strangers come after what the operator wants to know: why this server does not listen.
+Error starting_server(const ProcFs& proc, const std::vector<pid_t>& tree, std::vector<Server> others) {
+  Error error = still_starting(proc, tree);
+  std::erase_if(others, [](const Server& server) { return is_guess(server.evidence); });
+  if (!others.empty()) {
+    error.hint += "\n" + hint_to_pick(others, "");
+  }
+  return error;
+}
+
+Error does_not_listen(const ProcFs& proc, const std::vector<pid_t>& processes) {
+  if (has_server_by_name(proc, processes)) {
+    return starting_server(proc, processes, survey_machine(proc).servers);
+  }
+  const pid_t pid = processes.front();
+  const std::size_t descendants = processes.size() - 1;
   const std::string tree =
       descendants == 0 ? " has" : " and its " + count_of(descendants, "descendant", "descendants") + " have";
   return Error{ErrorCode::kNoTarget,
-               "process " + pid_and_command(proc, pid) + tree + " no listening socket: looked at " + proc.path() + "/" +
+               process_called(proc, pid) + tree + " no listening socket: looked at " + proc.path() + "/" +
                    std::to_string(pid) + "/net/tcp, tcp6 and unix",
                hint_to_pick(survey_machine(proc).servers,
                             "give the pid of the process that serves, or of its parent; a starting server "
@@ -313,25 +107,28 @@ Result<Server> server_of(const ProcFs& proc, pid_t pid) {
   }
   std::vector<std::string> listen = proc.listening(tree);
   if (listen.empty()) {
-    return any_refused(proc, tree) ? refused_descriptors(proc, pid) : does_not_listen(proc, pid, tree.size() - 1);
+    return any_refused(proc, tree) ? refused_descriptors(proc, pid) : does_not_listen(proc, tree);
   }
   Server server = named_server(proc, pid);
   server.listen = std::move(listen);
   return server;
 }
 
-Result<Server> server_of_file(const ProcFs& proc, const std::string& path) {
-  const pid_t pid = TRY(read_pid_file(path));
+Result<Server> server_of_pid_file(const ProcFs& proc, const std::string& path, pid_t pid) {
   return within("PID file " + printable(path, PATH_MAX) + " names " + std::to_string(pid), server_of(proc, pid));
 }
 
-// The operator did not name this PID file, so if it leads to no server the hint lists the servers that do run.
+Result<Server> server_of_file(const ProcFs& proc, const std::string& path) {
+  return server_of_pid_file(proc, path, TRY(read_pid_file(path)));
+}
+
+// The operator did not name this PID file, so if it holds no pid the hint lists the servers that do run.
 Result<Server> server_of_default_file(const ProcFs& proc, const std::string& path) {
-  auto server = server_of_file(proc, path);
-  if (server || server.error().code == ErrorCode::kNotPermitted) {
-    return server;
+  Result<pid_t> pid = read_pid_file(path);
+  if (pid) {
+    return server_of_pid_file(proc, path, *pid);
   }
-  Error error = std::move(server).error();
+  Error error = std::move(pid).error();
   error.hint = hint_to_pick(survey_machine(proc).servers, error.hint);
   return error;
 }
@@ -347,8 +144,11 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
     // the snapshot of an attached server.
     return named_server(proc, known.front(), Evidence::kAttached);
   }
-  Survey survey = survey_machine(proc, known);
+  Survey survey = survey_machine(proc, nullptr, known);
   std::vector<Server>& servers = survey.servers;
+  if (!survey.starting.empty() && (servers.empty() || is_guess(servers.front().evidence))) {
+    return starting_server(proc, survey.starting.front(), {});
+  }
   const auto strongest = std::count_if(servers.begin(), servers.end(), [&](const Server& server) {
     return strength(server) == strength(servers.front());
   });
@@ -356,6 +156,9 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
     Server server = std::move(servers.front());
     servers.erase(servers.begin());
     server.passed_over = std::move(servers);
+    for (const std::vector<pid_t>& tree : survey.starting) {
+      server.passed_over.push_back(named_server(proc, tree.front(), Evidence::kCommand));
+    }
     return server;
   }
   if (strongest > 1) {
@@ -370,15 +173,10 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
   if (!survey.refused.empty()) {
     return refused_descriptors(proc, survey.refused.front());
   }
-  const std::size_t others = survey.not_listening;
-  const std::string not_listening =
-      others == 0 ? ""
-                  : " (" + std::to_string(others) +
-                        (others == 1 ? " by that name listens nowhere)" : " by that name listen nowhere)");
   return Error{ErrorCode::kNoTarget,
                missing_pid_file(default_pid_file) +
                    ", and no uvicorn, gunicorn or hypercorn process that listens was found among the " +
-                   count_of(survey.processes, "process", "processes") + " of " + proc.path() + not_listening,
+                   count_of(survey.processes, "process", "processes") + " of " + proc.path(),
                "start the server, or name its process: sudo monitor --pid N"};
 }
 
@@ -386,14 +184,16 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
 
 FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known, Guesses guesses,
                           ProgramReader* programs) {
-  ProgramReader only_now;
-  Survey survey = Search(proc, programs != nullptr ? *programs : only_now, known).run();
-  FoundServers found{std::move(survey.servers), {}};
+  Survey survey = survey_machine(proc, programs, known);
+  FoundServers found{std::move(survey.servers), {}, {}};
   if (guesses == Guesses::kLeaveOut) {
     std::erase_if(found.servers, [](const Server& server) { return is_guess(server.evidence); });
   }
   for (const pid_t pid : survey.refused) {
     found.refused.emplace_back(pid, refused_descriptors(proc, pid));
+  }
+  for (const std::vector<pid_t>& tree : survey.starting) {
+    found.starting.push_back(still_starting(proc, tree));
   }
   return found;
 }

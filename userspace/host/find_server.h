@@ -40,6 +40,8 @@ struct FoundServers {
   std::vector<Server> servers;
   // Processes with a server's name whose sockets we are not permitted to see, each with the reason.
   std::vector<std::pair<pid_t, Error>> refused;
+  // Processes with a server's name that do not listen yet, each with an error that says so.
+  std::vector<Error> starting;
 };
 
 enum class Guesses { kLeaveOut, kTakeIn };
@@ -57,8 +59,8 @@ Server named_server(const ProcFs& proc, pid_t pid, Evidence evidence = Evidence:
 
 // The one server that the request means. A search prefers stronger evidence and returns the others in `passed_over`;
 // compiled modules and scripts count the same. Fails with kNoTarget and a hint if there is no server (the error names
-// where it searched), if it does not listen, or if several have the strongest evidence (the hint lists the command to
-// pick each).
+// where it searched), if it does not listen (a server that is starting is named as such), or if several have the
+// strongest evidence (the hint lists the command to pick each).
 Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request);
 
 }  // namespace monitor

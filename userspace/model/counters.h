@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "model/listeners.h"
+
 namespace monitor {
 
 // The bounds of the buckets of durations, in seconds: OpenTelemetry's for http.server.request.duration, and more for
@@ -29,6 +31,7 @@ struct Durations {
 };
 
 struct EndpointCounters {
+  unsigned listener = 0;  // number of the listener that accepted the connections
   std::string method;     // bytes as the client sent them, may be hostile; empty for "(other)" and the like
   std::string path;       // bytes too; without query, and folded unless --raw-paths
   bool path_cut = false;  // the client's path was too long and is cut
@@ -49,12 +52,11 @@ struct WorkerCounters {
 };
 
 struct Counters {
-  std::uint64_t active = 0;
-  std::uint64_t peak = 0;
-  std::uint64_t refused = 0;
-  std::uint64_t rejected = 0;
+  std::uint64_t active = 0;  // on listeners that are not apart, without the unproven ones
+  std::uint64_t peak = 0;    // of `active`
   std::uint64_t peak_connections = 0;
-  std::map<std::string, std::uint64_t> undercount;  // by cause, including causes that never occurred
+  std::map<std::string, std::uint64_t> undercount;  // by cause, including causes that never occurred; of no connection
+  std::vector<ListenerCounters> listeners;          // by number
   std::vector<EndpointCounters> endpoints;          // every one ever seen; a special one only if it counted anything
   std::map<pid_t, WorkerCounters> workers;          // every live process of the server
   double observed_seconds = 0;                      // since counting began
@@ -67,8 +69,8 @@ struct SocketsSample {
   std::uint64_t accept_queue = 0;           // waiting in the accept queues, each listener once
   std::uint64_t unread = 0;                 // accepted, no request in flight, bytes unread
   std::vector<std::string> listen;          // "127.0.0.1:9999", "[::]:80", "unix:/run/a.sock", sorted, unique
-  std::vector<pid_t> listeners;             // processes that hold a listening socket, sorted
   std::vector<std::uint16_t> listen_ports;  // TCP ports, sorted, unique
+  std::vector<ListenerSample> by_listener;  // one for each of `listen`, in that order
 };
 
 }  // namespace monitor

@@ -15,6 +15,7 @@ struct EngineInfo {
   std::string version;  // of the `monitor` that loaded it
   std::string profile;  // "socket" or "syscall"
   bool raw_paths = false;
+  bool show_secrets = false;
   std::uint64_t loaded_ns = 0;  // since boot
 };
 

@@ -9,6 +9,8 @@
 #include <tuple>
 #include <utility>
 
+#include "model/listener_figures.h"
+
 namespace monitor {
 namespace {
 
@@ -101,12 +103,35 @@ Cpu cpu_percent(const ProcessSample& process, const EarlierSample& before, const
   return {at_least_zero(100 * process.cpu_seconds / span), at_least_zero(100 * process.reaped_cpu_seconds / span)};
 }
 
-// The processes that accept: they hold a listening socket, and no child of theirs does. A supervisor holds the socket
-// only for its workers to inherit.
-std::vector<pid_t> accepting(const HostSample& host, const SocketsSample& sockets) {
-  const auto listens = [&](pid_t pid) {
-    return std::find(sockets.listeners.begin(), sockets.listeners.end(), pid) != sockets.listeners.end();
-  };
+// The counters of a listener, or null if the kernel side does not know it yet.
+const ListenerCounters* counters_of(const ListenerSample& sample, const Counters& counters) {
+  const auto found = std::find_if(
+      counters.listeners.begin(), counters.listeners.end(),
+      [&sample](const ListenerCounters& other) { return sample.number != 0 && other.number == sample.number; });
+  return found == counters.listeners.end() ? nullptr : &*found;
+}
+
+// Whether the listener is one of the server's for HTTP: not apart, and it has not shown something else.
+bool is_for_requests(const ListenerCounters* listener) {
+  return listener == nullptr || (!listener->apart && (!listener->foreign || listener->http));
+}
+
+// The processes that hold a listener for which `is_wanted` holds.
+template <typename IsWanted>
+std::set<pid_t> holders(const Counters& counters, const SocketsSample& sockets, IsWanted is_wanted) {
+  std::set<pid_t> pids;
+  for (const ListenerSample& sample : sockets.by_listener) {
+    if (is_wanted(counters_of(sample, counters))) {
+      pids.insert(sample.holders.begin(), sample.holders.end());
+    }
+  }
+  return pids;
+}
+
+// The processes that accept: they hold a listening socket for requests, and no child of theirs does. A supervisor holds
+// the socket only for its workers to inherit.
+std::vector<pid_t> accepting(const HostSample& host, const std::set<pid_t>& holders) {
+  const auto listens = [&holders](pid_t pid) { return holders.contains(pid); };
   std::vector<pid_t> pids;
   for (const ProcessSample& process : host.processes) {
     const bool supervises = std::any_of(host.processes.begin(), host.processes.end(), [&](const ProcessSample& other) {
@@ -124,11 +149,14 @@ std::vector<pid_t> accepting(const HostSample& host, const SocketsSample& socket
 std::vector<WorkerSnapshot> list_workers(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
                                          const EarlierSample& before) {
   std::map<pid_t, WorkerSnapshot> workers;
-  for (const pid_t pid : accepting(now, sockets)) {
+  const std::set<pid_t> theirs = holders(counters, sockets, is_for_requests);
+  const std::set<pid_t> apart = holders(
+      counters, sockets, [](const ListenerCounters* listener) { return listener != nullptr && listener->apart; });
+  for (const pid_t pid : accepting(now, theirs)) {
     workers[pid].pid = pid;
   }
   for (const auto& [pid, counted] : counters.workers) {
-    if (counted.active == 0 && counted.total == 0) {
+    if ((counted.active == 0 && counted.total == 0) || (apart.contains(pid) && !theirs.contains(pid))) {
       continue;
     }
     WorkerSnapshot& worker = workers[pid];
@@ -152,28 +180,37 @@ std::vector<WorkerSnapshot> list_workers(const Counters& counters, const Sockets
   return list;
 }
 
-void add_requests(const Counters& counters, Snapshot& snapshot) {
-  snapshot.active = counters.active;
-  // The kernel's words are read one after another, so `active` can be newer than `peak` and exceed it.
-  snapshot.peak = std::max(counters.peak, counters.active);
-  snapshot.refused = counters.refused;
-  snapshot.rejected = counters.rejected;
+// What listeners that are not apart have in flight, and in their queues. The kernel side knows the number in flight on
+// all of them together; it can count some too many or too few, depending on what turned out about a listener.
+void add_requests(const Counters& counters, const SocketsSample& sockets, Snapshot& snapshot) {
+  snapshot.listeners = list_listeners(counters, sockets);
   snapshot.undercount = counters.undercount;
-  snapshot.endpoints = counters.endpoints;
-  std::sort(snapshot.endpoints.begin(), snapshot.endpoints.end(),
-            [](const EndpointCounters& left, const EndpointCounters& right) {
-              return std::tie(left.method, left.method_cut, left.path, left.path_cut) <
-                     std::tie(right.method, right.method_cut, right.path, right.path_cut);
-            });
-  for (EndpointCounters& endpoint : snapshot.endpoints) {
-    std::sort(endpoint.durations.begin(), endpoint.durations.end(), [](const Durations& left, const Durations& right) {
-      return std::tie(left.other, left.status) < std::tie(right.other, right.status);
-    });
-    snapshot.total += endpoint.completed;
-    snapshot.failed += endpoint.failed;
-    snapshot.aborted += endpoint.aborted;
-    snapshot.websockets += endpoint.websockets;
+  add_listener_sums(snapshot);
+  std::int64_t active = static_cast<std::int64_t>(counters.active);
+  for (const ListenerCounters& listener : counters.listeners) {
+    if (listener.apart) {
+      continue;
+    }
+    if (listener.http) {
+      active += static_cast<std::int64_t>(listener.unproven);
+    } else if (listener.presumed && listener.foreign) {
+      active -= static_cast<std::int64_t>(listener.active);
+    }
   }
+  snapshot.active = active > 0 ? static_cast<std::uint64_t>(active) : 0;
+  // The kernel's words are read one after another, so `active` can be newer than `peak` and exceed it.
+  snapshot.peak = std::max(counters.peak, snapshot.active);
+}
+
+// The connections that wait: on listeners that have shown something else than HTTP they wait for something else.
+std::uint64_t queue_depth(const Counters& counters, const SocketsSample& sockets) {
+  std::uint64_t depth = sockets.accept_queue + sockets.unread;
+  for (const ListenerSample& sample : sockets.by_listener) {
+    if (!is_for_requests(counters_of(sample, counters))) {
+      depth -= std::min(depth, sample.accept_queue + sample.unread);
+    }
+  }
+  return depth;
 }
 
 void add_host(const HostSample& now, const EarlierSample& before, Snapshot& snapshot) {
@@ -198,15 +235,16 @@ void add_host(const HostSample& now, const EarlierSample& before, Snapshot& snap
 }  // namespace
 
 Snapshot make_snapshot(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
-                       const std::optional<HostSample>& before) {
+                       const std::optional<HostSample>& before, const ListenerHints& hints) {
   const EarlierSample earlier(before, now);
   Snapshot snapshot;
-  add_requests(counters, snapshot);
-  snapshot.queue_depth = sockets.accept_queue + sockets.unread;
+  add_requests(counters, sockets, snapshot);
+  snapshot.queue_depth = queue_depth(counters, sockets);
   snapshot.open_connections = sockets.open_connections;
   // Events can miss a connection that has sent nothing yet; the list of sockets contains it.
   snapshot.peak_connections = std::max(counters.peak_connections, sockets.open_connections);
   snapshot.listen = sockets.listen;
+  snapshot.address = main_address(sockets.by_listener, counters.listeners, hints);
   snapshot.observed_seconds = at_least_zero(counters.observed_seconds);
   snapshot.profile = counters.profile;
   add_host(now, earlier, snapshot);

@@ -24,6 +24,27 @@ struct WorkerSnapshot {
   unsigned threads = 0;
 };
 
+// The figures of one listener; the words are those of Snapshot.
+struct ListenerSnapshot {
+  unsigned number = 0;           // as in EndpointCounters; 0: connections whose listener is unknown
+  std::string address;           // "127.0.0.1:9999"; empty if unknown
+  std::string protocol;          // "http", or what else passes; empty if nothing has shown it
+  bool apart = false;            // a child serves something of its own on it: it is in no figure of the server
+  std::vector<pid_t> processes;  // that hold it, sorted
+  std::uint64_t active = 0;
+  std::uint64_t peak = 0;
+  std::uint64_t total = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t aborted = 0;
+  std::uint64_t refused = 0;
+  std::uint64_t rejected = 0;
+  std::uint64_t websockets = 0;
+  std::uint64_t queue_depth = 0;
+  std::uint64_t open_connections = 0;
+  std::map<std::string, std::uint64_t> undercount;
+  std::vector<EndpointCounters> endpoints;  // sorted as those of the server
+};
+
 struct Snapshot {
   std::uint64_t active = 0;
   std::uint64_t peak = 0;
@@ -59,15 +80,30 @@ struct Snapshot {
   Evidence evidence = Evidence::kNamed;
   std::vector<std::string> passed_over;  // the other servers that a search found, one text for each
   std::vector<std::string> listen;
+  std::string address;   // of the listener that serves, or of the best guess; names the server
+  std::string listener;  // of a view of one listener: its address; of several, separated by commas; otherwise empty
 
-  std::vector<EndpointCounters> endpoints;  // sorted by method and path, each one's durations by status
+  // Sorted by method and path, each one's durations by status. Endpoints of several listeners with the same method and
+  // path are one.
+  std::vector<EndpointCounters> endpoints;
+  std::vector<ListenerSnapshot> listeners;  // sorted by address
   std::vector<WorkerSnapshot> workers;      // sorted by pid
 };
 
-// Computes sums, rates and the list of workers. CPU is measured since `before`, or over the whole life of each process
-// if there is no earlier sample. A worker is a process that has read a request, or that holds a listening socket and
-// has no child that holds one: a supervisor holds the socket too.
+// Computes sums, rates and the lists of workers and listeners. CPU is measured since `before`, or over the whole life
+// of each process if there is no earlier sample. A worker is a process that has read a request, or that holds a
+// listening socket and has no child that holds one: a supervisor holds the socket too.
 Snapshot make_snapshot(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
-                       const std::optional<HostSample>& before);
+                       const std::optional<HostSample>& before, const ListenerHints& hints = {});
+
+// A view of those listeners whose address is in `addresses`: the figures of requests, connections and the queue are
+// theirs; those of processes stay. The peak of several listeners is the highest of their peaks, and no less than what
+// is in flight now.
+Snapshot restrict_to(const Snapshot& snapshot, const std::vector<std::string>& addresses);
+
+// The views that a choice of listeners makes of a snapshot: the snapshot itself, or one for the listeners that match,
+// or with `each` one for each. Views of each leave out CPU, memory and threads, which are not by listener. Empty if no
+// listener matches.
+std::vector<Snapshot> choose_listeners(const Snapshot& snapshot, const ListenerChoice& choice);
 
 }  // namespace monitor

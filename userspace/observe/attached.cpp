@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "host/listener_hints.h"
 #include "observe/follow.h"
 #include "observe/handover.h"
 
@@ -68,7 +69,7 @@ Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& pr
     if (!target.complete || !is_gone(proc, target.root)) {
       continue;
     }
-    TRY(engine.join_target(target));
+    TRY(engine.join_target(target, listener_hints(proc, target.root.pid)));
     Result<std::optional<Successor>> next = find_successor(engine, target.index, proc, target.root, "");
     if (!next || !*next) {
       continue;  // removed meanwhile, or it has ended
@@ -76,7 +77,9 @@ Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& pr
     target.previous = target.root.pid;
     target.root = (*next)->root;
     target.moved = true;
-    static_cast<void>(engine.hand_over(target.index, target.root));  // only a caller that may change the engine can
+    static_cast<void>(
+        engine.hand_over(target.index, target.root,
+                         listener_hints(proc, target.root.pid)));  // only a caller that may change the engine can
   }
   return targets;
 }
@@ -126,6 +129,10 @@ Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& pro
   return engine;
 }
 
+void remove_ended(const Pins& pins, const ProcFs& proc, double keep_seconds) {
+  static_cast<void>(open_attached(pins, proc, keep_seconds));
+}
+
 Status check_options(const EngineOptions& options, const Engine& engine) {
   const EngineInfo info = TRY(engine.info());
   if (options.profile != "auto" && options.profile != info.profile) {
@@ -136,6 +143,10 @@ Status check_options(const EngineOptions& options, const Engine& engine) {
   if (options.raw_paths && !info.raw_paths) {
     return Error{ErrorCode::kUsage, "--raw-paths: the attached engine folds identifiers in paths",
                  "omit --raw-paths, or detach and attach again with it"};
+  }
+  if (options.show_secrets && !info.show_secrets) {
+    return Error{ErrorCode::kUsage, "--show-secrets: the attached engine folds what can be a secret",
+                 "omit --show-secrets, or detach and attach again with it"};
   }
   return Ok{};
 }

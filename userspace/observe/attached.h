@@ -33,6 +33,9 @@ bool is_named(const TargetInfo& target, pid_t pid, const ProcFs& proc);
 // targets that a killed process left half-made; with the last target the engine, too. The caller holds no lock.
 Result<Attached> open_attached(const Pins& pins, const ProcFs& proc, double keep_seconds);
 
+// Removes the same without opening anything for the caller. A failure leaves them to the next command.
+void remove_ended(const Pins& pins, const ProcFs& proc, double keep_seconds);
+
 // The same for a caller that changes the engine and holds the exclusive lock: the engine stays, even without targets.
 Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock,
                                              double keep_seconds);

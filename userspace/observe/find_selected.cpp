@@ -75,8 +75,13 @@ std::string describe(const Server& server) {
   for (const std::string& address : server.listen) {
     text += (&address == &server.listen.front() ? " on " : ", ") + address;
   }
-  return text + ": " + server.title +
-         (is_guess(server.evidence) ? " (" + std::string(evidence_text(server.evidence)) + ")" : "");
+  text += ": " + server.title;
+  if (is_guess(server.evidence)) {
+    text += " (" + std::string(evidence_text(server.evidence)) + ")";
+  } else if (server.listen.empty() && server.evidence == Evidence::kCommand) {
+    text += " (does not listen yet)";
+  }
+  return text;
 }
 
 Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
@@ -86,7 +91,10 @@ Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selectio
   if (selection.all) {
     found = find_servers(proc, known, guesses(selection), &programs);
     if (found.servers.empty()) {
-      return found.refused.empty() ? no_server_found() : std::move(found.refused.front().second);
+      if (!found.refused.empty()) {
+        return std::move(found.refused.front().second);
+      }
+      return found.starting.empty() ? no_server_found() : std::move(found.starting.front());
     }
     return found;
   }

@@ -2,35 +2,15 @@
 #include "observe/fleet.h"
 
 #include <fmt/format.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <map>
+#include <iterator>
 #include <utility>
 
-#include "base/boot_clock.h"
 #include "observe/find_selected.h"
 
 namespace monitor {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Searching all processes of the machine takes a few milliseconds.
-constexpr std::chrono::seconds kSearchEvery{1};
-
-// Without any sign of a new server.
-constexpr std::chrono::seconds kSearchAnywayEvery{10};
-
-// How often check() is due, and how often just after a server has ended.
-constexpr std::chrono::seconds kCheckEvery{1};
-constexpr std::chrono::milliseconds kCheckAfterEnd{100};
-
-// How long a server that has ended is waited for: one whose listening socket its supervisor holds for the next one.
-constexpr std::chrono::seconds kTakenOverWithin{10};
 
 // Room for targets with --all, in an engine of our own. A target takes a few kB.
 constexpr std::uint32_t kTargetsForAll = 256;
@@ -48,11 +28,6 @@ std::string handed_over(const Handover& handover) {
 
 bool contains(const std::vector<pid_t>& pids, pid_t pid) {
   return std::find(pids.begin(), pids.end(), pid) != pids.end();
-}
-
-void drain(int fd) {
-  std::uint64_t ignored = 0;
-  [[maybe_unused]] const ssize_t size = ::read(fd, &ignored, sizeof(ignored));
 }
 
 // Reports pids that the operator named and that have handed over while only the attached engine counted.
@@ -77,6 +52,7 @@ Fleet::Fleet(const ObserveOptions& options, Attached attached, Notices notices)
       system_(options.system),
       show_ended_(options.show_ended),
       keep_ended_(options.keep_ended_seconds),
+      listeners_(options.listeners),
       attached_(std::move(attached)),
       guesses_(guesses(options.servers)),
       searched_at_(std::chrono::steady_clock::now()),
@@ -223,180 +199,6 @@ Status Fleet::add_if_new(const Server& server) {
   return within(fmt::format("pid {}", server.pid), std::move(added));
 }
 
-std::vector<pid_t> Fleet::followed() const {
-  std::vector<pid_t> found;
-  for (const Observation& observation : observed_) {
-    if (const Result<std::vector<pid_t>> processes = observation.processes()) {
-      found.insert(found.end(), processes->begin(), processes->end());
-    }
-  }
-  return found;
-}
-
-// The observed server on whose address this one serves. Two processes serve on one address when one takes over from the
-// other, and for as long as they share it with SO_REUSEPORT or by inheritance.
-Observation* Fleet::served_by(const Server& server) {
-  if (attached_.find(server.pid)) {
-    return nullptr;
-  }
-  const std::string network = ProcFs().network_namespace(server.pid);
-  const auto found = std::find_if(observed_.begin(), observed_.end(), [&](const Observation& observation) {
-    return observation.root().network == network &&
-           std::find(server.listen.begin(), server.listen.end(), observation.address()) != server.listen.end();
-  });
-  return found == observed_.end() ? nullptr : &*found;
-}
-
-// Adds the process to the observed server, in the engine that counts it.
-Status Fleet::adopt(Observation& observation, pid_t pid) {
-  const ProcFs proc;
-  Root root = TRY(open_root(proc, pid));
-  if (!observation.engine().is_pinned()) {
-    return observation.adopt(*own_, std::move(root));
-  }
-  const PinLock lock = TRY(pins_.lock_exclusive());
-  std::optional<Engine> engine = TRY(Engine::open(pins_, lock));
-  const std::vector<TargetInfo> targets = engine ? TRY(current_targets(*engine, proc)) : std::vector<TargetInfo>();
-  const auto target = std::find_if(targets.begin(), targets.end(), [&](const TargetInfo& other) {
-    return other.index == observation.target() && other.root == observation.identity();
-  });
-  if (target == targets.end()) {
-    return server_ended(observation.identity().pid);
-  }
-  TRY(engine->join_target(*target));
-  return observation.adopt(*engine, std::move(root));
-}
-
-// With --pid: looks for a process that serves on the address of a server that has ended. Returns whether one does, or
-// is likely to soon: a process from which the server descended holds the listening socket for the next one, as systemd
-// does.
-bool Fleet::adopt_another(Observation& observation) {
-  const ProcFs proc;
-  const Root& ended = observation.root();
-  const Result<std::vector<pid_t>> listeners = observation.engine().listeners_at(observation.address(), proc.pids());
-  std::map<pid_t, ProcessSample> others;
-  for (const pid_t pid : listeners ? *listeners : std::vector<pid_t>()) {
-    const Result<ProcessSample> sample = proc.process(pid);
-    if (sample && !contains(ended.ancestors, pid) && proc.network_namespace(pid) == ended.network) {
-      others.emplace(pid, *sample);
-    }
-  }
-  const std::optional<pid_t> next = choose_root(others, listeners ? *listeners : std::vector<pid_t>());
-  if (next && adopt(observation, *next)) {
-    note_handover(observation);
-    return true;
-  }
-  return listeners && !listeners->empty() && Clock::now() - *observation.ended_at() < kTakenOverWithin;
-}
-
-bool Fleet::may_go_on(Observation& observation) {
-  if (observation.address().empty()) {
-    return false;
-  }
-  return all_ ? Clock::now() - *observation.ended_at() < keep_ended_ : adopt_another(observation);
-}
-
-void Fleet::search() {
-  const auto before = std::exchange(searched_at_, Clock::now());
-  const ProcFs proc;
-  const FoundServers found = find_servers(proc, {}, guesses_, &programs_);
-  report_refused(found);
-  const std::vector<pid_t> members = followed();
-  for (const Server& server : found.servers) {
-    if (contains(members, server.pid) || has(server.pid)) {
-      continue;
-    }
-    const std::vector<pid_t> tree = proc.tree(server.pid);
-    Observation* const same = served_by(server);
-    const std::size_t count = observed_.size();
-    Status added = same != nullptr ? adopt(*same, server.pid) : add_if_new(server);
-    if (!added) {
-      notices_.failed(added.error());
-      continue;
-    }
-    if (same == nullptr && observed_.size() == count) {
-      continue;  // not a server that can be observed
-    }
-    const std::optional<std::uint64_t> since = new_servers_.listening_since(tree);
-    const double not_seen = since ? to_seconds(nanoseconds_since_boot() - *since)
-                                  : std::chrono::duration<double>(Clock::now() - before).count();
-    if (same != nullptr) {
-      note_handover(*same);
-    }
-    Known& known = known_[same != nullptr ? same->identity().pid : server.pid];
-    known.not_seen_seconds = known.not_seen_seconds.value_or(0) + not_seen;
-  }
-}
-
-void Fleet::add_started() {
-  if (all_ && Clock::now() - searched_at_ >= kSearchEvery) {
-    search();
-  }
-}
-
-Status Fleet::watch() {
-  timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  sample_wanted_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!timer_ || !sample_wanted_) {
-    return system_error(errno, "make a timer");
-  }
-  if (all_) {
-    TRY(TRY(own_engine())->watch_listens());
-    new_servers_.may_have_started(ProcFs(), Clock::now());
-  }
-  set_timer();
-  return Ok{};
-}
-
-void Fleet::set_timer() {
-  if (!timer_) {
-    return;
-  }
-  const bool just_ended = std::any_of(observed_.begin(), observed_.end(), [](const Observation& observation) {
-    return observation.ended_at() && Clock::now() - *observation.ended_at() < kTakenOverWithin;
-  });
-  std::chrono::nanoseconds period{0};
-  if (just_ended) {
-    period = kCheckAfterEnd;
-  } else if (all_) {
-    period = kCheckEvery;
-  }
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(period);
-  const timespec due{static_cast<time_t>(seconds.count()), static_cast<long>((period - seconds).count())};
-  const itimerspec times{due, due};
-  ::timerfd_settime(timer_.get(), 0, &times, nullptr);
-}
-
-std::vector<int> Fleet::check_fds() const {
-  std::vector<int> fds;
-  if (timer_) {
-    fds.push_back(timer_.get());
-  }
-  if (own_ && own_->listens_fd() >= 0) {
-    fds.push_back(own_->listens_fd());
-  }
-  return fds;
-}
-
-void Fleet::check() {
-  drain(timer_.get());
-  const auto now = Clock::now();
-  if (all_) {
-    const ProcFs proc;
-    const bool listens = new_servers_.note(proc, own_->take_listens(), now);
-    if (listens || new_servers_.may_have_started(proc, now) || now - searched_at_ >= kSearchAnywayEvery) {
-      search();
-    }
-  }
-  for (Observation& observation : observed_) {
-    if (!all_ && observation.has_ended() && (!may_go_on(observation) || !observation.has_ended())) {
-      const std::uint64_t one = 1;
-      [[maybe_unused]] const ssize_t size = ::write(sample_wanted_.get(), &one, sizeof(one));
-    }
-  }
-  set_timer();
-}
-
 void Fleet::note_handover(Observation& observation) {
   if (const std::optional<Handover> handover = observation.take_handover()) {
     Known known = known_[handover->from];
@@ -405,6 +207,25 @@ void Fleet::note_handover(Observation& observation) {
     notices_.changed(handed_over(*handover));
     static_cast<void>(adopt(observation, handover->to));  // with processes that the kernel side has not seen
   }
+}
+
+Status Fleet::add_views(Snapshot snapshot, Sample& sample) {
+  std::vector<Snapshot> views = choose_listeners(snapshot, listeners_);
+  matched_ = matched_ || !views.empty();
+  if (views.empty() && !all_ && observed_.size() == 1) {
+    if (!matched_) {
+      std::string others;
+      for (const std::string& address : snapshot.listen) {
+        others += (others.empty() ? "" : ", ") + address;
+      }
+      return Error{ErrorCode::kNoTarget,
+                   fmt::format("pid {} has no such listener; it listens on {}", snapshot.pid, others),
+                   "give the port or the address of one of them"};
+    }
+    views.push_back(restrict_to(snapshot, {}));  // it is closed for now
+  }
+  std::move(views.begin(), views.end(), std::back_inserter(sample.snapshots));
+  return Ok{};
 }
 
 Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
@@ -417,7 +238,7 @@ Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
     if (!known.end_reported || show_ended_) {
       complete(*snapshot, known);
       snapshot->ended = observation.has_ended();
-      sample.snapshots.push_back(*std::move(snapshot));
+      TRY(add_views(*std::move(snapshot), sample));
     }
   } else if (snapshot.error().code != ErrorCode::kNoTarget || (!all_ && observed_.size() == 1)) {
     return std::move(snapshot).error();
@@ -443,10 +264,22 @@ void Fleet::complete(Snapshot& snapshot, const Known& known) const {
       known.not_seen_seconds.value_or(std::max(0.0, snapshot.uptime_seconds - snapshot.observed_seconds));
 }
 
-Result<Sample> Fleet::sample() {
-  if (sample_wanted_) {
-    drain(sample_wanted_.get());
+// With its observation, a target loses its viewer. The last viewer of a server that has ended and is not kept takes it
+// out of the attached engine: no later command may come to do so.
+void Fleet::remove_over(const std::vector<pid_t>& over) {
+  const auto is_over = [&over](const Observation& observation) { return contains(over, observation.identity().pid); };
+  const bool attached = std::any_of(observed_.begin(), observed_.end(), [&](const Observation& observation) {
+    return is_over(observation) && observation.engine().is_pinned();
+  });
+  std::erase_if(observed_, is_over);
+  std::erase_if(attached_.targets, [&over](const TargetInfo& target) { return contains(over, target.root.pid); });
+  if (attached) {
+    remove_ended(pins_, ProcFs(), keep_ended_.count());
   }
+}
+
+Result<Sample> Fleet::sample() {
+  clear_wanted();
   Sample sample;
   std::vector<pid_t> over;
   for (Observation& observation : observed_) {
@@ -454,9 +287,7 @@ Result<Sample> Fleet::sample() {
       over.push_back(observation.identity().pid);
     }
   }
-  const auto is_over = [&over](pid_t pid) { return contains(over, pid); };
-  std::erase_if(observed_, [&](const Observation& observation) { return is_over(observation.identity().pid); });
-  std::erase_if(attached_.targets, [&](const TargetInfo& target) { return is_over(target.root.pid); });
+  remove_over(over);
   add_started();  // after removing the ended ones: workers that a killed supervisor left are a server of their own
   sample.server_ended = observed_.empty() && !all_;
   set_timer();

@@ -89,11 +89,16 @@ class Fleet {
   Observation* served_by(const Server& server);
   Status adopt(Observation& observation, pid_t pid);
   bool adopt_another(Observation& observation);
+  // Adds the views of one snapshot that the choice of listeners makes. Fails if the only server never had a listener
+  // that matches.
+  Status add_views(Snapshot snapshot, Sample& sample);
+  void remove_over(const std::vector<pid_t>& over);
   void add_started();
   void search();
   std::vector<pid_t> followed() const;
   bool has(pid_t pid) const;
   void set_timer();
+  void clear_wanted();
 
   EngineOptions engine_options_;
   Pins pins_;
@@ -101,6 +106,8 @@ class Fleet {
   bool system_;
   bool show_ended_;
   std::chrono::duration<double> keep_ended_;
+  ListenerChoice listeners_;
+  bool matched_ = false;  // a listener of `listeners_` was found
   Attached attached_;
   Guesses guesses_;
   std::shared_ptr<Engine> own_;  // loaded for the first server that it counts

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "host/listener_hints.h"
 
 namespace monitor {
 namespace {
@@ -138,7 +139,7 @@ Result<unsigned> follow_server(Engine& engine, const ProcFs& proc, const Root& r
   if (known.empty()) {
     return server_ended(root.identity.pid);
   }
-  const unsigned target = TRY(engine.add_target(root.identity, known));
+  const unsigned target = TRY(engine.add_target(root.identity, known, listener_hints(proc, root.identity.pid)));
   Status status = follow_forked(engine, target, proc, root.identity.pid, std::move(known));
   if (status) {
     status = check_listens(engine, target, proc, root);

@@ -56,29 +56,23 @@ Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned ta
   if (members.empty()) {
     return std::optional<Successor>();
   }
-  ListedSockets listed = TRY(engine.sample_sockets(target, {}));
-  const std::vector<std::string>& listen = listed.sample.listen;
-  const std::optional<pid_t> root = choose_root(members, listed.sample.listeners);
-  if (!root || (!address.empty() && std::find(listen.begin(), listen.end(), address) == listen.end())) {
+  std::vector<pid_t> holders;
+  std::string served;
+  for (const ListenerSample& listener : TRY(engine.sample_sockets(target, {})).sample.by_listener) {
+    if (address.empty() || listener.address == address) {
+      holders.insert(holders.end(), listener.holders.begin(), listener.holders.end());
+      served = listener.address;
+    }
+  }
+  const std::optional<pid_t> root = choose_root(members, holders);
+  if (!root) {
     return std::optional<Successor>();
   }
   const ProcessSample top = supervisor_of(proc, members.at(*root), ended);
-  return std::optional(Successor{{top.pid, to_nanoseconds(top.start_seconds)}, std::move(listed.sample.listen)});
+  return std::optional(Successor{{top.pid, to_nanoseconds(top.start_seconds)}, std::move(served)});
 }
 
 }  // namespace
-
-std::string service_address(const std::vector<std::string>& listen) {
-  constexpr std::string_view kUnix = "unix:";
-  constexpr std::string_view kControl = "/gunicorn.ctl";
-  const auto rank = [&](const std::string& address) {
-    return !address.starts_with(kUnix) ? 0 : !address.ends_with(kControl) ? 1 : 2;
-  };
-  const auto best =
-      std::min_element(listen.begin(), listen.end(),
-                       [&](const std::string& left, const std::string& right) { return rank(left) < rank(right); });
-  return best == listen.end() ? std::string() : *best;
-}
 
 std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, const std::vector<pid_t>& listeners) {
   std::vector<pid_t> tops;

@@ -16,13 +16,9 @@
 
 namespace monitor {
 
-// The address that identifies a server among those that it listens on; empty if there is none. Best a TCP address, then
-// a Unix socket that is not gunicorn's control socket.
-std::string service_address(const std::vector<std::string>& listen);
-
 struct Successor {
   ProcessIdentity root;
-  std::vector<std::string> listen;  // all addresses on which the server listens now
+  std::string address;  // on which it serves
 };
 
 // The new root among `members`, the processes of a server whose root has ended: of those that listen, and of those that

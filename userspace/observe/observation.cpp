@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "host/listener_hints.h"
 #include "host/procfs.h"
 #include "observe/handover.h"
 
@@ -30,7 +31,11 @@ HostSample after_the_end(HostSample sample) {
 }  // namespace
 
 Observation::Observation(std::shared_ptr<Engine> engine, unsigned target, Root root, Fd viewer)
-    : engine_(std::move(engine)), target_(target), root_(std::move(root)), viewer_(std::move(viewer)) {}
+    : engine_(std::move(engine)),
+      target_(target),
+      root_(std::move(root)),
+      viewer_(std::move(viewer)),
+      hints_(listener_hints(ProcFs(), root_.identity.pid)) {}
 
 Result<Observation> Observation::begin(std::shared_ptr<Engine> engine, Root root) {
   const ProcFs proc;
@@ -50,7 +55,7 @@ Result<Observation> Observation::join(std::shared_ptr<Engine> engine, const Targ
   if (root.identity != target.root) {
     return server_ended(target.root.pid);
   }
-  TRY(engine->join_target(target));
+  TRY(engine->join_target(target, listener_hints(ProcFs(), target.root.pid)));
   Observation observation(std::move(engine), target.index, std::move(root), std::move(viewer));
   observation.previous_ = target.previous;
   observation.root_recorded_ = !target.moved;
@@ -60,7 +65,10 @@ Result<Observation> Observation::join(std::shared_ptr<Engine> engine, const Targ
 
 // The server may end before its first snapshot: its address must be known by then.
 Status Observation::note_listen() {
-  listen_ = TRY(engine_->sample_sockets(target_, {})).sample.listen;
+  const SocketsSample sockets = TRY(engine_->sample_sockets(target_, {})).sample;
+  const Counters counters = TRY(engine_->sample_counters(target_));
+  listen_ = sockets.listen;
+  address_ = main_address(sockets.by_listener, counters.listeners, hints_);
   return Ok{};
 }
 
@@ -70,7 +78,7 @@ Status Observation::leave() {
 
 Result<bool> Observation::hand_over() {
   root_.await_end();
-  const std::optional<Successor> next = TRY(find_successor(*engine_, target_, ProcFs(), root_.identity, address()));
+  const std::optional<Successor> next = TRY(find_successor(*engine_, target_, ProcFs(), root_.identity, address_));
   if (!next) {
     return false;
   }
@@ -78,13 +86,19 @@ Result<bool> Observation::hand_over() {
   if (!root || root->identity != next->root) {
     return false;  // it has just ended, too
   }
-  go_on_under(*std::move(root), service_address(next->listen));
+  go_on_under(*std::move(root), next->address);
   return true;
 }
 
 void Observation::go_on_under(Root root, const std::string& address) {
   previous_ = root_.identity.pid;
   root_ = std::move(root);
+  ListenerHints hints = listener_hints(ProcFs(), root_.identity.pid);
+  if (hints.ports.empty() && !hints.unix_socket) {
+    hints = hints_;  // a worker that a supervisor left serves where that one was told to
+    hints.root = root_.identity.pid;
+  }
+  hints_ = std::move(hints);
   root_recorded_ = false;
   handover_ = Handover{previous_, root_.identity.pid, address};
   ended_at_.reset();
@@ -93,7 +107,7 @@ void Observation::go_on_under(Root root, const std::string& address) {
 Status Observation::adopt(Engine& engine, Root root) {
   TRY(follow_more(engine, target_, ProcFs(), root));
   if (root_.has_ended()) {
-    go_on_under(std::move(root), address());
+    go_on_under(std::move(root), address_);
   }
   return Ok{};
 }
@@ -101,7 +115,7 @@ Status Observation::adopt(Engine& engine, Root root) {
 // The engine's record of the root is for later commands: a record that is late does no harm.
 Status Observation::record_root() {
   if (!root_recorded_) {
-    root_recorded_ = TRY(engine_->hand_over(target_, root_.identity));
+    root_recorded_ = TRY(engine_->hand_over(target_, root_.identity, hints_));
   }
   return Ok{};
 }
@@ -188,7 +202,11 @@ Result<Snapshot> Observation::snapshot(bool system) {
   const Counters counters = TRY(count(seen));
   sampled_ = true;
   const std::optional<HostSample> before = TRY(system ? cpu_before(host) : std::optional<HostSample>());
-  Snapshot snapshot = make_snapshot(counters, seen, host, before);
+  Snapshot snapshot = make_snapshot(counters, seen, host, before, hints_);
+  if (snapshot.address.empty() || ended_at_) {
+    snapshot.address = address_;  // after its end, where it used to serve
+  }
+  address_ = snapshot.address;
   // A process that ends between the reads of its parent and itself is missing from this sample; one that its parent
   // lost is missing from all later ones.
   if (handover_) {

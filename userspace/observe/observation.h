@@ -45,8 +45,8 @@ class Observation {
   // ended, it goes on under that process. `engine` is the one that counts, opened so that it may be changed.
   Status adopt(Engine& engine, Root root);
 
-  // The address that identifies the server; empty if it has not listened yet.
-  std::string address() const { return service_address(listen_); }
+  // The address of the listener that serves, which identifies the server; empty if it has not listened yet.
+  const std::string& address() const { return address_; }
   const Root& root() const { return root_; }
   unsigned target() const { return target_; }
 
@@ -96,9 +96,11 @@ class Observation {
   std::optional<std::chrono::steady_clock::time_point> ended_at_;
   bool sampled_ = false;             // at least one snapshot was taken
   std::vector<std::string> listen_;  // by the latest snapshot in which it listened
+  std::string address_;              // likewise
   pid_t previous_ = 0;               // the root before this one; 0: there was no handover
   bool root_recorded_ = true;        // the engine knows the root
   std::optional<Handover> handover_;
+  ListenerHints hints_;  // of the root
   HostSample latest_;
   double cpu_seconds_ = 0;  // the largest figure so far
   double cpu_before_ = 0;   // of it, what processes used whose CPU time was lost with an earlier root

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "model/listeners.h"
 #include "session/engine_options.h"
 
 namespace monitor {
@@ -30,8 +31,9 @@ struct ObserveOptions {
   // For how many seconds a server that has ended is kept with its totals, in case its address is served again. It
   // applies to attached servers, and with --all.
   double keep_ended_seconds = kKeepEndedSeconds;
-  bool system = true;       // read and show CPU, memory and threads
-  bool show_ended = false;  // with --all: samples still have a server that has ended, for as long as it is kept
+  bool system = true;        // read and show CPU, memory and threads
+  bool show_ended = false;   // with --all: samples still have a server that has ended, for as long as it is kept
+  ListenerChoice listeners;  // which of a server's listeners to show
 };
 
 }  // namespace monitor

@@ -10,6 +10,7 @@
 #include "output/figures.h"
 #include "output/render.h"
 #include "output/text.h"
+#include "output/warnings.h"
 
 namespace monitor {
 namespace {
@@ -88,7 +89,7 @@ std::string describe_undercount(const Snapshot& snapshot, bool ascii_only) {
       causes += fmt::format("{}{} {}", causes.empty() ? "" : ", ", escape_text(cause, ascii_only), count);
     }
   }
-  return fmt::format("{} ({})", undercount_sum(snapshot), causes);
+  return fmt::format("{} ({})", undercount_sum(snapshot.undercount), causes);
 }
 
 void add_requests(const Snapshot& snapshot, bool ascii_only, Box& box) {
@@ -97,8 +98,15 @@ void add_requests(const Snapshot& snapshot, bool ascii_only, Box& box) {
   box.figure("Total Requests:", snapshot.total);
   box.figure("Failed Requests:", snapshot.failed, snapshot.failed > 0 ? kRed : kPlain);
   box.figure("Queue Depth:", snapshot.queue_depth);
-  if (undercount_sum(snapshot) > 0) {
+  // more than are in flight: idle ones, streams and WebSockets that were open before the attach and are quiet
+  if (snapshot.open_connections > snapshot.active) {
+    box.figure("Open Connections:", snapshot.open_connections);
+  }
+  if (undercount_sum(snapshot.undercount) > 0) {
     box.figure("Undercount:", describe_undercount(snapshot, ascii_only), kYellow);
+  }
+  if (const std::uint64_t requests = crowded_out(snapshot); requests > 0) {
+    box.figure("Under (other):", fmt::format("{} (table full: --routes)", requests), kYellow);
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The columns are time, pid and target, then the figures of the registry.
+// The columns are time, pid and target, then the figures of the registry, then the listener, which is empty unless the
+// figures are those of one.
 #include "output/csv.h"
 
 #include <fmt/chrono.h>
@@ -7,6 +8,7 @@
 
 #include "output/metrics.h"
 #include "output/series.h"
+#include "output/text.h"
 
 namespace monitor {
 namespace {
@@ -38,7 +40,7 @@ std::string csv_header() {
   for (const Figure& column : figures(Snapshot{}, kCsv)) {
     header += "," + column.name;
   }
-  return header + "\n";
+  return header + ",listener\n";
 }
 
 std::string render_csv(const std::vector<Snapshot>& snapshots, std::chrono::system_clock::time_point now) {
@@ -56,7 +58,7 @@ std::string render_csv(const std::vector<Snapshot>& snapshots, std::chrono::syst
         ++figure;
       }
     }
-    lines += "\n";
+    lines += "," + field(escape_text(snapshots[i].listener)) + "\n";
   }
   return lines;
 }

@@ -33,10 +33,10 @@ inline double microseconds(double seconds) {
 }
 
 // Saturates: a sum that wraps to 0 would claim that the figures are complete.
-inline std::uint64_t undercount_sum(const Snapshot& snapshot) {
+inline std::uint64_t undercount_sum(const std::map<std::string, std::uint64_t>& by_cause) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t sum = 0;
-  for (const auto& [cause, count] : snapshot.undercount) {
+  for (const auto& [cause, count] : by_cause) {
     sum = count > kMost - sum ? kMost : sum + count;
   }
   return sum;

@@ -11,6 +11,7 @@
 
 #include "output/metrics.h"
 #include "output/series.h"
+#include "output/text.h"
 
 namespace monitor {
 namespace {
@@ -59,7 +60,8 @@ std::string render_influx(const std::vector<Snapshot>& snapshots, std::chrono::s
   const std::vector<std::string> names = target_names(snapshots);
   std::string lines;
   for (std::size_t i = 0; i < snapshots.size(); ++i) {
-    const std::string tags = tag("target", names[i]) + tag("pid", std::to_string(snapshots[i].pid));
+    const std::string tags = tag("target", names[i]) + tag("pid", std::to_string(snapshots[i].pid)) +
+                             tag("listener", escape_text(snapshots[i].listener));
     lines += point("uvicorn", tags, figures(snapshots[i], kInflux), at);
     for (const EndpointSeries& series : endpoint_series(snapshots[i])) {
       lines += point("uvicorn_endpoint", tags + tag("method", series.method) + tag("endpoint", series.endpoint),

@@ -11,6 +11,7 @@
 #include "output/metrics.h"
 #include "output/render.h"
 #include "output/text.h"
+#include "output/warnings.h"
 
 namespace monitor {
 namespace {
@@ -98,10 +99,25 @@ Json target(const Snapshot& snapshot) {
   return {{"pid", snapshot.pid},
           {"command", escape_text(snapshot.command)},
           {"listen", std::move(listen)},
+          {"address", snapshot.address.empty() ? Json(nullptr) : Json(escape_text(snapshot.address))},
+          {"listener", snapshot.listener.empty() ? Json(nullptr) : Json(escape_text(snapshot.listener))},
           {"program", escape_text(snapshot.program)},
           {"application", snapshot.application.empty() ? Json(nullptr) : Json(escape_text(snapshot.application))},
           {"evidence", evidence_name(snapshot.evidence)},
           {"previous_pid", snapshot.previous_pid == 0 ? Json(nullptr) : Json(snapshot.previous_pid)}};
+}
+
+Json listeners(const Snapshot& snapshot) {
+  Json list = Json::array();
+  for (const ListenerSnapshot& listener : snapshot.listeners) {
+    Json object = {{"address", listener.address.empty() ? Json(nullptr) : Json(escape_text(listener.address))},
+                   {"protocol", listener.protocol.empty() ? Json(nullptr) : Json(listener.protocol)},
+                   {"own", !listener.apart},
+                   {"processes", listener.processes}};
+    add_metrics(listener, snapshot.system, object);
+    list.push_back(std::move(object));
+  }
+  return list;
 }
 
 Json endpoints(const Snapshot& snapshot) {
@@ -134,6 +150,8 @@ std::string render_json(const Snapshot& snapshot) {
   object["target"] = target(snapshot);
   object["endpoints"] = endpoints(snapshot);
   object["workers"] = workers(snapshot);
+  object["listeners"] = listeners(snapshot);
+  object["warnings"] = warnings(snapshot);
   return object.dump();
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three log lines. Their format is fixed, because grep and awk pipelines read it: a tag starts the line, and " | "
-// separates the fields. If nothing is in flight, the second line is "[ENDPOINTS] none".
+// The three log lines, and one for each warning. Their format is fixed, because grep and awk pipelines read it: a tag
+// starts the line, and " | " separates the fields. If nothing is in flight, the second line is "[ENDPOINTS] none".
 #include <fmt/format.h>
 
 #include "output/endpoints.h"
 #include "output/figures.h"
 #include "output/render.h"
 #include "output/text.h"
+#include "output/warnings.h"
 
 namespace monitor {
 
@@ -24,6 +25,9 @@ std::vector<std::string> render_log_lines(const Snapshot& snapshot) {
   if (snapshot.system) {
     lines.push_back(fmt::format("[SYSTEM] CPU: {:.1f}% | Memory: {:.1f}MB | Threads: {}\n",
                                 presentable(snapshot.cpu_percent), megabytes(snapshot.memory_bytes), snapshot.threads));
+  }
+  for (const std::string& warning : warnings(snapshot)) {
+    lines.push_back(fmt::format("[WARNING] {}\n", warning));
   }
   return lines;
 }

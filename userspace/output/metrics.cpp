@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "output/figures.h"
+#include "output/warnings.h"
 
 namespace monitor {
 namespace {
@@ -43,11 +44,16 @@ Number memory_mb(const Subject& subject) {
 }
 
 Number undercount(const Snapshot& snapshot) {
-  return undercount_sum(snapshot);
+  return undercount_sum(snapshot.undercount);
+}
+
+Number listener_undercount(const ListenerSnapshot& listener) {
+  return undercount_sum(listener.undercount);
 }
 
 using Endpoint = EndpointCounters;
 using Worker = WorkerSnapshot;
+using Listener = ListenerSnapshot;
 
 constexpr auto kGauge = Kind::kGauge;
 constexpr auto kCounter = Kind::kCounter;
@@ -112,6 +118,11 @@ constexpr Metric kMetrics[] = {
      whole<&Snapshot::undercount>},
     {Topic::kObservation, "not_seen_seconds", "uvicorn_not_seen_seconds", kGauge, "seconds", kJson,
      "For how long the server may have served before counting began.", number<&Snapshot::not_seen_seconds>},
+    {Topic::kObservation, "other_requests", "uvicorn_other_requests_total", kCounter, "requests", kAll,
+     "Ended requests under (other): their endpoints found no room in the table, or had to make room.",
+     [](const Snapshot& snapshot) { return Number(other_requests(snapshot)); }},
+    {Topic::kObservation, kNoName, "uvicorn_endpoints_left_out", kGauge, "endpoints", kPrometheusOnly,
+     "Endpoints without series of their own, because a scrape has a limit; (other) has their sum.", LeftOut()},
     {Topic::kObservation, kNoName, "target_info", Kind::kInfo, "", kPrometheusOnly, "The servers that are observed.",
      std::monostate()},
 
@@ -146,6 +157,33 @@ constexpr Metric kMetrics[] = {
      memory_mb<Worker>, kSystem},
     {Topic::kWorkers, "threads", kNoName, kGauge, "threads", kJson, "Threads of the worker.", number<&Worker::threads>,
      kSystem},
+
+    // A listener.
+    {Topic::kListeners, "active", "uvicorn_listener_active_requests", kGauge, "requests", kJson,
+     "Requests in flight now on connections that the listener accepted.", number<&Listener::active>},
+    {Topic::kListeners, "peak", "uvicorn_listener_active_requests_peak", kGauge, "requests", kJson,
+     "The most requests that were in flight at once on the listener since counting began.", number<&Listener::peak>},
+    {Topic::kListeners, "total", "uvicorn_listener_requests_total", kCounter, "requests", kJson,
+     "Requests of the listener that ended, however they ended.", number<&Listener::total>},
+    {Topic::kListeners, "failed", "uvicorn_listener_failed_requests_total", kCounter, "requests", kJson,
+     "Requests of the listener that ended with a status of 500 or more, or that the server cut off.",
+     number<&Listener::failed>},
+    {Topic::kListeners, "aborted", "uvicorn_listener_aborted_requests_total", kCounter, "requests", kJson,
+     "Requests of the listener whose client went away first.", number<&Listener::aborted>},
+    {Topic::kListeners, "refused", "uvicorn_listener_refused_requests_total", kCounter, "requests", kJson,
+     "Requests of the listener that the server refused because of its own concurrency limit.",
+     number<&Listener::refused>},
+    {Topic::kListeners, "rejected", "uvicorn_listener_rejected_requests_total", kCounter, "requests", kJson,
+     "Malformed requests of the listener that the server's parser answered.", number<&Listener::rejected>},
+    {Topic::kListeners, "websockets_active", "uvicorn_listener_active_websockets", kGauge, "requests", kJson,
+     "Requests in flight on the listener that were upgraded to a WebSocket.", number<&Listener::websockets>},
+    {Topic::kListeners, "queue_depth", "uvicorn_listener_queue_depth", kGauge, "connections", kJson,
+     "Connections of the listener that wait now: to be accepted, or with unread bytes and no request in flight.",
+     number<&Listener::queue_depth>},
+    {Topic::kListeners, "open_connections", "uvicorn_listener_open_connections", kGauge, "connections", kJson,
+     "Connections of the listener that are accepted and not closed.", number<&Listener::open_connections>},
+    {Topic::kListeners, "undercount", "uvicorn_listener_undercount_total", kCounter, "events", kJson,
+     "Connections or events of the listener that could not be counted.", listener_undercount},
 };
 
 // The sum and the count of all statuses.

@@ -18,18 +18,22 @@ namespace monitor {
 
 using Number = std::variant<std::uint64_t, double>;
 
-// How to read a metric. `Subject` is what has the metric: a server (Snapshot), an endpoint or a worker.
+// How to read a metric. `Subject` is what has the metric: a server (Snapshot), an endpoint, a worker or a listener.
 template <typename Subject, typename Value = Number>
 using Read = Value (*)(const Subject&);
 
 using ReadCauses = Read<Snapshot, const std::map<std::string, std::uint64_t>&>;   // a count for each cause
 using ReadClasses = Read<EndpointCounters, const std::array<std::uint64_t, 6>&>;  // a count for each status class
 using ReadDurations = Read<EndpointCounters, const std::vector<Durations>&>;      // a histogram for each status
-using AnyRead = std::variant<Read<Snapshot>, Read<EndpointCounters>, Read<WorkerSnapshot>, ReadCauses, ReadClasses,
-                             ReadDurations, std::monostate>;  // monostate: the value is in the labels
+// The endpoints of a server that have no series of their own in a scrape: the renderer of Prometheus knows it.
+struct LeftOut {};
+
+using AnyRead =
+    std::variant<Read<Snapshot>, Read<EndpointCounters>, Read<WorkerSnapshot>, Read<ListenerSnapshot>, ReadCauses,
+                 ReadClasses, ReadDurations, LeftOut, std::monostate>;  // monostate: the value is in the labels
 
 // Prometheus' families are in this order, and within a topic in the order of the rows.
-enum class Topic { kEndpoints, kRequests, kConnections, kProcesses, kObservation, kWorkers };
+enum class Topic { kEndpoints, kRequests, kConnections, kProcesses, kObservation, kWorkers, kListeners };
 
 enum class Kind {
   kGauge,      // a value now; it can fall

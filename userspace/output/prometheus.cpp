@@ -72,6 +72,13 @@ class Document {
     fmt::format_to(std::back_inserter(text_), "{}{}{{{}}} {}\n", name_, suffix, labels, value);
   }
 
+  // OpenMetrics has no comments.
+  void comment(std::string_view text) {
+    if (!open_metrics_) {
+      fmt::format_to(std::back_inserter(text_), "# {}\n", text);
+    }
+  }
+
   std::string finish() && {
     if (open_metrics_) {
       text_ += "# EOF\n";
@@ -89,11 +96,46 @@ struct Target {
   const Snapshot& snapshot;
   std::string labels;
   std::vector<EndpointSeries> endpoints;
+  std::size_t left_out = 0;
 };
 
-std::string endpoint_labels(const Target& target, const EndpointSeries& series) {
-  return fmt::format("{},http_request_method={},endpoint={}", target.labels, quoted_value(series.method),
+std::string target_label(std::string_view name) {
+  return "target=" + quoted_value(name);
+}
+
+std::string endpoint_labels(std::string_view target, const EndpointSeries& series) {
+  return fmt::format("{},http_request_method={},endpoint={}", target, quoted_value(series.method),
                      quoted_value(series.endpoint));
+}
+
+// The labels of a listener. With --by-listener, those of the server name it already.
+std::string listener_labels(const Target& target, const ListenerSnapshot& listener) {
+  const std::string address =
+      target.snapshot.listener.empty() ? ",listener=" + quoted_value(escape_text(listener.address)) : "";
+  return target.labels + address;
+}
+
+// At most what the samples of an endpoint take in the document: one of requests in flight, and a histogram for each
+// status. A line of a histogram has, beside the labels of the endpoint and the status, the family's name and suffix
+// (43), the bound (12), what separates them (32), and a number.
+std::size_t endpoint_bytes(std::string_view target, const EndpointSeries& series) {
+  constexpr std::size_t kFixed = 43 + 12 + 32;
+  constexpr std::size_t kNumber = 24;
+  const std::size_t labels = endpoint_labels(target, series).size();
+  std::size_t bytes = labels + kFixed;
+  for (const Durations& durations : series.counters.durations) {
+    std::uint64_t count = 1;
+    std::size_t digits = 1;
+    for (const std::uint64_t in_bucket : durations.buckets) {
+      count += in_bucket;
+    }
+    for (; count >= 10; count /= 10) {
+      ++digits;
+    }
+    bytes += (durations.buckets.size() + 1) * (labels + kFixed + status_label(durations).size() + digits) + labels +
+             kFixed + kNumber;
+  }
+  return bytes;
 }
 
 void add_histogram(const std::string& labels, const Durations& durations, Document& document) {
@@ -119,7 +161,7 @@ class TargetSamples {
 
   void operator()(Read<EndpointCounters> read) const {
     for (const EndpointSeries& series : target_.endpoints) {
-      document_.sample("", endpoint_labels(target_, series), value_text(read(series.counters)));
+      document_.sample("", endpoint_labels(target_.labels, series), value_text(read(series.counters)));
     }
   }
 
@@ -127,10 +169,19 @@ class TargetSamples {
     for (const EndpointSeries& series : target_.endpoints) {
       for (const Durations& durations : read(series.counters)) {
         const std::string status = quoted_value(status_label(durations));
-        add_histogram(endpoint_labels(target_, series) + ",http_response_status_code=" + status, durations, document_);
+        add_histogram(endpoint_labels(target_.labels, series) + ",http_response_status_code=" + status, durations,
+                      document_);
       }
     }
   }
+
+  void operator()(Read<ListenerSnapshot> read) const {
+    for (const ListenerSnapshot& listener : target_.snapshot.listeners) {
+      document_.sample("", listener_labels(target_, listener), value_text(read(listener)));
+    }
+  }
+
+  void operator()(LeftOut /*unused*/) const { document_.sample("", target_.labels, std::to_string(target_.left_out)); }
 
   void operator()(ReadCauses read) const {
     for (const auto& [cause, count] : read(target_.snapshot)) {
@@ -165,6 +216,24 @@ std::vector<Metric> families() {
   std::stable_sort(list.begin(), list.end(),
                    [](const Metric& left, const Metric& right) { return left.topic < right.topic; });
   return list;
+}
+
+// Writes the document for targets whose endpoints are chosen.
+std::string render(const std::vector<Target>& targets, Exposition exposition, std::string_view version,
+                   const std::vector<std::string>& comments) {
+  Document document(exposition);
+  for (const std::string& comment : comments) {
+    document.comment(comment);
+  }
+  for (const Metric& metric : families()) {
+    document.family(metric.prometheus, metric.kind, metric.help);
+    for (const Target& target : targets) {
+      if (target.snapshot.system || !metric.system) {
+        std::visit(TargetSamples(target, version, document), metric.read);
+      }
+    }
+  }
+  return std::move(document).finish();
 }
 
 struct MediaRange {
@@ -227,22 +296,34 @@ const char* content_type(Exposition exposition) {
                                                 : "text/plain; version=0.0.4; charset=utf-8";
 }
 
-std::string render_prometheus(const std::vector<Snapshot>& snapshots, Exposition exposition, std::string_view version) {
+std::string render_prometheus(const std::vector<Snapshot>& snapshots, Exposition exposition, std::string_view version,
+                              SeriesChoice& choice) {
   const std::vector<std::string> names = target_names(snapshots);
   std::vector<Target> targets;
   for (std::size_t i = 0; i < snapshots.size(); ++i) {
-    targets.push_back({snapshots[i], "target=" + quoted_value(names[i]), endpoint_series(snapshots[i])});
+    const std::string listener =
+        snapshots[i].listener.empty() ? "" : ",listener=" + quoted_value(escape_text(snapshots[i].listener));
+    targets.push_back({snapshots[i], target_label(names[i]) + listener, {}});
   }
-  Document document(exposition);
-  for (const Metric& metric : families()) {
-    document.family(metric.prometheus, metric.kind, metric.help);
-    for (const Target& target : targets) {
-      if (target.snapshot.system || !metric.system) {
-        std::visit(TargetSamples(target, version, document), metric.read);
-      }
+  constexpr std::size_t kComments = 300;  // bytes for each server
+  // The same for both formats, so that they have the same endpoints.
+  const std::size_t taken = render(targets, Exposition::kPrometheus, version, {}).size() + kComments * targets.size();
+  std::vector<std::string> labels;
+  std::transform(targets.begin(), targets.end(), std::back_inserter(labels),
+                 [](const Target& target) { return target.labels; });
+  std::vector<ChosenSeries> chosen = choice.choose(snapshots, labels, taken, endpoint_bytes);
+  std::vector<std::string> comments;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    targets[i].endpoints = std::move(chosen[i].series);
+    targets[i].left_out = chosen[i].left_out;
+    if (targets[i].left_out > 0) {
+      comments.push_back(fmt::format(
+          "{} endpoints of {} are left out, those with the fewest requests; (other) has their sum. --max-scrape {} is "
+          "the limit, in kB.",
+          targets[i].left_out, names[i], choice.limit() / 1000));
     }
   }
-  return std::move(document).finish();
+  return render(targets, exposition, version, comments);
 }
 
 }  // namespace monitor

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/snapshot.h"
+#include "output/series_choice.h"
 
 namespace monitor {
 
@@ -21,7 +22,9 @@ Exposition choose_exposition(std::string_view accept);
 // The Content-Type of a format.
 const char* content_type(Exposition exposition);
 
-// One document for all servers, always valid UTF-8. `version` is this program's.
-std::string render_prometheus(const std::vector<Snapshot>& snapshots, Exposition exposition, std::string_view version);
+// One document for all servers, always valid UTF-8. `version` is this program's. `choice` limits its size, and
+// remembers which endpoints the last document had.
+std::string render_prometheus(const std::vector<Snapshot>& snapshots, Exposition exposition, std::string_view version,
+                              SeriesChoice& choice);
 
 }  // namespace monitor

@@ -22,7 +22,7 @@ std::string render_box(const Snapshot& snapshot, const BoxStyle& style);
 std::string render_boxes(const std::vector<Snapshot>& snapshots, const BoxStyle& style);
 
 // The three log lines in their order, each ending in a newline; without the third if CPU, memory and threads are
-// hidden. The caller writes each with one write.
+// hidden. A line for each warning follows. The caller writes each with one write.
 std::vector<std::string> render_log_lines(const Snapshot& snapshot);
 
 // One JSON object on one line without a newline; docs/schema/snapshot.schema.json describes it. Always valid UTF-8.

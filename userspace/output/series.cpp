@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "model/endpoint_sums.h"
 #include "output/endpoints.h"
 #include "output/text.h"
 
@@ -26,39 +27,12 @@ std::string known_method(const EndpointCounters& endpoint) {
   return known ? endpoint.method : kOther;
 }
 
-void add(const Durations& more, Durations& sum) {
-  sum.sum_seconds += more.sum_seconds;
-  for (std::size_t i = 0; i < sum.buckets.size(); ++i) {
-    sum.buckets.at(i) += more.buckets.at(i);
-  }
-}
-
-void add_durations(const std::vector<Durations>& more, std::vector<Durations>& sums) {
-  for (const Durations& durations : more) {
-    const std::string label = status_label(durations);
-    const auto found =
-        std::find_if(sums.begin(), sums.end(), [&](const Durations& sum) { return status_label(sum) == label; });
-    if (found == sums.end()) {
-      sums.push_back(durations);
-    } else {
-      add(durations, *found);
-    }
-  }
-}
-
-void add(const EndpointCounters& more, EndpointCounters& sum) {
-  sum.active += more.active;
-  sum.completed += more.completed;
-  sum.failed += more.failed;
-  sum.aborted += more.aborted;
-  sum.websockets += more.websockets;
-  for (std::size_t i = 0; i < sum.status.size(); ++i) {
-    sum.status.at(i) += more.status.at(i);
-  }
-  add_durations(more.durations, sum.durations);
-}
-
 }  // namespace
+
+void sort_durations(std::vector<Durations>& durations) {
+  std::sort(durations.begin(), durations.end(),
+            [](const Durations& left, const Durations& right) { return status_label(left) < status_label(right); });
+}
 
 std::string status_label(const Durations& durations) {
   if (durations.other) {
@@ -69,14 +43,15 @@ std::string status_label(const Durations& durations) {
 
 std::vector<std::string> target_names(const std::vector<Snapshot>& snapshots) {
   std::vector<std::string> names;
-  std::map<std::string, unsigned> times;
+  std::map<std::pair<std::string, std::string>, unsigned> times;
   for (const Snapshot& snapshot : snapshots) {
-    names.push_back(snapshot.listen.empty() ? "pid:" + std::to_string(snapshot.pid)
-                                            : escape_text(snapshot.listen.front()));
-    ++times[names.back()];
+    const std::string& address =
+        snapshot.address.empty() && !snapshot.listen.empty() ? snapshot.listen.front() : snapshot.address;
+    names.push_back(address.empty() ? "pid:" + std::to_string(snapshot.pid) : escape_text(address));
+    ++times[{names.back(), snapshot.listener}];
   }
   for (std::size_t i = 0; i < names.size(); ++i) {
-    if (times[names[i]] > 1) {
+    if (times[{names[i], snapshots[i].listener}] > 1) {
       names[i] += "#" + std::to_string(snapshots[i].pid);
     }
   }
@@ -89,13 +64,12 @@ std::vector<EndpointSeries> endpoint_series(const Snapshot& snapshot) {
     std::pair<std::string, std::string> key{known_method(endpoint), endpoint_path(endpoint)};
     EndpointSeries& sum = series[key];
     std::tie(sum.method, sum.endpoint) = std::move(key);
-    add(endpoint, sum.counters);
+    add_endpoint(endpoint, sum.counters);
   }
   std::vector<EndpointSeries> list;
   list.reserve(series.size());
   for (auto& [key, sum] : series) {
-    std::sort(sum.counters.durations.begin(), sum.counters.durations.end(),
-              [](const Durations& left, const Durations& right) { return status_label(left) < status_label(right); });
+    sort_durations(sum.counters.durations);
     list.push_back(std::move(sum));
   }
   return list;

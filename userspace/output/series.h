@@ -10,7 +10,7 @@
 
 namespace monitor {
 
-// A name for each server: the first address that it listens on ("127.0.0.1:9999", "unix:/run/a.sock"), followed by
+// A name for each server: the address that it serves on ("127.0.0.1:9999", "unix:/run/a.sock"), followed by
 // "#<pid>" if two servers would have the same name; "pid:<pid>" for a server that does not listen. Escaped by text.h.
 std::vector<std::string> target_names(const std::vector<Snapshot>& snapshots);
 
@@ -23,6 +23,9 @@ struct EndpointSeries {
 // Sorted by method and endpoint. Endpoints with the same labels are one series; its durations are sorted by the label
 // of their status, one for each.
 std::vector<EndpointSeries> endpoint_series(const Snapshot& snapshot);
+
+// By the label of their status.
+void sort_durations(std::vector<Durations>& durations);
 
 // The label of a status: "200", "_OTHER" for the statuses that share a histogram, "" for requests without a status.
 std::string status_label(const Durations& durations);

@@ -35,6 +35,14 @@ std::string map_line(const MapUsage& map) {
   return fmt::format("  {:<24}{:<20}{:>10.1f} kB\n", map.name, fill, static_cast<double>(map.bytes) / kKilobyte);
 }
 
+// How the engine differs in what it keeps of a path.
+const char* paths_text(const EngineInfo& engine) {
+  if (!engine.raw_paths) {
+    return "";
+  }
+  return engine.show_secrets ? ", paths as sent, secrets shown" : ", paths as sent";
+}
+
 std::string utc_time(double seconds) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
 }
@@ -61,8 +69,8 @@ std::string render_sessions(const Sessions& sessions) {
                         escape_text(server.command));
   }
   text += fmt::format("\nEngine at {}: monitor {}, profile {}{}\n", escape_text(sessions.directory),
-                      escape_text(sessions.engine->version), sessions.engine->profile,
-                      sessions.engine->raw_paths ? ", paths as sent" : "");
+                      escape_text(sessions.engine->version), sessions.engine->profile, paths_text(*sessions.engine));
+  text += fmt::format("  {:<24}{:<20}{:>13}\n", "map", "entries", "kernel memory");
   for (const MapUsage& map : sessions.maps) {
     text += map_line(map);
   }
@@ -90,9 +98,13 @@ std::string render_sessions_json(const Sessions& sessions) {
                       {"capacity", map.capacity != 0 ? Json(map.capacity) : Json(nullptr)},
                       {"memory_bytes", map.bytes}});
     }
-    engine = {{"directory", escape_text(sessions.directory)}, {"version", escape_text(sessions.engine->version)},
-              {"profile", sessions.engine->profile},          {"raw_paths", sessions.engine->raw_paths},
-              {"memory_bytes", total_bytes(sessions)},        {"maps", std::move(maps)}};
+    engine = {{"directory", escape_text(sessions.directory)},
+              {"version", escape_text(sessions.engine->version)},
+              {"profile", sessions.engine->profile},
+              {"raw_paths", sessions.engine->raw_paths},
+              {"show_secrets", sessions.engine->show_secrets},
+              {"memory_bytes", total_bytes(sessions)},
+              {"maps", std::move(maps)}};
   }
   return Json{{"sessions", std::move(servers)}, {"engine", std::move(engine)}}.dump();
 }

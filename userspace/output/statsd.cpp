@@ -13,6 +13,7 @@
 
 #include "output/metrics.h"
 #include "output/series.h"
+#include "output/text.h"
 
 namespace monitor {
 namespace {
@@ -83,6 +84,10 @@ void add_endpoints(const Snapshot& now, const Snapshot* before, const std::strin
   }
 }
 
+std::string listener_tag(const Snapshot& snapshot) {
+  return snapshot.listener.empty() ? "" : ",listener:" + tag_value(escape_text(snapshot.listener));
+}
+
 }  // namespace
 
 std::vector<std::string> render_statsd(const std::vector<Snapshot>& now, const std::vector<Snapshot>& before,
@@ -90,11 +95,13 @@ std::vector<std::string> render_statsd(const std::vector<Snapshot>& now, const s
   const std::vector<std::string> names = target_names(now);
   std::vector<std::string> lines;
   for (std::size_t i = 0; i < now.size(); ++i) {
-    const auto found = std::find_if(before.begin(), before.end(),
-                                    [&](const Snapshot& snapshot) { return snapshot.pid == now[i].pid; });
+    const auto found = std::find_if(before.begin(), before.end(), [&](const Snapshot& snapshot) {
+      return snapshot.pid == now[i].pid && snapshot.listener == now[i].listener;
+    });
     const Snapshot* const earlier = found == before.end() ? nullptr : &*found;
     const std::string tags =
-        tagged ? fmt::format("|#target:{},pid:{}", tag_value(names[i]), now[i].pid) : std::string();
+        tagged ? fmt::format("|#target:{},pid:{}{}", tag_value(names[i]), now[i].pid, listener_tag(now[i]))
+               : std::string();
     add_server(now[i], earlier, tags, lines);
     if (tagged) {
       add_endpoints(now[i], earlier, tags, lines);

@@ -5,16 +5,17 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
-#include <string_view>
+#include <thread>
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "session/listeners.h"
 #include "session/map_walk.h"
 #include "session/run_program.h"
-#include "session/target_settings.h"
 
 namespace monitor {
 namespace {
@@ -49,6 +50,7 @@ std::vector<Durations> read_durations(const monitor_endpoint& e) {
 
 EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monitor_endpoint& e) {
   EndpointCounters counters;
+  counters.listener = key.listener;
   counters.method.assign(key.method, key.method_length);
   counters.path.assign(key.path, key.path_length);
   counters.path_cut = (key.flags & ENDPOINT_PATH_CUT) != 0;
@@ -73,50 +75,95 @@ Result<monitor_endpoint> read_slot(const Objects& objects, std::uint32_t id) {
   return endpoint;
 }
 
-// Returns the requests of "(not found)": an eviction merges those of its endpoint into it.
+// While one exists, the hooks evict no endpoint because the table is full. New endpoints then count under "(other)", so
+// it must be short; it ends by itself should this process be killed.
+class EvictionPause {
+ public:
+  explicit EvictionPause(const Objects& objects) : shared_(*objects.evictions) {
+    until().store(nanoseconds_since_boot() + kLongest);
+    begun_ = std::atomic_ref(shared_.begun).load();
+    // A search takes microseconds, unless an interrupt stops it.
+    for (const std::uint64_t end = nanoseconds_since_boot() + kPatience;
+         std::atomic_ref(shared_.done).load() != begun_ && nanoseconds_since_boot() < end;) {
+      std::this_thread::yield();
+    }
+  }
+  EvictionPause(const EvictionPause&) = delete;
+  EvictionPause& operator=(const EvictionPause&) = delete;
+  ~EvictionPause() { until().store(0); }
+
+  // Whether no endpoint has been evicted so. Another process that ends its own pause ends this one too.
+  bool has_held() const { return std::atomic_ref(shared_.done).load() == begun_; }
+
+ private:
+  static constexpr std::uint64_t kLongest = 20'000'000;  // nanoseconds
+  static constexpr std::uint64_t kPatience = 1'000'000;
+
+  std::atomic_ref<__abi_u64> until() const { return std::atomic_ref(shared_.paused_until_ns); }
+
+  monitor_evictions& shared_;
+  std::uint64_t begun_ = 0;
+};
+
+// Returns the requests of "(not found)" of all listeners: an eviction merges those of its endpoint into it.
 Result<std::uint64_t> evicted_requests(const Objects& objects, unsigned target) {
-  const monitor_target_settings settings = TRY(read_settings(objects, target));
-  return TRY(read_slot(objects, settings.special[SPECIAL_NOT_FOUND])).completed;
+  std::uint64_t evicted = 0;
+  for (const KnownListener& listener : TRY(known_listeners(objects, target))) {
+    evicted += TRY(read_slot(objects, listener.counted.special[SPECIAL_NOT_FOUND])).completed;
+  }
+  return evicted;
+}
+
+// Calls `take` for each of these endpoints that has not been evicted since. Batches take a quarter of the time of
+// single reads, but they read the whole table.
+template <typename Take>
+Status read_slots(const Objects& objects, std::vector<monitor_endpoint_ref> refs, const Take& take) {
+  const Map& table = objects.map("endpoint_table");
+  const auto take_if_there = [&](const monitor_endpoint& endpoint, const monitor_endpoint_ref& ref) {
+    if (endpoint.word >> 32 == ref.generation) {
+      take(endpoint);
+    }
+  };
+  if (refs.size() < table.max_entries() / 4) {
+    for (const monitor_endpoint_ref& ref : refs) {
+      take_if_there(TRY(read_slot(objects, ref.id)), ref);
+    }
+    return Ok{};
+  }
+  std::sort(refs.begin(), refs.end(),
+            [](const monitor_endpoint_ref& left, const monitor_endpoint_ref& right) { return left.id < right.id; });
+  auto next = refs.cbegin();
+  return for_each_entry<std::uint32_t, monitor_endpoint>(table,
+                                                         [&](std::uint32_t id, const monitor_endpoint& endpoint) {
+                                                           if (next != refs.cend() && next->id == id) {
+                                                             take_if_there(endpoint, *next++);
+                                                           }
+                                                         });
 }
 
 Result<std::vector<EndpointCounters>> read_endpoints_once(const Objects& objects, unsigned target) {
   std::vector<EndpointCounters> endpoints;
+  // The special endpoints first: an endpoint that is evicted during this reading is then missing rather than counted
+  // twice, and the total does not fall at the next reading.
+  for (const KnownListener& listener : TRY(known_listeners(objects, target))) {
+    for (const std::uint32_t id : listener.counted.special) {
+      const monitor_endpoint endpoint = TRY(read_slot(objects, id));
+      if (!counted_nothing(endpoint)) {
+        endpoints.push_back(endpoint_counters(endpoint.key, endpoint));
+      }
+    }
+  }
+  std::vector<monitor_endpoint_ref> theirs;
   TRY((for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
       objects.map("endpoint_index"), [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
-        if (key.target != target) {
-          return;
+        if (key.target == target && key.method_length != 0) {
+          theirs.push_back(ref);
         }
-        const Result<monitor_endpoint> endpoint = read_slot(objects, ref.id);
-        if (!endpoint || endpoint->word >> 32 != ref.generation) {
-          return;  // evicted since: "(not found)" has its counts
-        }
-        if (key.method_length == 0 && counted_nothing(*endpoint)) {
-          return;
-        }
-        endpoints.push_back(endpoint_counters(key, *endpoint));
       })));
+  TRY(read_slots(objects, std::move(theirs), [&](const monitor_endpoint& endpoint) {
+    endpoints.push_back(endpoint_counters(endpoint.key, endpoint));
+  }));
   return endpoints;
-}
-
-constexpr std::array<std::string_view, SPECIAL_ENDPOINTS> kSpecialNames = {"(other)", "(not found)", "(before attach)"};
-
-// Makes a special endpoint and returns its slot.
-Result<std::uint32_t> make_special_endpoint(const Objects& objects, unsigned target, std::string_view name) {
-  std::uint32_t id = 0;
-  if (bpf_map_lookup_and_delete_elem(objects.map("free_endpoints").fd(), nullptr, &id) != 0) {
-    return Error{ErrorCode::kFailed, "add the server: the table of endpoints is full", "follow fewer servers at once"};
-  }
-  monitor_endpoint endpoint = TRY(read_slot(objects, id));
-  const monitor_endpoint_ref ref{id, static_cast<std::uint32_t>(endpoint.word >> 32)};
-  endpoint.key = monitor_endpoint_key{};
-  endpoint.key.target = static_cast<std::uint16_t>(target);
-  endpoint.key.path_length = static_cast<std::uint8_t>(name.size());
-  std::memcpy(endpoint.key.path, name.data(), name.size());
-  if (bpf_map_update_elem(objects.map("endpoint_table").fd(), &id, &endpoint, BPF_ANY) != 0 ||
-      bpf_map_update_elem(objects.map("endpoint_index").fd(), &endpoint.key, &ref, BPF_ANY) != 0) {
-    return system_error(errno, "write the table of endpoints");
-  }
-  return id;
 }
 
 // Gives a slot back, empty and with the next generation. If this process is killed in the middle, the slot is lost, but
@@ -135,14 +182,8 @@ Status free_endpoint(const Objects& objects, const monitor_endpoint_key& key, st
 
 }  // namespace
 
-Status make_special_endpoints(const Objects& objects, unsigned target, monitor_target_settings& settings) {
-  for (std::size_t i = 0; i < kSpecialNames.size(); ++i) {
-    settings.special[i] = TRY(make_special_endpoint(objects, target, kSpecialNames[i]));
-  }
-  return Ok{};
-}
-
 Status free_endpoints(const Objects& objects, unsigned target) {
+  const EvictionPause pause(objects);
   std::vector<std::pair<monitor_endpoint_key, std::uint32_t>> theirs;
   Status status = for_each_entry<monitor_endpoint_key, monitor_endpoint_ref>(
       objects.map("endpoint_index"), [&](const monitor_endpoint_key& key, const monitor_endpoint_ref& ref) {
@@ -159,14 +200,13 @@ Status free_endpoints(const Objects& objects, unsigned target) {
 Result<std::vector<EndpointCounters>> read_endpoints(const Objects& objects, unsigned target) {
   constexpr int kMostReadings = 8;
   std::vector<EndpointCounters> endpoints;
-  std::uint64_t before = TRY(evicted_requests(objects, target));
   for (int reading = 0; reading < kMostReadings; ++reading) {
+    const EvictionPause pause(objects);
+    const std::uint64_t before = TRY(evicted_requests(objects, target));
     endpoints = TRY(read_endpoints_once(objects, target));
-    const std::uint64_t after = TRY(evicted_requests(objects, target));
-    if (after == before) {
+    if (TRY(evicted_requests(objects, target)) == before && pause.has_held()) {
       break;
     }
-    before = after;
   }
   return endpoints;
 }

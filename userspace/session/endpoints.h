@@ -12,14 +12,12 @@
 
 namespace monitor {
 
-// Makes the special endpoints of a target, and writes their slots into `settings`.
-Status make_special_endpoints(const Objects& objects, unsigned target, monitor_target_settings& settings);
-
 // Gives back the slots of all endpoints of a target.
 Status free_endpoints(const Objects& objects, unsigned target);
 
-// Reads the target's endpoints. An endpoint that is evicted meanwhile would count twice or not at all, so this then
-// reads again, a few times at most: under a flood of 404s it returns the last reading.
+// Reads the target's endpoints. An endpoint that is evicted meanwhile would be missing. So this stops the evictions
+// that a full table causes, and reads again after one that a 404 causes, a few times at most: under a flood of 404s it
+// returns the last reading.
 Result<std::vector<EndpointCounters>> read_endpoints(const Objects& objects, unsigned target);
 
 // When the table is nearly full, merges those endpoints of the target that never got an answer into "(not found)".

@@ -79,6 +79,7 @@ Status Engine::check_counts(unsigned target) const {
   }
   const Pins& pins = *state_->pins;
   const monitor_target_settings settings = TRY(read_settings(state_->objects, target));
+  TRY(pins.check_access());
   if (settings.state == TARGET_LEAVING || settings.since_ns != state_->targets.at(target).since_ns ||
       pins.identity() != state_->identity) {
     return Error{ErrorCode::kNoTarget, "the server was detached: its counting has ended", "attach it again"};
@@ -106,7 +107,8 @@ Result<EngineInfo> Engine::info() const {
     return system_error(errno, "read the map engine");
   }
   about.version[sizeof(about.version) - 1] = '\0';
-  return EngineInfo{about.version, name_of(state_->objects.profile), about.raw_paths != 0, about.loaded_ns};
+  return EngineInfo{about.version, name_of(state_->objects.profile), about.raw_paths != 0, about.show_secrets != 0,
+                    about.loaded_ns};
 }
 
 }  // namespace monitor

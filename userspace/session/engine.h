@@ -80,8 +80,8 @@ class Engine {
   // Follows the server made of `processes` (the root first), and returns the target's index for the calls below. The
   // kernel side follows processes that they fork later. The caller finds processes that are forked during this call: it
   // calls add_processes, which skips those that are followed, until the list of processes is stable, and then
-  // complete_target.
-  Result<unsigned> add_target(const ProcessIdentity& root, const std::vector<pid_t>& processes);
+  // complete_target. `hints` say which of its listeners serve.
+  Result<unsigned> add_target(const ProcessIdentity& root, const std::vector<pid_t>& processes, ListenerHints hints);
   Status add_processes(unsigned target, const std::vector<pid_t>& processes);
   Status complete_target(unsigned target);
 
@@ -91,7 +91,7 @@ class Engine {
   // ---- observation: any process, at any time. A snapshot is sample_sockets, maintain, sample_counters ----
 
   // Begins to observe a target that is followed already. Changes nothing but what this process remembers.
-  Status join_target(const TargetInfo& target);
+  Status join_target(const TargetInfo& target, ListenerHints hints);
 
   // These only read.
 
@@ -117,14 +117,14 @@ class Engine {
   // These change the engine.
 
   // Maintains the engine by the sockets that were just listed: loads and attaches the hooks that they need, deletes the
-  // records of closed sockets, makes records for sockets whose bytes caused no event, notes the peak of connections,
-  // corrects the counters after lost events, and makes room for endpoints. Returns at once while another process does
-  // the same. Fails with kNoTarget as above.
+  // records of closed sockets, makes records for sockets whose bytes caused no event, makes new listeners and judges
+  // what each is for, notes the peak of connections, corrects the counters after lost events, and makes room for
+  // endpoints. Returns at once while another process does the same. Fails with kNoTarget as above.
   Status maintain(unsigned target, const ListedSockets& listed);
 
   // Records that the target's root has ended and that `root`, a process of the target, is its root from now on. Returns
   // whether it is recorded: not if another process maintains the engine now. Fails with kNoTarget as above.
-  Result<bool> hand_over(unsigned target, const ProcessIdentity& root);
+  Result<bool> hand_over(unsigned target, const ProcessIdentity& root, ListenerHints hints);
 
   // Whether the last `maintain` suspects lost events. A second call, a moment later, confirms or drops the suspicion.
   bool has_doubts(unsigned target) const;

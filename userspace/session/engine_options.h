@@ -10,6 +10,7 @@ namespace monitor {
 // docs/attach.md describes the limits and what they cost.
 struct EngineOptions {
   bool raw_paths = false;        // endpoints as sent, identifiers not folded
+  bool show_secrets = false;     // with raw_paths: what can be a secret, too
   bool verbose = false;          // libbpf's own messages to stderr
   std::string profile = "auto";  // "auto", "socket" or "syscall"
   std::string version;           // of this program, stored in the engine for other versions to read

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "model/listeners.h"
 #include "session/engine.h"
 #include "session/links.h"
 #include "session/listens.h"
@@ -22,7 +23,8 @@ namespace monitor {
 // What this process remembers of one target.
 struct TargetState {
   std::uint64_t since_ns = 0;  // when counting began; 0: this process does not observe the target
-  unsigned reconciles = 0;     // calls of `reconcile`
+  ListenerHints hints;
+  unsigned reconciles = 0;  // calls of `reconcile`
   // By endpoint slot: requests in flight beyond those in the live records, as the last reconciliation found.
   std::map<std::uint32_t, std::uint64_t> suspected;
   // Sockets that the last maintenance found without a record although bytes were read from them.

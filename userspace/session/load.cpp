@@ -30,7 +30,8 @@ std::uint32_t entries_of(const MapRow& row, const EngineOptions& options) {
     case MapLimit::kTargets:
       return options.max_targets;
     case MapLimit::kEndpoints:
-      return options.max_endpoints + SPECIAL_ENDPOINTS * options.max_targets;
+      // and the special ones of the two listeners that most targets have: their own, and the unknown one
+      return options.max_endpoints + 2 * SPECIAL_ENDPOINTS * options.max_targets;
     case MapLimit::kConnections:
       return options.max_connections;
     case MapLimit::kFixed:
@@ -43,6 +44,8 @@ std::uint32_t entries_of(const MapRow& row, const EngineOptions& options) {
 Status configure(engine_bpf& bpf, const EngineOptions& options, Profile profile) {
   select_programs(bpf, profile, "core");
   bpf.rodata->raw_paths = options.raw_paths;
+  bpf.rodata->show_secrets = options.show_secrets;
+  bpf.rodata->endpoint_slots = entries_of(kMaps[MapId("endpoint_table").index()], options);
   for (const MapRow& row : kMaps) {
     const std::uint32_t entries = entries_of(row, options);
     if (entries != 0 && bpf_map__set_max_entries(find_map(bpf, row), entries) != 0) {
@@ -155,6 +158,7 @@ Status describe(const Objects& objects, const EngineOptions& options) {
   about.abi_version = MONITOR_ABI_VERSION;
   about.by_address = objects.profile == Profile::kSyscall ? 1 : 0;
   about.raw_paths = options.raw_paths ? 1 : 0;
+  about.show_secrets = options.show_secrets ? 1 : 0;
   about.loaded_ns = nanoseconds_since_boot();
   std::strncpy(about.version, options.version.c_str(), sizeof(about.version) - 1);
   const std::uint32_t first = 0;
@@ -179,6 +183,8 @@ Status load_part(Objects& objects, PartId part) {
   }
   select_programs(*skeleton, objects.profile, part);
   skeleton->rodata->raw_paths = about.raw_paths != 0;
+  skeleton->rodata->show_secrets = about.show_secrets != 0;
+  skeleton->rodata->endpoint_slots = objects.map("endpoint_table").max_entries();
   int failed = 0;
   for (std::size_t index = 0; index < kMaps.size() && failed == 0; ++index) {
     failed = bpf_map__reuse_fd(find_map(*skeleton, kMaps[index]), objects.maps[index].fd());

@@ -12,6 +12,7 @@
 
 #include "session/endpoints.h"
 #include "session/engine_state.h"
+#include "session/listeners.h"
 #include "session/load.h"
 #include "session/parts.h"
 #include "session/reconcile.h"
@@ -104,6 +105,8 @@ Status Engine::maintain(unsigned target, const ListedSockets& listed) {
   TRY(attach_parts(objects, state_->links, *listed.list));
   TRY(note_services(objects, target, *listed.list));
   TRY(sweep_closed(objects, *listed.list));
+  TRY(make_listeners(objects, target, listed.list->sockets));
+  TRY(judge_known(objects, target, listed.sample, remembered.hints));
   TRY(adopt_unseen(objects, target, remembered, unseen_connections(listed)));
   TRY(run_program(objects.program("note_open"), std::array<std::uint64_t, 2>{target, listed.sample.open_connections},
                   "note the peak of connections"));

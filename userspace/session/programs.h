@@ -52,6 +52,8 @@ inline constexpr std::array kPrograms = {
     ProgramRow{"iterate_connections", Profiles::kSocket, "core", Attachment::kIterator, false},
     ProgramRow{"iterate_addressed", Profiles::kBoth, "core", Attachment::kIterator, false},
     ProgramRow{"evict", Profiles::kBoth, "core", Attachment::kRun, false},
+    ProgramRow{"make_listener", Profiles::kBoth, "core", Attachment::kRun, false},
+    ProgramRow{"judge_listener", Profiles::kBoth, "core", Attachment::kRun, false},
     ProgramRow{"sweep", Profiles::kBoth, "core", Attachment::kRun, false},
     ProgramRow{"correct", Profiles::kBoth, "core", Attachment::kRun, false},
     ProgramRow{"note_open", Profiles::kBoth, "core", Attachment::kRun, false},

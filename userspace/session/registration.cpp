@@ -15,6 +15,7 @@
 #include "session/cpu_samples.h"
 #include "session/endpoints.h"
 #include "session/engine_state.h"
+#include "session/listeners.h"
 #include "session/map_walk.h"
 #include "session/processes.h"
 #include "session/recursion_misses.h"
@@ -34,33 +35,6 @@ void wait_for_hooks() {
   if (::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) {
     std::this_thread::sleep_for(kLong);
   }
-}
-
-Status forget_ports(const Objects& objects, unsigned target) {
-  const Map& ports = objects.map("listen_ports");
-  std::vector<std::uint32_t> theirs;
-  Status status = for_each_entry<std::uint32_t, std::uint8_t>(ports, [&](std::uint32_t key, auto) {
-    if (key >> 16 == target) {
-      theirs.push_back(key);
-    }
-  });
-  for (const std::uint32_t key : theirs) {
-    bpf_map_delete_elem(ports.fd(), &key);
-  }
-  return status;
-}
-
-// Notes the listening ports. They identify the server's side of a connection that is first seen while processes are
-// added.
-Status note_ports(const Objects& objects, unsigned target, const std::vector<std::uint16_t>& ports) {
-  for (const std::uint16_t port : ports) {
-    const std::uint32_t key = target << 16 | port;
-    const std::uint8_t listens = 1;
-    if (bpf_map_update_elem(objects.map("listen_ports").fd(), &key, &listens, BPF_ANY) != 0) {
-      return system_error(errno, "record the listening port " + std::to_string(port));
-    }
-  }
-  return Ok{};
 }
 
 // Makes records for the sockets that the processes have open.
@@ -121,7 +95,8 @@ Result<std::vector<TargetInfo>> Engine::targets() const {
   return found;
 }
 
-Result<unsigned> Engine::add_target(const ProcessIdentity& root, const std::vector<pid_t>& processes) {
+Result<unsigned> Engine::add_target(const ProcessIdentity& root, const std::vector<pid_t>& processes,
+                                    ListenerHints hints) {
   const Objects& objects = state_->objects;
   const unsigned target = free_index(TRY(targets()));
   if (target >= state_->targets.size()) {
@@ -134,13 +109,17 @@ Result<unsigned> Engine::add_target(const ProcessIdentity& root, const std::vect
   settings.state = TARGET_REGISTERING;
   settings.root = static_cast<std::uint32_t>(root.pid);
   settings.root_start_ns = root.start_ns;
+  settings.keep_alive_ms = hints.keep_alive_ms;
   settings.misses_before = settings.misses_reconciled = TRY(recursion_misses(objects));
   // Written before the target holds anything: if this process is killed, the next one knows what to give back.
   TRY(write_settings(objects, target, settings));
   state_->targets[target] = TargetState{};
   state_->targets[target].since_ns = nanoseconds_since_boot();
-  Status status = make_special_endpoints(objects, target, settings);
+  state_->targets[target].hints = std::move(hints);
+  const Result<std::uint32_t> unknown = make_unknown_listener(objects, target);
+  Status status = unknown ? Status(Ok{}) : Status(unknown.error());
   if (status) {
+    settings.unknown = *unknown;
     status = write_settings(objects, target, settings);
   }
   if (status) {
@@ -159,9 +138,12 @@ Status Engine::add_processes(unsigned target, const std::vector<pid_t>& processe
   if (added.empty()) {
     return Ok{};
   }
-  const ListedSockets listed = TRY(sample_sockets(target, processes));
-  TRY(maintain(target, listed));  // attaches the hooks that the processes' sockets need
-  TRY(note_ports(objects, target, listed.sample.listen_ports));
+  ListedSockets listed = TRY(sample_sockets(target, processes));
+  // Attaches the hooks that the processes' sockets need, and makes their listeners: these identify the server's side of
+  // connections that are open already.
+  TRY(maintain(target, listed));
+  listed = TRY(sample_sockets(target, processes));
+  TRY(judge_known(objects, target, listed.sample, state_->targets[target].hints));
   TRY(set_state(objects, target, TARGET_REGISTERING));
   for (const pid_t pid : added) {
     TRY(follow_process(objects, target, static_cast<std::uint32_t>(pid)));
@@ -176,7 +158,8 @@ Status Engine::complete_target(unsigned target) {
   return write_settings(state_->objects, target, settings);
 }
 
-Result<bool> Engine::hand_over(unsigned target, const ProcessIdentity& root) {
+Result<bool> Engine::hand_over(unsigned target, const ProcessIdentity& root, ListenerHints hints) {
+  state_->targets.at(target).hints = std::move(hints);
   const TryLock lock(state_->lock_file, state_->alone);
   if (!lock) {
     return false;
@@ -187,6 +170,7 @@ Result<bool> Engine::hand_over(unsigned target, const ProcessIdentity& root) {
     return true;  // another process was first
   }
   settings.previous_root = settings.root;
+  settings.keep_alive_ms = state_->targets.at(target).hints.keep_alive_ms;
   settings.root = static_cast<std::uint32_t>(root.pid);
   settings.root_start_ns = root.start_ns;
   TRY(write_settings(state_->objects, target, settings));
@@ -194,9 +178,10 @@ Result<bool> Engine::hand_over(unsigned target, const ProcessIdentity& root) {
   return true;
 }
 
-Status Engine::join_target(const TargetInfo& target) {
+Status Engine::join_target(const TargetInfo& target, ListenerHints hints) {
   state_->targets.at(target.index) = TargetState{};
   state_->targets.at(target.index).since_ns = target.since_ns;
+  state_->targets.at(target.index).hints = std::move(hints);
   return Ok{};
 }
 
@@ -210,10 +195,10 @@ Status Engine::remove_target(unsigned target) {
   wait_for_hooks();
   TRY(disown_records(objects, target));
   wait_for_hooks();
-  TRY(forget_ports(objects, target));
   TRY(forget_services(objects, target));
   TRY(forget_cpu_samples(objects));
   TRY(free_endpoints(objects, target));
+  TRY(free_listeners(objects, target));
   const std::uint32_t key = target;
   const monitor_target blank{};
   if (bpf_map_update_elem(objects.map("targets").fd(), &key, &blank, BPF_ANY) != 0) {

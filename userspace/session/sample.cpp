@@ -13,21 +13,17 @@
 #include "base/boot_clock.h"
 #include "session/endpoints.h"
 #include "session/engine_state.h"
+#include "session/listeners.h"
 #include "session/map_walk.h"
 #include "session/processes.h"
 #include "session/recursion_misses.h"
 #include "session/sockets.h"
 #include "session/target_settings.h"
 #include "session/totals.h"
+#include "session/undercount_causes.h"
 
 namespace monitor {
 namespace {
-
-// enum monitor_undercount in the words of the output.
-constexpr std::array<const char*, UNDERCOUNT_CAUSES> kCauses = {
-    nullptr,       "gap",      "registers",    "memory",    "protocol", "tls",    "http2",
-    "connections", "pipeline", "missed_event", "processes", "mptcp",    "compat",
-};
 
 // The counters of the processes that live now. If a slot has another pid, it has passed to another process.
 Result<std::map<pid_t, WorkerCounters>> read_workers(const Objects& objects, unsigned target) {
@@ -64,7 +60,7 @@ Result<ListedSockets> Engine::sample_sockets(unsigned target, const std::vector<
   for (const pid_t pid : holders) {
     TRY(list_sockets(objects, pid, list->sockets));
   }
-  return ListedSockets{summarize(list->sockets), std::move(list)};
+  return ListedSockets{summarize(list->sockets, TRY(known_listeners(objects, target))), std::move(list)};
 }
 
 Result<std::vector<pid_t>> Engine::listeners_at(const std::string& address, const std::vector<pid_t>& processes) const {
@@ -72,7 +68,7 @@ Result<std::vector<pid_t>> Engine::listeners_at(const std::string& address, cons
   for (const pid_t pid : processes) {
     std::vector<ListedSocket> sockets;
     TRY(list_sockets(state_->objects, pid, sockets));
-    const std::vector<std::string> listen = summarize(sockets).listen;
+    const std::vector<std::string> listen = summarize(sockets, {}).listen;
     if (std::binary_search(listen.begin(), listen.end(), address)) {
       found.push_back(pid);
     }
@@ -87,6 +83,7 @@ Result<Counters> Engine::sample_counters(unsigned target) const {
   // Reads the endpoints before the target. The target's requests in flight are then never fewer than those of its
   // endpoints, even if one begins in between. The total is the sum over the endpoints, as of this reading.
   counters.endpoints = TRY(read_endpoints(objects, target));
+  counters.listeners = listener_counters(TRY(known_listeners(objects, target)));
   counters.workers = TRY(read_workers(objects, target));
   const monitor_target totals = TRY(read_totals(objects, target));
   const monitor_target_settings settings = TRY(read_settings(objects, target));
@@ -97,13 +94,9 @@ Result<Counters> Engine::sample_counters(unsigned target) const {
   // A request that ends between its count and its leaving makes this negative for an instant.
   counters.active = static_cast<std::int64_t>(totals.active) > 0 ? totals.active : 0;
   counters.peak = totals.peak;
-  counters.refused = totals.refused;
-  counters.rejected = totals.rejected;
   counters.peak_connections = totals.peak_connections;
-  for (std::size_t cause = UNDERCOUNT_NONE + 1; cause < kCauses.size(); ++cause) {
-    counters.undercount[kCauses[cause]] = totals.undercount[cause];
-  }
-  counters.undercount[kCauses[UNDERCOUNT_MISSED_EVENT]] += misses - settings.misses_before;
+  counters.undercount = undercount_by_cause(totals.undercount);
+  counters.undercount[cause_name(UNDERCOUNT_MISSED_EVENT)] += misses - settings.misses_before;
   return counters;
 }
 

@@ -23,6 +23,8 @@ struct ListedSocket : monitor_socket {
   SocketIdentity identity() const { return {address, inode}; }
 };
 
+struct KnownListener;
+
 // All that Engine::sample_sockets read.
 struct SocketList {
   // The target's records by address, read before the sockets: a connection made meanwhile is then in `sockets` but not
@@ -39,7 +41,10 @@ bool is_accepted(const ListedSocket& socket, const std::vector<std::uint16_t>& p
 
 bool is_listening(const ListedSocket& socket);
 
-// Each socket counts once however many processes hold it.
-SocketsSample summarize(const std::vector<ListedSocket>& sockets);
+// "127.0.0.1:9999", "[::]:80". `address` is that of monitor_socket.
+std::string address_text(int family, const std::uint8_t* address, std::uint16_t port);
+
+// Each socket counts once however many processes hold it. `known` are the target's listeners.
+SocketsSample summarize(const std::vector<ListedSocket>& sockets, const std::vector<KnownListener>& known);
 
 }  // namespace monitor

@@ -23,7 +23,7 @@ HttpResponse Exporter::respond(const Page& page, const HttpRequest& request) {
   const std::pair<std::string, std::string> key(page.path, page.content_type(request.accept));
   auto response = responses_.find(key);
   if (response == responses_.end()) {
-    response = responses_.emplace(key, page.respond(**latest_, request.accept, version_)).first;
+    response = responses_.emplace(key, page.respond(**latest_, request.accept, by_)).first;
   }
   return response->second;
 }

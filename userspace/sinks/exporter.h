@@ -24,9 +24,9 @@ class Exporter {
   using TakeSample = std::function<Result<Sample>()>;
   static constexpr std::chrono::milliseconds kFresh{100};
 
-  // `version`: of this program, which the metrics name.
-  Exporter(TakeSample take, std::string version, std::function<Clock::time_point()> clock = Clock::now)
-      : take_(std::move(take)), version_(std::move(version)), clock_(std::move(clock)) {}
+  // `by`: the program's version and the limit of a scrape.
+  Exporter(TakeSample take, ServedBy by, std::function<Clock::time_point()> clock = Clock::now)
+      : take_(std::move(take)), by_(std::move(by)), clock_(std::move(clock)) {}
   Exporter(const Exporter&) = delete;
   Exporter& operator=(const Exporter&) = delete;
   ~Exporter() = default;
@@ -48,7 +48,7 @@ class Exporter {
   HttpResponse respond(const Page& page, const HttpRequest& request);
 
   TakeSample take_;
-  std::string version_;
+  ServedBy by_;
   std::function<Clock::time_point()> clock_;
   std::optional<Result<Sample>> latest_;
   Clock::time_point taken_at_;

@@ -17,13 +17,13 @@ std::string metrics_content_type(std::string_view accept) {
   return content_type(choose_exposition(accept));
 }
 
-HttpResponse metrics(const Sample& sample, std::string_view accept, const std::string& version) {
+HttpResponse metrics(const Sample& sample, std::string_view accept, ServedBy& by) {
   const Exposition exposition = choose_exposition(accept);
   return HttpResponse{.content_type = content_type(exposition),
-                      .body = render_prometheus(sample.snapshots, exposition, version)};
+                      .body = render_prometheus(sample.snapshots, exposition, by.version, by.choice)};
 }
 
-HttpResponse health(const Sample& sample, std::string_view /*accept*/, const std::string& /*version*/) {
+HttpResponse health(const Sample& sample, std::string_view /*accept*/, ServedBy& /*by*/) {
   const bool none_left = std::all_of(sample.snapshots.begin(), sample.snapshots.end(),
                                      [](const Snapshot& snapshot) { return snapshot.ended; });
   return none_left || sample.server_ended ? HttpResponse{.status = 503, .body = "no server is observed\n"}

@@ -13,8 +13,10 @@ namespace monitor {
 
 std::string StreamSink::render(const std::vector<Snapshot>& snapshots) const {
   switch (format_) {
-    case Format::kPrometheus:
-      return render_prometheus(snapshots, Exposition::kPrometheus, style_.version);
+    case Format::kPrometheus: {
+      SeriesChoice choice(style_.max_scrape);
+      return render_prometheus(snapshots, Exposition::kPrometheus, style_.version, choice);
+    }
     case Format::kInflux:
       return render_influx(snapshots, std::chrono::system_clock::now());
     case Format::kCsv:

@@ -2,10 +2,13 @@
 // Samples on standard output, one after another, in any of the formats.
 #pragma once
 
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "output/render.h"
+#include "output/series_choice.h"
 #include "sinks/format.h"
 #include "sinks/sink.h"
 
@@ -15,7 +18,8 @@ namespace monitor {
 struct StreamStyle {
   BoxStyle box;
   bool csv_header = true;
-  std::string version;  // of this program, which --prometheus names
+  std::string version;                    // of this program, which --prometheus names
+  std::size_t max_scrape = kUsualScrape;  // bytes, with --prometheus
 };
 
 class StreamSink : public Sink {

@@ -2,6 +2,7 @@
 #include "tui/frame.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "output/columns.h"
 
@@ -49,27 +50,41 @@ Cut cut(std::string_view line, std::size_t columns) {
   return result;
 }
 
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    lines.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
+
 }  // namespace
 
 std::string cut_line(std::string_view line, std::size_t columns) {
   return cut(line, columns).text;
 }
 
-std::string draw_frame(std::string_view text, const TerminalSize& size) {
+std::string draw_frame(std::string_view text, const TerminalSize& size, std::string_view newline) {
+  std::vector<std::string_view> lines = lines_of(text);
+  std::string missing;
+  if (lines.size() > size.rows && size.rows != 0) {
+    const std::size_t shown = size.rows - 1;
+    missing = "(" + std::to_string(lines.size() - shown) + " more lines: enlarge the terminal)";
+    lines.resize(shown);
+    lines.push_back(missing);
+  }
   std::string frame{kHome};
-  std::size_t row = 0;
-  for (; row < size.rows && !text.empty(); ++row) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    const Cut line = cut(text.substr(0, end), size.columns);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    // With CR, because the terminal's own translation of newlines may be off.
-    frame += row == 0 ? "" : "\r\n";
+  for (std::size_t row = 0; row < lines.size(); ++row) {
+    const Cut line = cut(lines[row], size.columns);
+    frame += row == 0 ? "" : newline;
     frame += line.text;
     // After a full line the cursor stays on the last column, and clearing would erase that column.
     frame += line.columns < size.columns ? kClearRestOfLine : "";
   }
-  if (row < size.rows) {
-    frame += row == 0 ? "" : "\r\n";
+  if (lines.size() < size.rows) {
+    frame += lines.empty() ? "" : newline;
     frame += kClearBelow;
   }
   return frame;

@@ -17,8 +17,9 @@ struct TerminalSize {
 // them resets the colour.
 std::string cut_line(std::string_view line, std::size_t columns);
 
-// Draws as much of `text` as fits, from the top left corner, and clears the rest of the screen. Drawing over the
-// old text instead of clearing it first avoids flicker.
-std::string draw_frame(std::string_view text, const TerminalSize& size);
+// Draws as much of `text` as fits, from the top left corner, and clears the rest of the screen. If not all lines fit,
+// the last one shows how many are missing. Drawing over the old text instead of clearing it first avoids flicker.
+// `newline` moves the cursor to the start of the next line.
+std::string draw_frame(std::string_view text, const TerminalSize& size, std::string_view newline = "\r\n");
 
 }  // namespace monitor

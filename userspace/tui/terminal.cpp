@@ -29,6 +29,14 @@ void stop_by(int signal) {
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
 }
 
+// What moves the cursor to the start of the next line: usually the terminal's driver adds the CR.
+std::string_view newline_of(int fd) {
+  termios settings{};
+  constexpr tcflag_t kAddsReturn = OPOST | ONLCR;
+  const bool adds_return = ::tcgetattr(fd, &settings) == 0 && (settings.c_oflag & kAddsReturn) == kAddsReturn;
+  return adds_return ? "\n" : "\r\n";
+}
+
 }  // namespace
 
 TerminalSize terminal_size(int fd) {
@@ -87,7 +95,7 @@ Keys::Pressed Keys::read() const {
 Result<Written> Screen::draw(std::string_view text) {
   std::string frame = entered_ ? "" : std::string(kEnter);
   entered_ = true;
-  frame += draw_frame(text, terminal_size(fd_));
+  frame += draw_frame(text, terminal_size(fd_), newline_of(fd_));
   return write_all(fd_, frame, "the terminal");
 }
 

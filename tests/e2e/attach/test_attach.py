@@ -110,9 +110,10 @@ def test_sessions_shows_how_full_each_map_is_and_the_memory_used(start_server: S
     rows = {row["name"]: row for row in sessions["engine"]["maps"]}
     assert (rows["targets"]["entries"], rows["targets"]["capacity"]) == (1, 16)
     assert rows["processes"]["entries"] == sessions["sessions"][0]["processes"]
-    assert rows["endpoint_index"]["entries"] == 4  # "/users/{id}" and the three collective endpoints
-    assert rows["endpoint_index"]["capacity"] == 2048 + 3 * 16
-    assert (rows["addressed_connections"]["capacity"], rows["listen_ports"]["entries"]) == (65536, 1)
+    # "/users/{id}", and the three collective endpoints of the listener and of unknown listeners
+    assert rows["endpoint_index"]["entries"] == 1 + 2 * 3
+    assert rows["endpoint_index"]["capacity"] == 2048 + 2 * 3 * 16
+    assert (rows["addressed_connections"]["capacity"], rows["listener_index"]["entries"]) == (65536, 2)
     assert {path.name for path in engine.pin("maps").iterdir()} | {"programs"} == set(rows)
     assert all(row["memory_bytes"] > 0 for row in rows.values())
     assert sessions["engine"]["memory_bytes"] == sum(row["memory_bytes"] for row in rows.values())
@@ -139,7 +140,7 @@ def test_limits_hold(start_server: Start, engine: Engine, short_directory: Path)
     counted = attach_counted(engine, server, *limits)
     rows = {row["name"]: row for row in engine.sessions()["engine"]["maps"]}
     assert rows["targets"]["capacity"] == 1
-    assert rows["endpoint_index"]["capacity"] == 2 + 3
+    assert rows["endpoint_index"]["capacity"] == 2 + 2 * 3
     assert rows["addressed_connections"]["capacity"] == 128
     refused = engine.run(*engine.attach_arguments(other.pid))
     assert (refused.returncode, refused.stdout) == (1, "")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attached servers that end, and commands that run at the same time.
 
-The next command recognises an ended server by its pid and start time, and cleans up."""
+The last command that watches an ended server cleans up. Without one, the next command recognises the ended server by
+its pid and start time, and cleans up."""
 
 import json
 import os
@@ -88,8 +89,9 @@ def test_a_target_that_ends_does_not_change_the_others(start_server: Start, engi
     counted.assert_equal(counted.settle())
     newcomer.assert_equal(newcomer.settle())
     rows = {row["name"]: row for row in engine.sessions()["engine"]["maps"]}
-    assert rows["targets"]["entries"] == rows["processes"]["entries"] == rows["listen_ports"]["entries"] == 2
-    assert rows["endpoint_index"]["entries"] == 2 * 3 + 2  # the collective endpoints of two targets, /hold and /ok
+    assert rows["targets"]["entries"] == rows["processes"]["entries"] == 2
+    assert rows["listener_index"]["entries"] == 2 * 2  # that of each target, and the unknown one
+    assert rows["endpoint_index"]["entries"] == 4 * 3 + 2  # the collective endpoints of each, /hold and /ok
     assert engine.objects() == objects
 
 
@@ -131,8 +133,8 @@ def fake_pid_reuse(engine: Engine, index: int = 0) -> None:
     command = ["bpftool", "--json", "map", "lookup", *pinned, *key]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     value = bytearray(int(byte, 16) for byte in found["value"])
-    start = 4 * (1 + 3 + 1 + 1)  # struct monitor_target_settings of include/monitor/abi.h: root_start_ns
-    assert int.from_bytes(value[start - 8 : start - 4], "little") in engine.targets()
+    start = 4 * 4  # struct monitor_target_settings of include/monitor/abi.h: root_start_ns
+    assert int.from_bytes(value[4:8], "little") in engine.targets()  # root
     value[start] ^= 0x10
     subprocess.run(["bpftool", "map", "update", *pinned, *key, "value", *map(str, value)], check=True)
 
@@ -153,6 +155,14 @@ def test_a_reused_pid_is_not_a_target(start_server: Start, engine: Engine) -> No
     keep_alive(server.port, 10, 2)
     counted.assert_equal(counted.settle())
     assert engine.targets() == sorted([server.pid, other.pid])
+
+
+def recorded(engine: Engine) -> set[int]:
+    """Pids of the servers in the engine, read without a command that would clean up."""
+    command = ["bpftool", "--json", "map", "dump", "pinned", str(engine.pin("maps/target_settings"))]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    root = slice(4 * (1 + 3), 4 * (1 + 3 + 1))  # struct monitor_target_settings of include/monitor/abi.h
+    return {int.from_bytes(bytes(int(byte, 16) for byte in entry["value"][root]), "little") for entry in found}
 
 
 def sampled(engine: Engine) -> set[int]:
@@ -231,7 +241,7 @@ def test_a_watch_of_a_detached_target_does_not_show_the_next_one(
 def test_a_target_that_ends_during_a_watch_is_shown_with_its_last_totals(
     start_server: Start, engine: Engine, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other commands that run meanwhile leave the target to the watches; the first command after them cleans up."""
+    """Other commands that run meanwhile leave the target to the watches; the last of these cleans up."""
     monkeypatch.setenv("MONITOR_PINS", str(engine.pins))
     server = start_server()
     engine.attach(server.pid)
@@ -255,8 +265,24 @@ def test_a_target_that_ends_during_a_watch_is_shown_with_its_last_totals(
             assert status == 3
             assert (last["total_requests"], last["failed_requests"], last["active_concurrent"]) == (501, 1, 0)
             assert f"the server (pid {server.pid}) has ended" in monitor.errors()
-    assert engine.targets() == []
     engine.assert_nothing_left(objects)
+
+
+def test_a_watch_takes_only_the_server_that_ended_out_of_the_engine(
+    start_server: Start, engine: Engine, attach: Attach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONITOR_PINS", str(engine.pins))
+    ending, staying = start_server(), start_server()
+    engine.attach(ending.pid)
+    counted = attach_counted(engine, staying)
+    watching_both = attach(ending.pid, selection=("--pid", str(ending.pid), "--pid", str(staying.pid)))
+    keep_alive(staying.port, 10, 2)
+    os.kill(ending.pid, signal.SIGKILL)
+    wait_until(lambda: ending.pid not in recorded(engine), "the ended server is out of the engine")
+    assert staying.pid in recorded(engine)
+    watching_both.stop()
+    assert engine.is_there()
+    counted.assert_equal(counted.settle())
 
 
 def test_two_attaches_at_once(start_server: Start, engine: Engine) -> None:

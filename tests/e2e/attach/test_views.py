@@ -253,12 +253,16 @@ def test_a_hundred_snapshots(start_server: Start, engine: Engine, tmp_path: Path
     engine.wait_for(server.pid, lambda s: s["total_requests"] == 100, "every request is counted")
 
 
+def as_nobody(binary: Path, capabilities: str) -> list[str]:
+    """The start of a command line that runs the program as the user nobody with these capabilities."""
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    return [*nobody, f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", str(binary)]
+
+
 def test_a_user_with_capabilities_instead_of_root(start_server: Start, engine: Engine, binary_for_all: Path) -> None:
     """The user nobody with the capabilities that attaching needs can run every command. Only root, or a user with a
     capability, can see the pins; they do not seem to be missing."""
-    capabilities = "+bpf,+perfmon,+sys_ptrace,+dac_override,+dac_read_search"
-    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    nobody += [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", str(binary_for_all)]
+    nobody = as_nobody(binary_for_all, "+bpf,+perfmon,+sys_ptrace,+dac_override,+dac_read_search")
 
     def done(*arguments: object) -> str:
         ended = subprocess.run(
@@ -281,3 +285,29 @@ def test_a_user_with_capabilities_instead_of_root(start_server: Start, engine: E
     assert engine.objects() == objects
     done("detach", "--all")
     assert not engine.pins.exists()
+
+
+@pytest.mark.parametrize("has", ["dac_override", "dac_read_search"])
+def test_a_reader_with_one_of_the_capabilities_for_files(
+    has: str, start_server: Start, engine: Engine, binary_for_all: Path
+) -> None:
+    """Reading the directories is not enough to open the pins. Nobody is told that the server was detached."""
+    server = start_server()
+    engine.attach(server.pid)
+    keep_alive(server.port, 20)
+    arguments = ["--pid", str(server.pid), "--json", "--watch", "--count", "3", "--interval", "0.05"]
+    ended = subprocess.run(
+        [*as_nobody(binary_for_all, f"+bpf,+perfmon,+sys_ptrace,+{has}"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        cwd="/",
+        env=engine.environment,
+    )
+    if has == "dac_override":
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert [json.loads(line)["total_requests"] for line in ended.stdout.splitlines()] == [20] * 3
+    else:
+        assert (ended.returncode, ended.stdout) == (4, "")
+        assert "Permission denied" in ended.stderr
+    assert engine.targets() == [server.pid]

@@ -191,6 +191,18 @@ def test_nothing_was_counted(tmp_path: Path, start_server: Callable[..., Server]
             assert ended.stdout.count("\n") > 1 or json.loads(ended.stdout)["total_requests"] == 0
 
 
+def test_nothing_was_counted_since_the_attach(tmp_path: Path) -> None:
+    with Tree(tmp_path / "tree") as proxy:
+        proxy.start()
+        ended = proxy.type(f"{SHOW} --json")
+        assert (ended.returncode, json.loads(ended.stdout)["total_requests"]) == (0, 0)
+        assert re.match(
+            r"monitor_uvicorn\.sh: No concurrency metrics found: no request since the attach, [-0-9]+ [0-9:]+\n",
+            ended.stderr,
+        )
+        assert "scripts/load_test.sh" in ended.stderr
+
+
 def test_no_server(tmp_path: Path) -> None:
     with Tree(tmp_path / "tree") as proxy:
         missing = proxy.type(SHOW)

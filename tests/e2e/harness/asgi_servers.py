@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers other than uvicorn that run app.py: hypercorn, and gunicorn with uvicorn's worker class (both releases)."""
+"""Servers other than uvicorn that run app.py: hypercorn, and gunicorn with uvicorn's worker class (both releases) or
+with workers of its own, which can run another application."""
 
 from pathlib import Path
 
@@ -26,12 +27,15 @@ class Gunicorn(AppServer):
         *options: str,
         workers: int = 2,
         binds: tuple[Path | str, ...] = (SOMEWHERE,),
+        worker_class: str = "",
+        application: str = "app:app",
     ) -> None:
-        command = [python, "-m", "gunicorn", "--worker-class", WORKER_CLASS[python], "--workers", str(workers)]
+        command = [python, "-m", "gunicorn", "--worker-class", worker_class or WORKER_CLASS[python]]
+        command += ["--workers", str(workers)]
         command += ["--keep-alive", "60", "--log-level", "warning", *CONTROL[python]]
         for bind in binds:
             command += bind_option(bind)
-        super().__init__(directory, "gunicorn", [*command, *options, "app:app"], workers)
+        super().__init__(directory, "gunicorn", [*command, *options, application], workers)
 
 
 class Hypercorn(AppServer):

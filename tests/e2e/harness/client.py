@@ -41,15 +41,21 @@ def chunked(*pieces: bytes) -> bytes:
 Address = int | Path
 
 
-def connect(address: Address, host: str = "127.0.0.1") -> socket.socket:
+IPPROTO_MPTCP = 262  # socket.IPPROTO_MPTCP needs Python 3.10 and its headers
+
+
+def connect(address: Address, host: str = "127.0.0.1", mptcp: bool = False) -> socket.socket:
+    """`mptcp`: by Multipath TCP, where a port is given."""
     if isinstance(address, int):
-        connection = socket.create_connection((host, address), PATIENCE)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
-    connection = socket.socket(socket.AF_UNIX)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM, IPPROTO_MPTCP if mptcp else 0)
+    else:
+        connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(PATIENCE)
     try:
-        connection.connect(str(address))
+        connection.connect((host, address) if isinstance(address, int) else str(address))
+        if isinstance(address, int):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         connection.close()
         raise
@@ -59,8 +65,8 @@ def connect(address: Address, host: str = "127.0.0.1") -> socket.socket:
 class Client:
     """One connection."""
 
-    def __init__(self, address: Address, host: str = "127.0.0.1") -> None:
-        self.socket = connect(address, host)
+    def __init__(self, address: Address, host: str = "127.0.0.1", mptcp: bool = False) -> None:
+        self.socket = connect(address, host, mptcp)
         name = self.socket.getsockname()
         self.port: int = name[1] if isinstance(name, tuple) else 0  # the client's own port
         self._unread = b""

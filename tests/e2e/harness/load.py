@@ -44,13 +44,15 @@ def wrk_running(port: int, target: str, connections: int = 16) -> Iterator[None]
         process.wait()
 
 
-def keep_alive(address: Address, count: int, connections: int = 16, host: str = "127.0.0.1") -> None:
+def keep_alive(
+    address: Address, count: int, connections: int = 16, host: str = "127.0.0.1", mptcp: bool = False
+) -> None:
     """Sends exactly `count` requests for /ok over a few connections, each as soon as the previous response has come."""
     asked = request("/ok")
     left = count
     with selectors.DefaultSelector() as selector:
         for _ in range(min(connections, count)):
-            connection = connect(address, host)
+            connection = connect(address, host, mptcp)
             connection.sendall(asked)
             selector.register(connection, selectors.EVENT_READ, bytearray())
             left -= 1

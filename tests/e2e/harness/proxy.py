@@ -3,6 +3,7 @@
 
 scripts/ and build/ are links to the tree's; logs/ belongs to the test."""
 
+import itertools
 import os
 import re
 import signal
@@ -14,11 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from harness.attached_engine import remove_pins
+from harness.bpffs import BPFFS
 from harness.client import Client, request
 from harness.monitor import BINARY
 from harness.server import PROGRAMS, ROOT, parent_of
 from harness.waiting import PATIENCE, wait_until
 from tally import Tally
+
+_made = itertools.count()  # trees of this process
 
 VENV = str(ROOT / "build/venv/bin/python")
 DEBIAN = "/usr/bin/python3"
@@ -38,11 +43,14 @@ class Tree:
         self.counts = directory / "counts"
         self.counts.mkdir(parents=True)
         self.logs = directory / "logs"
+        self.pins = BPFFS / f"monitor-proxy-{os.getpid()}-{next(_made)}"
+        remove_pins(self.pins)  # left by a killed process with the same pid
         for name in ("scripts", "build"):
             (directory / name).symlink_to(ROOT / name)
         self.environment = {name: value for name, value in os.environ.items() if not VARIABLES.fullmatch(name)}
         self.environment |= {
             "MONITOR_BINARY": BINARY,
+            "MONITOR_PINS": str(self.pins),
             "E2E_DIRECTORY": str(self.counts),
             "PYTHONDONTWRITEBYTECODE": "1",
             "LC_ALL": "C.UTF-8",
@@ -123,6 +131,7 @@ class Tree:
         for pid in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        remove_pins(self.pins)
 
     def __enter__(self) -> Self:
         return self

@@ -31,8 +31,8 @@ def frame(opcode: int, payload: bytes, mask: bytes = NO_MASK) -> bytes:
 class WebSocket(Client):
     """A connection after its upgrade, or after the application's refusal: `answer` is the response."""
 
-    def __init__(self, address: Address, target: str = "/ws") -> None:
-        super().__init__(address)
+    def __init__(self, address: Address, target: str = "/ws", mptcp: bool = False) -> None:
+        super().__init__(address, mptcp=mptcp)
         self.answer: Response = self.ask(upgrade(target))
 
     def message(self) -> tuple[int, bytes]:

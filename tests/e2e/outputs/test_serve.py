@@ -194,3 +194,41 @@ def test_addresses_on_which_it_cannot_listen(shared_server: Server, serve: Calla
     six = serve("--pid", pid, host="[::1]")
     assert six.url == f"http://[::1]:{six.port}"
     assert six.get("/healthz") == "ok\n"
+
+
+def test_thousands_of_endpoints_stay_below_the_limit(start_server: Start, serve: Callable[..., Serving]) -> None:
+    server = start_server()
+    serving = serve("--pid", str(server.pid))
+    larger = serve("--pid", str(server.pid), "--max-scrape", "100000")
+    of = f'target="127.0.0.1:{server.port}"'
+    names = ["".join(chr(ord("a") + int(digit)) for digit in str(number)) for number in range(3000)]
+    before: dict[str, float] = {}
+    sent = 0
+    with Client(server.port) as client:
+        for begin in range(0, len(names), 500):
+            for name in names[begin : begin + 500]:
+                assert client.ask(request(f"/raw/{name}")).status == 200
+            for _ in range(begin // 100 + 10):
+                assert client.ask(request("/raw/new-and-busy")).status == 200
+            sent += 500 + begin // 100 + 10
+            wait_until(lambda: serving.metrics()[f"uvicorn_requests_total{{{of}}}"] == sent, "all requests")
+            text = serving.get("/metrics")
+            assert len(text.encode()) < 1_000_000
+            now = {
+                line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"
+            }
+            for series, value in now.items():
+                assert "_count" not in series or value >= before.get(series, 0), series
+            counts = [
+                value for name, value in now.items() if name.startswith("http_server_request_duration_seconds_count")
+            ]
+            assert sum(counts) == now[f"uvicorn_requests_total{{{of}}}"]
+            before = now
+    assert "are left out, those with the fewest requests; (other) has their sum" in text
+    assert before[f"uvicorn_endpoints_left_out{{{of}}}"] > 1000
+    assert [value for name, value in before.items() if "_count" in name and "new-and-busy" in name] == [
+        sum(range(10, 36, 5))
+    ]
+    promtool("check", "metrics", given=text)
+    assert "uvicorn_endpoints_left_out" in open_metrics_families(serving.get("/metrics", Accept=OPEN_METRICS))
+    assert larger.metrics()[f"uvicorn_endpoints_left_out{{{of}}}"] == 0

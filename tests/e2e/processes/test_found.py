@@ -3,9 +3,11 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -44,13 +46,26 @@ def app(environ, start_response):
     start_response("200 OK", [("content-length", "2")])
     return [b"ok"]
 """
-# The server runs in a thread, and no import of one stands in the program itself.
+# The server runs in a thread, and no import statement leads to it.
 THREAD = """
 import threading
-from served import run
+run = __import__("served").run
 thread = threading.Thread(target=run)
 thread.start()
 thread.join()
+"""
+# A module of the program's own has the server.
+OTHER = """
+import os
+from package import start
+if os.getpid():
+    start()
+"""
+PACKAGE = """
+def start():
+    from .server import app
+    import importlib
+    importlib.import_module("uvi" + "corn").run(app, port=0, loop="asyncio", http="h11")
 """
 SERVED = (
     ASGI
@@ -86,6 +101,12 @@ RELOADER = """
 import time, uvicorn
 time.sleep(1000)
 """
+# It listens for its own commands, and starts the program that its arguments name.
+SUPERVISOR = """
+import socket, subprocess, sys
+listener = socket.create_server(("127.0.0.1", 0))
+subprocess.run([sys.executable, *sys.argv[1:]])
+"""
 CONSOLE_SCRIPT = """#!{python}
 import sys
 from hidden.cli import main
@@ -96,10 +117,12 @@ PROGRAMS = {
     "wsgi.py": WSGI,
     "thread.py": THREAD,
     "served.py": SERVED,
+    "other.py": OTHER,
     "workers.py": WORKERS,
     "listener.py": LISTENER,
     "client.py": CLIENT,
     "reloader.py": RELOADER,
+    "supervisor.py": SUPERVISOR,
 }
 
 
@@ -111,6 +134,9 @@ def free_port() -> str:
 
 
 def lay_out(directory: Path) -> None:
+    (directory / "package").mkdir()
+    (directory / "package/__init__.py").write_text(PACKAGE)
+    (directory / "package/server.py").write_text("import uvicorn\n" + ASGI)
     for name, text in PROGRAMS.items():
         (directory / name).write_text(text)
     # An application installed with a command of its own; its server is nowhere in the command's text.
@@ -120,11 +146,18 @@ def lay_out(directory: Path) -> None:
     (package / "hidden_app-1.0.dist-info/entry_points.txt").write_text("[console_scripts]\nhidden = hidden.cli:main\n")
     (package / "hidden").mkdir()
     (package / "hidden/cli.py").write_text(
-        ASGI + "def main():\n    import uvicorn\n    uvicorn.run(app, port=0, loop='asyncio', http='h11')\n"
+        "import ctypes, pathlib\nctypes.CDLL(str(pathlib.Path(__file__).with_name('compiled.so')))\n"
+        + ASGI
+        + "def main():\n    import uvicorn\n    uvicorn.run(app, port=0, loop='asyncio', http='h11')\n"
     )
+    (package / "hidden/__main__.py").write_text("from hidden.cli import main\nmain()\n")
+    shutil.copy(next(Path(sysconfig.get_config_var("DESTSHARED")).glob("*.so")), package / "hidden/compiled.so")
     (directory / "env/bin").mkdir()
+    (directory / "env/bin/python").symlink_to(PYTHON)
     (directory / "env/bin/hidden").write_text(CONSOLE_SCRIPT.format(python=PYTHON))
     (directory / "env/bin/hidden").chmod(0o755)
+    (directory / "bin").mkdir()
+    (directory / "bin/hidden").symlink_to(directory / "env/bin/hidden")
 
 
 @dataclass
@@ -176,7 +209,8 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
     @contextmanager
     def run(*command: str | Path) -> Iterator[Started]:
-        environment = os.environ | {"PYTHONPATH": str(tmp_path / "env/lib/python3/site-packages")}
+        paths = [str(tmp_path / "env/lib/python3/site-packages"), sysconfig.get_path("purelib")]
+        environment = os.environ | {"PYTHONPATH": ":".join(paths)}
         with (tmp_path / "log").open("wb") as log:
             process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
         try:
@@ -238,7 +272,11 @@ WAYS: dict[str, tuple[list[str | Path], str, str, str | None]] = {
     ),
     "workers of multiprocessing": ([PYTHON, "workers.py"], "uvicorn", "script", None),
     "in a thread": ([PYTHON, "thread.py"], "httptools", "modules", None),
+    "by a module of its own": ([PYTHON, "other.py"], "uvicorn", "script", None),
     "console script": (["env/bin/hidden"], "uvicorn", "script", None),
+    "console script by a link": (["bin/hidden"], "uvicorn", "script", None),
+    "python -m of a package": (["env/bin/python", "-m", "hidden"], "uvicorn", "script", None),
+    "python -m of a package in the PATH": ([PYTHON, "-m", "hidden"], "uvicorn", "script", None),
 }
 
 
@@ -264,6 +302,14 @@ def test_a_child_of_a_shell_is_found(begin: Begin) -> None:
     server = served(started)
     assert server["pid"] in tree(started.pid)[1:]
     assert server["evidence"] == "command"
+
+
+def test_a_supervisor_that_listens_hides_nothing(begin: Begin) -> None:
+    started = begin(PYTHON, "supervisor.py", "main.py", PLAIN)
+    server = served(started)
+    assert server["pid"] in tree(started.pid)[1:]
+    assert (server["kind"], server["evidence"]) == ("uvicorn", "script")
+    assert [(guess["pid"], guess["guess"]) for guess in started.listed()[1:]] == [(started.pid, True)]
 
 
 @pytest.mark.parametrize("program", [["listener.py"], ["-m", "http.server", "--bind", "127.0.0.1", "0"]])

@@ -229,19 +229,22 @@ async def child(request: Request) -> None:
 async def fetch(request: Request) -> None:
     """Is itself a client, of the server at a port or at a path: on the event loop, with connections that are kept for
     the next time, and with blocking calls in another thread, with a new connection each time."""
+    import socket
+
     address = request.query["to"]
+    protocol = int(request.query.get("protocol", 0))
     if address not in pooled:
-        is_port = address.isdecimal()
-        pooled[address] = await (
-            asyncio.open_connection("127.0.0.1", int(address)) if is_port else asyncio.open_unix_connection(address)
-        )
+        connection = socket.socket(socket.AF_INET if address.isdecimal() else socket.AF_UNIX, proto=protocol)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, target_of(address))
+        pooled[address] = await asyncio.open_connection(sock=connection)
     reader, writer = pooled.pop(address)
     writer.write(ASKED % b"keep-alive")
     head = await reader.readuntil(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     answer = await reader.readexactly(length)
     pooled[address] = reader, writer
-    answer += await asyncio.to_thread(fetch_blocking, address)
+    answer += await asyncio.to_thread(fetch_blocking, address, protocol)
     await request.answer(200, answer)
 
 
@@ -249,12 +252,15 @@ pooled: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
 ASKED = b"GET /from-the-app HTTP/1.1\r\nHost: x\r\nConnection: %s\r\n\r\n"
 
 
-def fetch_blocking(address: str) -> bytes:
+def target_of(address: str) -> Any:
+    return ("127.0.0.1", int(address)) if address.isdecimal() else address
+
+
+def fetch_blocking(address: str, protocol: int) -> bytes:
     import socket
 
-    is_port = address.isdecimal()
-    with socket.socket(socket.AF_INET if is_port else socket.AF_UNIX) as connection:
-        connection.connect(("127.0.0.1", int(address)) if is_port else address)
+    with socket.socket(socket.AF_INET if address.isdecimal() else socket.AF_UNIX, proto=protocol) as connection:
+        connection.connect(target_of(address))
         connection.sendall(ASKED % b"close")
         answer = b""
         while piece := connection.recv(4096):

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import compat_syscalls
 import raw_syscalls
 import uring
 from raw_syscalls import syscall
@@ -63,6 +64,19 @@ def make_pair() -> list[int]:
     """Two Unix sockets, connected to each other."""
     one, other = socket.socketpair()
     return [one.detach(), other.detach()]
+
+
+def make_udp(port: int) -> list[int]:
+    """A UDP socket and its port. `port` 0: the kernel chooses one, as for a client."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("127.0.0.1", port))
+    port = made.getsockname()[1]
+    return [made.detach(), port]
+
+
+def send_udp(fd: int, data: bytes, port: int) -> None:
+    with socket.socket(fileno=os.dup(fd)) as borrowed:
+        borrowed.sendto(data, ("127.0.0.1", port))
 
 
 def pass_descriptor(over: int, fd: int) -> None:
@@ -163,7 +177,7 @@ def interrupted(command: Command) -> Any:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     name: function
-    for module in (raw_syscalls, uring, sys.modules[__name__])
+    for module in (raw_syscalls, compat_syscalls, uring, sys.modules[__name__])
     for name, function in inspect.getmembers(module, inspect.isfunction)
 }
 

@@ -31,8 +31,8 @@ class TallyWriter:
     def add(self, key: str, column: str, amount: int = 1) -> None:
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = len(self._rows)
-            encoded = key.encode()[:KEY_SIZE]
+            row = self._rows[key] = min(len(self._rows), ROWS - 1)  # keys past the last row share it
+            encoded = key.encode()[:KEY_SIZE].ljust(KEY_SIZE, b"\0")
             self._bytes[row * ROW.size : row * ROW.size + len(encoded)] = encoded
         word = (row * ROW.size + KEY_SIZE) // 8 + COLUMNS.index(column)
         self._words[word] += amount

@@ -2,12 +2,13 @@
 """One operation at a time on a socket through io_uring, with its three system calls.
 
 The kind of ring determines what runs the operation: the caller, a thread of the kernel's pool, or the kernel thread
-that polls the queue."""
+that polls the queue; or the caller, which enters the ring as a 32-bit program does."""
 
 import ctypes
 import mmap
 import os
 
+import compat_syscalls
 from raw_syscalls import syscall
 
 # include/uapi/linux/io_uring.h
@@ -73,6 +74,7 @@ class Ring:
         parameters = Parameters(flags=SETUP_SQPOLL if kind == "polled" else 0, sq_thread_idle=1000)
         self._fd = syscall("io_uring_setup", ENTRIES, ctypes.addressof(parameters))
         self._entry_flags = IOSQE_ASYNC if kind == "pool" else 0
+        self._enter = self._enter_compat if kind == "compat" else self._enter_native
         self._sq, self._cq = parameters.sq, parameters.cq
         size = max(
             self._sq.array_or_flags + 4 * parameters.sq_entries,
@@ -81,6 +83,12 @@ class Ring:
         self._ring = mmap.mmap(self._fd, size, offset=0)  # both rings: IORING_FEAT_SINGLE_MMAP
         entries = ctypes.sizeof(Submission) * parameters.sq_entries
         self._entries = mmap.mmap(self._fd, entries, offset=OFFSET_OF_ENTRIES)
+
+    def _enter_native(self, submitted: int, completed: int, flags: int) -> None:
+        syscall("io_uring_enter", self._fd, submitted, completed, flags, 0, 0)
+
+    def _enter_compat(self, submitted: int, completed: int, flags: int) -> None:
+        compat_syscalls.call("io_uring_enter", self._fd, submitted, completed, flags, 0)
 
     def _word(self, offset: int) -> ctypes.c_uint32:
         return ctypes.c_uint32.from_buffer(self._ring, offset)
@@ -94,13 +102,13 @@ class Ring:
         entry.address, entry.length = address, length
         self._word(self._sq.array_or_flags + 4 * index).value = index
         tail.value += 1
-        syscall("io_uring_enter", self._fd, 1, 0, ENTER_SQ_WAKEUP, 0, 0)
+        self._enter(1, 0, ENTER_SQ_WAKEUP)
 
     def wait(self) -> int:
         """Waits for the operation and returns its result."""
         head = self._word(self._cq.head)
         while head.value == self._word(self._cq.tail).value:
-            syscall("io_uring_enter", self._fd, 0, 1, ENTER_GETEVENTS | ENTER_SQ_WAKEUP, 0, 0)
+            self._enter(0, 1, ENTER_GETEVENTS | ENTER_SQ_WAKEUP)
         index = head.value & self._word(self._cq.mask).value
         at = self._cq.dropped_or_cqes + ctypes.sizeof(Completion) * index
         result = int(Completion.from_buffer(self._ring, at).result)

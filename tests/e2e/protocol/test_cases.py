@@ -179,7 +179,7 @@ def test_there_are_cases() -> None:
 
 
 def test_the_monitor_counts_what_the_server_counts(server: Server, observe: Observe) -> None:
-    observation = observe(server, "--raw-paths", interval=0.02)
+    observation = observe(server, "--raw-paths", "--show-secrets", interval=0.02)
     before: Figures = Counter()
     complaints = []
     for at in range(0, len(CASES), BATCH):

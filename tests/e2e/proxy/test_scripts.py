@@ -200,6 +200,7 @@ def test_a_port_in_use(proxy: Tree) -> None:
         assert f"port {port} of 127.0.0.1 is in use" in refused.stderr
     assert proxy.processes() == []
     assert not (proxy.logs / "proxy.pid").exists()
+    assert not proxy.pins.exists()
 
 
 def test_a_server_that_dies_while_starting(proxy: Tree) -> None:
@@ -210,7 +211,8 @@ def test_a_server_that_dies_while_starting(proxy: Tree) -> None:
     assert "the server ended while it was starting" in ended.stderr
     assert "[CONCURRENCY]" not in ended.stderr
     assert not (proxy.logs / "proxy.pid").exists()
-    wait_until(lambda: proxy.processes() == [], "the monitor's end")
+    assert proxy.processes() == []
+    assert not proxy.pins.exists()
 
 
 def test_stop_kills_processes_that_do_not_end(proxy: Tree) -> None:
@@ -273,6 +275,7 @@ def test_run_in_the_foreground(proxy: Tree, number: signal.Signals) -> None:
     assert running.returncode in (0, 130, 143)
     assert not (proxy.logs / "proxy.pid").exists()
     assert proxy.processes() == []
+    assert not proxy.pins.exists()
     assert proxy.last()["total"] == 1
 
 
@@ -281,6 +284,7 @@ def test_the_variables(proxy: Tree) -> None:
     assert "debug" in arguments_of(proxy.pid())
     assert "[CONCURRENCY]" not in proxy.log()
     assert len(proxy.processes()) == 1
+    assert not proxy.pins.exists()
     status = proxy.type(f"{RUN} status")
     assert "[CONCURRENCY] Active: 0/0 | Total: 0 |" in status.stdout
     restarted = proxy.type(

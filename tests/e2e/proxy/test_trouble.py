@@ -42,6 +42,7 @@ def test_workers_that_die_while_starting(tmp_path: Path) -> None:
             assert re.search(r"^Stopping the server \(pid (\d+)\)\nProxy \(pid \1\) has ended$", output, re.MULTILINE)
             assert not (proxy.logs / "proxy.pid").exists()
             wait_until(lambda: proxy.processes() == [], "every process has ended")
+            assert not proxy.pins.exists()
 
 
 SLOW = "import time\nprint('loading', flush=True)\ntime.sleep(1000)\n"
@@ -78,6 +79,24 @@ def test_an_interrupt_ends_what_was_started(proxy: Tree) -> None:
     assert not (proxy.logs / "proxy.pid").exists()
 
 
+@pytest.mark.parametrize("then", ["exec sleep 1000", f"trap '' INT; exec {BINARY} \"$@\""], ids=["stuck", "attached"])
+def test_an_interrupt_during_the_attach(then: str, proxy: Tree) -> None:
+    """It ends a monitor that hangs; one that attaches finishes, and what it attached is removed."""
+    monitor = proxy.directory / "own-monitor"
+    monitor.write_text(f"#!/bin/sh\ntouch attaching\n{then}\n")
+    monitor.chmod(0o755)
+    with proxy.typed(f"exec {RUN} start {proxy.app()}", MONITOR_BINARY=str(monitor)) as starting:
+        wait_until((proxy.directory / "attaching").exists, "the attach")
+        pid = proxy.pid()
+        os.killpg(starting.pid, signal.SIGINT)
+        starting.communicate(timeout=PATIENCE)
+    assert starting.returncode == -signal.SIGINT
+    assert not alive(pid)
+    assert not (proxy.logs / "proxy.pid").exists()
+    wait_until(lambda: proxy.processes() == [], "every process has ended")
+    assert not proxy.pins.exists()
+
+
 def test_spaces_in_every_name(tmp_path: Path) -> None:
     with Tree(tmp_path / "a tree") as proxy:
         proxy.logs = proxy.directory / "lo gs/deep er"
@@ -93,7 +112,9 @@ def test_spaces_in_every_name(tmp_path: Path) -> None:
         )
         assert (started.returncode, started.stderr) == (0, "")
         status = proxy.type(f"{RUN} status", **environment)
-        assert "\nSince its start, from lo gs/deep er/proxy.log:\n[CONCURRENCY] " in status.stdout
+        assert "\nSince its start:\n[CONCURRENCY] " in status.stdout
+        blind = proxy.type(f"{RUN} status", **environment | {"MONITOR_BINARY": "/no/such"})
+        assert "\nSince its start, from lo gs/deep er/proxy.log:\n[CONCURRENCY] " in blind.stdout
         shown = proxy.type(f"{SHOW} --interval 0.05", **environment)
         assert shown.returncode == 0
         assert "since the server's start: [CONCURRENCY] Active: 0/0" in shown.stderr

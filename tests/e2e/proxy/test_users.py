@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from harness.bpffs import BPFFS
 from harness.capabilities import DAC_READ_SEARCH, SETPCAP, TO_ATTACH, give_capabilities
 from harness.monitor import BINARY
 from harness.proxy import CONCURRENCY, port_in
@@ -18,6 +19,7 @@ from harness.server import ROOT, Server
 from harness.waiting import PATIENCE
 
 NOBODY = 65534
+PINS = BPFFS / f"monitor-users-{os.getpid()}"  # only root may make it
 RUN = "scripts/run_proxy.sh"
 SHOW = "scripts/monitor_uvicorn.sh"
 
@@ -46,7 +48,11 @@ class Place:
             cwd=self.top,
             stdin=subprocess.DEVNULL,
             timeout=PATIENCE,
-            env={"PATH": f"{self.top}/bin:/usr/bin:/bin", "MONITOR_BINARY": f"{self.top}/monitor"},
+            env={
+                "PATH": f"{self.top}/bin:/usr/bin:/bin",
+                "MONITOR_BINARY": f"{self.top}/monitor",
+                "MONITOR_PINS": str(PINS),
+            },
         )
 
     def as_nobody(self, line: str) -> subprocess.CompletedProcess[str]:
@@ -87,6 +93,8 @@ def test_without_privileges_the_server_starts(place: Place) -> None:
     assert port_in(started.stdout)
     assert "the server starts, but without concurrency lines in logs/proxy.log" in started.stderr
     assert "CAP_BPF" in started.stderr
+    assert started.stderr.count("\n") == 1  # one line has all of it
+    assert "run it as root" in started.stderr
     status = place.as_nobody(f"{RUN} status")
     assert status.returncode == 0
     assert "No figures: " in status.stdout
@@ -124,6 +132,9 @@ def test_capabilities_of_the_program_itself_are_enough(place: Place) -> None:
     place.add_sudo("exit 1")
     started = place.as_nobody(f"{RUN} start --port 0")
     assert (started.returncode, started.stderr) == (0, "")
+    assert CONCURRENCY.search(place.log.read_text())
+    # To read and write root's directory of pins takes more capabilities than to count.
+    assert f"\nOnly these lines count from the start: make the directory {PINS}: Permission denied; " in started.stdout
     shown = place.as_nobody(f"{SHOW} --json --interval 0.05")
     assert shown.returncode == 0, shown.stderr
 

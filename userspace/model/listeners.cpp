@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/listeners.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <tuple>
+
+namespace monitor {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::uint16_t kUsualPort = 8000;            // of uvicorn, gunicorn, hypercorn, granian and daphne
+constexpr std::uint16_t kFirstEphemeralPort = 32768;  // net.ipv4.ip_local_port_range
+
+bool contains(const auto& values, const auto& value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+bool is_named(const ListenerSample& sample, const ListenerHints& hints) {
+  return sample.port == 0 ? hints.unix_socket : contains(hints.ports, sample.port);
+}
+
+bool is_loopback(const ListenerSample& sample) {
+  return sample.address.starts_with("127.") || sample.address.starts_with("[::1]");
+}
+
+bool is_apart(const ListenerSample& sample, const ListenerSample& main, pid_t root) {
+  return !contains(sample.holders, root) && std::none_of(sample.holders.begin(), sample.holders.end(),
+                                                         [&main](pid_t pid) { return contains(main.holders, pid); });
+}
+
+// A protocol by the first bytes that a server sends in it.
+struct ServerGreeting {
+  std::string_view bytes;
+  const char* protocol;
+};
+constexpr std::array kGreetings = {
+    ServerGreeting{"\x16\x03"sv, "tls"},                             // a handshake record, RFC 8446 §5.1
+    ServerGreeting{"\x15\x03"sv, "tls"},                             // an alert
+    ServerGreeting{"\xff\x00\x00\x00\x00\x00\x00\x00"sv, "zeromq"},  // ZMTP 3.1, "greeting"
+    ServerGreeting{"SSH-"sv, "ssh"},                                 // RFC 4253 §4.2
+    ServerGreeting{"AMQP"sv, "amqp"},
+    ServerGreeting{"\x01\x00\x00"sv, "amqp"},
+    ServerGreeting{"Content-"sv, "json-rpc"},  // the base protocol of LSP and DAP: debuggers
+    ServerGreeting{"220 "sv, "smtp"},          // RFC 5321 §4.2; FTP greets alike
+    ServerGreeting{"+"sv, "redis"},            // RESP: simple string, error, integer, bulk string, array
+    ServerGreeting{"-"sv, "redis"},
+    ServerGreeting{":"sv, "redis"},
+    ServerGreeting{"$"sv, "redis"},
+    ServerGreeting{"*"sv, "redis"},
+};
+
+// A frame header of HTTP/2 whose type is SETTINGS, on stream 0 (RFC 9113 §3.4).
+bool is_http2(std::string_view bytes) {
+  return bytes.size() >= 8 && bytes[0] == '\0' && bytes[3] == '\x04' && bytes.substr(5, 3) == "\0\0\0"sv;
+}
+
+}  // namespace
+
+std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
+                          const ListenerHints& hints) {
+  const auto rank = [&](const ListenerSample& sample) {
+    return std::tuple(!is_named(sample, hints), !contains(sample.holders, hints.root), !contains(http, sample.number),
+                      sample.port != kUsualPort, sample.port >= kFirstEphemeralPort, is_loopback(sample), sample.port,
+                      sample.address);
+  };
+  const auto best = std::min_element(
+      samples.begin(), samples.end(),
+      [&rank](const ListenerSample& left, const ListenerSample& right) { return rank(left) < rank(right); });
+  return static_cast<std::size_t>(best - samples.begin());
+}
+
+std::string main_address(const std::vector<ListenerSample>& samples, const std::vector<ListenerCounters>& counted,
+                         const ListenerHints& hints) {
+  std::vector<unsigned> http;
+  for (const ListenerCounters& listener : counted) {
+    if (listener.http) {
+      http.push_back(listener.number);
+    }
+  }
+  const std::size_t main = main_listener(samples, http, hints);
+  return main < samples.size() ? samples[main].address : "";
+}
+
+std::vector<ListenerRole> judge_listeners(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
+                                          const ListenerHints& hints) {
+  std::vector<ListenerRole> roles(samples.size());
+  const std::size_t main = main_listener(samples, http, hints);
+  std::size_t own = 0;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    roles[i].apart = is_apart(samples[i], samples[main], hints.root);
+    own += roles[i].apart ? 0 : 1;
+  }
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    roles[i].presumed = !roles[i].apart && (own == 1 || is_named(samples[i], hints));
+  }
+  return roles;
+}
+
+bool serves_http(const ListenerCounters& listener) {
+  return listener.http || (listener.presumed && !listener.foreign);
+}
+
+std::string protocol_name(const ListenerCounters& listener) {
+  if (listener.http) {
+    return "http";
+  }
+  if (!listener.foreign) {
+    return "";
+  }
+  const std::string_view bytes = listener.first_bytes;
+  const auto* const found = std::find_if(kGreetings.begin(), kGreetings.end(), [bytes](const ServerGreeting& greeting) {
+    return bytes.starts_with(greeting.bytes);
+  });
+  if (found != kGreetings.end()) {
+    return found->protocol;
+  }
+  return is_http2(bytes) ? "http2" : "unknown";
+}
+
+}  // namespace monitor

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a Fleet does between two samples: it seeks new servers, and processes that take the place of a server that has
+// ended.
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <utility>
+
+#include "base/boot_clock.h"
+#include "host/listener_hints.h"
+#include "observe/fleet.h"
+
+namespace monitor {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Searching all processes of the machine takes a few milliseconds.
+constexpr std::chrono::seconds kSearchEvery{1};
+
+// Without any sign of a new server.
+constexpr std::chrono::seconds kSearchAnywayEvery{10};
+
+// How often check() is due, and how often just after a server has ended.
+constexpr std::chrono::seconds kCheckEvery{1};
+constexpr std::chrono::milliseconds kCheckAfterEnd{100};
+
+// How long a server that has ended is waited for: one whose listening socket its supervisor holds for the next one.
+constexpr std::chrono::seconds kTakenOverWithin{10};
+
+bool contains(const std::vector<pid_t>& pids, pid_t pid) {
+  return std::find(pids.begin(), pids.end(), pid) != pids.end();
+}
+
+void drain(int fd) {
+  std::uint64_t ignored = 0;
+  [[maybe_unused]] const ssize_t size = ::read(fd, &ignored, sizeof(ignored));
+}
+
+}  // namespace
+
+std::vector<pid_t> Fleet::followed() const {
+  std::vector<pid_t> found;
+  for (const Observation& observation : observed_) {
+    if (const Result<std::vector<pid_t>> processes = observation.processes()) {
+      found.insert(found.end(), processes->begin(), processes->end());
+    }
+  }
+  return found;
+}
+
+// The observed server on whose address this one serves. Two processes serve on one address when one takes over from the
+// other, and for as long as they share it with SO_REUSEPORT or by inheritance.
+Observation* Fleet::served_by(const Server& server) {
+  if (attached_.find(server.pid)) {
+    return nullptr;
+  }
+  const std::string network = ProcFs().network_namespace(server.pid);
+  const auto found = std::find_if(observed_.begin(), observed_.end(), [&](const Observation& observation) {
+    return observation.root().network == network &&
+           std::find(server.listen.begin(), server.listen.end(), observation.address()) != server.listen.end();
+  });
+  return found == observed_.end() ? nullptr : &*found;
+}
+
+// Adds the process to the observed server, in the engine that counts it.
+Status Fleet::adopt(Observation& observation, pid_t pid) {
+  const ProcFs proc;
+  Root root = TRY(open_root(proc, pid));
+  if (!observation.engine().is_pinned()) {
+    return observation.adopt(*own_, std::move(root));
+  }
+  const PinLock lock = TRY(pins_.lock_exclusive());
+  std::optional<Engine> engine = TRY(Engine::open(pins_, lock));
+  const std::vector<TargetInfo> targets = engine ? TRY(current_targets(*engine, proc)) : std::vector<TargetInfo>();
+  const auto target = std::find_if(targets.begin(), targets.end(), [&](const TargetInfo& other) {
+    return other.index == observation.target() && other.root == observation.identity();
+  });
+  if (target == targets.end()) {
+    return server_ended(observation.identity().pid);
+  }
+  TRY(engine->join_target(*target, listener_hints(proc, pid)));
+  return observation.adopt(*engine, std::move(root));
+}
+
+// With --pid: looks for a process that serves on the address of a server that has ended. Returns whether one does, or
+// is likely to soon: a process from which the server descended holds the listening socket for the next one, as systemd
+// does.
+bool Fleet::adopt_another(Observation& observation) {
+  const ProcFs proc;
+  const Root& ended = observation.root();
+  const Result<std::vector<pid_t>> listeners = observation.engine().listeners_at(observation.address(), proc.pids());
+  std::map<pid_t, ProcessSample> others;
+  for (const pid_t pid : listeners ? *listeners : std::vector<pid_t>()) {
+    const Result<ProcessSample> sample = proc.process(pid);
+    if (sample && !contains(ended.ancestors, pid) && proc.network_namespace(pid) == ended.network) {
+      others.emplace(pid, *sample);
+    }
+  }
+  const std::optional<pid_t> next = choose_root(others, listeners ? *listeners : std::vector<pid_t>());
+  if (next && adopt(observation, *next)) {
+    note_handover(observation);
+    return true;
+  }
+  return listeners && !listeners->empty() && Clock::now() - *observation.ended_at() < kTakenOverWithin;
+}
+
+bool Fleet::may_go_on(Observation& observation) {
+  if (observation.address().empty()) {
+    return false;
+  }
+  return all_ ? Clock::now() - *observation.ended_at() < keep_ended_ : adopt_another(observation);
+}
+
+void Fleet::search() {
+  const auto before = std::exchange(searched_at_, Clock::now());
+  const ProcFs proc;
+  const FoundServers found = find_servers(proc, {}, guesses_, &programs_);
+  report_refused(found);
+  const std::vector<pid_t> members = followed();
+  for (const Server& server : found.servers) {
+    if (contains(members, server.pid) || has(server.pid)) {
+      continue;
+    }
+    const std::vector<pid_t> tree = proc.tree(server.pid);
+    Observation* const same = served_by(server);
+    const std::size_t count = observed_.size();
+    Status added = same != nullptr ? adopt(*same, server.pid) : add_if_new(server);
+    if (!added) {
+      notices_.failed(added.error());
+      continue;
+    }
+    if (same == nullptr && observed_.size() == count) {
+      continue;  // not a server that can be observed
+    }
+    const std::optional<std::uint64_t> since = new_servers_.listening_since(tree);
+    const double not_seen = since ? to_seconds(nanoseconds_since_boot() - *since)
+                                  : std::chrono::duration<double>(Clock::now() - before).count();
+    if (same != nullptr) {
+      note_handover(*same);
+    }
+    Known& known = known_[same != nullptr ? same->identity().pid : server.pid];
+    known.not_seen_seconds = known.not_seen_seconds.value_or(0) + not_seen;
+  }
+}
+
+void Fleet::add_started() {
+  if (all_ && Clock::now() - searched_at_ >= kSearchEvery) {
+    search();
+  }
+}
+
+Status Fleet::watch() {
+  timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  sample_wanted_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!timer_ || !sample_wanted_) {
+    return system_error(errno, "make a timer");
+  }
+  if (all_) {
+    TRY(TRY(own_engine())->watch_listens());
+    new_servers_.may_have_started(ProcFs(), Clock::now());
+  }
+  set_timer();
+  return Ok{};
+}
+
+void Fleet::set_timer() {
+  if (!timer_) {
+    return;
+  }
+  const bool just_ended = std::any_of(observed_.begin(), observed_.end(), [](const Observation& observation) {
+    return observation.ended_at() && Clock::now() - *observation.ended_at() < kTakenOverWithin;
+  });
+  std::chrono::nanoseconds period{0};
+  if (just_ended) {
+    period = kCheckAfterEnd;
+  } else if (all_) {
+    period = kCheckEvery;
+  }
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(period);
+  const timespec due{static_cast<time_t>(seconds.count()), static_cast<long>((period - seconds).count())};
+  const itimerspec times{due, due};
+  ::timerfd_settime(timer_.get(), 0, &times, nullptr);
+}
+
+std::vector<int> Fleet::check_fds() const {
+  std::vector<int> fds;
+  if (timer_) {
+    fds.push_back(timer_.get());
+  }
+  if (own_ && own_->listens_fd() >= 0) {
+    fds.push_back(own_->listens_fd());
+  }
+  return fds;
+}
+
+// A sample begins: what wanted one has it.
+void Fleet::clear_wanted() {
+  if (sample_wanted_) {
+    drain(sample_wanted_.get());
+  }
+}
+
+void Fleet::check() {
+  drain(timer_.get());
+  const auto now = Clock::now();
+  if (all_) {
+    const ProcFs proc;
+    const bool listens = new_servers_.note(proc, own_->take_listens(), now);
+    if (listens || new_servers_.may_have_started(proc, now) || now - searched_at_ >= kSearchAnywayEvery) {
+      search();
+    }
+  }
+  for (Observation& observation : observed_) {
+    if (!all_ && observation.has_ended() && (!may_go_on(observation) || !observation.has_ended())) {
+      const std::uint64_t one = 1;
+      [[maybe_unused]] const ssize_t size = ::write(sample_wanted_.get(), &one, sizeof(one));
+    }
+  }
+  set_timer();
+}
+
+}  // namespace monitor

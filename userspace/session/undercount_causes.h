@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// enum monitor_undercount in the words of the output. Private to session/.
+#pragma once
+
+#include <monitor/abi.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace monitor {
+
+// Every cause, also those that never occurred.
+std::map<std::string, std::uint64_t> undercount_by_cause(const __abi_u64 (&counts)[UNDERCOUNT_CAUSES]);
+
+// The word for one cause.
+const char* cause_name(monitor_undercount cause);
+
+}  // namespace monitor
