@@ -50,7 +50,8 @@ static __attribute__((noinline)) int datagram_head(struct walk_scratch *x, const
 	__u64 address, size;
 
 	__builtin_memset(&x->datagram, 0, sizeof(x->datagram));
-	if (!regs && source_registers(x, &running, &regs))
+	/* by_address is constant, so that older kernels do not verify what they lack the functions for */
+	if (!by_address && source_registers(x, &running, &regs))
 		return 0;
 	address = syscall_datagram(regs, &size);
 	if (size > length)
@@ -96,8 +97,8 @@ GLOBAL_FUNC int quic_received(const struct quic_head *head, __u32 length, __u64 
 }
 
 /* Process `pid` of a target received a datagram of `length` bytes, in the system call with the registers `regs`, which
- * is over; NULL: in the current call. Its arguments are few and plain, because kernels limit the stack of all functions
- * together. */
+ * is over; under the profile "socket" NULL: in the current call. Its arguments are few and plain, because kernels limit
+ * the stack of all functions together. */
 static __attribute__((noinline)) int datagram_received(struct sock *sk, const struct pt_regs *regs, __u32 pid,
 						       __u32 length)
 {

@@ -100,6 +100,10 @@ void add_requests(const Snapshot& snapshot, bool ascii_only, Box& box) {
   if (undercount_sum(snapshot) > 0) {
     box.figure("Undercount:", describe_undercount(snapshot, ascii_only), kYellow);
   }
+  const auto quic = snapshot.undercount.find("quic");
+  if (quic != snapshot.undercount.end() && quic->second > 0) {
+    box.line("    quic: clients use HTTP/3, which is not counted");
+  }
 }
 
 // Shortens a long path in its middle, because paths of one service differ at either end.
