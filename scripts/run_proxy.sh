@@ -284,6 +284,9 @@ status() {
   fi
 }
 
+# The lines from the last [CONCURRENCY] on.
+newest_sample() { tac | sed '/^\[CONCURRENCY\]/q' | tac; }
+
 # Shows the newest lines of the monitor that has counted since the start, or else runs another monitor for half a second.
 show_figures() {
   local kind kinds=(CONCURRENCY ENDPOINTS SYSTEM) command message
@@ -293,6 +296,7 @@ show_figures() {
     for kind in "${kinds[@]}"; do
       tac "$log_file" | grep -m 1 "^\[$kind\]" || true
     done
+    newest_sample <"$log_file" | grep '^\[WARNING\]' || true
     return
   fi
   if ! find_monitor; then
@@ -305,7 +309,7 @@ show_figures() {
     command=(sudo -n "${command[@]}")
   fi
   if message=$("${command[@]}" 2>&1); then
-    printf 'Within half a second:\n%s\n' "$(tail -n "${#kinds[@]}" <<<"$message")"
+    printf 'Within half a second:\n%s\n' "$(newest_sample <<<"$message")"
   else
     message=${message#monitor: }
     printf 'No figures: %s\n' "${message:-"$monitor ended without a message"}"

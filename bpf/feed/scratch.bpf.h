@@ -8,6 +8,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
+#include "feed/routes.bpf.h"
 #include "feed/user_bytes.bpf.h"
 #include "http1/path_fold.h"
 #include "http1/stream.h"
@@ -20,6 +21,7 @@
 struct walk_scratch {
 	struct user_bytes bytes;
 	__u64 registers_at; /* offset of the registers from the stack's start; see saved_registers */
+	struct route_search route;
 	struct fold fold;
 	struct http1_window window;
 };

@@ -25,7 +25,8 @@ struct ObserveOptions {
   Selection servers;
   EngineOptions engine;  // for an engine of our own; one that is attached keeps its own
   std::string pins;
-  bool system = true;  // read and show CPU, memory and threads
+  std::string routes_file;  // with templates of paths; empty: none. Whoever runs the command reads it into `engine`
+  bool system = true;       // read and show CPU, memory and threads
 };
 
 }  // namespace monitor
