@@ -231,6 +231,10 @@ Status set_engine(const Words& words, const Environment& environment, ObserveOpt
   options.pins = TRY(choose_pins(words, environment));
   options.system = !words.no_system;
   options.listeners = TRY(choose_listeners(words));
+  if (words.routes && words.routes->empty()) {
+    return usage_error("--routes names no file", "give the file that has the templates");
+  }
+  options.routes_file = words.routes.value_or("");
   return Ok{};
 }
 
