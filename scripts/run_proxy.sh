@@ -308,6 +308,9 @@ status() {
   fi
 }
 
+# The lines from the last [CONCURRENCY] on.
+newest_sample() { tac | sed '/^\[CONCURRENCY\]/q' | tac; }
+
 # Shows what the attached engine has counted since the start; else the newest lines of the monitor that has; or else runs
 # another monitor for half a second.
 show_figures() {
@@ -327,6 +330,7 @@ show_figures() {
     for kind in "${kinds[@]}"; do
       tac "$log_file" | grep -m 1 "^\[$kind\]" || true
     done
+    newest_sample <"$log_file" | grep '^\[WARNING\]' || true
     return
   fi
   if ! find_monitor; then
@@ -337,7 +341,7 @@ show_figures() {
   [ "${#kinds[@]}" -eq 3 ] || command+=(--no-system)
   through_sudo
   if message=$("${command[@]}" 2>&1); then
-    printf 'Within half a second:\n%s\n' "$(tail -n "${#kinds[@]}" <<<"$message")"
+    printf 'Within half a second:\n%s\n' "$(newest_sample <<<"$message")"
   else
     message=${message#monitor: }
     printf 'No figures: %s\n' "${message:-"$monitor ended without a message"}"

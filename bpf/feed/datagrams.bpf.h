@@ -113,8 +113,8 @@ static __attribute__((noinline)) int listens_beside(struct sock *sk, __u32 targe
 }
 
 /* Process `pid` of a target received a datagram of `length` bytes, in the system call with the registers `regs`, which
- * is over; NULL: in the current call. Its arguments are few and plain, because kernels limit the stack of all functions
- * together. */
+ * is over; under the profile "socket" NULL: in the current call. Its arguments are few and plain, because kernels limit
+ * the stack of all functions together. */
 static __attribute__((noinline)) int datagram_received(struct sock *sk, const struct pt_regs *regs, __u32 pid,
 						       __u32 length)
 {

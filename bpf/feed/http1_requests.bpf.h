@@ -12,6 +12,7 @@
 #include "account/requests.bpf.h"
 #include "account/undercount.bpf.h"
 #include "feed/http1_walk.bpf.h"
+#include "feed/routes.bpf.h"
 #include "feed/scratch.bpf.h"
 #include "feed/user_bytes.bpf.h"
 #include "http1/parser.h"
@@ -65,6 +66,10 @@ static __always_inline void name_endpoint(struct conn *c, struct walk_scratch *x
 
 	c->key.target = c->target;
 	c->key.listener = c->listener_number;
+	if (has_routes && (line & HTTP1_LINE_HAS_PATH) && route_match(&c->key, &x->route, &x->window)) {
+		c->key_valid = 0;
+		return;
+	}
 	if (!(line & HTTP1_LINE_MAY_FOLD)) {
 		if (!(line & HTTP1_LINE_CHANGED))
 			return;

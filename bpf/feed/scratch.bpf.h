@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "arch/syscall.bpf.h"
+#include "feed/routes.bpf.h"
 #include "feed/user_bytes.bpf.h"
 #include "http1/path_fold.h"
 #include "http1/stream.h"
@@ -23,6 +24,7 @@ struct walk_scratch {
 	struct user_bytes bytes;
 	__u64 registers_at; /* offset of the registers from the stack's start; see saved_registers */
 	struct compat_call compat;
+	struct route_search route;
 	struct fold fold;
 	struct http1_window window;
 	struct quic_head datagram;

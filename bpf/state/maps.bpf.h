@@ -16,6 +16,7 @@
 const volatile bool raw_paths = false;			 /* paths count as sent, identifiers are not folded */
 const volatile bool show_secrets = false;		 /* with raw_paths: neither is what can be a secret */
 const volatile __u32 endpoint_slots = MONITOR_ENDPOINTS; /* elements of endpoint_table */
+const volatile bool has_routes = false;			 /* route_states, routes and route_methods are filled */
 const volatile bool by_address = false; /* profile "syscall": records of TCP connections are in addressed_connections */
 
 /* Describes this engine. The loader writes it before it attaches the hooks; a process that finds the engine pinned
@@ -126,6 +127,29 @@ struct {
 	__uint(max_entries, MONITOR_ENDPOINTS);
 	__type(value, __u32);
 } free_endpoints SEC(".maps");
+
+/* The templates of --routes and the automaton that finds them: see struct monitor_route_state. User space fills these
+ * three before it attaches the hooks, which read them at each request line. Without templates they have one element. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct monitor_route_state);
+} route_states SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct monitor_route);
+} routes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct monitor_route_methods);
+} route_methods SEC(".maps");
 
 /*
  * One record for each connection, private to bpf/. The first receive by a process of a target creates it. Connect does

@@ -39,6 +39,7 @@ struct monitor_engine {
 	__abi_u32 raw_paths;	/* endpoints as sent, identifiers not folded */
 	__abi_u32 show_secrets; /* with raw_paths: what can be a secret, too */
 	__abi_u64 loaded_ns;	/* CLOCK_BOOTTIME */
+	__abi_u64 routes_hash;	/* of the templates of paths; 0: there are none */
 	char version[32];	/* of the program that loaded it, NUL-terminated */
 };
 
@@ -242,6 +243,34 @@ struct monitor_evictions {
 	__abi_u64 hand;		   /* the hooks: slots that the search for an endpoint to evict has passed so far */
 	__abi_u64 paused_until_ns; /* user space: until then (CLOCK_BOOTTIME) the hooks do not search, so that a reader
 				      can read the whole table */
+};
+
+/*
+ * Templates of paths, which name endpoints whose paths differ: an automaton that reads a path byte by byte, without its
+ * escapes. User space compiles it before the load (userspace/routes/).
+ */
+#define MONITOR_ROUTE_METHODS 16
+struct monitor_route_state {
+	__abi_u16 next[256]; /* the next state, by the byte; state 0: no template goes on like this */
+	/* If the path ends here, the index of its template in the map `routes`; 0: it has no template. By the index of
+	 * the request's method in monitor_route_methods, or 0. */
+	__abi_u16 route[MONITOR_ROUTE_METHODS];
+};
+
+/* The state in which a path begins. */
+#define ROUTE_START 1
+
+/* The methods that templates name, zero-padded; word[0] is not used. */
+struct monitor_route_methods {
+	__abi_u64 word[MONITOR_ROUTE_METHODS];
+};
+
+/* A template as endpoints show it. */
+struct monitor_route {
+	__abi_u8 length; /* 0..MONITOR_PATH_SIZE */
+	__abi_u8 flags;	 /* ENDPOINT_PATH_CUT */
+	__abi_u8 padding[6];
+	char path[MONITOR_PATH_SIZE];
 };
 
 /* Counters of one endpoint, an element of the endpoint table. */

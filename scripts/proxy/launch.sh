@@ -306,7 +306,7 @@ call_off() {
 
 # said_since OFFSET: the log after OFFSET, without the concurrency lines.
 said_since() {
-  log_after "$1" | grep -v '^\[\(CONCURRENCY\|ENDPOINTS\|SYSTEM\)\]' || true
+  log_after "$1" | grep -v '^\[\(CONCURRENCY\|ENDPOINTS\|SYSTEM\|WARNING\)\]' || true
 }
 
 workers_died() {

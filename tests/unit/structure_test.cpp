@@ -27,13 +27,14 @@ Violations wrong_layer(const Tree& tree) {
       {"base", {"base"}},
       {"model", {"base", "model"}},
       {"host", {"base", "model", "host"}},
-      {"session", {"base", "model", "session"}},
+      {"routes", {"base", "routes"}},
+      {"session", {"base", "model", "routes", "session"}},
       {"output", {"base", "model", "output"}},
       {"observe", {"base", "model", "host", "session", "observe"}},
       {"http", {"base", "http"}},
       {"sinks", {"base", "model", "output", "http", "sinks"}},
       {"tui", {"base", "model", "output", "sinks", "tui"}},
-      {"cli", {"base", "model", "host", "session", "observe", "output", "http", "sinks", "tui", "cli"}},
+      {"cli", {"base", "model", "host", "routes", "session", "observe", "output", "http", "sinks", "tui", "cli"}},
       {"main.cpp", {"cli"}},
   };
   Violations found;

@@ -109,6 +109,8 @@ class Declarations {
   }
 
   void paths() {
+    value("--routes", words_.routes, "FILE",
+          "templates that name endpoints, such as /users/{name}: one\nin each line, or an OpenAPI document in JSON");
     flag("--raw-paths", words_.raw_paths, "paths as sent: /users/42 instead of /users/{id}");
     flag("--show-secrets", words_.show_secrets,
          "with --raw-paths: show keys, tokens and e-mail addresses\nin paths too, instead of {secret}");

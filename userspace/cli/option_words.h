@@ -18,7 +18,7 @@ struct Words {
   std::vector<std::string> pids, ports, listeners;
   std::optional<std::string> pid_file, interval, count, duration, log, color, profile, pins;
   std::optional<std::string> max_targets, max_endpoints, max_connections;
-  std::optional<std::string> statsd, listen, max_scrape;
+  std::optional<std::string> statsd, listen, max_scrape, routes;
   bool all = false, guess = false, watch = false, json = false, prometheus = false, csv = false, no_header = false,
        influx = false;
   bool by_listener = false, dogstatsd = false, no_system = false, no_color = false, raw_paths = false,

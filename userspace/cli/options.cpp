@@ -241,6 +241,10 @@ Status set_engine(const Words& words, const Environment& environment, ObserveOpt
   options.keep_ended_seconds = TRY(choose_keep(environment));
   options.system = !words.no_system;
   options.listeners = TRY(choose_listeners(words));
+  if (words.routes && words.routes->empty()) {
+    return usage_error("--routes names no file", "give the file that has the templates");
+  }
+  options.routes_file = words.routes.value_or("");
   return Ok{};
 }
 

@@ -6,7 +6,9 @@
 
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <string>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
@@ -20,6 +22,7 @@
 #include "cli/sessions.h"
 #include "cli/view.h"
 #include "host/pid_namespace.h"
+#include "routes/read_routes.h"
 #include "sinks/reporter.h"
 #include "tui/appearance.h"
 
@@ -41,6 +44,24 @@ Result<int> print(const std::string& text) {
   return 0;
 }
 
+// Reads the files that the options of a command name.
+struct ReadFiles {
+  Status operator()(ObserveOptions& options) const {
+    if (!options.routes_file.empty()) {
+      options.engine.routes = std::make_shared<const RouteTable>(TRY(read_routes(options.routes_file)));
+    }
+    return Ok{};
+  }
+  template <typename Options>
+  Status operator()(Options& options) const {
+    if constexpr (std::is_base_of_v<ObserveOptions, Options>) {
+      return (*this)(static_cast<ObserveOptions&>(options));
+    } else {
+      return Ok{};
+    }
+  }
+};
+
 // One function for each command: returns the exit status.
 struct RunCommand {
   Reporter& reporter;
@@ -55,7 +76,8 @@ struct RunCommand {
 };
 
 Result<int> run_command_line(const std::vector<std::string>& arguments, Reporter& reporter) {
-  const Command command = TRY(parse_options(arguments, ::getenv));
+  Command command = TRY(parse_options(arguments, ::getenv));
+  TRY(std::visit(ReadFiles(), command));
   if (!std::holds_alternative<TextToPrint>(command)) {
     TRY(check_pid_namespace(ProcFs()));
     TRY(raise_open_files());

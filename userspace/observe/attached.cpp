@@ -148,6 +148,12 @@ Status check_options(const EngineOptions& options, const Engine& engine) {
     return Error{ErrorCode::kUsage, "--show-secrets: the attached engine folds what can be a secret",
                  "omit --show-secrets, or detach and attach again with it"};
   }
+  if (options.routes && options.routes->hash != info.routes_hash) {
+    return Error{ErrorCode::kUsage,
+                 std::string("--routes: the attached engine ") +
+                     (info.routes_hash != 0 ? "uses other templates" : "uses no templates"),
+                 "omit --routes, or detach and attach again with it"};
+  }
   return Ok{};
 }
 

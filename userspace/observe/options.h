@@ -31,6 +31,7 @@ struct ObserveOptions {
   // For how many seconds a server that has ended is kept with its totals, in case its address is served again. It
   // applies to attached servers, and with --all.
   double keep_ended_seconds = kKeepEndedSeconds;
+  std::string routes_file;   // with templates of paths; empty: none. Whoever runs the command reads it into `engine`
   bool system = true;        // read and show CPU, memory and threads
   bool show_ended = false;   // with --all: samples still have a server that has ended, for as long as it is kept
   ListenerChoice listeners;  // which of a server's listeners to show

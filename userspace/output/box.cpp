@@ -105,6 +105,10 @@ void add_requests(const Snapshot& snapshot, bool ascii_only, Box& box) {
   if (undercount_sum(snapshot.undercount) > 0) {
     box.figure("Undercount:", describe_undercount(snapshot, ascii_only), kYellow);
   }
+  const auto quic = snapshot.undercount.find("quic");
+  if (quic != snapshot.undercount.end() && quic->second > 0) {
+    box.line("    quic: clients use HTTP/3, which is not counted");
+  }
   if (const std::uint64_t requests = crowded_out(snapshot); requests > 0) {
     box.figure("Under (other):", fmt::format("{} (table full: --routes)", requests), kYellow);
   }

@@ -68,8 +68,9 @@ std::string render_sessions(const Sessions& sessions) {
                         format_uptime(server.observed_seconds), server.processes, server.processes == 1 ? "" : "es",
                         escape_text(server.command));
   }
-  text += fmt::format("\nEngine at {}: monitor {}, profile {}{}\n", escape_text(sessions.directory),
-                      escape_text(sessions.engine->version), sessions.engine->profile, paths_text(*sessions.engine));
+  text += fmt::format("\nEngine at {}: monitor {}, profile {}{}{}\n", escape_text(sessions.directory),
+                      escape_text(sessions.engine->version), sessions.engine->profile, paths_text(*sessions.engine),
+                      sessions.engine->routes_hash != 0 ? ", with templates of paths" : "");
   text += fmt::format("  {:<24}{:<20}{:>13}\n", "map", "entries", "kernel memory");
   for (const MapUsage& map : sessions.maps) {
     text += map_line(map);
@@ -98,13 +99,10 @@ std::string render_sessions_json(const Sessions& sessions) {
                       {"capacity", map.capacity != 0 ? Json(map.capacity) : Json(nullptr)},
                       {"memory_bytes", map.bytes}});
     }
-    engine = {{"directory", escape_text(sessions.directory)},
-              {"version", escape_text(sessions.engine->version)},
-              {"profile", sessions.engine->profile},
-              {"raw_paths", sessions.engine->raw_paths},
-              {"show_secrets", sessions.engine->show_secrets},
-              {"memory_bytes", total_bytes(sessions)},
-              {"maps", std::move(maps)}};
+    engine = {{"directory", escape_text(sessions.directory)},  {"version", escape_text(sessions.engine->version)},
+              {"profile", sessions.engine->profile},           {"raw_paths", sessions.engine->raw_paths},
+              {"show_secrets", sessions.engine->show_secrets}, {"routes", sessions.engine->routes_hash != 0},
+              {"memory_bytes", total_bytes(sessions)},         {"maps", std::move(maps)}};
   }
   return Json{{"sessions", std::move(servers)}, {"engine", std::move(engine)}}.dump();
 }

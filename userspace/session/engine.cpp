@@ -107,8 +107,9 @@ Result<EngineInfo> Engine::info() const {
     return system_error(errno, "read the map engine");
   }
   about.version[sizeof(about.version) - 1] = '\0';
-  return EngineInfo{about.version, name_of(state_->objects.profile), about.raw_paths != 0, about.show_secrets != 0,
-                    about.loaded_ns};
+  return EngineInfo{about.version,        name_of(state_->objects.profile),
+                    about.raw_paths != 0, about.show_secrets != 0,
+                    about.routes_hash,    about.loaded_ns};
 }
 
 }  // namespace monitor

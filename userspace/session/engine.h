@@ -105,6 +105,7 @@ class Engine {
   Result<ListedSockets> sample_sockets(unsigned target, const std::vector<pid_t>& processes) const;
 
   // Reads everything counted for the target so far. Each number is exact, but the numbers are read one after another.
+  // While it reads the endpoints, about a millisecond, no endpoint gives up its slot to a new one.
   // Fails with kNoTarget as above.
   Result<Counters> sample_counters(unsigned target) const;
 

@@ -7,11 +7,13 @@
 #include <fcntl.h>
 #include <monitor/abi.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/boot_clock.h"
 #include "engine.skel.h"
@@ -34,6 +36,10 @@ std::uint32_t entries_of(const MapRow& row, const EngineOptions& options) {
       return options.max_endpoints + 2 * SPECIAL_ENDPOINTS * options.max_targets;
     case MapLimit::kConnections:
       return options.max_connections;
+    case MapLimit::kRouteStates:
+      return options.routes ? static_cast<std::uint32_t>(options.routes->states.size()) : 1;
+    case MapLimit::kRoutes:
+      return options.routes ? static_cast<std::uint32_t>(options.routes->routes.size()) : 1;
     case MapLimit::kFixed:
       break;
   }
@@ -45,6 +51,7 @@ Status configure(engine_bpf& bpf, const EngineOptions& options, Profile profile)
   select_programs(bpf, profile, "core");
   bpf.rodata->raw_paths = options.raw_paths;
   bpf.rodata->show_secrets = options.show_secrets;
+  bpf.rodata->has_routes = options.routes != nullptr;
   bpf.rodata->endpoint_slots = entries_of(kMaps[MapId("endpoint_table").index()], options);
   for (const MapRow& row : kMaps) {
     const std::uint32_t entries = entries_of(row, options);
@@ -152,6 +159,33 @@ Status fill_free_slots(const Map& queue) {
   return Ok{};
 }
 
+// Writes the elements of an array from the first one on.
+template <typename T>
+Status write_array(const Map& map, const std::vector<T>& elements) {
+  for (std::uint32_t index = 0; index < elements.size(); ++index) {
+    if (bpf_map_update_elem(map.fd(), &index, &elements[index], BPF_ANY) != 0) {
+      return system_error(errno, "write the map " + map.name());
+    }
+  }
+  return Ok{};
+}
+
+static_assert(sizeof(RouteState) == sizeof(monitor_route_state) &&
+              sizeof(RouteMethods) == sizeof(monitor_route_methods) && kRouteMethods == MONITOR_ROUTE_METHODS);
+
+Status write_routes(const Objects& objects, const RouteTable& table) {
+  std::vector<monitor_route> names;
+  for (const std::string& route : table.routes) {
+    monitor_route& name = names.emplace_back();
+    name.length = static_cast<__abi_u8>(std::min<std::size_t>(route.size(), MONITOR_PATH_SIZE));
+    name.flags = route.size() > MONITOR_PATH_SIZE ? ENDPOINT_PATH_CUT : 0;
+    std::memcpy(name.path, route.data(), name.length);
+  }
+  TRY(write_array(objects.map("route_states"), table.states));
+  TRY(write_array(objects.map("routes"), names));
+  return write_array(objects.map("route_methods"), std::vector{table.methods});
+}
+
 // Writes the map `engine`, for every process that opens this engine later.
 Status describe(const Objects& objects, const EngineOptions& options) {
   monitor_engine about{};
@@ -160,6 +194,7 @@ Status describe(const Objects& objects, const EngineOptions& options) {
   about.raw_paths = options.raw_paths ? 1 : 0;
   about.show_secrets = options.show_secrets ? 1 : 0;
   about.loaded_ns = nanoseconds_since_boot();
+  about.routes_hash = options.routes ? options.routes->hash : 0;
   std::strncpy(about.version, options.version.c_str(), sizeof(about.version) - 1);
   const std::uint32_t first = 0;
   if (bpf_map_update_elem(objects.map("engine").fd(), &first, &about, BPF_ANY) != 0) {
@@ -184,6 +219,7 @@ Status load_part(Objects& objects, PartId part) {
   select_programs(*skeleton, objects.profile, part);
   skeleton->rodata->raw_paths = about.raw_paths != 0;
   skeleton->rodata->show_secrets = about.show_secrets != 0;
+  skeleton->rodata->has_routes = about.routes_hash != 0;
   skeleton->rodata->endpoint_slots = objects.map("endpoint_table").max_entries();
   int failed = 0;
   for (std::size_t index = 0; index < kMaps.size() && failed == 0; ++index) {
@@ -210,6 +246,9 @@ Result<Objects> load_objects(const EngineOptions& options) {
     if (kMaps[index].use == MapUse::kFreeSlots) {
       TRY(fill_free_slots(objects.maps[index]));
     }
+  }
+  if (options.routes) {
+    TRY(write_routes(objects, *options.routes));
   }
   TRY(describe(objects, options));
   return objects;

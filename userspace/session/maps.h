@@ -27,7 +27,7 @@ enum class MapUse {
 };
 
 // Which of EngineOptions bounds the number of entries.
-enum class MapLimit { kFixed, kTargets, kEndpoints, kConnections };
+enum class MapLimit { kFixed, kTargets, kEndpoints, kConnections, kRouteStates, kRoutes };
 
 struct MapRow {
   const char* name = "";
@@ -50,6 +50,9 @@ inline constexpr std::array kMaps = {
            MapLimit::kEndpoints},
     MapRow{"endpoint_table", kSlotSize, sizeof(monitor_endpoint), MapUse::kPlain, MapLimit::kEndpoints},
     MapRow{"free_endpoints", 0, kSlotSize, MapUse::kFreeSlots, MapLimit::kEndpoints},
+    MapRow{"route_states", kSlotSize, sizeof(monitor_route_state), MapUse::kPlain, MapLimit::kRouteStates},
+    MapRow{"routes", kSlotSize, sizeof(monitor_route), MapUse::kPlain, MapLimit::kRoutes},
+    MapRow{"route_methods", kSlotSize, sizeof(monitor_route_methods)},
     MapRow{"connections", sizeof(int), 0},
     MapRow{"addressed_connections", sizeof(std::uint64_t), 0, MapUse::kCounted, MapLimit::kConnections},
     MapRow{"spilled_requests", 0, 0, MapUse::kCounted},

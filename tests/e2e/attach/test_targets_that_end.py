@@ -161,7 +161,7 @@ def recorded(engine: Engine) -> set[int]:
     """Pids of the servers in the engine, read without a command that would clean up."""
     command = ["bpftool", "--json", "map", "dump", "pinned", str(engine.pin("maps/target_settings"))]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    root = slice(4 * (1 + 3), 4 * (1 + 3 + 1))  # struct monitor_target_settings of include/monitor/abi.h
+    root = slice(4, 8)  # struct monitor_target_settings of include/monitor/abi.h
     return {int.from_bytes(bytes(int(byte, 16) for byte in entry["value"][root]), "little") for entry in found}
 
 

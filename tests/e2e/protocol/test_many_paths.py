@@ -3,6 +3,7 @@
 
 import itertools
 import random
+import string
 from collections.abc import Callable, Iterator
 from threading import Thread
 
@@ -66,7 +67,7 @@ def test_a_new_endpoint_gets_a_slot_of_a_full_table(start_server: Start, engine:
     check_sums(last)
     assert endpoint_of(last, "/raw/late")["completed"] == 100
     assert endpoint_of(last, "/raw/early")["completed"] == 10
-    assert len(last["endpoints"]) <= SLOTS + 48  # with the special endpoints of 16 targets
+    assert len(last["endpoints"]) <= SLOTS + 2 * 48  # with the special endpoints of 16 targets and of their listeners
     assert completed(last, "(other)") >= SLOTS + 900
     assert last["undercount"] == 0
 
@@ -124,6 +125,52 @@ def test_a_table_without_a_rare_endpoint_stays_as_it_is(start_server: Start, eng
     last = engine.wait_for(server.pid, lambda s: s["total_requests"] == 212, "all requests")
     assert [endpoint_of(last, path)["completed"] for path in usual] == [3] * 4
     assert endpoint_of(last, "(other)", "")["completed"] == 200
+    check_sums(last)
+
+
+def generated(kind: str, words: random.Random) -> str:
+    """A path of a real API with an identifier of this kind."""
+
+    def text(length: int, alphabet: str = string.ascii_letters + string.digits) -> str:
+        return "".join(words.choice(alphabet) for _ in range(length))
+
+    upper = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    return {
+        "responses": lambda: "/raw/responses/resp_" + text(48, "0123456789abcdef"),
+        "files": lambda: f"/raw/files/file-{text(24)}/content",
+        "threads": lambda: f"/raw/threads/thread_{text(24)}/runs/run_{text(24)}",
+        "traces": lambda: "/raw/traces/01" + text(24, upper),
+        "links": lambda: "/raw/links/" + text(21),
+        "completions": lambda: "/raw/completions/chatcmpl-" + text(29),
+        "users": lambda: f"/raw/users/{text(8)}@example.org",
+        "reports": lambda: f"/raw/reports/20{words.randint(10, 99)}-{words.randint(10, 12)}-{words.randint(10, 28)}",
+        "jobs": lambda: "/raw/jobs/" + text(32, "0123456789abcdef"),
+        "numbers": lambda: f"/raw/numbers/{words.randint(1, 99999)}",
+        "customers": lambda: "/raw/customers/cus_" + text(14),
+        "tokens": lambda: "/raw/tokens/" + text(43, string.ascii_letters + string.digits + "-_"),
+        "documents": lambda: "/raw/documents/" + text(24, "0123456789abcdef"),
+        "posts": lambda: f"/raw/posts/{words.randint(10, 9999)}-how-to",
+    }[kind]()
+
+
+def test_identifiers_of_real_apis_are_few_endpoints(start_server: Start, attach: Attach) -> None:
+    kinds = {
+        "responses": "/raw/responses/{id}",
+        "files": "/raw/files/{id}/content",
+        "threads": "/raw/threads/{id}/runs/{id}",
+        **{name: f"/raw/{name}/{{id}}" for name in ("traces", "links", "completions", "users", "reports", "jobs")},
+        **{name: f"/raw/{name}/{{id}}" for name in ("numbers", "customers", "tokens", "documents", "posts")},
+    }
+    words = random.Random(1)
+    server = start_server()
+    monitor = attach(server.pid)
+    send(server, [generated(kind, words) for _ in range(200) for kind in kinds])
+    total = 200 * len(kinds)
+    last = monitor.wait_for(lambda s: s["total_requests"] == total and not s["active_concurrent"], "all requests")
+    for name in kinds.values():
+        assert completed(last, name) >= 196, name  # it is a heuristic
+    assert len(last["endpoints"]) <= len(kinds) + 10
+    assert last["warnings"] == []
     check_sums(last)
 
 
