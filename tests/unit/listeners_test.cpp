@@ -49,6 +49,13 @@ TEST_CASE("listeners.the_main_one_is_chosen_by_the_strongest_evidence") {
   CHECK(main_of({app, metrics, child}, {}, hints) == "0.0.0.0:8000");
   CHECK(main_of({sample(1, "127.0.0.1:81", 81, {1}), sample(2, "0.0.0.0:82", 82, {1})}, {}, hints) == "0.0.0.0:82");
   CHECK(main_listener({}, {}, hints) == 0);
+  CHECK(main_address({app, child}, {}, hints) == "0.0.0.0:8000");
+  ListenerCounters spoke;
+  spoke.number = 1;
+  CHECK(main_address({app, child}, {spoke}, hints) == "0.0.0.0:8000");
+  spoke.http = true;
+  CHECK(main_address({app, child}, {spoke}, hints) == "127.0.0.1:40000");
+  CHECK(main_address({}, {spoke}, hints).empty());
 }
 
 TEST_CASE("listeners.roles") {

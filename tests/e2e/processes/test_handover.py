@@ -204,6 +204,9 @@ def test_an_attached_engine_without_a_viewer_follows(how: str, start_server: Sta
         last = engine.wait_for(servers[-1].pid, lambda s: s["active_concurrent"] == 0, "nothing is in flight")
         assert last["target"]["previous_pid"]
         assert (last["total_requests"], last["undercount"]) == (70, 0)
+        assert [(each["address"], each["total"], each["own"]) for each in last["listeners"]] == [
+            (f"127.0.0.1:{port}", 70, True)
+        ]
         assert total(servers) == 70
         assert engine.targets() == [servers[-1].pid]
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A uvicorn, on the port of its socket in --fd style, in a process that serves something else beside it:
 
-    beside_http.py KIND     KIND is metrics, lines or child
+    beside_http.py KIND [PORT]     KIND is metrics, lines or child
 
 metrics: another HTTP server, in a thread. lines: a server that answers each line that begins with "ask". child: a
-child process that serves HTTP. Prints both ports."""
+child process that serves HTTP. PORT is uvicorn's, by default a free one. Prints both ports."""
 
 import json
 import socket
@@ -68,7 +68,8 @@ def main() -> None:
         print(server.server_address[1], flush=True)
         server.serve_forever()
     listener = socket.socket()
-    listener.bind(loopback)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0))
     listener.listen()
     if kind == "child":
         other = start_child()

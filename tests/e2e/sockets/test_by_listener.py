@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.attached_engine import Engine
 from harness.client import Client, request
 from harness.load import keep_alive
 from harness.monitor import PROFILE, Monitor, Snapshot, run_monitor
@@ -30,9 +31,9 @@ class Pair:
 
 
 @contextmanager
-def running(kind: str) -> Iterator[Pair]:
+def running(kind: str, port: int = 0) -> Iterator[Pair]:
     process = subprocess.Popen(
-        ["/usr/bin/python3", str(PROGRAMS / "beside_http.py"), kind], stdout=subprocess.PIPE, text=True
+        ["/usr/bin/python3", str(PROGRAMS / "beside_http.py"), kind, str(port)], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout
@@ -103,6 +104,24 @@ def test_every_output_can_name_the_listener(output: str) -> None:
                 "--json": f'"listener":"{address}"',
             }
             assert named[output] in printed.stdout
+
+
+def test_a_restarted_server_has_the_same_listener(engine: Engine) -> None:
+    """It joins by the application's address, while no command runs; an exporter's port that is new is its own too."""
+    with running("metrics") as first:
+        engine.attach(first.pid)
+        ask(first.port, 5, "/work")
+        ask(first.other, 3, "/metrics")
+    with running("metrics", first.port) as second:  # begins with a request
+        ask(second.port, 6, "/work")
+        ask(second.other, 4, "/metrics")
+        snapshot = engine.snapshot(second.pid)
+        application, metrics = by_port(snapshot, second.port), by_port(snapshot, second.other)
+        assert (application["total"], metrics["total"]) == (12, 4)
+        assert application["own"] and metrics["own"]
+        assert application["processes"] == metrics["processes"] == [second.pid]
+        assert snapshot["target"]["previous_pid"] == first.pid
+        assert (snapshot["total_requests"], snapshot["undercount"]) == (19, 0)
 
 
 @pytest.mark.parametrize("line", [b"push 1\r\n", b"ask 1\r\n"], ids=["push", "ask"])
