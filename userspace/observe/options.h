@@ -26,7 +26,7 @@ struct ObserveOptions {
   Selection servers;
   EngineOptions engine;  // for an engine of our own; one that is attached keeps its own
   std::string pins;
-  std::string routes_file;  // with templates of paths; empty: none. Whoever runs the command reads it into `engine`
+  std::string routes_file;   // with templates of paths; empty: none. Whoever runs the command reads it into `engine`
   bool system = true;        // read and show CPU, memory and threads
   ListenerChoice listeners;  // which of a server's listeners to show
 };
