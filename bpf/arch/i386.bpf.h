@@ -10,6 +10,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
+#include "arch/compat_call.bpf.h"
 #include "arch/x86_64.bpf.h"
 #include "lib/pure.h"
 

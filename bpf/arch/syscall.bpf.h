@@ -28,16 +28,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_tracing.h>
 
-#define COMPAT_ARGUMENTS 5
-
-/* A system call of a 32-bit program. */
-struct compat_call {
-	__u32 number;
-	__u32 arguments[COMPAT_ARGUMENTS];
-};
-
-/* No call that moves bytes or closes a descriptor. */
-#define SYSCALL_OTHER (~0U)
+#include "arch/compat_call.bpf.h"
 
 #ifdef __TARGET_ARCH_x86
 #include "arch/i386.bpf.h"

@@ -68,6 +68,11 @@ TEST_CASE("listeners.roles") {
   CHECK(judge_listeners({app}, {}, hints) == Roles{{true, false}});
   CHECK(judge_listeners({app, of_child}, {}, hints) == Roles{{true, false}, {false, true}});
   CHECK(judge_listeners({app, of_worker}, {}, hints) == Roles{{false, false}, {false, false}});
+  const ListenerSample too = sample(4, "[::]:8000", 8000, {1});
+  const ListenerSample unix_socket = sample(5, "unix:/run/a.sock", 0, {1});
+  CHECK(judge_listeners({app, too, unix_socket}, {}, hints) == Roles{{true, false}, {true, false}, {false, false}});
+  hints.paths = {"/run/a.sock"};
+  CHECK(judge_listeners({app, too, unix_socket}, {}, hints) == Roles{{true, false}, {true, false}, {true, false}});
   hints.ports = {8000};
   CHECK(judge_listeners({app, of_worker}, {}, hints) == Roles{{true, false}, {false, false}});
   CHECK(judge_listeners({of_child}, {}, hints) == Roles{{true, false}});  // whoever holds the only one

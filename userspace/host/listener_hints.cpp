@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -24,7 +25,7 @@ struct ServerOptions {
   double keep_alive_seconds;    // without the option; 0: it never closes idle connections, or that is unknown
   bool serves_8000;             // without an option for an address
 };
-constexpr std::array kServers = {
+constexpr std::array kServerOptions = {
     ServerOptions{"uvicorn", {"--port", ""}, {"", ""}, "--uds", "--timeout-keep-alive", 5, true},
     ServerOptions{"gunicorn", {"", ""}, {"--bind", "-b"}, "", "--keep-alive", 2, true},
     ServerOptions{"hypercorn", {"", ""}, {"--bind", "-b"}, "", "--keep-alive", 5, true},
@@ -117,11 +118,13 @@ class Reader {
 ListenerHints read_listener_hints(pid_t root, const std::vector<std::string>& arguments) {
   ListenerHints hints;
   hints.root = root;
+  std::copy_if(arguments.begin(), arguments.end(), std::back_inserter(hints.paths),
+               [](const std::string& argument) { return argument.starts_with('/'); });
   const std::string server = server_program(arguments);
-  const auto* options = std::find_if(kServers.begin(), kServers.end(),
+  const auto* options = std::find_if(kServerOptions.begin(), kServerOptions.end(),
                                      [&server](const ServerOptions& row) { return row.server == server; });
-  if (options == kServers.end()) {
-    options = kServers.end() - 1;
+  if (options == kServerOptions.end()) {
+    options = kServerOptions.end() - 1;
   }
   Reader(arguments, *options, hints).read();
   return hints;

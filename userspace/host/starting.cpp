@@ -18,7 +18,7 @@ namespace monitor {
 namespace {
 
 // The most characters that a message shows of a command.
-constexpr std::size_t kMaxCommand = 60;
+constexpr std::size_t kMaxName = 60;
 
 // A server starts its workers within this time. Later ones replace others that have ended.
 constexpr double kStartsWorkersWithinSeconds = 5;
@@ -44,7 +44,7 @@ std::string output_file(const ProcFs& proc, pid_t pid) {
 }  // namespace
 
 std::string process_called(const ProcFs& proc, pid_t pid) {
-  return "process " + std::to_string(pid) + " (" + printable(proc.command(pid), kMaxCommand) + ")";
+  return "process " + std::to_string(pid) + " (" + printable(proc.command(pid), kMaxName) + ")";
 }
 
 bool has_server_by_name(const ProcFs& proc, const std::vector<pid_t>& tree) {

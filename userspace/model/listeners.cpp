@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string_view>
 #include <tuple>
 
@@ -19,7 +20,12 @@ bool contains(const auto& values, const auto& value) {
 }
 
 bool is_named(const ListenerSample& sample, const ListenerHints& hints) {
-  return sample.port == 0 ? hints.unix_socket : contains(hints.ports, sample.port);
+  if (sample.port != 0) {
+    return contains(hints.ports, sample.port);
+  }
+  return hints.unix_socket || std::any_of(hints.paths.begin(), hints.paths.end(), [&sample](const std::string& path) {
+           return sample.address == "unix:" + path;
+         });
 }
 
 bool is_loopback(const ListenerSample& sample) {
@@ -89,12 +95,17 @@ std::vector<ListenerRole> judge_listeners(const std::vector<ListenerSample>& sam
   std::vector<ListenerRole> roles(samples.size());
   const std::size_t main = main_listener(samples, http, hints);
   std::size_t own = 0;
+  std::set<std::uint16_t> tcp_ports;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     roles[i].apart = is_apart(samples[i], samples[main], hints.root);
     own += roles[i].apart ? 0 : 1;
+    if (!roles[i].apart && samples[i].port != 0) {
+      tcp_ports.insert(samples[i].port);
+    }
   }
   for (std::size_t i = 0; i < samples.size(); ++i) {
-    roles[i].presumed = !roles[i].apart && (own == 1 || is_named(samples[i], hints));
+    const bool only = own == 1 || (samples[i].port != 0 && tcp_ports.size() == 1);
+    roles[i].presumed = !roles[i].apart && (only || is_named(samples[i], hints));
   }
   return roles;
 }

@@ -17,6 +17,7 @@ struct ListenerHints {
   pid_t root = 0;                    // the server's first process
   std::vector<std::uint16_t> ports;  // on which the server is told to serve HTTP
   bool unix_socket = false;          // the server is told to serve HTTP on a Unix socket
+  std::vector<std::string> paths;    // absolute paths among its arguments
   unsigned keep_alive_ms = 0;        // it closes connections that are idle for longer; 0: unknown, or it does not
 };
 
@@ -76,7 +77,8 @@ std::string main_address(const std::vector<ListenerSample>& samples, const std::
                          const ListenerHints& hints);
 
 // One role for each of `samples`. A listener is apart if no process that holds the main one holds it, nor the root. It
-// is presumed to speak HTTP if the command line names it, or if it is the only one that is not apart.
+// is presumed to speak HTTP if the command line names it, or if it is the only one that is not apart, or on the only
+// TCP port of those that are not.
 std::vector<ListenerRole> judge_listeners(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
                                           const ListenerHints& hints);
 

@@ -11,7 +11,7 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from harness.client import Address
 from harness.waiting import wait_until
@@ -66,7 +66,7 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def kill_tree(root: subprocess.Popen[bytes]) -> None:
+def kill_tree(root: subprocess.Popen[Any]) -> None:
     """Ends the process and its descendants at once. The root goes first, so that it starts no replacements."""
     for pid in tree(root.pid):
         with suppress(ProcessLookupError):

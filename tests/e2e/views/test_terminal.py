@@ -11,6 +11,7 @@ import subprocess
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,7 @@ def test_a_terminal_lower_than_the_box(shared_server: Server) -> None:
 @pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {}], ids=["dumb", "unset"])
 @pytest.mark.parametrize("key", [b"q", b"Q\n", b"\x03"], ids=["q", "Q and Enter", "Ctrl-C"])
 def test_keys_on_a_terminal_that_cannot_move_its_cursor(
-    shared_server: Server, variables: dict[str, str], key: bytes
+    shared_server: Server, variables: dict[str, Any], key: bytes
 ) -> None:
     with on_terminal(shared_server, **variables) as terminal:
         seen = terminal.read(2, BOTTOM)
