@@ -32,7 +32,7 @@ struct byte_source {
 };
 
 /* Finds the registers of the system call that runs in the current task, if it is one on socket `sk`. Returns the reason
- * why there is none, or UNDERCOUNT_NONE. */
+ * why they cannot be used, or UNDERCOUNT_NONE. */
 static __always_inline int running_registers(struct walk_scratch *x, struct task_struct *task, struct sock *sk,
 					     const struct pt_regs **regs)
 {

@@ -27,7 +27,7 @@ static __always_inline void endpoint_refer(struct conn *c, const struct monitor_
 	c->key_valid = 1;
 }
 
-/* Finds the endpoint of the connection's key. Leaves key_valid 0 if there is none yet. */
+/* Finds the endpoint of the connection's key. Leaves key_valid 0 if it does not exist yet. */
 static __always_inline void endpoint_find(struct conn *c)
 {
 	struct monitor_endpoint_ref *known = bpf_map_lookup_elem(&endpoint_index, &c->key);

@@ -39,7 +39,7 @@ struct monitor_engine {
 	__abi_u32 raw_paths;	/* endpoints as sent, identifiers not folded */
 	__abi_u32 show_secrets; /* with raw_paths: what can be a secret, too */
 	__abi_u64 loaded_ns;	/* CLOCK_BOOTTIME */
-	__abi_u64 routes_hash;	/* of the templates of paths; 0: there are none */
+	__abi_u64 routes_hash;	/* of the templates of paths; 0: no templates */
 	char version[32];	/* of the program that loaded it, NUL-terminated */
 };
 

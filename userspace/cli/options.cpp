@@ -53,6 +53,15 @@ std::vector<std::string> outputs(const Words& words) {
   return names;
 }
 
+Status check_listeners(const Words& words) {
+  if (words.by_listener && (words.log || (words.statsd && !words.dogstatsd))) {
+    return usage_error(std::string("--by-listener with ") + (words.log ? "--log" : "--statsd") +
+                           ": its lines do not name the listener",
+                       "choose one listener with --port or --listener");
+  }
+  return Ok{};
+}
+
 Status check_combination(const Words& words) {
   if (const std::vector<std::string> names = outputs(words); names.size() > 1) {
     return usage_error(names[0] + " and " + names[1] + " are two outputs, and one run writes only one",
@@ -72,11 +81,6 @@ Status check_combination(const Words& words) {
   if (words.statsd && !words.dogstatsd && (words.all || words.pids.size() > 1)) {
     return usage_error("--statsd follows one server: its metric names do not name the server",
                        "add --dogstatsd if the StatsD server understands tags, or run one monitor for each server");
-  }
-  if (words.by_listener && (words.log || (words.statsd && !words.dogstatsd))) {
-    return usage_error(std::string("--by-listener with ") + (words.log ? "--log" : "--statsd") +
-                           ": its lines do not name the listener",
-                       "choose one listener with --port or --listener");
   }
   if (words.dogstatsd && !words.statsd) {
     return usage_error("--dogstatsd needs --statsd, which says where to send", "add --statsd HOST:PORT");
@@ -273,6 +277,7 @@ Format choose_format(const Words& words) {
 Result<Command> check_view(const Words& words, const Environment& environment) {
   ViewOptions options;
   TRY(check_combination(words));
+  TRY(check_listeners(words));
   TRY(set_engine(words, environment, options));
   TRY(set_times(words, environment, options));
   options.color = TRY(parse_color(words));

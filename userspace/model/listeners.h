@@ -15,8 +15,8 @@ namespace monitor {
 // What a server's command line says. Part of what a listener is judged by.
 struct ListenerHints {
   pid_t root = 0;                    // the server's first process
-  std::vector<std::uint16_t> ports;  // on which the server is told to serve HTTP
-  bool unix_socket = false;          // the server is told to serve HTTP on a Unix socket
+  std::vector<std::uint16_t> ports;  // that the command line names for HTTP
+  bool unix_socket = false;          // the command line names a Unix socket for HTTP
   std::vector<std::string> paths;    // absolute paths among its arguments
   unsigned keep_alive_ms = 0;        // it closes connections that are idle for longer; 0: unknown, or it does not
 };
@@ -58,7 +58,7 @@ struct ListenerCounters {
   bool apart = false;       // what it serves is not the server's
 };
 
-// The roles that the kernel side is told.
+// What a listener is for. User space passes it to the kernel side.
 struct ListenerRole {
   bool presumed = false;
   bool apart = false;

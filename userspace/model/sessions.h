@@ -16,7 +16,7 @@ struct EngineInfo {
   std::string profile;  // "socket" or "syscall"
   bool raw_paths = false;
   bool show_secrets = false;
-  std::uint64_t routes_hash = 0;  // of its templates of paths; 0: there are none
+  std::uint64_t routes_hash = 0;  // of its templates of paths; 0: it has no templates
   std::uint64_t loaded_ns = 0;    // since boot
 };
 

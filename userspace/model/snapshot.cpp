@@ -186,7 +186,7 @@ void add_requests(const Counters& counters, const SocketsSample& sockets, Snapsh
   snapshot.listeners = list_listeners(counters, sockets);
   snapshot.undercount = counters.undercount;
   add_listener_sums(snapshot);
-  std::int64_t active = static_cast<std::int64_t>(counters.active);
+  auto active = static_cast<std::int64_t>(counters.active);
   for (const ListenerCounters& listener : counters.listeners) {
     if (listener.apart) {
       continue;

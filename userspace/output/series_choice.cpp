@@ -63,7 +63,7 @@ void raise(std::vector<Durations>& now, const std::vector<Durations>& before) {
 
 }  // namespace
 
-ChosenSeries SeriesChoice::split(std::vector<EndpointSeries> all, const std::set<Key>& chosen, Earlier& earlier) const {
+ChosenSeries SeriesChoice::split(std::vector<EndpointSeries> all, const std::set<Key>& chosen, Earlier& earlier) {
   ChosenSeries result;
   EndpointSeries other{kOtherMethod, kOtherEndpoint, {}};
   std::map<Key, std::vector<Durations>> shown;

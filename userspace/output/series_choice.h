@@ -53,7 +53,7 @@ class SeriesChoice {
     std::vector<Durations> other;
   };
 
-  ChosenSeries split(std::vector<EndpointSeries> all, const std::set<Key>& chosen, Earlier& earlier) const;
+  static ChosenSeries split(std::vector<EndpointSeries> all, const std::set<Key>& chosen, Earlier& earlier);
 
   std::size_t limit_;
   std::map<std::string, Earlier> earlier_;  // by the server's name and pid

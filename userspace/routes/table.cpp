@@ -21,7 +21,8 @@ constexpr std::size_t kMostStates = 32768;
 struct Place {
   std::uint32_t route = 0;  // index of the template
   std::uint32_t at = 0;     // index of its next element; the number of elements at the end
-  auto operator<=>(const Place&) const = default;
+  bool operator==(const Place&) const = default;
+  bool operator<(const Place& other) const { return std::tie(route, at) < std::tie(other.route, other.at); }
 };
 using Places = std::vector<Place>;  // sorted
 

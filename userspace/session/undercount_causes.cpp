@@ -14,7 +14,7 @@ constexpr std::array<const char*, UNDERCOUNT_CAUSES> kCauses = {
 
 }  // namespace
 
-std::map<std::string, std::uint64_t> undercount_by_cause(const __abi_u64 (&counts)[UNDERCOUNT_CAUSES]) {
+std::map<std::string, std::uint64_t> undercount_by_cause(std::span<const __abi_u64, UNDERCOUNT_CAUSES> counts) {
   std::map<std::string, std::uint64_t> causes;
   for (std::size_t cause = UNDERCOUNT_NONE + 1; cause < kCauses.size(); ++cause) {
     causes[kCauses[cause]] = counts[cause];

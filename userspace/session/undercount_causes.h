@@ -6,12 +6,13 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 
 namespace monitor {
 
 // Every cause, also those that never occurred.
-std::map<std::string, std::uint64_t> undercount_by_cause(const __abi_u64 (&counts)[UNDERCOUNT_CAUSES]);
+std::map<std::string, std::uint64_t> undercount_by_cause(std::span<const __abi_u64, UNDERCOUNT_CAUSES> counts);
 
 // The word for one cause.
 const char* cause_name(monitor_undercount cause);
