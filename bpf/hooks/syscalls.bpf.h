@@ -103,24 +103,6 @@ static __always_inline void read_compat_call(struct socket_call *call, const str
 	classify_call(call, x->compat.number, x->compat.arguments[0], x->compat.arguments[2], x->compat.arguments[3]);
 }
 
-/* A call of a process of no target has ended. Returns whether it belongs to a target now. */
-static __attribute__((noinline)) bool adopt_caller(struct task_struct *task, const struct pt_regs *regs, long ret)
-{
-	struct socket_call call = {};
-	struct sock *sk;
-
-	if (ret <= 0)
-		return false;
-	if (syscall_is_compat(task))
-		read_compat_call(&call, regs);
-	else
-		read_call(&call, regs);
-	if (!(call.what & CALL_RECEIVES) || (call.flags & MSG_ASIDE))
-		return false;
-	sk = fd_sock(task, call.fd);
-	return sk && adopt_reader(sk, task->tgid);
-}
-
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 {
@@ -131,9 +113,10 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	struct socket_call call = {};
 	struct conn *c;
 	struct sock *sk;
+	bool stranger = !is_followed(pid);
 	__u8 shutdown;
 
-	if (!is_followed(pid) && (!is_orphaned() || !adopt_caller(task, regs, ret)))
+	if (stranger && !is_orphaned())
 		return 0;
 	if (syscall_is_compat(task))
 		read_compat_call(&call, regs);
@@ -146,6 +129,8 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	source.narrow = call.what & CALL_NARROW;
 	sk = fd_sock(task, call.fd);
 	if (!sk)
+		return 0;
+	if (stranger && (ret <= 0 || !(call.what & CALL_RECEIVES) || !adopt_reader(sk, pid)))
 		return 0;
 	socket_info_read(&o.socket, sk);
 	length = ret > 0 ? ret : 0;

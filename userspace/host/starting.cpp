@@ -44,7 +44,10 @@ std::string output_file(const ProcFs& proc, pid_t pid) {
 }  // namespace
 
 std::string process_called(const ProcFs& proc, pid_t pid) {
-  return "process " + std::to_string(pid) + " (" + printable(proc.command(pid), kMaxName) + ")";
+  const CommandLine line = read_command_line(proc.arguments(pid));
+  // The whole command where a program without its interpreter says nothing: -c, or no arguments (about to be reaped).
+  const std::string name = line.shown.empty() || !line.code.empty() ? proc.command(pid) : line.shown;
+  return "process " + std::to_string(pid) + " (" + printable(name, kMaxName) + ")";
 }
 
 bool has_server_by_name(const ProcFs& proc, const std::vector<pid_t>& tree) {

@@ -19,7 +19,8 @@ bool has_server_by_name(const ProcFs& proc, const std::vector<pid_t>& tree);
 // The error for a server, given by its process tree, that does not listen yet. The hint says what to do.
 Error still_starting(const ProcFs& proc, const std::vector<pid_t>& tree);
 
-// "process 42 (uvicorn app:app)"
+// "process 42 (uvicorn app:app)", without the interpreter and directories: a deep venv would leave no room for the
+// rest.
 std::string process_called(const ProcFs& proc, pid_t pid);
 
 }  // namespace monitor

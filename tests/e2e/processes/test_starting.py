@@ -77,8 +77,8 @@ def test_workers_that_keep_ending_while_they_import(started: Started, python: st
         ended = run_monitor(*arguments) if "--pid" in arguments else started.monitor(*arguments, roots=(pid,))
         assert (ended.returncode, ended.stdout) == (3, ""), ended
         first, hint, *_ = ended.stderr.splitlines()
-        assert first.startswith(f"monitor: process {pid} ({python} -m uvicorn broken:app ")
-        assert ") is still starting, or failing to start: it and its " in first
+        assert first.startswith(f"monitor: process {pid} (uvicorn broken:app --port 0 --workers 2)")
+        assert " is still starting, or failing to start: it and its " in first
         assert " have no listening socket after " in first
         assert hint == (
             f"  wait until it has loaded its application; if it does not, its output says why: {started.log}"
