@@ -278,16 +278,17 @@ struct monitor_endpoint {
 	/* generation << 32 | requests in flight. One word, so that an eviction cannot race with a request that begins
 	 * on the endpoint. */
 	__abi_u64 word;
-	__abi_u64 peak;	     /* most in flight at once */
-	__abi_u64 completed; /* requests that ended, in any way */
+	__abi_u64 peak; /* most in flight at once */
 	__abi_u64 failed;
 	__abi_u64 aborted;
-	__abi_u64 status[6];	  /* [1..5]: ended with a final status of that class; [0]: no status, or not 100..599 */
-	__abi_u64 not_found;	  /* ended with 404 */
-	__abi_u64 websockets;	  /* in flight and upgraded by a 101 */
-	__abi_u64 hand_completed; /* `completed` when the search for an endpoint to evict saw a change of it */
-	__abi_u64 hand_ns;	  /* when that was, CLOCK_BOOTTIME */
-	__abi_u32 listener;	  /* slot in the listener table */
+	__abi_u64 status[6];  /* [1..5]: ended with a final status of that class; [0]: no status, or not 100..599. A
+			       * request that has ended is in exactly one of them. */
+	__abi_u64 not_found;  /* ended with 404 */
+	__abi_u64 websockets; /* in flight and upgraded by a 101 */
+	__abi_u64
+	    hand_completed; /* requests that had ended when the search for an endpoint to evict saw a change of it */
+	__abi_u64 hand_ns;  /* when that was, CLOCK_BOOTTIME */
+	__abi_u32 listener; /* slot in the listener table */
 	__abi_u32 padding;
 	struct monitor_endpoint_key key; /* of the endpoint that has the slot now */
 	/* Only of requests whose begin was seen. Elements are used in order, and freed when the slot is. */
