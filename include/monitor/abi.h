@@ -139,6 +139,8 @@ struct monitor_target_settings {
 
 	__abi_u64 previous_root; /* process id of the root before, which ended and handed over to `root`; 0: there was
 				    no handover */
+	__abi_u64 keep_ended_ns; /* for how long an attached target stays after its root has ended, in case its address
+				    is served again */
 };
 
 enum monitor_target_state {

@@ -60,7 +60,7 @@ Fleet::Fleet(const ObserveOptions& options, Attached attached, Notices notices)
 
 Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool may_be_empty) {
   const ProcFs proc;
-  Attached attached = TRY(open_attached(Pins(options.pins), proc, options.keep_ended_seconds));
+  Attached attached = TRY(open_attached(Pins(options.pins), proc));
   Fleet fleet(options, std::move(attached), std::move(notices));
   Result<FoundServers> found =
       find_selected(proc, options.servers, fleet.attached_, fleet.engine_options_, fleet.programs_);
@@ -274,7 +274,7 @@ void Fleet::remove_over(const std::vector<pid_t>& over) {
   std::erase_if(observed_, is_over);
   std::erase_if(attached_.targets, [&over](const TargetInfo& target) { return contains(over, target.root.pid); });
   if (attached) {
-    remove_ended(pins_, ProcFs(), keep_ended_.count());
+    remove_ended(pins_, ProcFs());
   }
 }
 
