@@ -7,6 +7,8 @@
 #include <string_view>
 #include <tuple>
 
+#include "base/contains.h"
+
 namespace monitor {
 namespace {
 
@@ -14,10 +16,6 @@ using namespace std::string_view_literals;
 
 constexpr std::uint16_t kUsualPort = 8000;            // of uvicorn, gunicorn, hypercorn, granian and daphne
 constexpr std::uint16_t kFirstEphemeralPort = 32768;  // net.ipv4.ip_local_port_range
-
-bool contains(const auto& values, const auto& value) {
-  return std::find(values.begin(), values.end(), value) != values.end();
-}
 
 bool is_named(const ListenerSample& sample, const ListenerHints& hints) {
   if (sample.port != 0) {

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/contains.h"
 #include "observe/find_selected.h"
 
 namespace monitor {
@@ -24,10 +25,6 @@ EngineOptions with_room(EngineOptions options, const Selection& selection) {
 std::string handed_over(const Handover& handover) {
   return fmt::format("the server (pid {}) has ended; pid {} serves on {} and is followed", handover.from, handover.to,
                      handover.address);
-}
-
-bool contains(const std::vector<pid_t>& pids, pid_t pid) {
-  return std::find(pids.begin(), pids.end(), pid) != pids.end();
 }
 
 // Reports pids that the operator named and that have handed over while only the attached engine counted.
@@ -260,8 +257,7 @@ void Fleet::complete(Snapshot& snapshot, const Known& known) const {
   snapshot.evidence = known.evidence;
   snapshot.passed_over = passed_over_;
   snapshot.appeared = known.not_seen_seconds.has_value();
-  snapshot.not_seen_seconds =
-      known.not_seen_seconds.value_or(std::max(0.0, snapshot.uptime_seconds - snapshot.observed_seconds));
+  snapshot.not_seen_seconds = known.not_seen_seconds.value_or(snapshot.not_seen_seconds);
 }
 
 // With its observation, a target loses its viewer. The last viewer of a server that has ended and is not kept takes it
