@@ -91,22 +91,27 @@ static __always_inline struct ending ending_of(struct conn *c, const struct conn
 	return end;
 }
 
-/* Counts how a request ended and takes it out of what is in flight. */
-static __always_inline void count_end(struct conn *c, const struct ending *end)
+/* Counts how a request ended and takes it out of what is in flight. A global function is verified once, and not once
+ * for each path that leads to it. */
+GLOBAL_FUNC int count_end(struct conn *c, const struct ending *end)
 {
-	struct monitor_endpoint *e = endpoint_at(end->endpoint);
-	__u32 outcome = end->outcome, status = end->status;
+	__u32 outcome, status;
 	struct monitor_listener *l;
+	struct monitor_endpoint *e;
 	struct monitor_worker *w;
 	struct monitor_target *t;
-	__u64 class = status / 100;
+	__u64 class;
 
-	if (!e)
-		return;
+	if (!c || !end)
+		return 0;
+	outcome = end->outcome;
+	status = end->status;
+	class = status / 100;
+	e = endpoint_at(end->endpoint);
 	t = target_at(c->target);
 	l = listener_at(c->listener);
-	if (!t || !l)
-		return;
+	if (!e || !t || !l)
+		return 0;
 	w = conn_worker(c);
 	if (end->flags & REQUEST_UNPROVEN) {
 		/* it counts only if the listener turned out to speak HTTP, and the worker has not counted its begin */
@@ -141,18 +146,11 @@ static __always_inline void count_end(struct conn *c, const struct ending *end)
 	endpoint_leave(e, end->endpoint);
 	if (end->flags & REQUEST_UNPROVEN) {
 		__sync_fetch_and_sub(&l->unproven, 1);
-		return;
+		return 0;
 	}
 	__sync_fetch_and_sub(&l->active, 1);
 	if (!(end->flags & REQUEST_APART))
 		__sync_fetch_and_sub(&t->active, 1);
-}
-
-/* The same as a global function, for rare paths: inlined into each caller it would make up most of the program. */
-GLOBAL_FUNC int count_end_call(struct conn *c, const struct ending *end)
-{
-	if (c && end)
-		count_end(c, end);
 	return 0;
 }
 
