@@ -118,7 +118,7 @@ static __always_inline bool specials_make(struct monitor_listener *l, __u32 slot
 }
 
 /* Makes a listener. Returns its slot, also if it exists already, or NO_LISTENER if there is no room. */
-static __attribute__((noinline)) __u32 listener_make(const struct monitor_listener_key *key, bool apart)
+GLOBAL_FUNC int listener_make(const struct monitor_listener_key *key, bool apart)
 {
 	struct monitor_listener_key own;
 	__u32 target, slot = 0, *known;
