@@ -222,3 +222,34 @@ def test_a_websocket_before_the_attach_is_one_after_its_next_frame(start_server:
             assert snapshot["websockets_active"] == 0
             assert snapshot["failed_requests"] == 0
             assert snapshot["total_requests"] == 1
+
+
+def test_ls_says_which_listeners_got_http(engine: Engine) -> None:
+    """Only an attached engine knows it; otherwise it is unknown, which is not "no"."""
+
+    def listed(pid: int) -> Snapshot:
+        servers = json.loads(engine.done("ls", "--json"))["servers"]
+        entry: Snapshot = next(server for server in servers if server["pid"] == pid)
+        assert [listener["address"] for listener in entry["listeners"]] == entry["listen"]
+        return entry
+
+    def text(pid: int) -> str:
+        lines = engine.done("ls").splitlines()
+        [at] = [number for number, line in enumerate(lines) if line.startswith(f"pid {pid} on ")]
+        return lines[at + 2].strip()
+
+    with running("metrics") as pair:
+        own, other = f"127.0.0.1:{pair.port}", f"127.0.0.1:{pair.other}"
+        before = {entry["address"]: (entry["http"], entry["protocol"]) for entry in listed(pair.pid)["listeners"]}
+        assert before == {own: (None, None), other: (None, None)}
+        assert text(pair.pid) == "protocols: unknown, because it is not attached"
+        engine.done("attach", "--pid", pair.pid)
+        attached = {entry["address"]: (entry["http"], entry["protocol"]) for entry in listed(pair.pid)["listeners"]}
+        assert attached == {own: (False, None), other: (False, None)}
+        ask(pair.port, 1, "/")
+        seen = {entry["address"]: (entry["http"], entry["protocol"]) for entry in listed(pair.pid)["listeners"]}
+        assert seen == {own: (True, "http"), other: (False, None)}
+        assert text(pair.pid) == f"protocols: http on {own}; nothing yet on {other}"
+        ask(pair.other, 1, "/metrics")
+        assert text(pair.pid).startswith("protocols: http on ")
+        assert all(entry["http"] for entry in listed(pair.pid)["listeners"])
