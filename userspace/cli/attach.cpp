@@ -45,8 +45,8 @@ struct Added {
   std::uint64_t since_ns = 0;
 };
 
-// Adds one server, if it is not attached yet.
-Result<Added> add_server(Engine& engine, const ProcFs& proc, const Server& server) {
+// Adds one server, if it is not attached yet. `others` are roots of servers that are none of its processes.
+Result<Added> add_server(Engine& engine, const ProcFs& proc, const Server& server, const std::vector<pid_t>& others) {
   const Root root = TRY(open_root(proc, server.pid));
   const std::vector<TargetInfo> targets = TRY(current_targets(engine, proc));
   for (const TargetInfo& target : targets) {
@@ -54,7 +54,7 @@ Result<Added> add_server(Engine& engine, const ProcFs& proc, const Server& serve
       return Added{server, std::nullopt, target.since_ns};
     }
   }
-  const unsigned target = TRY(follow_server(engine, proc, root));
+  const unsigned target = TRY(follow_server(engine, proc, root, others));
   // The next command measures CPU use against this sample.
   const Result<HostSample> sample = sample_host(proc, server.pid, std::nullopt);
   if (sample) {
@@ -63,11 +63,16 @@ Result<Added> add_server(Engine& engine, const ProcFs& proc, const Server& serve
   return Added{server, target, 0};
 }
 
-// Adds all of the servers or, on failure, no server.
-Result<std::vector<Added>> add_servers(Engine& engine, const ProcFs& proc, const std::vector<Server>& servers) {
+// Adds all of the servers or, on failure, no server. `all`: a search found them, each as a server of its own.
+Result<std::vector<Added>> add_servers(Engine& engine, const ProcFs& proc, const std::vector<Server>& servers,
+                                       bool all) {
+  std::vector<pid_t> roots;
+  for (const Server& server : all ? servers : std::vector<Server>()) {
+    roots.push_back(server.pid);
+  }
   std::vector<Added> added;
   for (const Server& server : servers) {
-    Result<Added> one = add_server(engine, proc, server);
+    Result<Added> one = add_server(engine, proc, server, roots);
     if (one) {
       added.push_back(*std::move(one));
       continue;
@@ -107,7 +112,7 @@ Result<std::vector<Added>> attach_servers(const AttachOptions& options, const Pi
   // Pins elsewhere would be gone with the container, and no command outside would find them.
   TRY(within("attach", check_host_sees(proc, pins.directory())));
   Engine engine = TRY(engine_for(options, pins, proc, lock, reporter));
-  Result<std::vector<Added>> added = add_servers(engine, proc, servers);
+  Result<std::vector<Added>> added = add_servers(engine, proc, servers, options.servers.all);
   if (!added || engine.is_pinned()) {
     return added;
   }

@@ -32,11 +32,12 @@ struct ListenerChoice {
 
 // A listener as the kernel's list of sockets shows it. SO_REUSEPORT sockets of one address are one listener.
 struct ListenerSample {
-  unsigned number = 0;         // as in ListenerCounters; 0: the kernel side does not know it yet
-  std::string address;         // "127.0.0.1:9999", "[::]:80", "unix:/run/a.sock"
-  std::uint16_t port = 0;      // 0: a Unix socket
-  std::vector<pid_t> holders;  // processes that hold it, sorted
-  std::uint64_t accept_queue = 0;
+  unsigned number = 0;                            // as in ListenerCounters; 0: the kernel side does not know it yet
+  std::string address;                            // "127.0.0.1:9999", "[::]:80", "unix:/run/a.sock"
+  std::uint16_t port = 0;                         // 0: a Unix socket
+  std::vector<pid_t> holders;                     // processes that hold it, sorted
+  std::uint64_t accept_queue = 0;                 // of all its sockets
+  std::map<std::uint64_t, std::uint64_t> queues;  // the same by socket, as the inode of its file
   std::uint64_t open_connections = 0;
   std::uint64_t unread = 0;  // accepted, no request in flight, bytes unread
 };

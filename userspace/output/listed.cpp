@@ -16,6 +16,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr std::string_view kNothing = "nothing yet";
+
 std::string listeners(const ListedServer& server) {
   std::string text;
   for (const std::string& address : server.listen) {
@@ -45,7 +47,7 @@ std::string protocols(const ListedServer& server) {
     if (!listener.http) {
       name = "unknown";
     } else if (name.empty()) {
-      name = "nothing yet";
+      name = kNothing;
     } else if (name == "unknown") {
       name = "not HTTP";
     }
@@ -57,6 +59,10 @@ std::string protocols(const ListedServer& server) {
       same->second += ", " + escape_text(listener.address);
     }
   }
+  std::stable_sort(found.begin(), found.end(), [](const auto& left, const auto& right) {
+    return std::pair(left.first != "http", left.first == kNothing) <
+           std::pair(right.first != "http", right.first == kNothing);
+  });
   std::string text;
   for (const auto& [name, addresses] : found) {
     text.append(text.empty() ? "" : "; ").append(name).append(" on ").append(addresses);
