@@ -64,6 +64,10 @@ TEST_CASE("host.find_servers: a supervisor and its workers stay one server") {
         Strings{"10 3"});
   CHECK(one({elsewhere(10, 1, {"gunicorn: master [a]"}), elsewhere(11, 10, {"gunicorn: worker [a]"})}) ==
         Strings{"10 2"});
+  const Entry module = maps("/v/granian/_granian.so");
+  Process main = python(10, {"shop"}, {}, false);
+  CHECK(one({main, elsewhere(11, 10, {"shop worker-1"}, {module}), elsewhere(12, 10, {"shop worker-2"}, {module})}) ==
+        Strings{"10 2"});
   // A program of its own that serves on the same address: a new master, or one with an inherited socket.
   Process heir = python(11, {"python3", "-m", "uvicorn", "--fd", "3", "a:b"});
   heir.parent = 10;

@@ -156,7 +156,7 @@ TEST_CASE("output.box.heading_names_the_program_whatever_else_there_is") {
   snapshot.address = "127.0.0.1:8000";  // names the server
   snapshot.listeners.emplace_back().address = "127.0.0.1:41234";
   snapshot.listeners.back().apart = true;  // a child's
-  CHECK(heading() == "pid 42 on 127.0.0.1:8000, +1: main.py 8000");
+  CHECK(heading() == "pid 42 on 127.0.0.1:8000, 127.0.0.1:41235: main.py 8000");
   snapshot.listeners.clear();
   snapshot.listen = {"unix:/run/" + std::string(200, 'a') + "/s.sock"};
   snapshot.title = "uvicorn " + std::string(100, 'b') + ":app";

@@ -263,6 +263,26 @@ void read_python(Arguments arguments, CommandLine& line) {
   }
 }
 
+// "granian asgi 127.0.0.1:8000 main:app", of a worker with "worker-1" after it. Without setproctitle its main process
+// keeps its arguments.
+bool read_granian_title(std::string_view title, CommandLine& line) {
+  constexpr std::string_view kName = "granian ";
+  constexpr std::array<std::string_view, 4> kInterfaces = {"asgi ", "asginl ", "rsgi ", "wsgi "};
+  const std::string_view rest = title.substr(std::min(kName.size(), title.size()));
+  const bool is_title = title.starts_with(kName) &&
+                        std::any_of(kInterfaces.begin(), kInterfaces.end(),
+                                    [rest](std::string_view interface) { return rest.starts_with(interface); });
+  if (!is_title) {
+    return false;
+  }
+  line.titled = true;
+  line.server = line.program = "granian";
+  std::string_view words = rest.substr(rest.find(' ') + 1);          // after the interface
+  words.remove_prefix(std::min(words.find(' ') + 1, words.size()));  // after the address
+  line.application = words.substr(0, words.find(' '));
+  return true;
+}
+
 // A title set by setproctitle: "gunicorn: worker [app]", "ray::ProxyActor".
 bool read_title(std::string_view title, CommandLine& line) {
   const std::size_t colon = title.find(": ");
@@ -274,6 +294,9 @@ bool read_title(std::string_view title, CommandLine& line) {
     line.server = server->server;
     line.program = server->name;
     line.application = open < close && close != std::string_view::npos ? title.substr(open + 1, close - open - 1) : "";
+    return true;
+  }
+  if (read_granian_title(title, line)) {
     return true;
   }
   if (title.starts_with("ray::")) {

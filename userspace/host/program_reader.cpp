@@ -99,9 +99,10 @@ void add_python_path(const ProcFs& proc, pid_t pid, std::vector<std::string>& ro
   }
 }
 
-// The server of a program that is in directories that the process sees; `root` is that of its modules.
+// The server of a program that is in directories that the process sees; `root` is that of its modules. Programs often
+// add the one that they work in.
 std::string server_in_files(const ProcFs& proc, pid_t pid, const std::string& root, Source program) {
-  std::vector<std::string> roots = {root};
+  std::vector<std::string> roots = {root, seen_by(proc, pid, ".")};
   add_python_path(proc, pid, roots);
   return server_of_program(read_regular, roots, std::move(program));
 }
@@ -194,17 +195,23 @@ std::string server_of_module(const ProcFs& proc, pid_t pid, const std::string& m
                              module, "");
 }
 
-// A program that runs an application named by its arguments ("shop.main:app") serves what that one imports.
-std::string server_of_argument(const ProcFs& proc, pid_t pid) {
+// The module of "shop.main:app", and of "shop.main.run", which watchfiles runs; empty if it names none.
+std::string module_of_argument(const CommandLine& line, const std::string& argument) {
+  if (is_application(argument)) {
+    return argument.substr(0, argument.find(':'));
+  }
+  const std::size_t dot = argument.rfind('.');
+  return line.program == "watchfiles" && dot != std::string::npos ? argument.substr(0, dot) : "";
+}
+
+// A program that runs an application named by its arguments serves what that one imports.
+std::string server_of_argument(const ProcFs& proc, pid_t pid, const CommandLine& line) {
   const std::string here = seen_by(proc, pid, ".");
   for (const std::string& argument : proc.arguments(pid)) {
-    if (!is_application(argument)) {
-      continue;
-    }
-    const std::string module = argument.substr(0, argument.find(':'));
+    const std::string module = module_of_argument(line, argument);
     for (const char* const end : {".py", "/__init__.py"}) {
       const std::string path = path_of_module(here, here, module) + end;
-      if (auto source = read_regular(path)) {
+      if (auto source = module.empty() ? std::nullopt : read_regular(path)) {
         return server_in_files(proc, pid, here, {*std::move(source), directory_of(path)});
       }
     }
@@ -241,7 +248,7 @@ std::string ProgramReader::server_of(const ProcFs& proc, pid_t pid, const Comman
     server = server_in_files(proc, pid, here, {read_regular(input).value_or(""), here});
   }
   if (server.empty()) {
-    server = server_of_argument(proc, pid);
+    server = server_of_argument(proc, pid, line);
   }
   return server;
 }

@@ -59,6 +59,11 @@ bool shares_title(const CommandLine& line, const CommandLine& parent) {
   return line.titled && parent.titled && line.server == parent.server && !line.server.empty();
 }
 
+// Titles that granian and others set under a name of the operator's: "shop", and "shop worker-1".
+bool extends_title(const std::vector<std::string>& arguments, const std::vector<std::string>& parent) {
+  return arguments.size() == 1 && parent.size() == 1 && arguments.front().starts_with(parent.front() + " ");
+}
+
 // Jupyter starts each kernel, in whatever language, with a file that says on which ports it listens.
 bool is_kernel(const CommandLine& line) {
   const std::size_t at = line.shown.find("/kernel-");
@@ -234,8 +239,10 @@ class Search {
         break;
       }
       const CommandLine& line = lines_.at(pid);
-      if (!is_multiprocessing(line) && !shares_title(line, parent->second) &&
-          proc_.arguments(pid) != proc_.arguments(parent->first)) {
+      const std::vector<std::string> arguments = proc_.arguments(pid);
+      const std::vector<std::string> above = proc_.arguments(parent->first);
+      if (!is_multiprocessing(line) && !shares_title(line, parent->second) && arguments != above &&
+          !extends_title(arguments, above)) {
         break;
       }
       pid = parent->first;

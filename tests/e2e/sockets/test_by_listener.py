@@ -15,9 +15,10 @@ import pytest
 from harness.attached_engine import Engine
 from harness.client import Client, request
 from harness.load import keep_alive
-from harness.monitor import PROFILE, Monitor, Snapshot, run_monitor
+from harness.monitor import BINARY, PROFILE, Monitor, Snapshot, run_monitor
+from harness.private_proc import OwnProc
 from harness.server import PROGRAMS, USUAL, Server, kill_tree
-from harness.waiting import wait_until
+from harness.waiting import PATIENCE, wait_until
 from harness.websocket import TEXT, WebSocket
 
 
@@ -224,32 +225,34 @@ def test_a_websocket_before_the_attach_is_one_after_its_next_frame(start_server:
             assert snapshot["total_requests"] == 1
 
 
-def test_ls_says_which_listeners_got_http(engine: Engine) -> None:
+def test_ls_says_which_listeners_got_http(engine: Engine, tmp_path: Path) -> None:
     """Only an attached engine knows it; otherwise it is unknown, which is not "no"."""
+    proc = OwnProc(tmp_path)
 
-    def listed(pid: int) -> Snapshot:
-        servers = json.loads(engine.done("ls", "--json"))["servers"]
-        entry: Snapshot = next(server for server in servers if server["pid"] == pid)
-        assert [listener["address"] for listener in entry["listeners"]] == entry["listen"]
-        return entry
+    def ls(*options: str) -> str:
+        command = [*proc.command(), BINARY, "ls", *options]
+        ended = subprocess.run(command, env=engine.environment, capture_output=True, text=True, timeout=PATIENCE)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        return ended.stdout
 
-    def text(pid: int) -> str:
-        lines = engine.done("ls").splitlines()
-        [at] = [number for number, line in enumerate(lines) if line.startswith(f"pid {pid} on ")]
-        return lines[at + 2].strip()
+    def listed() -> dict[str, tuple[bool | None, str | None]]:
+        [server] = json.loads(ls("--json"))["servers"]
+        assert [listener["address"] for listener in server["listeners"]] == server["listen"]
+        return {listener["address"]: (listener["http"], listener["protocol"]) for listener in server["listeners"]}
+
+    def text() -> str:
+        return ls().splitlines()[2].strip()
 
     with running("metrics") as pair:
+        proc.show(pair.pid)
         own, other = f"127.0.0.1:{pair.port}", f"127.0.0.1:{pair.other}"
-        before = {entry["address"]: (entry["http"], entry["protocol"]) for entry in listed(pair.pid)["listeners"]}
-        assert before == {own: (None, None), other: (None, None)}
-        assert text(pair.pid) == "protocols: unknown, because it is not attached"
+        assert listed() == {own: (None, None), other: (None, None)}
+        assert text() == "protocols: unknown, because it is not attached"
         engine.done("attach", "--pid", pair.pid)
-        attached = {entry["address"]: (entry["http"], entry["protocol"]) for entry in listed(pair.pid)["listeners"]}
-        assert attached == {own: (False, None), other: (False, None)}
+        assert listed() == {own: (False, None), other: (False, None)}
         ask(pair.port, 1, "/")
-        seen = {entry["address"]: (entry["http"], entry["protocol"]) for entry in listed(pair.pid)["listeners"]}
-        assert seen == {own: (True, "http"), other: (False, None)}
-        assert text(pair.pid) == f"protocols: http on {own}; nothing yet on {other}"
+        assert listed() == {own: (True, "http"), other: (False, None)}
+        assert text() == f"protocols: http on {own}; nothing yet on {other}"
         ask(pair.other, 1, "/metrics")
-        assert text(pair.pid).startswith("protocols: http on ")
-        assert all(entry["http"] for entry in listed(pair.pid)["listeners"])
+        assert text().startswith("protocols: http on ")
+        assert listed() == {own: (True, "http"), other: (True, "http")}
