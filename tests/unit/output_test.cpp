@@ -203,13 +203,12 @@ TEST_CASE("output.listed.text_and_json") {
                            .uptime_seconds = 5.5,
                            .attached = std::nullopt};
   CHECK(render_listed({}) == "No HTTP server in Python was found.\n");
-  CHECK(render_listed({certain, guess}) ==
-        "pid 42 on 127.0.0.1:80, [::1]:80: uvicorn app:app\n"
-        "    uvicorn, by its command line; 2 workers; up 1m 1s; attached\n"
-        "    protocols: http on 127.0.0.1:80; nothing yet on [::1]:80\n"
-        "pid 7 on unix:/x: m\\x0a.py\n"
-        "    a guess: a Python that listens; 1 worker; up 5s\n"
-        "    protocols: unknown, because the attached engine cannot be read\n");
+  CHECK(
+      render_listed({certain, guess}) ==
+      "pid 42 on 127.0.0.1:80, [::1]:80: uvicorn app:app\n"
+      "    uvicorn, by its command line; 2 workers; up 1m 1s; attached; http on 127.0.0.1:80; nothing yet on [::1]:80\n"
+      "pid 7 on unix:/x: m\\x0a.py\n"
+      "    a guess: a Python that listens; 1 worker; up 5s; protocols unknown: the attached engine cannot be read\n");
   const Json listed = Json::parse(render_listed_json({certain, guess}));
   check_documented(listed, Json::parse(test::read_source_file("docs/schema/ls.schema.json")), "$");
   CHECK(listed["servers"][0]["application"] == "app:app");
@@ -235,10 +234,10 @@ TEST_CASE("output.listed.protocols_by_listener") {
                       {"a:4", true, "http"},
                       {"\x1b", std::nullopt, ""}};
   server.attached = false;
-  CHECK(render_listed({server}).ends_with("\n    protocols: unknown, because it is not attached\n"));
+  CHECK(render_listed({server}).ends_with("; protocols unknown: not attached\n"));
   server.attached = true;
   CHECK(render_listed({server}).ends_with(
-      "\n    protocols: http on a:1, a:4; redis on a:2; not HTTP on a:3; unknown on \\x1b\n"));
+      "; attached; http on a:1, a:4; redis on a:2; not HTTP on a:3; unknown on \\x1b\n"));
 }
 
 TEST_CASE("output.box.nothing_in_flight") {

@@ -11,17 +11,13 @@
 #include <string_view>
 #include <utility>
 
+#include "model/listeners.h"
+
 namespace monitor {
 namespace {
 
 bool contains(const std::vector<pid_t>& pids, pid_t pid) {
   return std::find(pids.begin(), pids.end(), pid) != pids.end();
-}
-
-// Sockets of multiprocessing's own protocol: "unix:/tmp/pymp-x/listener-y", "unix:@listener-42-0".
-bool is_internal(std::string_view address) {
-  return address.starts_with("unix:") &&
-         (address.find("/pymp-") != std::string_view::npos || address.starts_with("unix:@listener-"));
 }
 
 bool is_unix(std::string_view address) {
@@ -156,7 +152,7 @@ class Search {
       const auto addresses = sockets_.find(pid);
       if (addresses != sockets_.end() && is_wanted(pid)) {
         std::remove_copy_if(addresses->second.begin(), addresses->second.end(), std::inserter(found, found.end()),
-                            is_internal);
+                            is_internal_address);
       }
     }
     return found;
@@ -256,7 +252,7 @@ class Search {
     for (const auto& [pid, addresses] : sockets_) {
       const auto line = lines_.find(pid);
       if (line == lines_.end() || contains(named_, pid) || speaks_another_protocol(line->second) ||
-          std::all_of(addresses.begin(), addresses.end(), is_internal)) {
+          std::all_of(addresses.begin(), addresses.end(), is_internal_address)) {
         continue;
       }
       const pid_t root = owner(pid);

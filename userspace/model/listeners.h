@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace monitor {
@@ -66,10 +67,13 @@ struct ListenerRole {
   bool operator==(const ListenerRole&) const = default;
 };
 
+// Whether the address is that of multiprocessing's own protocol: "unix:/tmp/pymp-x/listener-y", "unix:@listener-42-0".
+bool is_internal_address(std::string_view address);
+
 // The index of the listener that names the server, or `samples.size()` if there is none. It serves, or is the best
-// guess: named on the command line, held by the root process, seen to speak HTTP, on the usual port 8000, below the
-// ephemeral ports, not on loopback, lowest. The same listeners give the same result in any order. `http` has the
-// numbers of those that were seen to speak HTTP.
+// guess: named on the command line, not one of multiprocessing, held by the root process, seen to speak HTTP, on the
+// usual port 8000, below the ephemeral ports, not on loopback, lowest. The same listeners give the same result in any
+// order. `http` has the numbers of those that were seen to speak HTTP.
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
                           const ListenerHints& hints);
 

@@ -36,10 +36,10 @@ std::string found_by(const ListedServer& server) {
 // must not look like "no HTTP".
 std::string protocols(const ListedServer& server) {
   if (!server.attached) {
-    return "unknown, because the attached engine cannot be read";
+    return "protocols unknown: the attached engine cannot be read";
   }
   if (!*server.attached) {
-    return "unknown, because it is not attached";
+    return "protocols unknown: not attached";
   }
   std::vector<std::pair<std::string, std::string>> found;  // a protocol and its addresses
   for (const ListedListener& listener : server.listeners) {
@@ -78,9 +78,9 @@ std::string render_listed(const std::vector<ListedServer>& servers) {
   }
   std::string text;
   for (const ListedServer& server : servers) {
-    text += fmt::format("pid {} on {}: {}\n    {}; {} worker{}; up {}{}\n    protocols: {}\n", server.pid,
-                        listeners(server), escape_text(server.title), found_by(server), server.workers,
-                        server.workers == 1 ? "" : "s", format_uptime(server.uptime_seconds),
+    text += fmt::format("pid {} on {}: {}\n    {}; {} worker{}; up {}{}; {}\n", server.pid, listeners(server),
+                        escape_text(server.title), found_by(server), server.workers, server.workers == 1 ? "" : "s",
+                        format_uptime(server.uptime_seconds),
                         server.attached.value_or(false) && server.evidence != Evidence::kAttached ? "; attached" : "",
                         protocols(server));
   }
