@@ -154,14 +154,15 @@ enum monitor_target_state {
 struct monitor_iter_request {
 	__abi_u32 action; /* enum monitor_iter_action */
 	__abi_u32 target; /* index of the target it applies to */
-	__abi_u64 socket; /* for ITER_ADOPT_UNSEEN: address of the struct sock */
+	__abi_u64
+	    socket; /* for ITER_ADOPT_UNSEEN: address of the struct sock; for ITER_DISOWN likewise, or 0 for all */
 };
 
 enum monitor_iter_action {
 	ITER_LIST,	   /* only list */
 	ITER_ADOPT,	   /* make records for the target's open sockets, which may be older than its registration */
 	ITER_ADOPT_UNSEEN, /* make a record for the socket `socket` of the target: bytes passed without an event */
-	ITER_DISOWN,	   /* delete the target's records */
+	ITER_DISOWN,	   /* delete the target's records, or the one of `socket` */
 };
 
 /* The CPU time of a process at the last sample. The next sample, by any `monitor`, measures from here. User space

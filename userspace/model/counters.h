@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -73,5 +74,9 @@ struct SocketsSample {
   std::vector<std::uint16_t> listen_ports;  // TCP ports, sorted, unique
   std::vector<ListenerSample> by_listener;  // one for each of `listen`, in that order
 };
+
+// Takes the accept queues of the sockets in `counted` out of the sample, and adds its other sockets to them. Servers
+// can share a listening socket, which their supervisor opened: in the figures of several servers its queue counts once.
+void count_queues_once(SocketsSample& sample, std::set<std::uint64_t>& counted);
 
 }  // namespace monitor

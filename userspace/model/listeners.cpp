@@ -63,12 +63,17 @@ bool is_http2(std::string_view bytes) {
 
 }  // namespace
 
+bool is_internal_address(std::string_view address) {
+  return address.starts_with("unix:") &&
+         (address.find("/pymp-") != std::string_view::npos || address.starts_with("unix:@listener-"));
+}
+
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
                           const ListenerHints& hints) {
   const auto rank = [&](const ListenerSample& sample) {
-    return std::tuple(!is_named(sample, hints), !contains(sample.holders, hints.root), !contains(http, sample.number),
-                      sample.port != kUsualPort, sample.port >= kFirstEphemeralPort, is_loopback(sample), sample.port,
-                      sample.address);
+    return std::tuple(!is_named(sample, hints), is_internal_address(sample.address),
+                      !contains(sample.holders, hints.root), !contains(http, sample.number), sample.port != kUsualPort,
+                      sample.port >= kFirstEphemeralPort, is_loopback(sample), sample.port, sample.address);
   };
   const auto best = std::min_element(
       samples.begin(), samples.end(),

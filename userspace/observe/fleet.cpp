@@ -72,7 +72,16 @@ Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool 
   return fleet;
 }
 
+void Fleet::note_found(const FoundServers& found) {
+  found_.clear();
+  std::transform(found.servers.begin(), found.servers.end(), std::back_inserter(found_),
+                 [](const Server& server) { return server.pid; });
+}
+
 Status Fleet::add_all(const FoundServers& found) {
+  if (all_) {
+    note_found(found);
+  }
   std::vector<Error> failures;
   for (const Server& server : found.servers) {
     Status added = all_ ? add_if_new(server) : add(server);
@@ -147,7 +156,7 @@ Result<Observation> Fleet::observe(const Server& server) {
   const std::optional<TargetInfo> target = attached_.find(server.pid);
   if (!target || target->root != root.identity) {
     std::shared_ptr<Engine> engine = TRY(own_engine());
-    return Observation::begin(std::move(engine), std::move(root));
+    return Observation::begin(std::move(engine), std::move(root), found_);
   }
   TRY(check_options(engine_options_, *attached_.engine));
   Fd viewer = TRY(pins_.lock_viewer(target->index));
@@ -225,8 +234,8 @@ Status Fleet::add_views(Snapshot snapshot, Sample& sample) {
   return Ok{};
 }
 
-Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
-  Result<Snapshot> snapshot = observation.snapshot(system_);
+Result<bool> Fleet::sample_one(Observation& observation, std::set<std::uint64_t>& counted_queues, Sample& sample) {
+  Result<Snapshot> snapshot = observation.snapshot(system_, counted_queues);
   note_handover(observation);
   const bool lost = !snapshot;
   const bool goes_on = !lost && (!observation.has_ended() || may_go_on(observation));
@@ -278,8 +287,9 @@ Result<Sample> Fleet::sample() {
   clear_wanted();
   Sample sample;
   std::vector<pid_t> over;
+  std::set<std::uint64_t> counted_queues;
   for (Observation& observation : observed_) {
-    if (!TRY(sample_one(observation, sample))) {
+    if (!TRY(sample_one(observation, counted_queues, sample))) {
       over.push_back(observation.identity().pid);
     }
   }

@@ -89,6 +89,10 @@ class Engine {
   // Keeps the target for so long after its root has ended. Without this call it is over at once.
   Status keep_ended(unsigned target, double seconds);
 
+  // Takes processes out of the target, with the records of the connections that only they hold, so that another target
+  // can have them. What they have in flight ends as aborted; it was on listeners that are apart.
+  Status release_processes(unsigned target, const std::vector<pid_t>& processes);
+
   // Stops following the target and gives back all that it holds. Processes that still observe it get kNoTarget.
   Status remove_target(unsigned target);
 
