@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Ends what is in flight on a connection all at once: when the connection closes, and when a lost stream resumes at the
- * next clean start of a request.
+ * Ends what is in flight on a connection all at once: when the connection closes, when a lost stream resumes at the
+ * next clean start of a request, and when it turns out that the connection speaks another protocol.
  */
 #ifndef MONITOR_CLOSE_BPF_H
 #define MONITOR_CLOSE_BPF_H
@@ -103,6 +103,25 @@ GLOBAL_FUNC int conn_resync(struct conn *c)
 	bpf_loop(RESYNC_MOST, resync_step, &loop, 0);
 	protocol_state_restart(&c->protocol);
 	c->flags &= ~(CONN_LOST | CONN_UNMATCHED | CONN_TUNNEL | CONN_ADOPTED | CONN_ANSWERED);
+	return 0;
+}
+
+/* ---- what was no request ---- */
+
+static int withdraw_step(__u32 i, struct close_loop *loop)
+{
+	__u32 id = request_oldest(loop->c);
+
+	return id == NO_REQUEST || !request_end(loop->c, id, OUTCOME_NEVER, 0);
+}
+
+/* The connection speaks another protocol: what was taken for requests counts as nothing. */
+GLOBAL_FUNC int conn_withdraw(struct conn *c)
+{
+	struct close_loop loop = {c, 0, CLOSE_NONE};
+
+	if (c)
+		bpf_loop(RESYNC_MOST, withdraw_step, &loop, 0);
 	return 0;
 }
 

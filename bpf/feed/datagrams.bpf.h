@@ -36,8 +36,8 @@ static __always_inline bool serves_datagrams(struct sock *sk)
 	       (BPF_CORE_READ_BITFIELD_PROBED(bound, sk_userlocks) & SOCK_BINDPORT_LOCK);
 }
 
-/* Datagrams of the kind QUIC_LATER, with no other between them, after which a socket is taken for one that speaks QUIC.
- * Its connections are then older than the attach. */
+/* So many more datagrams of the kind QUIC_LATER than of the kind QUIC_MAYBE, and none of another kind, show that a
+ * socket speaks QUIC. Its connections are then older than the attach. */
 #define QUIC_LATER_ENOUGH 8
 
 /* What is known of a UDP socket, the value of its entry in quic_seen: a number of datagrams below, or one of these. */
@@ -92,6 +92,8 @@ GLOBAL_FUNC int quic_received(const struct quic_head *head, __u32 length, __u64 
 		return 0;
 	if (kind == QUIC_LATER)
 		*state += 1;
+	else if (kind == QUIC_MAYBE)
+		*state -= *state ? 1 : 0;
 	else if (!beside_tcp)
 		*state = QUIC_SOCKET_OTHER;
 	if (!beside_tcp && *state != QUIC_LATER_ENOUGH)

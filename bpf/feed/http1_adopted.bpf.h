@@ -7,7 +7,8 @@
  * (socket_info_under_way). Then, and at each later sample, one is under way if nothing has passed for longer than the
  * server leaves idle connections open (outlasts_keep_alive). Any other connection counts as idle until bytes pass that
  * are not a clean start of a request: from the client (the rest of a body or head, a WebSocket frame) or from the
- * server (the next piece of a stream). A piece that is exactly one WebSocket frame is a WebSocket's.
+ * server (the next piece of a stream). A piece that is exactly one WebSocket frame is a WebSocket's. One that begins
+ * with records of TLS or frames of HTTP/2 shows that no request of this protocol is on the connection.
  *
  * A response that is seen from its first byte ends like any other. The end of one that began before the attach is
  * visible only if it is chunked and its last chunk ends a write; otherwise it ends, without a status, with the
@@ -26,6 +27,7 @@
 #include "account/requests.bpf.h"
 #include "account/undercount.bpf.h"
 #include "feed/user_bytes.bpf.h"
+#include "http1/other_protocol.h"
 #include "http1/stream.h"
 #include "http1/websocket.h"
 #include "lib/pure.h"
@@ -50,6 +52,52 @@ static __always_inline bool is_websocket_frame(const struct user_bytes *u, bool 
 		break;
 	}
 	return websocket_frame_length(head, masked) == u->left;
+}
+
+/* Returns the length of the record or frame at offset `at` of the bytes in `u`, which must have it whole, or 0. */
+static __always_inline __u32 unit_length(const struct user_bytes *u, __u64 at, bool tls)
+{
+	__u8 head[UNIT_HEADER] = {};
+	__u32 length;
+
+	if (u->left < at + UNIT_HEADER || u->base_left < u->left ||
+	    bpf_probe_read_user(head, sizeof(head), (void *)(u->base + at)))
+		return 0;
+	length = tls ? tls_record_length(head) : http2_frame_length(head);
+	return u->left >= at + length ? length : 0;
+}
+
+/* Returns whether the bytes in `u` begin with such units: one that is all of them, or two. */
+static __always_inline bool begins_with_units(const struct user_bytes *u, bool tls)
+{
+	__u32 length = unit_length(u, 0, tls);
+
+	return length && (length == u->left || unit_length(u, length, tls));
+}
+
+/*
+ * `u` has bytes of an adopted connection, of either direction. If they show TLS or HTTP/2, ignores the connection from
+ * now on, counts the undercount and returns 1. The caller withdraws what is in flight.
+ */
+GLOBAL_FUNC int adopted_speaks_other(struct conn *c, struct user_bytes *u)
+{
+	struct monitor_listener *l;
+	bool tls;
+
+	if (!c || !u || (c->flags & (CONN_ADOPTED | CONN_ANSWERED)) != CONN_ADOPTED)
+		return 0;
+	tls = begins_with_units(u, true);
+	if (!tls && !begins_with_units(u, false))
+		return 0;
+	conn_undercount(c, tls ? UNDERCOUNT_TLS : UNDERCOUNT_HTTP2);
+	c->flags = (c->flags & ~CONN_ADOPTED) | CONN_IGNORED;
+	l = listener_at(c->listener);
+	if (!l)
+		return 1;
+	/* as a new connection would begin: with a record of TLS's handshake, or with SETTINGS */
+	*(__u64 *)l->foreign_bytes = tls ? WORD(0x16, 3, 3, 0, 0, 0, 0, 0) : WORD(0, 0, 0, HTTP2_SETTINGS, 0, 0, 0, 0);
+	l->foreign = 1;
+	return 1;
 }
 
 /* A WebSocket's frame passed on an adopted connection whose request is the oldest in flight: it is a WebSocket, until

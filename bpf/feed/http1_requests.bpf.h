@@ -75,7 +75,7 @@ static __always_inline void name_endpoint(struct conn *c, struct walk_scratch *x
 			return;
 		/* A secret can be all lower-case letters. An endpoint that exists was searched for them before. */
 		endpoint_find(c);
-		if (c->key_valid || !(line & HTTP1_LINE_HAS_PATH))
+		if (c->key_valid || !(line & HTTP1_LINE_HAS_TEXT))
 			return;
 		mode = FOLD_UNMARKED;
 	}

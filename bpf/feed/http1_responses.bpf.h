@@ -10,6 +10,7 @@
 #include <bpf/bpf_helpers.h>
 #include <monitor/abi.h>
 
+#include "account/close.bpf.h"
 #include "account/count.bpf.h"
 #include "account/requests.bpf.h"
 #include "account/undercount.bpf.h"
@@ -204,9 +205,17 @@ static __attribute__((noinline)) int note_foreign(struct conn *c, struct http1_w
 	return 0;
 }
 
+/* Returns whether requests on the listener may be something else that looked alike: nothing shows that it speaks HTTP.
+ */
+static __always_inline bool listener_unknown(const struct monitor_listener *l)
+{
+	return l && !l->http && !l->presumed;
+}
+
 /*
  * The server's bytes are not HTTP/1.x. The client's first bytes decide which protocol the undercount names. Nothing is
- * missed if neither side has ever spoken HTTP on this connection and listener.
+ * missed if the server has never spoken HTTP on this connection and listener, and the client seems to have asked
+ * nothing or nobody expects HTTP there.
  */
 static __always_inline void response_unreadable(struct conn *c, struct http1_window *w)
 {
@@ -218,10 +227,18 @@ static __always_inline void response_unreadable(struct conn *c, struct http1_win
 		return;
 	}
 	note_foreign(c, w);
-	if (cause == UNDERCOUNT_PROTOCOL && l && !l->http && !conn_in_flight(c->word))
+	if (cause == UNDERCOUNT_PROTOCOL && l && !l->http && (listener_unknown(l) || !conn_in_flight(c->word)))
 		cause = UNDERCOUNT_NONE;
 	conn_lose(c, cause);
 	c->flags |= CONN_IGNORED;
+}
+
+/* The server's first bytes were not HTTP/1.x: what the client sent before was no request, if it is unknown what the
+ * listener speaks. */
+static __always_inline void response_ignored(struct conn *c)
+{
+	if (conn_in_flight(c->word) && listener_unknown(listener_at(c->listener)))
+		conn_withdraw(c);
 }
 
 /* ---- the walk ---- */

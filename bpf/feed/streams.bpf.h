@@ -40,6 +40,8 @@ static __always_inline void received(struct conn *c, const struct byte_source *s
 	__u32 zero = 0;
 	int unknown;
 
+	if (c->flags & CONN_IGNORED)
+		return;
 	/* A single byte may be urgent data. The server's reads skip it, so it is no part of a body. */
 	if (gap) {
 		c->flags &= ~CONN_UNSEEN;
@@ -54,7 +56,10 @@ static __always_inline void received(struct conn *c, const struct byte_source *s
 		unknown = UNDERCOUNT_GAP;
 	if (c->flags & CONN_LOST) {
 		if (unknown || !http1_begins_request(c, &x->bytes, length)) {
-			adopted_received(c, &x->bytes, unknown);
+			if (!unknown && adopted_speaks_other(c, &x->bytes))
+				conn_withdraw(c);
+			else
+				adopted_received(c, &x->bytes, unknown);
 			return;
 		}
 		conn_resync(c);
@@ -83,6 +88,10 @@ static __always_inline bool lost_sent(struct conn *c, const struct byte_source *
 		return false;
 	if (source_open(x, source, length, &position, true))
 		return adopted_sent(c, NULL);
+	if (adopted_speaks_other(c, &x->bytes)) {
+		conn_withdraw(c);
+		return false;
+	}
 	return adopted_sent(c, &x->bytes);
 }
 
@@ -121,6 +130,8 @@ static __always_inline void sent(struct conn *c, const struct byte_source *sourc
 	http1_read_responses(c, x);
 	if (x->bytes.left)
 		conn_lose(c, UNDERCOUNT_MEMORY);
+	if (c->flags & CONN_IGNORED)
+		response_ignored(c);
 }
 
 /* copied_seq moved by `moved`, and this event has `length` bytes. Returns how many bytes made no event. Reading the

@@ -37,6 +37,8 @@ struct segment {
 	__u32 part_digits;    /* of these, digits */
 	__u32 part_irregular; /* irregular places in it */
 	__u32 part_middle;    /* letters that follow a digit in it */
+	__u32 part_hex;	      /* hexadecimal digits in it */
+	__u32 run;	      /* digits in a row, up to here */
 	__u32 consonants;     /* different consonants in a row, up to here */
 	__u32 flags;	      /* SEGMENT_* */
 	__u32 last;	      /* the last byte, letters in lower case */
@@ -49,6 +51,7 @@ struct segment {
 #define SEGMENT_JOINT	   8  /* "-" or "_" precedes the last part */
 #define SEGMENT_PART_LOWER 16 /* the last part has a lower-case letter */
 #define SEGMENT_UPPER	   32 /* some part has an upper-case letter */
+#define SEGMENT_RUN	   64 /* more digits in a row than a date has */
 
 #define IDENTIFIER_ULID 26
 #define IDENTIFIER_UUID 36
@@ -92,6 +95,8 @@ PURE_INLINE void segment_add_other(struct segment *s, char c)
 	s->part_digits = 0;
 	s->part_irregular = 0;
 	s->part_middle = 0;
+	s->part_hex = 0;
+	s->run = 0;
 	s->consonants = 0;
 	s->last = 0;
 }
@@ -107,11 +112,17 @@ PURE_INLINE void segment_add_alphanumeric(struct segment *s, char c, enum byte_c
 		s->lead += s->lead == s->length;
 		s->digits += 1;
 		s->part_digits += 1;
+		s->run += 1;
+		if (s->run > 8)
+			s->flags |= SEGMENT_RUN;
+		s->part_hex += 1;
 		s->hex += 1;
 		s->consonants = 0;
 	} else {
 		s->letters += 1;
+		s->run = 0;
 		s->hex += lower <= 'f';
+		s->part_hex += lower <= 'f';
 		if (VOWELS >> (lower - 'a') & 1)
 			s->consonants = 0;
 		else if (lower != s->last)
@@ -166,6 +177,9 @@ PURE_INLINE bool segment_is_number(const struct segment *s)
 	/* "2024-05-01", "10.20.30.40"; not "4-2" or the version "1.2.3" */
 	if (!s->letters && s->separators && s->digits >= (s->dots ? 7 : 5))
 		return true;
+	/* "00-1b-44-11-3a-b7", "2001%3Adb8%3A%3A1": the address of an interface */
+	if (s->digits && s->separators >= 3 && s->hex >= 8 && s->hex + s->separators == s->length)
+		return true;
 	/* a ULID: 26 digits and upper-case letters, of which the first is a digit */
 	if (s->length == IDENTIFIER_ULID && s->lead && !s->separators && !(s->flags & SEGMENT_PART_LOWER))
 		return true;
@@ -187,12 +201,35 @@ PURE_INLINE bool segment_is_random(const struct segment *s)
 	return length >= 10 && s->irregular * 3 >= length;
 }
 
-PURE_INLINE bool segment_is_identifier(const struct segment *s)
+/* "9d4a7b6c", "tt0111161": the last part is shorter than random text, but no word is like that. */
+PURE_INLINE bool segment_ends_in_number(const struct segment *s)
 {
+	bool version = s->letters == 1 && (s->head & 0xff) == 'v';
+
+	if (s->part >= 8 && s->part_hex == s->part && s->part_digits >= 2 && s->part_irregular >= 2)
+		return true;
+	return s->part_digits >= 6 && s->part_irregular == 1 && s->last_class == BYTE_DIGIT && !s->part_middle &&
+	       !version;
+}
+
+/* Whether the last part is a day of this century, as in "20241022". */
+PURE_INLINE bool segment_ends_in_date(const struct segment *s)
+{
+	__u32 month = (s->tail >> 24 & 0xf) * 10 + (s->tail >> 16 & 0xf);
+	__u32 day = (s->tail >> 8 & 0xf) * 10 + (s->tail & 0xf);
+
+	return s->part == 8 && s->part_digits == 8 && s->tail >> 48 == ('2' << 8 | '0') && month >= 1 && month <= 12 &&
+	       day >= 1 && day <= 31;
+}
+
+GLOBAL_FUNC int segment_is_identifier(const struct segment *s)
+{
+	if (!s)
+		return false;
 	if (segment_is_number(s) || segment_is_random(s))
 		return true;
-	/* an e-mail address */
-	if (s->flags & SEGMENT_HOST)
+	/* an e-mail address; "report-1714564800-final" */
+	if (s->flags & (SEGMENT_HOST | SEGMENT_RUN))
 		return true;
 	/* "123-title-of-a-post"; not "7-zip" */
 	if ((s->flags & SEGMENT_LEAD_WORD) && s->letters && (s->lead > 1 || s->separators > 1))
@@ -200,14 +237,24 @@ PURE_INLINE bool segment_is_identifier(const struct segment *s)
 	/* "file-9hLmX2…", "cus_…" */
 	if ((s->flags & SEGMENT_JOINT) && s->part >= 10 && (s->part_middle || s->part_irregular >= 2))
 		return true;
-	/* "order-123456" */
-	return s->part >= 6 && s->part == s->part_digits && s->part != s->digits + s->letters;
+	if (segment_ends_in_number(s))
+		return true;
+	/* "order-123456"; not the release of a model, "claude-3-5-sonnet-20241022" */
+	return s->part >= 6 && s->part == s->part_digits && s->part != s->digits + s->letters &&
+	       !(s->separators > 1 && s->letters && segment_ends_in_date(s));
+}
+
+/* Whether the segment is a name of something rather than a word of the API, if one of both has to go: a project, a
+ * region, a model. */
+PURE_INLINE bool segment_is_long_name(const struct segment *s)
+{
+	return s->length >= 16 || (s->digits && s->length >= 10);
 }
 
 /* The prefixes by which well-known services mark their keys: "sk-…" and "sk_…" (language models, payments), "AKIA…" and
- * "ASIA…" (AWS), "AIza…" (Google), "ghp_…" and its kin (GitHub), "glpat-…", "xoxb-…" (Slack), "hf_…", "eyJ…" (a JWT:
- * the base64 of a brace and a quote). A name that begins so and is no key, such as the locale "sk-SK", is shorter or a
- * word.
+ * "ASIA…" (AWS), "AIza…" and "ya29…" (Google), "ghp_…" and its kin (GitHub), "glpat-…", "xoxb-…" (Slack), "hf_…",
+ * "eyJ…" (a JWT: the base64 of a brace and a quote), and those of the switch. A name that begins so and is no key, such
+ * as the locale "sk-SK", is shorter or a word.
  */
 PURE_INLINE bool segment_has_key_prefix(const struct segment *s)
 {
@@ -227,6 +274,20 @@ PURE_INLINE bool segment_has_key_prefix(const struct segment *s)
 	/* "ghp_", "gho_", "ghu_", "ghs_", "ghr_"; "xoxb-", "xoxp-", "xapp-" */
 	if ((four & 0xff00ffff) == WORD('g', 'h', 0, '_', 0, 0, 0, 0))
 		return mixed || s->part >= 16;
+	switch (four) {
+	case WORD('g', 's', 'k', '_', 0, 0, 0, 0): /* Groq */
+	case WORD('x', 'a', 'i', '-', 0, 0, 0, 0):
+	case WORD('p', 'p', 'l', 'x', 0, 0, 0, 0):
+	case WORD('n', 'v', 'a', 'p', 0, 0, 0, 0): /* "nvapi-" */
+	case WORD('t', 'v', 'l', 'y', 0, 0, 0, 0):
+	case WORD('l', 's', 'v', '2', 0, 0, 0, 0): /* LangSmith */
+	case WORD('w', 'h', 's', 'e', 0, 0, 0, 0): /* "whsec_" of Stripe */
+	case WORD('n', 'p', 'm', '_', 0, 0, 0, 0):
+	case WORD('p', 'y', 'p', 'i', 0, 0, 0, 0):
+	case WORD('d', 'o', 'p', '_', 0, 0, 0, 0): /* DigitalOcean */
+	case WORD('y', 'a', '2', '9', 0, 0, 0, 0):
+		return s->length >= 20 && mixed;
+	}
 	if ((four & 0xffffff) == WORD('x', 'o', 'x', 0, 0, 0, 0, 0) || five == WORD('x', 'a', 'p', 'p', '-', 0, 0, 0) ||
 	    five == WORD('g', 'l', 'p', 'a', 't', 0, 0, 0))
 		return mixed;
@@ -234,8 +295,10 @@ PURE_INLINE bool segment_has_key_prefix(const struct segment *s)
 }
 
 /* Whether the segment can be a secret. UUIDs are not: they name things. */
-PURE_INLINE bool segment_is_secret(const struct segment *s)
+GLOBAL_FUNC int segment_is_secret(const struct segment *s)
 {
+	if (!s)
+		return false;
 	if ((s->flags & SEGMENT_HOST) || segment_has_key_prefix(s))
 		return true;
 	if (s->length < SECRET_LENGTH || segment_is_uuid(s))
@@ -246,12 +309,15 @@ PURE_INLINE bool segment_is_secret(const struct segment *s)
 	return (s->hex == s->length && s->digits) || segment_is_random(s);
 }
 
-/* Whether secrets follow the segment in a path: "bot123456" before ":" and a token, "reset", "verify-email", "token".
- */
-PURE_INLINE bool segment_precedes_secrets(const struct segment *s)
+/* Whether secrets follow the segment in a path: "bot123456" before ":" and a token, "reset", "verify-email", "token",
+ * "webhooks". */
+GLOBAL_FUNC int segment_precedes_secrets(const struct segment *s)
 {
-	__u64 tail = s->tail;
+	__u64 tail;
 
+	if (!s)
+		return false;
+	tail = s->tail;
 	if (s->digits >= 5 && s->letters == 3 && low_bytes(s->head, 3) == WORD('b', 'o', 't', 0, 0, 0, 0, 0))
 		return true;
 	return low_bytes(tail, 5) == SHIFTED_IN(0, 0, 0, 'r', 'e', 's', 'e', 't') ||
@@ -261,16 +327,31 @@ PURE_INLINE bool segment_precedes_secrets(const struct segment *s)
 	       low_bytes(tail, 5) == SHIFTED_IN(0, 0, 0, 'e', 'm', 'a', 'i', 'l') ||
 	       low_bytes(tail, 7) == SHIFTED_IN(0, 'c', 'o', 'n', 'f', 'i', 'r', 'm') ||
 	       low_bytes(tail, 5) == SHIFTED_IN(0, 0, 0, 'm', 'a', 'g', 'i', 'c') ||
+	       low_bytes(tail, 3) == SHIFTED_IN(0, 0, 0, 0, 0, 'k', 'e', 'y') ||
+	       low_bytes(tail, 4) == SHIFTED_IN(0, 0, 0, 0, 'a', 'u', 't', 'h') ||
+	       low_bytes(tail, 4) == SHIFTED_IN(0, 0, 0, 0, 'c', 'o', 'd', 'e') ||
+	       low_bytes(tail, 4) == SHIFTED_IN(0, 0, 0, 0, 'l', 'i', 'n', 'k') ||
+	       low_bytes(tail, 5) == SHIFTED_IN(0, 0, 0, 's', 'h', 'a', 'r', 'e') ||
+	       low_bytes(tail, 4) == SHIFTED_IN(0, 0, 0, 0, 'h', 'o', 'o', 'k') ||
+	       low_bytes(tail, 5) == SHIFTED_IN(0, 0, 0, 'h', 'o', 'o', 'k', 's') ||
+	       low_bytes(tail, 5) == SHIFTED_IN(0, 0, 0, 'l', 'o', 'g', 'i', 'n') ||
+	       low_bytes(tail, 7) == SHIFTED_IN(0, 's', 'e', 's', 's', 'i', 'o', 'n') ||
+	       tail == SHIFTED_IN('s', 'e', 's', 's', 'i', 'o', 'n', 's') ||
+	       tail == SHIFTED_IN('s', 'e', 'r', 'v', 'i', 'c', 'e', 's') ||
+	       tail == SHIFTED_IN('u', 'b', 's', 'c', 'r', 'i', 'b', 'e') ||
 	       low_bytes(tail, 6) == SHIFTED_IN(0, 0, 'i', 'n', 'v', 'i', 't', 'e') ||
 	       low_bytes(tail, 6) == SHIFTED_IN(0, 0, 's', 'e', 'c', 'r', 'e', 't') ||
 	       tail == SHIFTED_IN('a', 'c', 't', 'i', 'v', 'a', 't', 'e') ||
 	       tail == SHIFTED_IN('p', 'a', 's', 's', 'w', 'o', 'r', 'd');
 }
 
-/* Whether a segment after such a one is a secret: an identifier that is no plain number. */
+/* Whether a segment after such a one is a secret: an identifier that is no plain number, or a digit and letters of both
+ * cases. */
 PURE_INLINE bool segment_is_short_secret(const struct segment *s)
 {
-	return s->length >= SHORT_SECRET_LENGTH && s->digits != s->length && segment_is_identifier(s);
+	bool mixed = s->digits && (s->flags & SEGMENT_UPPER) && (s->flags & SEGMENT_PART_LOWER);
+
+	return s->length >= SHORT_SECRET_LENGTH && s->digits != s->length && (mixed || segment_is_identifier(s));
 }
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * Folds the identifiers in a path, so that /users/42 and /users/43 are one endpoint /users/{id}. Where paths are shown
  * as sent, it folds only what can be a secret. It reads the path from the window and not from the key, where a long one
- * is cut already: the words after a long identifier stay.
+ * is cut already: the words after a long identifier stay. If the folded path is still too long, long names are folded
+ * too, so that its end stays, which says what is done: ":generateContent", "/query".
  */
 #ifndef MONITOR_PATH_FOLD_H
 #define MONITOR_PATH_FOLD_H
@@ -14,7 +15,7 @@
 
 enum fold_mode {
 	FOLD_IDENTIFIERS, /* identifiers and secrets become "{id}" */
-	FOLD_UNMARKED,	  /* the same for a path without HTTP1_LINE_MAY_FOLD: secrets alone can be in it */
+	FOLD_UNMARKED,	  /* the same for a path without HTTP1_LINE_MAY_FOLD, or no path: secrets alone can be in it */
 	FOLD_SECRETS,	  /* only secrets are folded, and become "{secret}" */
 };
 
@@ -28,6 +29,8 @@ struct fold {
 	__u32 complete; /* the end of the path was found */
 	__u32 mode;	/* enum fold_mode */
 	__u32 expects;	/* a segment was passed after which secrets are shorter */
+	__u32 tight;	/* long names are folded too */
+	__u32 colon;	/* the current segment follows ":" */
 	struct segment segment;
 	char path[128 + 8];
 };
@@ -50,20 +53,29 @@ PURE_INLINE void fold_put(struct fold *f, char c)
 	f->to += 1;
 }
 
-PURE_INLINE void fold_start_segment(struct fold *f)
+PURE_INLINE void fold_start_segment(struct fold *f, bool colon)
 {
 	f->start = f->to;
+	f->colon = colon;
 	f->escaped = 0;
 	__builtin_memset(&f->segment, 0, sizeof(f->segment));
 }
 
-PURE_INLINE void fold_end_segment(struct fold *f)
+/* Returns whether the segment is folded where identifiers are. "v2:0" is the version of a model. */
+PURE_INLINE bool fold_is_identifier(const struct fold *f, bool last)
+{
+	if (f->colon && f->segment.length <= 2)
+		return false;
+	return segment_is_identifier(&f->segment) || (f->tight && !last && segment_is_long_name(&f->segment));
+}
+
+PURE_INLINE void fold_end_segment(struct fold *f, bool last)
 {
 	bool secrets = f->mode == FOLD_SECRETS;
 	__u64 name;
 
 	if (!segment_is_secret(&f->segment) && !(f->expects && segment_is_short_secret(&f->segment)) &&
-	    (f->mode != FOLD_IDENTIFIERS || !segment_is_identifier(&f->segment))) {
+	    (f->mode != FOLD_IDENTIFIERS || !fold_is_identifier(f, last))) {
 		f->expects |= segment_precedes_secrets(&f->segment);
 		return;
 	}
@@ -93,13 +105,13 @@ static int fold_step(__u32 i, struct fold_loop *loop)
 
 	if (f->from >= w->path_end || http1_ends_path(c)) {
 		f->complete = f->from < w->path_end || !(w->request_line & HTTP1_LINE_LONG);
-		fold_end_segment(f);
+		fold_end_segment(f, true);
 		return 1;
 	}
 	if (fold_ends_segment(f, c, WINDOW_BYTE(w, f->from + 1))) {
-		fold_end_segment(f);
+		fold_end_segment(f, false);
 		fold_put(f, c);
-		fold_start_segment(f);
+		fold_start_segment(f, c == ':');
 	} else {
 		fold_put(f, c);
 		if (f->escaped) {
@@ -116,25 +128,40 @@ static int fold_step(__u32 i, struct fold_loop *loop)
 	return 0;
 }
 
-/*
- * Replaces the key's path by the folded path of the request line that a step has just reported (HTTP1_REQUEST_LINE). A
- * path that does not fit into the key, or whose end was not read, is cut and gets the flag ENDPOINT_PATH_CUT. Callers
- * skip targets without HTTP1_LINE_HAS_PATH.
- */
-GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f, const struct http1_window *w, __u32 mode)
+PURE_INLINE void fold_pass(struct fold *f, struct fold_loop *loop)
 {
-	struct fold_loop loop = {f, w};
-
-	if (!key || !f || !w)
-		return 0;
-	f->from = w->path;
+	f->from = loop->w->path;
 	f->to = 0;
 	f->overflow = 0;
 	f->complete = 0;
-	f->mode = mode;
 	f->expects = 0;
-	fold_start_segment(f);
-	repeat(HTTP1_LINE_PREFIX + 1, fold_step, &loop);
+	fold_start_segment(f, false);
+	repeat(HTTP1_LINE_PREFIX + 1, fold_step, loop);
+}
+
+/* Folds the path of the request line into `f`. Kernels limit the stack of a chain of calls, and this is in the longest
+ * one: it must not need more than 32 bytes. */
+GLOBAL_FUNC int fold_run(struct fold *f, const struct http1_window *w, __u32 mode)
+{
+	struct fold_loop loop = {f, w};
+
+	if (!f || !w)
+		return 0;
+	f->mode = mode;
+	f->tight = 0;
+	fold_pass(f, &loop);
+	if (f->overflow && f->mode == FOLD_IDENTIFIERS) {
+		f->tight = 1;
+		fold_pass(f, &loop);
+	}
+	return 1;
+}
+
+/* Replaces the key's path by the folded one. */
+GLOBAL_FUNC int fold_store(struct monitor_endpoint_key *key, const struct fold *f)
+{
+	if (!key || !f)
+		return 0;
 	key->flags &= ~ENDPOINT_PATH_CUT;
 	if (f->overflow || !f->complete)
 		key->flags |= ENDPOINT_PATH_CUT;
@@ -142,6 +169,17 @@ GLOBAL_FUNC int path_fold(struct monitor_endpoint_key *key, struct fold *f, cons
 	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8)
 		store_word(key->path + i, cut_word(load_word(f->path + i), (__s64)f->to - i));
 	return 1;
+}
+
+/*
+ * Replaces the key's path by the folded path of the request line that a step has just reported (HTTP1_REQUEST_LINE). A
+ * path that does not fit into the key, or whose end was not read, is cut and gets the flag ENDPOINT_PATH_CUT. Callers
+ * skip targets without HTTP1_LINE_HAS_TEXT, and fold only secrets in those without HTTP1_LINE_HAS_PATH.
+ */
+PURE_INLINE void path_fold(struct monitor_endpoint_key *key, struct fold *f, const struct http1_window *w, __u32 mode)
+{
+	fold_run(f, w, mode);
+	fold_store(key, f);
 }
 
 #endif

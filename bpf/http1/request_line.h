@@ -92,10 +92,11 @@ GLOBAL_FUNC int http1_skip_blanks(struct http1_window *w)
 }
 
 /* What http1_request_line leaves in w->request_line. */
-#define HTTP1_LINE_CHANGED  1 /* the method or path differs from what the key had before */
-#define HTTP1_LINE_MAY_FOLD 2 /* the path can have an identifier: see path_fold.h */
-#define HTTP1_LINE_LONG	    4 /* the line goes on past the bytes that are read of it */
-#define HTTP1_LINE_HAS_PATH 8 /* the target is or has a path: not "*", and not "host:443" of CONNECT */
+#define HTTP1_LINE_CHANGED  1  /* the method or path differs from what the key had before */
+#define HTTP1_LINE_MAY_FOLD 2  /* the path can have an identifier: see path_fold.h */
+#define HTTP1_LINE_LONG	    4  /* the line goes on past the bytes that are read of it */
+#define HTTP1_LINE_HAS_PATH 8  /* the target is or has a path: not "*", and not "host:443" of CONNECT */
+#define HTTP1_LINE_HAS_TEXT 16 /* the key's path is of the line: not the root of an absolute form without a path */
 
 PURE_INLINE bool http1_ends_path(char c)
 {
@@ -165,12 +166,36 @@ GLOBAL_FUNC int http1_put_path(struct monitor_endpoint_key *key, const struct ht
 	return (changed ? PATH_CHANGED : 0) | (identifiers ? PATH_MAY_FOLD : 0);
 }
 
+/* Marks the bytes of `word` that are an upper-case letter or a hyphen. */
+PURE_INLINE __u64 http1_capital_marks(__u64 word)
+{
+	return range_marks(word, 'A', 'Z') | range_marks(word, '-', '-');
+}
+
+/* Returns whether a line without a version is a request all the same, by its method, the `length` bytes at pos, and its
+ * target. A few servers run "GET /a". Other protocols have lines of words too: "Content-Length: 20" of a debug adapter,
+ * "OPTIONS rtsp://x RTSP/1.0", "hello world". */
+GLOBAL_FUNC int http1_is_versionless(const struct http1_window *w, __u32 length, __u32 target)
+{
+	__u64 first, second, word, marks;
+
+	if (!w || length > 16)
+		return 0;
+	first = window_word(w, w->pos);
+	second = window_word(w, w->pos + 8);
+	marks = cut_word(BYTES_80, length) & ~http1_capital_marks(first);
+	marks |= cut_word(BYTES_80, (__s64)length - 8) & ~http1_capital_marks(second);
+	word = window_word(w, target);
+	return !marks && ((word & 0xff) == '/' || (word & 0xff) == '*' ||
+			  low_bytes(word | LOWER_CASE, 4) == WORD('h', 't', 't', 'p', 0, 0, 0, 0));
+}
+
 /*
  * Parses the request line [pos, line_end) into s->method and the key's method and path. Returns 0 if it is not
- * "token SP target", is the preface of HTTP/2 (RFC 9113 §3.4), begins like a TLS record, or is a header of the PROXY
- * protocol at the start of the connection. After a long method,
- * authority or row of spaces the path can begin past the prefix that is read; it is then empty or "/", and counts as
- * cut.
+ * "token SP target", is the preface of HTTP/2 (RFC 9113 §3.4), begins like a TLS record, is a header of the PROXY
+ * protocol at the start of the connection, or has no version and is nothing that a server would run. After a long
+ * method, authority or row of spaces the path can begin past the prefix that is read; it is then empty or "/", and
+ * counts as cut.
  */
 PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key)
 {
@@ -210,6 +235,13 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 		return 0;
 	if (method == 0 || method + 1 >= length)
 		return 0;
+	path = w->pos + method + 1;
+	/* httptools accepts more than one space */
+	ROLLED
+	for (int i = 0; i < 8 && WINDOW_BYTE(w, path) == ' '; ++i)
+		path += 1;
+	if (w->line_end - w->pos == length && !http1_is_versionless(w, method, path))
+		return 0;
 
 	if (method > MONITOR_METHOD_SIZE)
 		flags |= ENDPOINT_METHOD_CUT;
@@ -222,11 +254,6 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 
 	/* the target: only the prefix of the line is read */
 	end = w->pos + (longer ? HTTP1_REQUEST_LINE_PREFIX : length);
-	path = w->pos + method + 1;
-	/* httptools accepts more than one space */
-	ROLLED
-	for (int i = 0; i < 8 && WINDOW_BYTE(w, path) == ' '; ++i)
-		path += 1;
 	if (WINDOW_BYTE(w, path) != '/') {
 		w->line = path;
 		/* nothing below needs the end of the line, so the loops may use line_end */
@@ -270,6 +297,8 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	changed |= (copied & PATH_CHANGED) | (__u64)(key->flags ^ flags);
 	key->flags = flags;
 	w->request_line = (changed ? HTTP1_LINE_CHANGED : 0) | (longer ? HTTP1_LINE_LONG : 0);
+	if (!root)
+		w->request_line |= HTTP1_LINE_HAS_TEXT;
 	if (!root && WINDOW_BYTE(w, path) == '/')
 		w->request_line |= HTTP1_LINE_HAS_PATH |
 				   ((copied & PATH_MAY_FOLD) || (flags & ENDPOINT_PATH_CUT) ? HTTP1_LINE_MAY_FOLD : 0);

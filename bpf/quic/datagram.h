@@ -18,6 +18,7 @@ enum quic_datagram {
 	QUIC_OTHER,   /* not QUIC */
 	QUIC_INITIAL, /* a client's Initial packet: it begins a connection, or repeats that */
 	QUIC_LATER,   /* may belong to a connection that began before; many other protocols have such bytes too */
+	QUIC_MAYBE,   /* the same, but of a kind that is rarer in QUIC than elsewhere */
 };
 
 /* A client pads each datagram with an Initial packet to this size (§14.1). */
@@ -60,16 +61,19 @@ PURE_INLINE __u64 quic_id(const __u8 *head, __u32 from, __u32 length)
 	return id;
 }
 
-/* Returns whether the bytes after a short header are as random as encrypted ones: text and most binary protocols have
- * fewer bytes above 127 in front. 16 random bytes have less than 4 of them in one case of a hundred. */
-PURE_INLINE bool quic_looks_encrypted(const __u8 *head)
+/* Returns what a datagram with a short header is, by whether the bytes after it are as random as encrypted ones. Text
+ * has no bytes above 127, and most binary protocols have few in front. 16 random bytes have less than 4 of them in one
+ * case of a hundred; but the first ones are a connection ID, the same in every datagram, which may have few. */
+PURE_INLINE enum quic_datagram quic_short_header(const __u8 *head)
 {
 	__u32 high = 0, i;
 
 	ROLLED
 	for (i = 1; i <= 16; ++i)
 		high += head[i & (QUIC_HEAD_SIZE - 1)] >> 7;
-	return high >= 4;
+	if (high >= 4)
+		return QUIC_LATER;
+	return high ? QUIC_MAYBE : QUIC_OTHER;
 }
 
 /*
@@ -85,7 +89,7 @@ PURE_INLINE enum quic_datagram quic_recognize(const __u8 *head, __u32 length, __
 	if (!(head[0] & QUIC_FIXED_BIT) || length <= QUIC_ID_MOST)
 		return QUIC_OTHER;
 	if (!(head[0] & QUIC_LONG_HEADER))
-		return quic_looks_encrypted(head) ? QUIC_LATER : QUIC_OTHER;
+		return quic_short_header(head);
 	if (!quic_version_known(version) || chosen > QUIC_ID_MOST)
 		return QUIC_OTHER;
 	if (type != (version == QUIC_VERSION_2 ? 0x10 : 0) || length < QUIC_INITIAL_SIZE ||

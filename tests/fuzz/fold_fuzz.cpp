@@ -125,13 +125,19 @@ std::size_t irregular_parts(std::string_view text) {
   return found;
 }
 
+bool is_address_of_interface(std::string_view text) {
+  const std::size_t hex = count(text, is_hex);
+  const std::size_t separators = text.size() - count(text, is_word);
+  return separators >= 3 && hex >= 8 && hex + separators == text.size();
+}
+
 bool is_number(std::string_view text) {
   const std::size_t digits = count(text, is_digit);
   const std::size_t letters = count(text, is_letter);
   const bool dotted = text.find('.') != std::string_view::npos;
-  return digits != 0 &&
-         (digits == text.size() || (text.size() >= 16 && count(text, is_hex) == text.size()) ||
-          (letters == 0 && digits >= (dotted ? 7 : 5)) || (digits >= 8 && 4 * digits >= 3 * (digits + letters)));
+  return digits != 0 && (digits == text.size() || (text.size() >= 16 && count(text, is_hex) == text.size()) ||
+                         (letters == 0 && digits >= (dotted ? 7 : 5)) || is_address_of_interface(text) ||
+                         (digits >= 8 && 4 * digits >= 3 * (digits + letters)));
 }
 
 bool is_ulid(std::string_view text) {
@@ -160,10 +166,31 @@ bool is_titled_number(std::string_view text) {
          (lead > 1 || text.size() - count(text, is_word) > 1);
 }
 
+bool is_date(const std::string& text) {
+  if (text.size() != 8 || count(text, is_digit) != text.size() || !text.starts_with("20")) {
+    return false;
+  }
+  const int month = std::stoi(text.substr(4, 2));
+  const int day = std::stoi(text.substr(6));
+  return month >= 1 && month <= 12 && day >= 1 && day <= 31;
+}
+
+bool has_number_at_its_end(std::string_view text) {
+  const std::string last = parts_of(text).back();
+  const std::size_t digits = count(last, is_digit);
+  if (last.size() >= 8 && count(last, is_hex) == last.size() && digits >= 2 && irregular(last) >= 2) {
+    return true;
+  }
+  const bool version = count(text, is_letter) == 1 && text.starts_with("v");
+  const std::size_t first = static_cast<std::size_t>(std::find_if(last.begin(), last.end(), is_digit) - last.begin());
+  return digits >= 6 && irregular(last) == 1 && last.size() - first == digits && !version;
+}
+
 bool has_random_end(std::string_view text) {
   const std::string last = parts_of(text).back();
   const std::size_t words = count(text, is_word);
-  if (last.size() >= 6 && count(last, is_digit) == last.size() && last.size() != words) {
+  const bool release = text.size() - words > 1 && count(text, is_letter) != 0 && is_date(last);
+  if (last.size() >= 6 && count(last, is_digit) == last.size() && last.size() != words && !release) {
     return true;
   }
   bool middle = false;
@@ -174,10 +201,18 @@ bool has_random_end(std::string_view text) {
          (middle || irregular(last) >= 2);
 }
 
+bool has_long_run(std::string_view text) {
+  std::size_t run = 0;
+  return std::any_of(text.begin(), text.end(), [&run](char c) {
+    run = is_digit(c) ? run + 1 : 0;
+    return run > 8;
+  });
+}
+
 bool is_identifier(std::string_view segment) {
   const std::string text = without_escapes(segment);
-  return is_number(text) || is_uuid(text) || is_ulid(text) || is_random(text) || is_address(text) ||
-         is_titled_number(text) || has_random_end(text);
+  return has_long_run(text) || is_number(text) || is_uuid(text) || is_ulid(text) || is_random(text) ||
+         is_address(text) || is_titled_number(text) || has_random_end(text) || has_number_at_its_end(text);
 }
 
 bool has_key_prefix(std::string_view text) {
@@ -192,6 +227,8 @@ bool has_key_prefix(std::string_view text) {
   const bool github = begins({"gh"}) && text[3] == '_';
   return (begins({"eyJ"}) && text.size() >= 16) || (begins({"AKIA", "ASIA", "AIza"}) && text.size() >= 16 && mixed) ||
          ((begins({"sk-", "sk_", "rk_", "hf_"}) || github) && (mixed || long_end)) ||
+         (begins({"gsk_", "xai-", "pplx", "nvap", "tvly", "lsv2", "whse", "npm_", "pypi", "dop_", "ya29"}) &&
+          text.size() >= 20 && mixed) ||
          (begins({"xox", "xapp-", "glpat"}) && mixed);
 }
 
@@ -217,14 +254,18 @@ bool precedes_secrets(std::string_view segment) {
   }
   std::string lowered;
   std::transform(text.begin(), text.end(), std::back_inserter(lowered), lower);
-  constexpr std::array<std::string_view, 11> kEnds = {"reset", "token",  "tokens", "verify",   "email",   "confirm",
-                                                      "magic", "invite", "secret", "activate", "password"};
+  constexpr std::array<std::string_view, 23> kEnds = {
+      "reset",   "token",    "tokens",   "verify",   "email", "confirm", "magic", "invite",
+      "secret",  "activate", "password", "key",      "auth",  "hook",    "hooks", "login",
+      "session", "sessions", "services", "ubscribe", "code",  "link",    "share"};
   return std::any_of(kEnds.begin(), kEnds.end(), [&](std::string_view end) { return lowered.ends_with(end); });
 }
 
 bool is_short_secret(std::string_view segment) {
   const std::string text = without_escapes(segment);
-  return text.size() >= 8 && count(text, is_digit) != text.size() && is_identifier(segment);
+  const bool mixed =
+      count(text, is_digit) != 0 && count(text, is_upper) != 0 && count(parts_of(text).back(), is_lower) != 0;
+  return text.size() >= 8 && count(text, is_digit) != text.size() && (mixed || is_identifier(segment));
 }
 
 // Where the segment ends that begins at `begin`.
@@ -239,16 +280,23 @@ std::size_t end_of_segment(std::string_view path, std::size_t begin) {
   return path.size();
 }
 
-// The expected result of path_fold, without a limit on its length.
-std::string plainly_folded(std::string_view path, fold_mode mode) {
+bool is_long_name(std::string_view segment) {
+  const std::string text = without_escapes(segment);
+  return text.size() >= 16 || (text.size() >= 10 && count(text, is_digit) != 0);
+}
+
+// The expected result of path_fold, without a limit on its length. `tight`: long names are folded too.
+std::string plainly_folded(std::string_view path, fold_mode mode, bool tight) {
   path = path.substr(0, path.find_first_of(" ?#"));
   std::string folded;
   bool expects = false;
   for (std::size_t begin = 0;;) {
     const std::size_t end = end_of_segment(path, begin);
     const std::string_view segment = path.substr(begin, end - begin);
+    const bool version = begin != 0 && path[begin - 1] == ':' && without_escapes(segment).size() <= 2;
     if (is_secret(segment) || (expects && is_short_secret(segment)) ||
-        (mode == FOLD_IDENTIFIERS && is_identifier(segment))) {
+        (mode == FOLD_IDENTIFIERS && !version && is_identifier(segment)) ||
+        (tight && !version && end != path.size() && is_long_name(segment))) {
       folded += mode == FOLD_SECRETS ? "{secret}" : "{id}";
     } else {
       folded += segment;
@@ -298,7 +346,10 @@ monitor_endpoint_key folded(std::string_view path, fold_mode mode) {
 
 void check(std::string_view path, fold_mode mode) {
   const monitor_endpoint_key key = folded(path, mode);
-  const std::string expected = plainly_folded(path, mode);
+  std::string expected = plainly_folded(path, mode, false);
+  if (mode == FOLD_IDENTIFIERS && expected.size() > MONITOR_PATH_SIZE) {
+    expected = plainly_folded(path, mode, true);
+  }
   const bool cut = expected.size() > MONITOR_PATH_SIZE;
   require(path_of(key) == std::string_view(expected).substr(0, MONITOR_PATH_SIZE), "unexpected path", key);
   require(((key.flags & ENDPOINT_PATH_CUT) != 0) == cut, "wrong ENDPOINT_PATH_CUT", key);

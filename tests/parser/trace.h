@@ -126,7 +126,7 @@ PURE_INLINE void trace_fold(struct trace* trace, const struct http1_window* w, _
   __u32 mode = w->request_line & HTTP1_LINE_MAY_FOLD ? FOLD_IDENTIFIERS : FOLD_UNMARKED;
 
   if (options & TRACE_SECRETS) mode = FOLD_SECRETS;
-  if ((options & TRACE_FOLD) && (w->request_line & HTTP1_LINE_HAS_PATH)) path_fold(&trace->key, &trace->fold, w, mode);
+  if ((options & TRACE_FOLD) && (w->request_line & HTTP1_LINE_HAS_TEXT)) path_fold(&trace->key, &trace->fold, w, mode);
 }
 
 static int trace_step(__u32 i, struct trace_loop* loop) {

@@ -85,11 +85,26 @@ TEST_CASE("listeners.protocol_by_what_the_server_sends_first") {
   ListenerCounters listener;
   CHECK(protocol_name(listener).empty());
   listener.foreign = true;
-  for (const auto& [bytes, protocol] :
-       {std::pair{"+OK\r\n\0\0\0"s, "redis"}, std::pair{"$5\r\nhell"s, "redis"},
-        std::pair{"\x16\x03\x03\0z\2\0\0"s, "tls"}, std::pair{"\xff\0\0\0\0\0\0\0"s, "zeromq"},
-        std::pair{"\0\0\x12\4\0\0\0\0"s, "http2"}, std::pair{"SSH-2.0-"s, "ssh"}, std::pair{"220 mail"s, "smtp"},
-        std::pair{"Content-"s, "json-rpc"}, std::pair{"hello\0\0\0"s, "unknown"}, std::pair{""s, "unknown"}}) {
+  for (const auto& [bytes, protocol] : {std::pair{"+OK\r\n\0\0\0"s, "redis"},
+                                        std::pair{"$5\r\nhell"s, "redis"},
+                                        std::pair{"\x16\x03\x03\0z\2\0\0"s, "tls"},
+                                        std::pair{"\xff\0\0\0\0\0\0\0"s, "zeromq"},
+                                        std::pair{"\0\0\x12\4\0\0\0\0"s, "http2"},
+                                        std::pair{"SSH-2.0-"s, "ssh"},
+                                        std::pair{"220 mail"s, "smtp"},
+                                        std::pair{"+OK POP3"s, "pop3"},
+                                        std::pair{"* OK IMA"s, "imap"},
+                                        std::pair{"*1\r\n$2\r\n"s, "redis"},
+                                        std::pair{"RTSP/1.0"s, "rtsp"},
+                                        std::pair{"SIP/2.0 "s, "sip"},
+                                        std::pair{"-ERR wro"s, "redis"},
+                                        std::pair{"* CAPABI"s, "imap"},
+                                        std::pair{"$-1\r\n\0\0\0"s, "redis"},
+                                        std::pair{"+ more\r\n"s, "unknown"},
+                                        std::pair{"$ ls -l "s, "unknown"},
+                                        std::pair{"Content-"s, "json-rpc"},
+                                        std::pair{"hello\0\0\0"s, "unknown"},
+                                        std::pair{""s, "unknown"}}) {
     listener.first_bytes = bytes;
     CHECK(protocol_name(listener) == protocol);
   }

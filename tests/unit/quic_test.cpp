@@ -90,12 +90,25 @@ TEST_CASE("quic: what is no Initial packet of a client") {
 TEST_CASE("quic: packets with a short header, and other protocols") {
   std::mt19937 random{1};  // NOLINT(cert-msc51-cpp): the same bytes in every run
   int later = 0;
+  int neither = 0;
   for (int i = 0; i < 1000; ++i) {
     const Recognized found = recognize("\x43" + random_bytes(random, 40));
     later += found.kind == QUIC_LATER ? 1 : 0;
+    neither += found.kind == QUIC_OTHER ? 1 : 0;
     CHECK(found.kind != QUIC_INITIAL);
   }
   CHECK(later > 970);
+  CHECK(neither == 0);
+  int of_one = 0;
+  for (int i = 0; i < 1000; ++i) {
+    // A connection whose ID has no byte above 127.
+    const Recognized found = recognize(
+        "\x43"
+        "an ID: 8" +
+        random_bytes(random, 40));
+    of_one += found.kind == QUIC_LATER ? 1 : found.kind == QUIC_MAYBE ? -1 : -10;
+  }
+  CHECK(of_one > 100);
   for (
       const std::string_view other : {
           "http.requests:1|c|#env:prod,service:api\n"sv,                                  // StatsD

@@ -35,7 +35,7 @@ bool is_apart(const ListenerSample& sample, const ListenerSample& main, pid_t ro
                                                          [&main](pid_t pid) { return contains(main.holders, pid); });
 }
 
-// A protocol by the first bytes that a server sends in it.
+// A protocol by the first bytes that a server sends in it. The first row that fits decides.
 struct ServerGreeting {
   std::string_view bytes;
   const char* protocol;
@@ -49,12 +49,26 @@ constexpr std::array kGreetings = {
     ServerGreeting{"\x01\x00\x00"sv, "amqp"},
     ServerGreeting{"Content-"sv, "json-rpc"},  // the base protocol of LSP and DAP: debuggers
     ServerGreeting{"220 "sv, "smtp"},          // RFC 5321 §4.2; FTP greets alike
-    ServerGreeting{"+"sv, "redis"},            // RESP: simple string, error, integer, bulk string, array
-    ServerGreeting{"-"sv, "redis"},
-    ServerGreeting{":"sv, "redis"},
-    ServerGreeting{"$"sv, "redis"},
-    ServerGreeting{"*"sv, "redis"},
+    ServerGreeting{"* "sv, "imap"},            // RFC 9051 §7
+    ServerGreeting{"+OK "sv, "pop3"},          // RFC 1939 §4; Redis has a line end there
+    ServerGreeting{"RTSP/"sv, "rtsp"},         // RFC 7826 §8
+    ServerGreeting{"SIP/"sv, "sip"},           // RFC 3261 §7.2
 };
+
+bool is_in(char c, char first, char last) {
+  return c >= first && c <= last;
+}
+
+// RESP: a simple string or an error, or else a number: an integer, or the length of a string or of an array.
+bool is_redis(std::string_view bytes) {
+  if (bytes.size() < 2) {
+    return false;
+  }
+  if (bytes[0] == '+' || bytes[0] == '-') {
+    return is_in(bytes[1], 'A', 'Z') || is_in(bytes[1], 'a', 'z');
+  }
+  return (bytes[0] == ':' || bytes[0] == '$' || bytes[0] == '*') && (is_in(bytes[1], '0', '9') || bytes[1] == '-');
+}
 
 // A frame header of HTTP/2 whose type is SETTINGS, on stream 0 (RFC 9113 §3.4).
 bool is_http2(std::string_view bytes) {
@@ -130,6 +144,9 @@ std::string protocol_name(const ListenerCounters& listener) {
   });
   if (found != kGreetings.end()) {
     return found->protocol;
+  }
+  if (is_redis(bytes)) {
+    return "redis";
   }
   return is_http2(bytes) ? "http2" : "unknown";
 }

@@ -144,6 +144,19 @@ std::vector<pid_t> accepting(const HostSample& host, const std::set<pid_t>& hold
   return pids;
 }
 
+bool got_requests(const Counters& counters, pid_t pid) {
+  const auto counted = counters.workers.find(pid);
+  return counted != counters.workers.end() && (counted->second.active != 0 || counted->second.total != 0);
+}
+
+// Whether the process only inherited the listening sockets of a parent that serves requests itself, as a manager of
+// multiprocessing does. A supervisor serves none.
+bool inherited_only(const Counters& counters, const HostSample& host, pid_t pid) {
+  const auto process = std::find_if(host.processes.begin(), host.processes.end(),
+                                    [pid](const ProcessSample& other) { return other.pid == pid; });
+  return process != host.processes.end() && !got_requests(counters, pid) && got_requests(counters, process->parent);
+}
+
 // A worker that was forked or that ended between the two samples is missing in /proc. Its requests are in the totals,
 // so it is listed; its CPU, memory and threads are 0 until the next snapshot.
 std::vector<WorkerSnapshot> list_workers(const Counters& counters, const SocketsSample& sockets, const HostSample& now,
@@ -153,10 +166,12 @@ std::vector<WorkerSnapshot> list_workers(const Counters& counters, const Sockets
   const std::set<pid_t> apart = holders(
       counters, sockets, [](const ListenerCounters* listener) { return listener != nullptr && listener->apart; });
   for (const pid_t pid : accepting(now, theirs)) {
-    workers[pid].pid = pid;
+    if (!inherited_only(counters, now, pid)) {
+      workers[pid].pid = pid;
+    }
   }
   for (const auto& [pid, counted] : counters.workers) {
-    if ((counted.active == 0 && counted.total == 0) || (apart.contains(pid) && !theirs.contains(pid))) {
+    if (!got_requests(counters, pid) || (apart.contains(pid) && !theirs.contains(pid))) {
       continue;
     }
     WorkerSnapshot& worker = workers[pid];

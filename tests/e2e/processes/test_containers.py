@@ -223,6 +223,21 @@ def test_under_the_proc_of_a_container_the_monitor_refuses(start: Start) -> None
     assert "--pid=host" in ended.stderr
 
 
+def test_an_attach_where_the_host_sees_no_pins_is_refused(start: Start) -> None:
+    """In a container that has the host's pids, but a BPF file system of its own."""
+    server = start()
+    mounted = 'mount --make-rprivate / && mount -t bpf bpf /sys/fs/bpf && exec "$@"'
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mounted, "sh", BINARY, "attach", "--pid", str(server.pid)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (ended.returncode, ended.stdout) == (5, "")
+    assert "the host does not see the file system at /sys/fs/bpf/monitor" in ended.stderr
+    assert "docker run -v /sys/fs/bpf:/sys/fs/bpf" in ended.stderr
+
+
 def test_in_a_container_help_and_version_work() -> None:
     for option in ("--help", "--version"):
         ended = subprocess.run([*ISOLATED, BINARY, option], capture_output=True, text=True, timeout=PATIENCE)

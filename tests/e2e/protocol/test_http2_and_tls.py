@@ -4,7 +4,6 @@
 Each such connection is one undercount with its own cause, and no request. HTTP/1.1 beside it is counted."""
 
 import ssl
-import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,13 +14,16 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded
 
 from harness.asgi_servers import Hypercorn
+from harness.certificate import make_certificate
 from harness.client import Client, request
 from harness.load import keep_alive
+from harness.monitor import Monitor
 from harness.observation import Observation
 from harness.server import FASTEST, USUAL, ZTTP, Flavour, Server
 
 Start = Callable[..., Server]
 Observe = Callable[..., Observation]
+Attach = Callable[..., Monitor]
 
 
 class Http2Client(Client):
@@ -89,32 +91,7 @@ def test_a_single_http2_request(name: str, start_server: Start, tmp_path: Path, 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A key and its self-signed certificate."""
-    directory = tmp_path_factory.mktemp("tls")
-    key, made = directory / "key.pem", directory / "certificate.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-keyout",
-            str(key),
-            "-out",
-            str(made),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return key, made
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def client_hello(certificate: Path) -> bytes:
@@ -169,3 +146,40 @@ def test_tls(
     assert observation.tally().total() == connections * 4
     assert last["undercount_by_cause"] == {"tls": connections}
     assert last["total_requests"] == last["active_concurrent"] == last["rejected_requests"] == 0
+
+
+def test_tls_that_is_older_than_the_monitor(
+    certificate: tuple[Path, Path], start_server: Start, attach: Attach
+) -> None:
+    """Idle connections, as a load balancer keeps them. They are no requests before they are used, nor after."""
+    connections = 3
+    key, made = certificate
+    server = start_server(USUAL, "--ssl-keyfile", str(key), "--ssl-certfile", str(made))
+    context = ssl.create_default_context(cafile=str(made))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(server.port)) for _ in range(connections)]
+        for client in clients:
+            client.socket = context.wrap_socket(client.socket, server_hostname="localhost")
+            assert client.ask(request("/ok")).body == b"ok"
+        monitor = attach(server.pid)
+        for _ in range(2):
+            for client in clients:
+                assert client.ask(request("/ok")).body == b"ok"
+                assert client.ask(request("/echo", "POST", body=b"e" * 100_000)).body == b"e" * 100_000
+        last = monitor.wait_for(lambda s: s["undercount"] >= connections, "all are recognised")
+    assert last["undercount_by_cause"] == {"tls": connections}
+    assert last["total_requests"] == last["active_concurrent"] == last["peak_concurrent"] == 0
+    assert [listener["protocol"] for listener in last["listeners"]] == ["tls"]
+
+
+def test_http2_that_is_older_than_the_monitor(start_server: Start, attach: Attach) -> None:
+    server = start_server(ZTTP, "--http2")
+    with Http2Client(server.port) as client:
+        assert client.get("/ok", 2) == [b"ok"] * 2
+        monitor = attach(server.pid)
+        for _ in range(3):
+            assert client.get("/ok", 2) == [b"ok"] * 2
+        keep_alive(server.port, 10)
+        last = monitor.wait_for(lambda s: s["total_requests"] >= 10, "the requests by HTTP/1.1 end")
+        assert last["undercount_by_cause"] == {"http2": 1}
+        assert (last["total_requests"], last["active_concurrent"]) == (10, 0)

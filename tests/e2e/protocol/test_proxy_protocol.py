@@ -18,6 +18,7 @@ from harness.syscall_server import SyscallServer
 Attach = Callable[..., Monitor]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+BAD = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 every_family = pytest.mark.parametrize("family", ["tcp", "unix"])
 every_header = pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
@@ -93,18 +94,22 @@ def test_a_connection_with_a_header_alone(watched: Watched) -> None:
 
 
 def test_no_header_there(watched: Watched) -> None:
-    """After the first request, and after another header, PROXY is a method."""
+    """After the first request, and after another header, PROXY is a method, and a header is no request line."""
     with watched.server.connection() as (client, fd):
-        for sent in (request("/a"), request("/b", "PROXY"), version_1() + b"\r\n"):
+        for sent in (request("/a"), request("/b", "PROXY")):
             client.send(sent)
             watched.server.do("read", fd, 4096)
             watched.server.do("write", fd, OK)
-        assert watched.change() == {"GET /a 2xx": 1, "PROXY /b 2xx": 1, "PROXY TCP4 2xx": 1}
+        assert watched.change() == {"GET /a 2xx": 1, "PROXY /b 2xx": 1}
+        client.send(version_1() + b"\r\n")
+        watched.server.do("read", fd, 4096)
+        watched.server.do("write", fd, BAD)
+        assert watched.change() == {"rejected": 1}
     with watched.server.connection() as (client, fd):
         client.send(version_1() * 2 + b"\r\n")
         watched.server.do("read", fd, 4096)
-        watched.server.do("write", fd, OK)
-        assert watched.change() == {"PROXY TCP4 2xx": 1}
+        watched.server.do("write", fd, BAD)
+        assert watched.change() == {"rejected": 1}
     with watched.server.connection() as (client, fd):
         client.send(request("/b", "PROXY"))
         watched.server.do("read", fd, 4096)

@@ -5,59 +5,21 @@ them is never in flight."""
 import json
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from harness.attached_engine import Engine
+from harness.beside_http import ask, by_port, running
 from harness.client import Client, request
 from harness.load import keep_alive
-from harness.monitor import BINARY, PROFILE, Monitor, Snapshot, run_monitor
+from harness.monitor import BINARY, PROFILE, Monitor, run_monitor
 from harness.private_proc import OwnProc
-from harness.server import PROGRAMS, USUAL, Server, kill_tree
+from harness.server import USUAL, Server
 from harness.waiting import PATIENCE, wait_until
 from harness.websocket import TEXT, WebSocket
-
-
-@dataclass
-class Pair:
-    """A running beside_http.py."""
-
-    pid: int
-    port: int
-    other: int
-
-
-@contextmanager
-def running(kind: str, port: int = 0) -> Iterator[Pair]:
-    process = subprocess.Popen(
-        ["/usr/bin/python3", str(PROGRAMS / "beside_http.py"), kind, str(port)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout
-        port, other = json.loads(process.stdout.readline())
-        with Client(port) as client:
-            assert client.ask(request("/")).status == 200
-        yield Pair(process.pid, port, other)
-    finally:
-        kill_tree(process)
-
-
-def ask(port: int, count: int, target: str) -> None:
-    with Client(port) as client:
-        for _ in range(count):
-            assert client.ask(request(target)).status == 200
-
-
-def by_port(snapshot: Snapshot, port: int) -> Snapshot:
-    return next(entry for entry in snapshot["listeners"] if entry["address"] == f"127.0.0.1:{port}")
-
-
-def totals(snapshot: Snapshot) -> dict[str, int]:
-    return {entry["address"]: entry["total"] for entry in snapshot["listeners"]}
 
 
 def test_two_http_listeners() -> None:

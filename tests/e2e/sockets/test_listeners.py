@@ -3,8 +3,11 @@
 
 One listener is inherited, another shares its port with another server."""
 
+import os
+import signal
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -55,3 +58,25 @@ def test_a_port_shared_with_another_server(start_server: Start, observe: Observe
         observation.assert_equal(snapshot)
         assert snapshot["total_requests"] > 0
     assert sum(snapshot["total_requests"] for snapshot in snapshots) == 2 * connections
+
+
+def test_the_queue_of_a_shared_listener_counts_once(start_server: Start, observe: Observe) -> None:
+    """The supervisor and both workers hold the listening socket."""
+    waiting = 7
+    server = start_server(workers=2)
+    observation = observe(server)
+    stopped = server.workers()
+    with ExitStack() as stack:
+        for worker in stopped:
+            os.kill(worker, signal.SIGSTOP)
+        try:
+            clients = [stack.enter_context(Client(server.port)).send(request("/ok")) for _ in range(waiting)]
+            snapshot = observation.monitor.wait_for(lambda s: s["queue_depth"] >= waiting, "all of them wait")
+        finally:
+            for worker in stopped:
+                os.kill(worker, signal.SIGCONT)
+        assert [client.response().status for client in clients] == [200] * waiting
+    assert snapshot["queue_depth"] == waiting
+    assert [listener["queue_depth"] for listener in snapshot["listeners"]] == [waiting]
+    assert len(snapshot["listeners"][0]["processes"]) == 3
+    observation.assert_equal(observation.settle())
