@@ -58,6 +58,26 @@ TEST_CASE("listeners.the_main_one_is_chosen_by_the_strongest_evidence") {
   CHECK(main_address({}, {spoke}, hints).empty());
 }
 
+// A service on an ephemeral port keeps its name when a restart gives another listener a lower port, or when that one
+// gets its first request.
+TEST_CASE("listeners.the_one_so_far_stays_among_ephemeral_ports") {
+  ListenerHints hints;
+  hints.root = 1;
+  const ListenerSample app = sample(1, "127.0.0.1:41000", 41000, {1});
+  const ListenerSample other = sample(2, "127.0.0.1:40000", 40000, {1});
+  const ListenerSample everywhere = sample(3, "0.0.0.0:40500", 40500, {1});
+  const ListenerSample fixed = sample(4, "127.0.0.1:9000", 9000, {1});
+  const auto main_of = [&hints](const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http) {
+    return samples.at(main_listener(samples, http, hints, 1)).number;
+  };
+  CHECK(main_of({app, other, everywhere}, {}) == 1);
+  CHECK(main_of({app, other, everywhere}, {1, 2, 3}) == 1);
+  CHECK(main_of({app, other}, {2}) == 2);  // the one that serves
+  CHECK(main_of({app, fixed}, {1, 4}) == 4);
+  CHECK(main_of({other, everywhere}, {}) == 3);
+  CHECK(main_listener({other, app}, {}, hints, 0) == 0);
+}
+
 TEST_CASE("listeners.roles") {
   ListenerHints hints;
   hints.root = 1;

@@ -66,11 +66,11 @@ bool is_http2(std::string_view bytes) {
 }  // namespace
 
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
-                          const ListenerHints& hints) {
+                          const ListenerHints& hints, unsigned so_far) {
   const auto rank = [&](const ListenerSample& sample) {
     return std::tuple(!is_named(sample, hints), !contains(sample.holders, hints.root), !contains(http, sample.number),
-                      sample.port != kUsualPort, sample.port >= kFirstEphemeralPort, is_loopback(sample), sample.port,
-                      sample.address);
+                      sample.port != kUsualPort, sample.port >= kFirstEphemeralPort,
+                      so_far == 0 || sample.number != so_far, is_loopback(sample), sample.port, sample.address);
   };
   const auto best = std::min_element(
       samples.begin(), samples.end(),
@@ -79,21 +79,21 @@ std::size_t main_listener(const std::vector<ListenerSample>& samples, const std:
 }
 
 std::string main_address(const std::vector<ListenerSample>& samples, const std::vector<ListenerCounters>& counted,
-                         const ListenerHints& hints) {
+                         const ListenerHints& hints, unsigned so_far) {
   std::vector<unsigned> http;
   for (const ListenerCounters& listener : counted) {
     if (listener.http) {
       http.push_back(listener.number);
     }
   }
-  const std::size_t main = main_listener(samples, http, hints);
+  const std::size_t main = main_listener(samples, http, hints, so_far);
   return main < samples.size() ? samples[main].address : "";
 }
 
 std::vector<ListenerRole> judge_listeners(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
-                                          const ListenerHints& hints) {
+                                          const ListenerHints& hints, unsigned so_far) {
   std::vector<ListenerRole> roles(samples.size());
-  const std::size_t main = main_listener(samples, http, hints);
+  const std::size_t main = main_listener(samples, http, hints, so_far);
   std::size_t own = 0;
   std::set<std::uint16_t> tcp_ports;
   for (std::size_t i = 0; i < samples.size(); ++i) {

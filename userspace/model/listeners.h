@@ -67,20 +67,21 @@ struct ListenerRole {
 
 // The index of the listener that names the server, or `samples.size()` if there is none. It serves, or is the best
 // guess: named on the command line, held by the root process, seen to speak HTTP, on the usual port 8000, below the
-// ephemeral ports, not on loopback, lowest. The same listeners give the same result in any order. `http` has the
-// numbers of those that were seen to speak HTTP.
+// ephemeral ports, the one so far, not on loopback, lowest. The same listeners give the same result in any order.
+// `http` has the numbers of those that were seen to speak HTTP, `so_far` is the number of the one that named the server
+// before, or 0.
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
-                          const ListenerHints& hints);
+                          const ListenerHints& hints, unsigned so_far = 0);
 
 // Its address; empty if there is none.
 std::string main_address(const std::vector<ListenerSample>& samples, const std::vector<ListenerCounters>& counted,
-                         const ListenerHints& hints);
+                         const ListenerHints& hints, unsigned so_far = 0);
 
 // One role for each of `samples`. A listener is apart if no process that holds the main one holds it, nor the root. It
 // is presumed to speak HTTP if the command line names it, or if it is the only one that is not apart, or on the only
 // TCP port of those that are not.
 std::vector<ListenerRole> judge_listeners(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
-                                          const ListenerHints& hints);
+                                          const ListenerHints& hints, unsigned so_far = 0);
 
 // Whether requests on the listener count: it speaks HTTP, or is presumed to and showed nothing else.
 bool serves_http(const ListenerCounters& listener);

@@ -65,6 +65,8 @@ class Fleet {
   // What else is known of a server that is observed, by the pid of its root.
   struct Known {
     Evidence evidence = Evidence::kNamed;
+    std::string title;                       // the program with its application or its arguments
+    std::vector<std::string> arguments;      // of its first process
     std::optional<double> not_seen_seconds;  // of a server that began to listen during the run
     bool end_reported = false;
   };
@@ -95,6 +97,8 @@ class Fleet {
   void remove_over(const std::vector<pid_t>& over);
   void add_started();
   void search();
+  bool wants_search(std::chrono::steady_clock::time_point now);
+  bool holds_listener(pid_t pid) const;
   std::vector<pid_t> followed() const;
   bool has(pid_t pid) const;
   void set_timer();
@@ -119,6 +123,8 @@ class Fleet {
   std::vector<ProcessIdentity> given_up_;  // with --all: servers that cannot be observed, each reported once
   std::chrono::steady_clock::time_point searched_at_;
   NewServers new_servers_;
+  SearchPace pace_;
+  bool search_wanted_ = false;  // there was a reason, and the pace did not allow it yet
   Fd timer_;          // expires when check() is due
   Fd sample_wanted_;  // readable if a server that has ended needs a sample
   std::string doubt_;

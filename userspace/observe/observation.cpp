@@ -68,7 +68,7 @@ Status Observation::note_listen() {
   const SocketsSample sockets = TRY(engine_->sample_sockets(target_, {})).sample;
   const Counters counters = TRY(engine_->sample_counters(target_));
   listen_ = sockets.listen;
-  address_ = main_address(sockets.by_listener, counters.listeners, hints_);
+  address_ = main_address(sockets.by_listener, counters.listeners, hints_, counters.main_listener);
   return Ok{};
 }
 

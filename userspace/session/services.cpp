@@ -2,11 +2,13 @@
 #include "session/services.h"
 
 #include <bpf/bpf.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -46,11 +48,15 @@ Result<std::vector<Key>> services_of(const Objects& objects, unsigned target) {
   return theirs;
 }
 
+bool has_address(const ListedSocket& socket) {
+  return socket.local_port != 0 || (socket.family == AF_UNIX && !socket.name.empty());
+}
+
 std::vector<Key> served(const SocketList& list, pid_t root) {
   std::vector<Key> by_root;
   std::vector<Key> by_any;
   for (const ListedSocket& socket : list.sockets) {
-    if (is_listening(socket) && socket.local_port != 0) {
+    if (is_listening(socket) && has_address(socket)) {
       by_any.push_back(key_of(socket));
       if (static_cast<pid_t>(socket.pid) == root) {
         by_root.push_back(by_any.back());
@@ -64,6 +70,27 @@ bool contains(const std::vector<Key>& keys, const Key& key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
+// Writes which sockets can have one of the addresses. A bit that stays set is never cleared in between.
+Status note_served(const Objects& objects) {
+  monitor_served now{};
+  TRY((for_each_entry<Key, std::uint32_t>(objects.map("services"), [&now](const Key& key, std::uint32_t) {
+    monitor_service_key service{};
+    std::memcpy(&service, key.data(), sizeof(service));
+    if (service.family == AF_UNIX) {
+      monitor_unix_address address{};
+      std::memcpy(&address, service.address, sizeof(address));
+      now.names |= std::uint64_t{1} << (address.length % 64);
+    } else {
+      now.ports[service.port / 64] |= std::uint64_t{1} << (service.port % 64);
+    }
+  })));
+  for (std::size_t word = 0; word < std::size(now.ports); ++word) {
+    __atomic_store_n(&objects.served->ports[word], now.ports[word], __ATOMIC_RELAXED);
+  }
+  __atomic_store_n(&objects.served->names, now.names, __ATOMIC_RELAXED);
+  return Ok{};
+}
+
 }  // namespace
 
 Status note_services(const Objects& objects, unsigned target, const SocketList& list) {
@@ -75,9 +102,11 @@ Status note_services(const Objects& objects, unsigned target, const SocketList& 
   }
   const int services = objects.map("services").fd();
   const std::vector<Key> before = TRY(services_of(objects, target));
+  bool changed = false;
   for (const Key& key : before) {
     if (!contains(now, key)) {
       bpf_map_delete_elem(services, key.data());
+      changed = true;
     }
   }
   for (const Key& key : now) {
@@ -90,15 +119,16 @@ Status note_services(const Objects& objects, unsigned target, const SocketList& 
     if (bpf_map_update_elem(services, key.data(), &owner, BPF_ANY) != 0) {
       return system_error(errno, "write the map services");
     }
+    changed = true;
   }
-  return Ok{};
+  return changed ? note_served(objects) : Status(Ok{});
 }
 
 Status forget_services(const Objects& objects, unsigned target) {
   for (const Key& key : TRY(services_of(objects, target))) {
     bpf_map_delete_elem(objects.map("services").fd(), key.data());
   }
-  return Ok{};
+  return note_served(objects);
 }
 
 Status settle_orphans(const Objects& objects) {

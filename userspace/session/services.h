@@ -9,7 +9,7 @@
 
 namespace monitor {
 
-// Writes the TCP addresses on which the target's root listens, or if it does not listen itself, those of its other
+// Writes the addresses on which the target's root listens, or if it does not listen itself, those of its other
 // processes. While there are none, or once the root has ended, the earlier ones stay.
 Status note_services(const Objects& objects, unsigned target, const SocketList& list);
 
