@@ -116,7 +116,7 @@ Status Fleet::add(const Server& server) {
 
 // A server that is attached was chosen by the operator before.
 void Fleet::note_choice(const Server& server) {
-  known_[server.pid] = Known{server.evidence, server.title, ProcFs().arguments(server.pid), std::nullopt, false};
+  known_[server.pid] = Known{server.evidence, server.title, ProcFs().arguments(server.pid), std::nullopt, false, false};
   passed_over_.clear();
   std::string others;
   for (const Server& other : server.passed_over) {
@@ -264,12 +264,15 @@ Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
   return goes_on;
 }
 
-void Fleet::complete(Snapshot& snapshot, const Known& known) const {
+void Fleet::complete(Snapshot& snapshot, Known& known) const {
   snapshot.evidence = known.evidence;
   snapshot.passed_over = passed_over_;
-  snapshot.appeared = known.not_seen_seconds.has_value();
-  snapshot.not_seen_seconds =
-      known.not_seen_seconds.value_or(std::max(0.0, snapshot.uptime_seconds - snapshot.observed_seconds));
+  if (!known.not_seen_seconds) {
+    // Later, the process that has started can be another one.
+    known.not_seen_seconds = std::max(0.0, snapshot.uptime_seconds - snapshot.observed_seconds);
+  }
+  snapshot.appeared = known.appeared;
+  snapshot.not_seen_seconds = *known.not_seen_seconds;
 }
 
 // With its observation, a target loses its viewer. The last viewer of a server that has ended and is not kept takes it

@@ -67,7 +67,8 @@ class Fleet {
     Evidence evidence = Evidence::kNamed;
     std::string title;                       // the program with its application or its arguments
     std::vector<std::string> arguments;      // of its first process
-    std::optional<double> not_seen_seconds;  // of a server that began to listen during the run
+    std::optional<double> not_seen_seconds;  // unknown until the first snapshot, for a server that was there before
+    bool appeared = false;                   // it began to listen during the run
     bool end_reported = false;
   };
 
@@ -85,7 +86,7 @@ class Fleet {
   void note_handover(Observation& observation);
   // Adds the server's snapshot to `sample`. Returns whether the observation goes on.
   Result<bool> sample_one(Observation& observation, Sample& sample);
-  void complete(Snapshot& snapshot, const Known& known) const;
+  void complete(Snapshot& snapshot, Known& known) const;
   // A server has ended. Returns whether it may still go on.
   bool may_go_on(Observation& observation);
   Observation* served_by(const Server& server);

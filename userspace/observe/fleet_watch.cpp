@@ -149,6 +149,7 @@ void Fleet::search() {
       note_handover(*same);
     }
     Known& known = known_[same != nullptr ? same->identity().pid : server.pid];
+    known.appeared = known.appeared || same == nullptr;
     known.not_seen_seconds = known.not_seen_seconds.value_or(0) + not_seen;
   }
 }

@@ -18,7 +18,8 @@ constexpr std::chrono::seconds kYoungEvery{5};
 // Between two readings of the list of processes. Calls come once a second, by a timer that may be a little early.
 constexpr std::chrono::milliseconds kReadEvery{900};
 
-constexpr int kPause = 100;  // times the duration of a search
+constexpr int kPause = 100;  // a search is paid for after this many times its duration
+constexpr std::chrono::seconds kUnpaid{30};
 constexpr std::chrono::seconds kLongestPause{1};
 
 // A server is recognized by what it has loaded, which can take a moment longer than its first listen.
@@ -76,11 +77,12 @@ bool NewServers::may_have_started(const ProcFs& proc, Clock::time_point now, con
 }
 
 bool SearchPace::allows(Clock::time_point now) const {
-  return now >= next_;
+  return now + kUnpaid >= paid_ || now - end_ >= kLongestPause;
 }
 
 void SearchPace::note(Clock::time_point begin, Clock::time_point end) {
-  next_ = end + std::min<Clock::duration>(kPause * (end - begin), kLongestPause);
+  paid_ = std::max(paid_, end) + kPause * (end - begin);
+  end_ = end;
 }
 
 std::optional<std::uint64_t> NewServers::listening_since(const std::vector<pid_t>& processes) const {

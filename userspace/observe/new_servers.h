@@ -48,8 +48,8 @@ class NewServers {
   std::optional<Clock::time_point> called_;
 };
 
-// Keeps what searches cost near a hundredth of a core, however many processes begin to listen: a search waits until it
-// has not searched for a hundred times as long as the last one took, but for a second at most.
+// Keeps what searches cost near a hundredth of a core, however many processes begin to listen. Some tens of searches may
+// follow each other at once; after that, one waits until the earlier ones have been paid for, but for a second at most.
 class SearchPace {
  public:
   using Clock = std::chrono::steady_clock;
@@ -58,7 +58,8 @@ class SearchPace {
   void note(Clock::time_point begin, Clock::time_point end);
 
  private:
-  Clock::time_point next_;
+  Clock::time_point end_;   // of the latest search
+  Clock::time_point paid_;  // when all searches so far are paid for
 };
 
 }  // namespace monitor

@@ -75,7 +75,8 @@ class Upgraded:
         if old == self.old.pid:
             wait_until(lambda: not self.old.is_running(), "the old master has ended")
         wait_until(lambda: parent_of(old) == 0, "the old master has ended")
-        wait_until(lambda: self.pid_file.read_text().strip() == str(self.new), "the new master has noticed")
+        # It renames its file, so that there is none for a moment.
+        wait_until(lambda: self.pid_file.exists(), "the new master has noticed")
 
     def __enter__(self) -> "Upgraded":
         return self
