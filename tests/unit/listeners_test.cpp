@@ -48,6 +48,12 @@ TEST_CASE("listeners.the_main_one_is_chosen_by_the_strongest_evidence") {
   hints.ports = {};
   CHECK(main_of({app, metrics, child}, {}, hints) == "0.0.0.0:8000");
   CHECK(main_of({sample(1, "127.0.0.1:81", 81, {1}), sample(2, "0.0.0.0:82", 82, {1})}, {}, hints) == "0.0.0.0:82");
+  const ListenerSample control = sample(5, "unix:/root/.gunicorn/gunicorn.ctl", 0, {9});
+  const ListenerSample socket = sample(6, "unix:/run/a.sock", 0, {2});
+  CHECK(main_of({control, socket}, {}, hints) == "unix:/run/a.sock");
+  hints.unix_paths = {"./b.sock"};  // the server may make it absolute
+  CHECK(main_of({sample(7, "unix:/home/b.sock", 0, {1}), socket, child}, {3, 6}, hints) == "unix:/home/b.sock");
+  hints.unix_paths = {};
   CHECK(main_listener({}, {}, hints) == 0);
   CHECK(main_address({app, child}, {}, hints) == "0.0.0.0:8000");
   ListenerCounters spoke;
@@ -131,11 +137,11 @@ TEST_CASE("listeners.hints_of_the_command_line") {
   CHECK(hints_of({"uvicorn", "app:app", "--timeout-keep-alive"}).keep_alive_ms == 6000);
   CHECK(hints_of({"uvicorn", "app:app", "--port", "0"}).ports == Ports{8000});
   CHECK(hints_of({"uvicorn", "app:app", "--port", "70000"}).ports == Ports{8000});
-  CHECK(hints_of({"uvicorn", "app:app", "--uds", "/run/a.sock"}).unix_socket);
+  CHECK(hints_of({"uvicorn", "app:app", "--uds", "/run/a.sock"}).unix_paths == std::vector<std::string>{"/run/a.sock"});
   CHECK(hints_of({"uvicorn", "app:app", "--uds", "/run/a.sock"}).ports.empty());
   CHECK(hints_of({"gunicorn", "-b", "0.0.0.0:9000", "--bind=[::]:9001", "app"}).ports == Ports{9000, 9001});
   CHECK(hints_of({"gunicorn", "-b0.0.0.0:9000", "app"}).ports == Ports{9000});
-  CHECK(hints_of({"gunicorn", "-b", "unix:/run/a.sock", "app"}).unix_socket);
+  CHECK(hints_of({"gunicorn", "-b", "unix:a.sock", "app"}).unix_paths == std::vector<std::string>{"a.sock"});
   CHECK(hints_of({"gunicorn", "app"}).keep_alive_ms == 3000);
   CHECK(hints_of({"hypercorn", "--bind", "localhost:9000", "app"}).ports == Ports{9000});
   CHECK(hints_of({"granian", "app"}).keep_alive_ms == 0);

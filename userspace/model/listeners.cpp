@@ -19,13 +19,25 @@ bool contains(const auto& values, const auto& value) {
   return std::find(values.begin(), values.end(), value) != values.end();
 }
 
+// A server may make the path absolute.
+std::string_view base_name(std::string_view path) {
+  return path.substr(path.find_last_of("/:") + 1);
+}
+
 bool is_named(const ListenerSample& sample, const ListenerHints& hints) {
   if (sample.port != 0) {
     return contains(hints.ports, sample.port);
   }
-  return hints.unix_socket || std::any_of(hints.paths.begin(), hints.paths.end(), [&sample](const std::string& path) {
-           return sample.address == "unix:" + path;
+  return std::any_of(hints.paths.begin(), hints.paths.end(),
+                     [&sample](const std::string& path) { return sample.address == "unix:" + path; }) ||
+         std::any_of(hints.unix_paths.begin(), hints.unix_paths.end(), [&sample](const std::string& path) {
+           return base_name(sample.address) == base_name("unix:" + path);
          });
+}
+
+// gunicorn makes it for gunicornc.
+bool is_control_socket(const ListenerSample& sample) {
+  return sample.address.starts_with("unix:") && sample.address.ends_with("/gunicorn.ctl");
 }
 
 bool is_loopback(const ListenerSample& sample) {
@@ -68,7 +80,7 @@ bool is_http2(std::string_view bytes) {
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
                           const ListenerHints& hints, unsigned so_far) {
   const auto rank = [&](const ListenerSample& sample) {
-    return std::tuple(!is_named(sample, hints), !contains(sample.holders, hints.root), !contains(http, sample.number),
+    return std::tuple(!is_named(sample, hints), is_control_socket(sample), !contains(sample.holders, hints.root), !contains(http, sample.number),
                       sample.port != kUsualPort, sample.port >= kFirstEphemeralPort,
                       so_far == 0 || sample.number != so_far, is_loopback(sample), sample.port, sample.address);
   };

@@ -16,7 +16,7 @@ namespace monitor {
 struct ListenerHints {
   pid_t root = 0;                    // the server's first process
   std::vector<std::uint16_t> ports;  // that the command line names for HTTP
-  bool unix_socket = false;          // the command line names a Unix socket for HTTP
+  std::vector<std::string> unix_paths;  // of Unix sockets that it names for HTTP, relative or not
   std::vector<std::string> paths;    // absolute paths among its arguments
   unsigned keep_alive_ms = 0;        // it closes connections that are idle for longer; 0: unknown, or it does not
 };

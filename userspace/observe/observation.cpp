@@ -94,7 +94,7 @@ void Observation::go_on_under(Root root, const std::string& address) {
   previous_ = root_.identity.pid;
   root_ = std::move(root);
   ListenerHints hints = listener_hints(ProcFs(), root_.identity.pid);
-  if (hints.ports.empty() && !hints.unix_socket) {
+  if (hints.ports.empty() && hints.unix_paths.empty()) {
     hints = hints_;  // a worker that a supervisor left serves where that one was told to
     hints.root = root_.identity.pid;
   }

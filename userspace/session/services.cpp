@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "session/listeners.h"
 #include "session/map_walk.h"
 #include "session/processes.h"
 #include "session/target_settings.h"
@@ -48,22 +49,24 @@ Result<std::vector<Key>> services_of(const Objects& objects, unsigned target) {
   return theirs;
 }
 
-bool has_address(const ListedSocket& socket) {
-  return socket.local_port != 0 || (socket.family == AF_UNIX && !socket.name.empty());
+// Whether the socket has the address that names the server, or another address with its port.
+bool is_served(const ListedSocket& socket, const monitor_listener_key& main) {
+  return main.port != 0 ? socket.local_port == main.port
+                        : socket.family == main.family &&
+                              std::memcmp(socket.local_address, main.address, sizeof(main.address)) == 0;
 }
 
-std::vector<Key> served(const SocketList& list, pid_t root) {
-  std::vector<Key> by_root;
-  std::vector<Key> by_any;
-  for (const ListedSocket& socket : list.sockets) {
-    if (is_listening(socket) && has_address(socket)) {
-      by_any.push_back(key_of(socket));
-      if (static_cast<pid_t>(socket.pid) == root) {
-        by_root.push_back(by_any.back());
+Result<std::vector<Key>> served(const Objects& objects, unsigned target, const SocketList& list, unsigned main) {
+  std::vector<Key> keys;
+  for (const KnownListener& listener : TRY(known_listeners(objects, target))) {
+    for (const ListedSocket& socket : list.sockets) {
+      if (main != 0 && listener.counted.number == main && is_listening(socket) &&
+          is_served(socket, listener.counted.key)) {
+        keys.push_back(key_of(socket));
       }
     }
   }
-  return by_root.empty() ? by_any : by_root;
+  return keys;
 }
 
 bool contains(const std::vector<Key>& keys, const Key& key) {
@@ -95,7 +98,7 @@ Status note_served(const Objects& objects) {
 
 Status note_services(const Objects& objects, unsigned target, const SocketList& list) {
   const monitor_target_settings settings = TRY(read_settings(objects, target));
-  const std::vector<Key> now = served(list, static_cast<pid_t>(settings.root));
+  const std::vector<Key> now = TRY(served(objects, target, list, settings.main));
   // While the target is being added, its root has no entry yet.
   if (now.empty() || (settings.since_ns != 0 && !TRY(root_lives(objects, target)))) {
     return Ok{};

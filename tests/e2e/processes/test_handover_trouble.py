@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from harness.asgi_servers import CURRENT
 from harness.attached_engine import Engine
 from harness.client import Client, request
 from harness.container import Container, inner_pid
@@ -22,7 +23,16 @@ from harness.load import keep_alive
 from harness.monitor import Monitor
 from harness.network import NetworkNamespace
 from harness.restarts import Upgraded, ask, free_port, listener, terminate, total
-from harness.server import USUAL, Server, listening_ports, parent_of, sockets_of, tree
+from harness.server import (
+    USUAL,
+    AppServer,
+    Server,
+    listening_ports,
+    listening_unix_sockets,
+    parent_of,
+    sockets_of,
+    tree,
+)
 from harness.serving import Serving
 from harness.waiting import wait_until
 
@@ -393,6 +403,29 @@ def test_upgrades_on_a_unix_socket(tmp_path: Path, engine: Engine, short_directo
         last = engine.snapshot(server.new)
         assert (last["total_requests"], last["undercount"]) == (50, 0)
         assert server.old.tally().total() == 50
+
+
+def test_a_control_socket_makes_no_successor(tmp_path: Path, engine: Engine) -> None:
+    """Every gunicorn of a user takes the path of the control socket from the one before."""
+    control = ("--control-socket", str(tmp_path / "gunicorn.ctl"))
+    with ExitStack() as stack:
+
+        def start(name: str) -> AppServer:
+            (tmp_path / name).mkdir()
+            command = [CURRENT, "-m", "gunicorn", "--worker-class", "uvicorn_worker.UvicornWorker", *control]
+            command += ["--log-level", "warning", "--bind", "127.0.0.1:0", "app:app"]
+            return stack.enter_context(AppServer(tmp_path / name, name, command))
+
+        first = start("one")
+        engine.attach(first.pid)
+        assert engine.snapshot(first.pid)["target"]["address"] == f"127.0.0.1:{first.port}"
+        ask(first.port, 5)
+        terminate(first)
+        second = start("two")
+        wait_until(lambda: str(tmp_path / "gunicorn.ctl") in listening_unix_sockets(second.pid), "it has its socket")
+        ask(second.port, 6)
+        [session] = engine.sessions()["sessions"]
+        assert (session["pid"], session["processes"]) == (first.pid, 0)
 
 
 def test_workers_that_have_not_read_yet(start_server: Start, engine: Engine) -> None:
