@@ -24,20 +24,23 @@ std::string_view base_name(std::string_view path) {
   return path.substr(path.find_last_of("/:") + 1);
 }
 
+// gunicorn makes it for gunicornc.
+bool is_control_socket(const ListenerSample& sample) {
+  return sample.address.starts_with("unix:") && sample.address.ends_with("/gunicorn.ctl");
+}
+
 bool is_named(const ListenerSample& sample, const ListenerHints& hints) {
   if (sample.port != 0) {
     return contains(hints.ports, sample.port);
+  }
+  if (is_control_socket(sample)) {
+    return false;
   }
   return std::any_of(hints.paths.begin(), hints.paths.end(),
                      [&sample](const std::string& path) { return sample.address == "unix:" + path; }) ||
          std::any_of(hints.unix_paths.begin(), hints.unix_paths.end(), [&sample](const std::string& path) {
            return base_name(sample.address) == base_name("unix:" + path);
          });
-}
-
-// gunicorn makes it for gunicornc.
-bool is_control_socket(const ListenerSample& sample) {
-  return sample.address.starts_with("unix:") && sample.address.ends_with("/gunicorn.ctl");
 }
 
 bool is_loopback(const ListenerSample& sample) {
