@@ -91,6 +91,8 @@ static __attribute__((noinline)) int unix_address_read(struct sock *sk, __u8 *to
 		size = length - at;
 		if (size > sizeof(word))
 			size = sizeof(word);
+		barrier_var(size); /* Linux 6.1 does not know the bound of the copy that the compiler takes */
+		size &= 2 * sizeof(word) - 1;
 		word = 0;
 		bpf_probe_read_kernel(&word, size, &address->name[0].sun_path[at]);
 		/* any odd constant whose bits are mixed */
