@@ -122,10 +122,6 @@ static __always_inline void count_end(struct conn *c, const struct ending *end)
 	} else {
 		if (w)
 			__sync_fetch_and_add(&w->ended, 1);
-		barrier_var(class); /* the verifier knows no bound of a quotient */
-		if (class > 5)
-			class = 0;
-		__sync_fetch_and_add(&e->status[class], 1);
 		if (end->began_ns)
 			count_duration(e, status, end->began_ns);
 		if (status == 404)
@@ -136,8 +132,11 @@ static __always_inline void count_end(struct conn *c, const struct ending *end)
 			__sync_fetch_and_add(&e->failed, 1);
 		if (outcome == OUTCOME_REFUSED)
 			__sync_fetch_and_add(&l->refused, 1);
+		barrier_var(class); /* the verifier knows no bound of a quotient */
+		if (class > 5)
+			class = 0;
 		/* last: a reader that sees this request in the total sees its other counts too */
-		__sync_fetch_and_add(&e->completed, 1);
+		__sync_fetch_and_add(&e->status[class], 1);
 	}
 	endpoint_leave(e, end->endpoint);
 	if (end->flags & REQUEST_UNPROVEN) {

@@ -15,8 +15,8 @@
  *	syscall_may_accept    likewise for accept and accept4
  *	syscall_is_running    whether the registers belong to a call that has not returned yet. There is no common way:
  *	                      x86-64 has -ENOSYS in the result register until then. arm64 does not store -ENOSYS; its
- *	                      result register x0 equals orig_x0 until the call returns (and after it, if the call returns
- *	                      its first argument)
+ *	                      result register x0 equals orig_x0 until the call returns (and after it, if the call
+ *returns its first argument)
  *
  * The arguments come from libbpf. They must have their values from the entry at sys_exit too: arm64 overwrites x0 with
  * the result, so libbpf reads orig_x0.

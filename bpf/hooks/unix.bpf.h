@@ -151,8 +151,7 @@ int BPF_PROG(on_close, struct pt_regs *regs, long id)
 		how = SYSCALL_ARG2(regs);
 	}
 	if (id != SYSCALL_LISTEN &&
-	    (!is_followed(task->tgid) ||
-	     (id != SYSCALL_CLOSE && (id != SYSCALL_SHUTDOWN || (__u32)how == SHUT_RD))))
+	    (!is_followed(task->tgid) || (id != SYSCALL_CLOSE && (id != SYSCALL_SHUTDOWN || (__u32)how == SHUT_RD))))
 		return 0;
 	sk = fd_sock(task, fd);
 	if (!sk)

@@ -67,8 +67,8 @@ static __always_inline void socket_info_read(struct socket_info *f, struct sock 
 }
 
 /*
- * Writes struct monitor_unix_address of a Unix socket, or zeros if the socket has no name. A function of its own, because
- * a name takes up to 14 reads.
+ * Writes struct monitor_unix_address of a Unix socket, or zeros if the socket has no name. A function of its own,
+ * because a name takes up to 14 reads.
  */
 static __attribute__((noinline)) int unix_address_read(struct sock *sk, __u8 *to)
 {

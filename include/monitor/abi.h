@@ -97,8 +97,8 @@ struct monitor_target {
  * connections whose listener is unknown: every target has that one. */
 struct monitor_listener_key {
 	__abi_u32 target;
-	__abi_u16 family; /* AF_INET, AF_INET6 or AF_UNIX */
-	__abi_u16 port;	  /* host byte order; 0 for Unix sockets */
+	__abi_u16 family;     /* AF_INET, AF_INET6 or AF_UNIX */
+	__abi_u16 port;	      /* host byte order; 0 for Unix sockets */
 	__abi_u8 address[16]; /* as in monitor_socket */
 };
 
@@ -146,6 +146,8 @@ struct monitor_target_settings {
 	__abi_u32 previous_root; /* process id of the root before, which ended and handed over to `root`; 0: there was
 				    no handover */
 	__abi_u32 main;		 /* number of the listener that names the server; 0: none does so far */
+	__abi_u64 keep_ended_ns; /* for how long an attached target stays after its root has ended, in case its address
+				    is served again */
 };
 
 enum monitor_target_state {
@@ -285,16 +287,17 @@ struct monitor_endpoint {
 	/* generation << 32 | requests in flight. One word, so that an eviction cannot race with a request that begins
 	 * on the endpoint. */
 	__abi_u64 word;
-	__abi_u64 peak;	     /* most in flight at once */
-	__abi_u64 completed; /* requests that ended, in any way */
+	__abi_u64 peak; /* most in flight at once */
 	__abi_u64 failed;
 	__abi_u64 aborted;
-	__abi_u64 status[6];	  /* [1..5]: ended with a final status of that class; [0]: no status, or not 100..599 */
-	__abi_u64 not_found;	  /* ended with 404 */
-	__abi_u64 websockets;	  /* in flight and upgraded by a 101 */
-	__abi_u64 hand_completed; /* `completed` when the search for an endpoint to evict saw a change of it */
-	__abi_u64 hand_ns;	  /* when that was, CLOCK_BOOTTIME */
-	__abi_u32 listener;	  /* slot in the listener table */
+	__abi_u64 status[6];  /* [1..5]: ended with a final status of that class; [0]: no status, or not 100..599. A
+			       * request that has ended is in exactly one of them. */
+	__abi_u64 not_found;  /* ended with 404 */
+	__abi_u64 websockets; /* in flight and upgraded by a 101 */
+	__abi_u64
+	    hand_completed; /* requests that had ended when the search for an endpoint to evict saw a change of it */
+	__abi_u64 hand_ns;  /* when that was, CLOCK_BOOTTIME */
+	__abi_u32 listener; /* slot in the listener table */
 	__abi_u32 padding;
 	struct monitor_endpoint_key key; /* of the endpoint that has the slot now */
 	/* Only of requests whose begin was seen. Elements are used in order, and freed when the slot is. */
@@ -314,7 +317,7 @@ struct monitor_service_key {
  * writes it. */
 struct monitor_served {
 	__abi_u64 ports[65536 / 64]; /* one bit for each TCP port */
-	__abi_u64 names;	     /* of Unix sockets: one bit for each value of the last six bits of a name's length */
+	__abi_u64 names; /* of Unix sockets: one bit for each value of the last six bits of a name's length */
 };
 
 /* A process has begun to listen on a TCP port, or on a Unix socket while a target does. The hooks post it, for a

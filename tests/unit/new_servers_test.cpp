@@ -120,7 +120,7 @@ TEST_CASE("new_servers.the_pace_of_searches") {
   CHECK(searches > 60 + 150);
   CHECK(searches < 60 + 210);  // 60 at once, and then two a second
   CHECK_FALSE(pace.allows(begin + 100s));
-  CHECK(pace.allows(begin + 101s));   // a second is the longest that a new server waits
+  CHECK(pace.allows(begin + 101s));  // a second is the longest that a new server waits
   CHECK(pace.allows(begin + 200s));
 }
 

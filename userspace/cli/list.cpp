@@ -16,7 +16,7 @@ namespace {
 
 // Without privileges the list is still useful, so a failure is reported and the list goes on without the engine.
 std::optional<Attached> read_attached(const ListOptions& options, const ProcFs& proc, Reporter& reporter) {
-  Result<Attached> attached = open_attached(Pins(options.pins), proc, options.keep_ended_seconds);
+  Result<Attached> attached = open_attached(Pins(options.pins), proc);
   if (!attached) {
     reporter.report(attached.error());
     return std::nullopt;

@@ -97,9 +97,7 @@ class Reader {
     }
   }
 
-  void add_unix(std::string_view path) {
-    hints_.unix_paths.emplace_back(path);
-  }
+  void add_unix(std::string_view path) { hints_.unix_paths.emplace_back(path); }
 
   void add_address(std::optional<std::string_view> value) {
     if (!value) {

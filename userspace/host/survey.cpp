@@ -10,12 +10,10 @@
 #include <string_view>
 #include <utility>
 
+#include "base/contains.h"
+
 namespace monitor {
 namespace {
-
-bool contains(const std::vector<pid_t>& pids, pid_t pid) {
-  return std::find(pids.begin(), pids.end(), pid) != pids.end();
-}
 
 // Sockets of multiprocessing's own protocol: "unix:/tmp/pymp-x/listener-y", "unix:@listener-42-0".
 bool is_internal(std::string_view address) {

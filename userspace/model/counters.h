@@ -60,7 +60,8 @@ struct Counters {
   unsigned main_listener = 0;                       // number of the one that named the server so far; 0: none did
   std::vector<EndpointCounters> endpoints;          // every one ever seen; a special one only if it counted anything
   std::map<pid_t, WorkerCounters> workers;          // every live process of the server
-  double observed_seconds = 0;                      // since counting began
+  double since_seconds = 0;                         // when counting began, since boot
+  double observed_seconds = 0;                      // from then until now
   std::string profile;                              // "socket" or "syscall"
 };
 

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <tuple>
 
+#include "base/contains.h"
+
 namespace monitor {
 namespace {
 
@@ -14,10 +16,6 @@ using namespace std::string_view_literals;
 
 constexpr std::uint16_t kUsualPort = 8000;            // of uvicorn, gunicorn, hypercorn, granian and daphne
 constexpr std::uint16_t kFirstEphemeralPort = 32768;  // net.ipv4.ip_local_port_range
-
-bool contains(const auto& values, const auto& value) {
-  return std::find(values.begin(), values.end(), value) != values.end();
-}
 
 // A server may make the path absolute.
 std::string_view base_name(std::string_view path) {
@@ -83,8 +81,8 @@ bool is_http2(std::string_view bytes) {
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
                           const ListenerHints& hints, unsigned so_far) {
   const auto rank = [&](const ListenerSample& sample) {
-    return std::tuple(!is_named(sample, hints), is_control_socket(sample), !contains(sample.holders, hints.root), !contains(http, sample.number),
-                      sample.port != kUsualPort, sample.port >= kFirstEphemeralPort,
+    return std::tuple(!is_named(sample, hints), is_control_socket(sample), !contains(sample.holders, hints.root),
+                      !contains(http, sample.number), sample.port != kUsualPort, sample.port >= kFirstEphemeralPort,
                       so_far == 0 || sample.number != so_far, is_loopback(sample), sample.port, sample.address);
   };
   const auto best = std::min_element(

@@ -14,11 +14,11 @@ namespace monitor {
 
 // What a server's command line says. Part of what a listener is judged by.
 struct ListenerHints {
-  pid_t root = 0;                    // the server's first process
-  std::vector<std::uint16_t> ports;  // that the command line names for HTTP
+  pid_t root = 0;                       // the server's first process
+  std::vector<std::uint16_t> ports;     // that the command line names for HTTP
   std::vector<std::string> unix_paths;  // of Unix sockets that it names for HTTP, relative or not
-  std::vector<std::string> paths;    // absolute paths among its arguments
-  unsigned keep_alive_ms = 0;        // it closes connections that are idle for longer; 0: unknown, or it does not
+  std::vector<std::string> paths;       // absolute paths among its arguments
+  unsigned keep_alive_ms = 0;           // it closes connections that are idle for longer; 0: unknown, or it does not
 };
 
 // Which listeners a view is restricted to. Empty: all of the server's, together.

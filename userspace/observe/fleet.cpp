@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/contains.h"
 #include "observe/find_selected.h"
 
 namespace monitor {
@@ -24,10 +25,6 @@ EngineOptions with_room(EngineOptions options, const Selection& selection) {
 std::string handed_over(const Handover& handover) {
   return fmt::format("the server (pid {}) has ended; pid {} serves on {} and is followed", handover.from, handover.to,
                      handover.address);
-}
-
-bool contains(const std::vector<pid_t>& pids, pid_t pid) {
-  return std::find(pids.begin(), pids.end(), pid) != pids.end();
 }
 
 // Reports pids that the operator named and that have handed over while only the attached engine counted.
@@ -60,7 +57,7 @@ Fleet::Fleet(const ObserveOptions& options, Attached attached, Notices notices)
 
 Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool may_be_empty) {
   const ProcFs proc;
-  Attached attached = TRY(open_attached(Pins(options.pins), proc, options.keep_ended_seconds));
+  Attached attached = TRY(open_attached(Pins(options.pins), proc));
   Fleet fleet(options, std::move(attached), std::move(notices));
   Result<FoundServers> found =
       find_selected(proc, options.servers, fleet.attached_, fleet.engine_options_, fleet.programs_);
@@ -205,8 +202,7 @@ void Fleet::note_handover(Observation& observation) {
     std::vector<std::string> arguments = ProcFs().arguments(handover->to);
     std::string text = handed_over(*handover);
     if (!arguments.empty() && !is_worker_of(arguments, known.arguments)) {
-      const std::string before =
-          std::exchange(known.title, named_server(ProcFs(), handover->to, known.evidence).title);
+      const std::string before = std::exchange(known.title, named_server(ProcFs(), handover->to, known.evidence).title);
       text += before == known.title ? "" : fmt::format("; it runs {}, and that one ran {}", known.title, before);
       known.arguments = std::move(arguments);
     }
@@ -268,8 +264,7 @@ void Fleet::complete(Snapshot& snapshot, Known& known) const {
   snapshot.evidence = known.evidence;
   snapshot.passed_over = passed_over_;
   if (!known.not_seen_seconds) {
-    // Later, the process that has started can be another one.
-    known.not_seen_seconds = std::max(0.0, snapshot.uptime_seconds - snapshot.observed_seconds);
+    known.not_seen_seconds = snapshot.not_seen_seconds;  // later, the process that serves can be another one
   }
   snapshot.appeared = known.appeared;
   snapshot.not_seen_seconds = *known.not_seen_seconds;
@@ -286,7 +281,7 @@ void Fleet::remove_over(const std::vector<pid_t>& over) {
   search_wanted_ = search_wanted_ || !over.empty();
   std::erase_if(attached_.targets, [&over](const TargetInfo& target) { return contains(over, target.root.pid); });
   if (attached) {
-    remove_ended(pins_, ProcFs(), keep_ended_.count());
+    remove_ended(pins_, ProcFs());
   }
 }
 

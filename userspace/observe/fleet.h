@@ -126,8 +126,8 @@ class Fleet {
   NewServers new_servers_;
   SearchPace pace_;
   bool search_wanted_ = false;  // there was a reason, and the pace did not allow it yet
-  Fd timer_;          // expires when check() is due
-  Fd sample_wanted_;  // readable if a server that has ended needs a sample
+  Fd timer_;                    // expires when check() is due
+  Fd sample_wanted_;            // readable if a server that has ended needs a sample
   std::string doubt_;
   Notices notices_;
 };

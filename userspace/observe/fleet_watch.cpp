@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "base/contains.h"
 #include "host/listener_hints.h"
 #include "observe/fleet.h"
 
@@ -34,10 +35,6 @@ constexpr std::chrono::milliseconds kCheckForPace{200};
 
 // How long a server that has ended is waited for: one whose listening socket its supervisor holds for the next one.
 constexpr std::chrono::seconds kTakenOverWithin{10};
-
-bool contains(const std::vector<pid_t>& pids, pid_t pid) {
-  return std::find(pids.begin(), pids.end(), pid) != pids.end();
-}
 
 void drain(int fd) {
   std::uint64_t ignored = 0;

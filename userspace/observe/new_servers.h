@@ -48,8 +48,9 @@ class NewServers {
   std::optional<Clock::time_point> called_;
 };
 
-// Keeps what searches cost near a hundredth of a core, however many processes begin to listen. Some tens of searches may
-// follow each other at once; after that, one waits until the earlier ones have been paid for, but for a second at most.
+// Keeps what searches cost near a hundredth of a core, however many processes begin to listen. Some tens of searches
+// may follow each other at once; after that, one waits until the earlier ones have been paid for, but for a second at
+// most.
 class SearchPace {
  public:
   using Clock = std::chrono::steady_clock;

@@ -89,7 +89,8 @@ Result<std::vector<TargetInfo>> Engine::targets() const {
                                  settings.since_ns != 0 && settings.state != TARGET_LEAVING,
                                  static_cast<pid_t>(settings.previous_root),
                                  false,
-                                 TRY(read_totals(state_->objects, target)).root_ended_ns});
+                                 TRY(read_totals(state_->objects, target)).root_ended_ns,
+                                 to_seconds(settings.keep_ended_ns)});
     }
   }
   return found;
@@ -155,6 +156,12 @@ Status Engine::add_processes(unsigned target, const std::vector<pid_t>& processe
 Status Engine::complete_target(unsigned target) {
   monitor_target_settings settings = TRY(read_settings(state_->objects, target));
   settings.since_ns = state_->targets.at(target).since_ns;
+  return write_settings(state_->objects, target, settings);
+}
+
+Status Engine::keep_ended(unsigned target, double seconds) {
+  monitor_target_settings settings = TRY(read_settings(state_->objects, target));
+  settings.keep_ended_ns = to_nanoseconds(seconds);
   return write_settings(state_->objects, target, settings);
 }
 

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/contains.h"
 #include "session/listeners.h"
 #include "session/map_walk.h"
 #include "session/processes.h"
@@ -20,15 +21,15 @@
 namespace monitor {
 namespace {
 
-using Key = std::array<unsigned char, sizeof(monitor_service_key)>;
+using ServiceKey = std::array<unsigned char, sizeof(monitor_service_key)>;
 
-Key key_of(const ListedSocket& socket) {
+ServiceKey key_of(const ListedSocket& socket) {
   monitor_service_key service{};
   service.network = socket.network;
   service.family = socket.family;
   service.port = socket.local_port;
   std::memcpy(service.address, socket.local_address, sizeof(service.address));
-  Key key{};
+  ServiceKey key{};
   std::memcpy(key.data(), &service, sizeof(service));
   return key;
 }
@@ -39,13 +40,14 @@ Result<bool> root_lives(const Objects& objects, unsigned target) {
   return bpf_map_lookup_elem(objects.map("processes").fd(), &settings.root, &root) == 0 && root.target == target;
 }
 
-Result<std::vector<Key>> services_of(const Objects& objects, unsigned target) {
-  std::vector<Key> theirs;
-  TRY((for_each_entry<Key, std::uint32_t>(objects.map("services"), [&](const Key& key, std::uint32_t owner) {
-    if (owner == target) {
-      theirs.push_back(key);
-    }
-  })));
+Result<std::vector<ServiceKey>> services_of(const Objects& objects, unsigned target) {
+  std::vector<ServiceKey> theirs;
+  TRY((for_each_entry<ServiceKey, std::uint32_t>(objects.map("services"),
+                                                 [&](const ServiceKey& key, std::uint32_t owner) {
+                                                   if (owner == target) {
+                                                     theirs.push_back(key);
+                                                   }
+                                                 })));
   return theirs;
 }
 
@@ -56,8 +58,8 @@ bool is_served(const ListedSocket& socket, const monitor_listener_key& main) {
                               std::memcmp(socket.local_address, main.address, sizeof(main.address)) == 0;
 }
 
-Result<std::vector<Key>> served(const Objects& objects, unsigned target, const SocketList& list, unsigned main) {
-  std::vector<Key> keys;
+Result<std::vector<ServiceKey>> served(const Objects& objects, unsigned target, const SocketList& list, unsigned main) {
+  std::vector<ServiceKey> keys;
   for (const KnownListener& listener : TRY(known_listeners(objects, target))) {
     for (const ListedSocket& socket : list.sockets) {
       if (main != 0 && listener.counted.number == main && is_listening(socket) &&
@@ -69,14 +71,10 @@ Result<std::vector<Key>> served(const Objects& objects, unsigned target, const S
   return keys;
 }
 
-bool contains(const std::vector<Key>& keys, const Key& key) {
-  return std::find(keys.begin(), keys.end(), key) != keys.end();
-}
-
 // Writes which sockets can have one of the addresses. A bit that stays set is never cleared in between.
 Status note_served(const Objects& objects) {
   monitor_served now{};
-  TRY((for_each_entry<Key, std::uint32_t>(objects.map("services"), [&now](const Key& key, std::uint32_t) {
+  TRY((for_each_entry<ServiceKey, std::uint32_t>(objects.map("services"), [&now](const ServiceKey& key, std::uint32_t) {
     monitor_service_key service{};
     std::memcpy(&service, key.data(), sizeof(service));
     if (service.family == AF_UNIX) {
@@ -98,21 +96,21 @@ Status note_served(const Objects& objects) {
 
 Status note_services(const Objects& objects, unsigned target, const SocketList& list) {
   const monitor_target_settings settings = TRY(read_settings(objects, target));
-  const std::vector<Key> now = TRY(served(objects, target, list, settings.main));
+  const std::vector<ServiceKey> now = TRY(served(objects, target, list, settings.main));
   // While the target is being added, its root has no entry yet.
   if (now.empty() || (settings.since_ns != 0 && !TRY(root_lives(objects, target)))) {
     return Ok{};
   }
   const int services = objects.map("services").fd();
-  const std::vector<Key> before = TRY(services_of(objects, target));
+  const std::vector<ServiceKey> before = TRY(services_of(objects, target));
   bool changed = false;
-  for (const Key& key : before) {
+  for (const ServiceKey& key : before) {
     if (!contains(now, key)) {
       bpf_map_delete_elem(services, key.data());
       changed = true;
     }
   }
-  for (const Key& key : now) {
+  for (const ServiceKey& key : now) {
     std::uint32_t owner = target;
     if (contains(before, key) || (bpf_map_lookup_elem(services, key.data(), &owner) == 0 && owner != target &&
                                   TRY(root_lives(objects, owner)))) {
@@ -128,7 +126,7 @@ Status note_services(const Objects& objects, unsigned target, const SocketList& 
 }
 
 Status forget_services(const Objects& objects, unsigned target) {
-  for (const Key& key : TRY(services_of(objects, target))) {
+  for (const ServiceKey& key : TRY(services_of(objects, target))) {
     bpf_map_delete_elem(objects.map("services").fd(), key.data());
   }
   return note_served(objects);
