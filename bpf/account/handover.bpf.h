@@ -17,10 +17,6 @@
 #include "state/maps.bpf.h"
 #include "state/socket_info.bpf.h"
 
-/* For how long after the end of a root the readers of its connections are sought: each receive of a process of no
- * target then costs a little more. Processes that begin to listen are sought without end. */
-#define READERS_SOUGHT_NS 600000000000ULL
-
 /* The root of a target ends, if `pid` is that. */
 static __always_inline void note_root_end(__u32 target, __u32 pid)
 {
@@ -33,17 +29,22 @@ static __always_inline void note_root_end(__u32 target, __u32 pid)
 	orphaned_ns = t->root_ended_ns;
 }
 
-/* Returns whether a root has ended lately. */
+/* Returns whether the root of a target has ended, and no command has found its successor yet. */
 static __always_inline bool is_orphaned(void)
 {
-	__u64 since = READ_ONCE(orphaned_ns);
+	return READ_ONCE(orphaned_ns);
+}
 
-	if (!since)
-		return false;
-	if (bpf_ktime_get_boot_ns() - since < READERS_SOUGHT_NS)
-		return true;
-	orphaned_ns = 0;
-	return false;
+/* Returns whether a target may serve on this TCP port. */
+static __always_inline bool may_serve_port(__u16 port)
+{
+	return served.ports[port >> 6] >> (port & 63) & 1;
+}
+
+/* Returns whether a target may serve on the Unix socket with this name. */
+static __always_inline bool may_serve_name(const struct unix_address *address)
+{
+	return address && (served.names >> ((address->len - sizeof(__u16)) & 63) & 1);
 }
 
 /* Adds process `pid` to the target that has the address of the socket, if that target's root has ended. Returns whether
@@ -62,12 +63,14 @@ static __attribute__((noinline)) bool adopt_successor(const struct socket_info *
 	key.network = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	key.family = f->family;
 	key.port = f->port;
-	if (f->family == AF_INET6)
+	if (f->family == AF_UNIX)
+		unix_address_read(sk, key.address);
+	else if (f->family == AF_INET6)
 		BPF_CORE_READ_INTO(&key.address, sk, __sk_common.skc_v6_rcv_saddr);
 	else
 		*(__u32 *)key.address = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
 	found = bpf_map_lookup_elem(&services, &key);
-	if (!found && f->state != TCP_LISTEN) {
+	if (!found && f->tcp && f->state != TCP_LISTEN) {
 		/* the listener has no address */
 		__builtin_memset(key.address, 0, sizeof(key.address));
 		found = bpf_map_lookup_elem(&services, &key);
@@ -90,19 +93,33 @@ static __attribute__((noinline)) int adopt_listener(struct sock *sk, __u32 pid)
 	struct socket_info f;
 
 	socket_info_read(&f, sk);
-	if (f.port)
+	if (f.port || f.named)
 		adopt_successor(&f, pid);
 	return 0;
 }
 
-/* Process `pid` of no target has received bytes from `sk`. Returns whether it belongs to a target now. A client sends
- * before it receives, so that an outgoing connection from a port of the target is none of its own. */
+/* Posts that process `pid` begins to listen. */
+static __always_inline void post_listen(__u32 pid)
+{
+	struct monitor_listen *event = bpf_ringbuf_reserve(&listens, sizeof(*event), 0);
+
+	if (!event)
+		return;
+	event->at_ns = bpf_ktime_get_boot_ns();
+	event->pid = pid;
+	event->padding = 0;
+	bpf_ringbuf_submit(event, 0);
+}
+
+/* Process `pid` of no target has received bytes from `sk`, or has accepted it. Returns whether it belongs to a target
+ * now. A client sends before it receives, so that an outgoing connection from a port of the target is none of its own.
+ * A client's Unix socket has no name. */
 static __attribute__((noinline)) bool adopt_reader(struct sock *sk, __u32 pid)
 {
 	struct socket_info f;
 
 	socket_info_read(&f, sk);
-	return f.tcp && !socket_info_has_sent(&f) && adopt_successor(&f, pid);
+	return (f.tcp ? !socket_info_has_sent(&f) : f.named) && adopt_successor(&f, pid);
 }
 
 #endif

@@ -26,6 +26,8 @@ enum {
 	I386_SPLICE = 313,
 	I386_RECVMMSG = 337,
 	I386_SENDMMSG = 345,
+	I386_LISTEN = 363,
+	I386_ACCEPT4 = 364,
 	I386_SENDTO = 369,
 	I386_SENDMSG = 370,
 	I386_RECVFROM = 371,
@@ -38,6 +40,8 @@ enum {
 
 /* The first argument of socketcall. */
 enum {
+	SOCKETCALL_LISTEN = 4,
+	SOCKETCALL_ACCEPT = 5,
 	SOCKETCALL_SEND = 9,
 	SOCKETCALL_RECV = 10,
 	SOCKETCALL_SENDTO = 11,
@@ -45,6 +49,7 @@ enum {
 	SOCKETCALL_SHUTDOWN = 13,
 	SOCKETCALL_SENDMSG = 16,
 	SOCKETCALL_RECVMSG = 17,
+	SOCKETCALL_ACCEPT4 = 18,
 	SOCKETCALL_RECVMMSG = 19,
 	SOCKETCALL_SENDMMSG = 20,
 };
@@ -74,6 +79,10 @@ static __always_inline __u32 socketcall_number(struct compat_call *call)
 	case SOCKETCALL_RECVFROM:
 		number = SYSCALL_RECVFROM;
 		words = 4;
+		break;
+	case SOCKETCALL_LISTEN:
+		number = SYSCALL_LISTEN;
+		words = 2;
 		break;
 	case SOCKETCALL_SHUTDOWN:
 		number = SYSCALL_SHUTDOWN;
@@ -138,6 +147,8 @@ static __always_inline __u32 i386_number(struct compat_call *call)
 		return SYSCALL_RECVFROM;
 	case I386_RECVMSG:
 		return SYSCALL_RECVMSG;
+	case I386_LISTEN:
+		return SYSCALL_LISTEN;
 	case I386_SHUTDOWN:
 		return SYSCALL_SHUTDOWN;
 	case I386_PREADV2:
@@ -155,13 +166,25 @@ GLOBAL_FUNC int compat_call_translate(struct compat_call *call)
 	return 0;
 }
 
-/* One bit for the last six bits of each number that syscall_may_close accepts. */
+/* One bit for the last six bits of each number that one of the functions below accepts. */
 #define NUMBER_BIT(number) (1ULL << ((number)&63))
+
+static __always_inline bool syscall_may_listen(long number)
+{
+	return number == SYSCALL_LISTEN || number == I386_LISTEN || number == I386_SOCKETCALL;
+}
+
+static __always_inline bool syscall_may_accept(long number)
+{
+	return number == SYSCALL_ACCEPT || number == SYSCALL_ACCEPT4 || number == I386_ACCEPT4 ||
+	       number == I386_SOCKETCALL;
+}
 
 static __always_inline bool syscall_may_close(long number)
 {
 	__u64 bits = NUMBER_BIT(SYSCALL_CLOSE) | NUMBER_BIT(SYSCALL_SHUTDOWN) | NUMBER_BIT(I386_CLOSE) |
-		     NUMBER_BIT(I386_SHUTDOWN) | NUMBER_BIT(I386_SOCKETCALL);
+		     NUMBER_BIT(I386_SHUTDOWN) | NUMBER_BIT(I386_SOCKETCALL) | NUMBER_BIT(SYSCALL_LISTEN) |
+		     NUMBER_BIT(I386_LISTEN);
 
 	return bits >> (number & 63) & 1;
 }

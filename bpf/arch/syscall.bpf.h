@@ -9,11 +9,14 @@
  *	                      and the registers are then others, and structures have 32-bit members
  *	compat_call_read      the number and the arguments of such a call, from its registers
  *	compat_call_translate replaces that number by the SYSCALL_* that does the same, or by SYSCALL_OTHER
- *	syscall_may_close     whether a number is close or shutdown, of a program of either kind. It may say yes to
- *others, but must be one test: it runs for every system call on the machine syscall_is_running    whether the registers
- *belong to a call that has not returned yet. There is no common way: x86-64 has -ENOSYS in the result register until
- *then. arm64 does not store -ENOSYS; its result register x0 equals orig_x0 until the call returns (and after it, if the
- *call returns its first argument)
+ *	syscall_may_close     whether a number is close, shutdown or listen, of a program of either kind. It may return
+ *	                      true for others, but must be one test: it runs for every system call on the machine
+ *	syscall_may_listen    likewise for listen
+ *	syscall_may_accept    likewise for accept and accept4
+ *	syscall_is_running    whether the registers belong to a call that has not returned yet. There is no common way:
+ *	                      x86-64 has -ENOSYS in the result register until then. arm64 does not store -ENOSYS; its
+ *	                      result register x0 equals orig_x0 until the call returns (and after it, if the call
+ *returns its first argument)
  *
  * The arguments come from libbpf. They must have their values from the entry at sys_exit too: arm64 overwrites x0 with
  * the result, so libbpf reads orig_x0.

@@ -84,7 +84,7 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 	if (!is_followed(task->tgid)) {
 		if (c)
 			c->flags |= CONN_ELSEWHERE;
-		if (c || !is_orphaned() || !adopt_reader(sk, task->tgid))
+		if (c || !is_orphaned() || !may_serve_port(sk->__sk_common.skc_num) || !adopt_reader(sk, task->tgid))
 			return 0;
 	}
 	if (!c && sk->sk_protocol == IPPROTO_UDP) {
@@ -213,17 +213,10 @@ static __always_inline int on_change(struct sock *sk, int from, int to)
 static __always_inline void began_to_listen(struct sock *sk)
 {
 	__u32 pid = bpf_get_current_task_btf()->tgid;
-	struct monitor_listen *event;
 
 	if (!is_followed(pid))
 		adopt_listener(sk, pid);
-	event = bpf_ringbuf_reserve(&listens, sizeof(*event), 0);
-	if (!event)
-		return;
-	event->at_ns = bpf_ktime_get_boot_ns();
-	event->pid = pid;
-	event->padding = 0;
-	bpf_ringbuf_submit(event, 0);
+	post_listen(pid);
 }
 
 SEC("tp_btf/inet_sock_set_state")

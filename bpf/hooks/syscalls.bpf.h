@@ -103,6 +103,16 @@ static __always_inline void read_compat_call(struct socket_call *call, const str
 	classify_call(call, x->compat.number, x->compat.arguments[0], x->compat.arguments[2], x->compat.arguments[3]);
 }
 
+/* A call of a stranger that may be accept() has returned `fd`. The process may take the place of a root that has ended.
+ * Accepts are far fewer than reads, which under the profile "socket" show the same. */
+static __always_inline void adopt_accepting(struct task_struct *task, long fd, __u32 pid)
+{
+	struct sock *sk = fd_sock(task, fd);
+
+	if (sk)
+		adopt_reader(sk, pid);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 {
@@ -113,11 +123,13 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	struct socket_call call = {};
 	struct conn *c;
 	struct sock *sk;
-	bool stranger = !is_followed(pid);
 	__u8 shutdown;
 
-	if (stranger && !is_orphaned())
+	if (!is_followed(pid)) {
+		if (is_orphaned() && ret >= 0 && syscall_may_accept(syscall_number(regs)))
+			adopt_accepting(task, ret, pid);
 		return 0;
+	}
 	if (syscall_is_compat(task))
 		read_compat_call(&call, regs);
 	else
@@ -129,8 +141,6 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	source.narrow = call.what & CALL_NARROW;
 	sk = fd_sock(task, call.fd);
 	if (!sk)
-		return 0;
-	if (stranger && (ret <= 0 || !(call.what & CALL_RECEIVES) || !adopt_reader(sk, pid)))
 		return 0;
 	socket_info_read(&o.socket, sk);
 	length = ret > 0 ? ret : 0;

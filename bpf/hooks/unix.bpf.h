@@ -3,7 +3,8 @@
  * The hooks on Unix stream sockets, loaded and attached only if a target listens on one. Their records are by address
  * under both profiles, because closing a Unix socket makes no event. The entry of close() shows the server's close if
  * the descriptor is the last one, and that of shutdown() shows it too. The server's next call shows the client's close.
- * The sweep at each sample finds the rest (close_range, dup2 over the descriptor, the end of the process).
+ * The sweep at each sample finds the rest (close_range, dup2 over the descriptor, the end of the process). The entry of
+ * listen() shows a process that takes the place of a root which has ended.
  *
  * Unix sockets have no sequence numbers: bytes without an event (splice, io_uring) go unnoticed until the stream stops
  * making sense.
@@ -19,6 +20,7 @@
 
 #include "account/close.bpf.h"
 #include "account/close_events.bpf.h"
+#include "account/handover.bpf.h"
 #include "account/open.bpf.h"
 #include "arch/syscall.bpf.h"
 #include "feed/byte_source.bpf.h"
@@ -28,6 +30,12 @@
 #include "state/counters.bpf.h"
 #include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
+
+/* Casts a socket that is known to be a Unix socket. */
+static __always_inline struct unix_sock *as_unix(struct sock *sk)
+{
+	return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct unix_sock));
+}
 
 /* Returns the record for a hook of the profile "socket", or NULL if the event is irrelevant. */
 static __always_inline struct conn *unix_open(struct sock *sk, int ret)
@@ -39,7 +47,8 @@ static __always_inline struct conn *unix_open(struct sock *sk, int ret)
 	if (sk->__sk_common.skc_family != AF_UNIX)
 		return NULL;
 	pid = bpf_get_current_task_btf()->tgid;
-	if (!is_followed(pid))
+	if (!is_followed(pid) &&
+	    (ret <= 0 || !is_orphaned() || !may_serve_name(as_unix(sk)->addr) || !adopt_reader(sk, pid)))
 		return NULL;
 	socket_info_read(&o.socket, sk);
 	c = addressed_open(&o, pid, ret > 0 ? ret : 0);
@@ -107,7 +116,18 @@ static __always_inline bool is_last_holder(struct file *file)
 	return BPF_CORE_READ((struct file___referenced *)file, f_ref.refcnt.counter) == 0;
 }
 
-/* The entry of close(), or of a shutdown() for sending, which ends the server's side as well as a close. */
+/* Process `pid` calls listen() on socket `sk`. */
+static __always_inline void begins_to_listen(struct sock *sk, __u32 pid)
+{
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
+		return;
+	if (!is_followed(pid))
+		adopt_listener(sk, pid);
+	post_listen(pid);
+}
+
+/* The entry of close(), or of a shutdown() for sending, which ends the server's side as well as a close. Also that of
+ * listen(), whose exit would cost a program of its own. */
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_close, struct pt_regs *regs, long id)
 {
@@ -118,7 +138,7 @@ int BPF_PROG(on_close, struct pt_regs *regs, long id)
 	struct sock *sk;
 	struct conn *c;
 
-	if (!syscall_may_close(id) || !is_followed(task->tgid))
+	if (!syscall_may_close(id) || (!is_followed(task->tgid) && !syscall_may_listen(id)))
 		return 0;
 	if (syscall_is_compat(task)) {
 		compat_call_read(&compat, regs);
@@ -130,11 +150,16 @@ int BPF_PROG(on_close, struct pt_regs *regs, long id)
 		fd = SYSCALL_ARG1(regs);
 		how = SYSCALL_ARG2(regs);
 	}
-	if (id != SYSCALL_CLOSE && (id != SYSCALL_SHUTDOWN || (__u32)how == SHUT_RD))
+	if (id != SYSCALL_LISTEN &&
+	    (!is_followed(task->tgid) || (id != SYSCALL_CLOSE && (id != SYSCALL_SHUTDOWN || (__u32)how == SHUT_RD))))
 		return 0;
 	sk = fd_sock(task, fd);
 	if (!sk)
 		return 0;
+	if (id == SYSCALL_LISTEN) {
+		begins_to_listen(sk, task->tgid);
+		return 0;
+	}
 	socket_info_read(&f, sk);
 	if (f.family != AF_UNIX)
 		return 0;

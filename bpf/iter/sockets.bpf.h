@@ -87,7 +87,7 @@ static __always_inline bool describe_socket(struct monitor_socket *out, struct s
 			return false;
 		out->unread = BPF_CORE_READ(sk, sk_receive_queue.qlen);
 		out->backlog = out->unread;
-		*(__u64 *)out->local_address = (__u64)BPF_CORE_READ((struct unix_sock *)sk, addr);
+		unix_address_read(sk, out->local_address);
 		return true;
 	}
 	if (!f->tcp)
@@ -144,7 +144,7 @@ int iterate_sockets(struct bpf_iter__task_file *ctx)
 	out.family = f->family;
 	out.state = f->state;
 	if (out.state == TCP_LISTEN) {
-		if (f->port)
+		if (f->port || f->named)
 			out.network = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 		out.unread = 0;
 	} else {

@@ -29,7 +29,7 @@ static __always_inline void listener_key(struct monitor_listener_key *key, __u32
 	key->family = f->family;
 	key->port = f->port;
 	if (f->family == AF_UNIX)
-		*(__u64 *)key->address = (__u64)BPF_CORE_READ((struct unix_sock *)sk, addr);
+		unix_address_read(sk, key->address);
 	else if (f->family == AF_INET6)
 		BPF_CORE_READ_INTO(&key->address, sk, __sk_common.skc_v6_rcv_saddr);
 	else

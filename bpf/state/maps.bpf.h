@@ -189,9 +189,13 @@ struct {
 	__type(value, struct conn_request);
 } spilled_requests SEC(".maps");
 
-/* CLOCK_BOOTTIME when a target's root ended last; 0: none of them has ended, or not lately. The exit hook sets it, so
- * that the hooks on receives seek the process that takes its place. */
+/* CLOCK_BOOTTIME when a target's root ended last; 0: every target has a living root. The exit hook sets it, so that the
+ * hooks on receives seek the process that takes its place. User space clears it. */
 __u64 orphaned_ns SEC(".data.orphaned_ns");
+
+/* A test before `services` is searched: a receive of a stranger costs two loads while a root has ended. User space
+ * writes it with `services`. */
+struct monitor_served served SEC(".data.served");
 
 /* The addresses that the targets serve, each with its target. User space writes them at each sample while a target's
  * root lives; they stay after its end, to recognize the process that takes its place. They die when the target leaves.
@@ -203,8 +207,8 @@ struct {
 	__type(value, __u32);
 } services SEC(".maps");
 
-/* Every begin of listening on a TCP port, anywhere on the machine (struct monitor_listen). The process that loaded the
- * engine reads it. If nobody does, it fills up and stays full. */
+/* Every begin of listening on a TCP port, anywhere on the machine (struct monitor_listen), and on a Unix socket while
+ * its hooks are attached. The process that loaded the engine reads it. If nobody does, it fills up and stays full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 16384);

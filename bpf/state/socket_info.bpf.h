@@ -9,7 +9,9 @@
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include <monitor/abi.h>
 
+#include "lib/pure.h"
 #include "state/mptcp.bpf.h"
 
 struct socket_info {
@@ -62,6 +64,44 @@ static __always_inline void socket_info_read(struct socket_info *f, struct sock 
 		f->copied_seq = BPF_CORE_READ(tcp, copied_seq);
 		f->write_seq = BPF_CORE_READ(tcp, write_seq);
 	}
+}
+
+/*
+ * Writes struct monitor_unix_address of a Unix socket, or zeros if the socket has no name. A function of its own,
+ * because a name takes up to 14 reads.
+ */
+static __attribute__((noinline)) int unix_address_read(struct sock *sk, __u8 *to)
+{
+	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
+	struct monitor_unix_address *out = (struct monitor_unix_address *)to;
+	__u64 number = 0, word;
+	__u32 length, size;
+
+	if (!out)
+		return 0;
+	out->number = 0;
+	out->length = 0;
+	if (!address)
+		return 0;
+	length = BPF_CORE_READ(address, len) - sizeof(__u16);
+	ROLLED
+	for (__u32 at = 0; at < UNIX_PATH_MAX; at += sizeof(word)) {
+		if (at >= length)
+			break;
+		size = length - at;
+		if (size > sizeof(word))
+			size = sizeof(word);
+		barrier_var(size); /* Linux 6.1 does not know the bound of the copy that the compiler takes */
+		size &= 2 * sizeof(word) - 1;
+		word = 0;
+		bpf_probe_read_kernel(&word, size, &address->name[0].sun_path[at]);
+		/* any odd constant whose bits are mixed */
+		number = (number ^ word) * 0x9e3779b97f4a7c15ULL;
+		number ^= number >> 32;
+	}
+	out->number = number;
+	out->length = length;
+	return 0;
 }
 
 /* Returns whether this end of a TCP connection has sent bytes. */

@@ -97,10 +97,16 @@ struct monitor_target {
  * connections whose listener is unknown: every target has that one. */
 struct monitor_listener_key {
 	__abi_u32 target;
-	__abi_u16 family; /* AF_INET, AF_INET6 or AF_UNIX */
-	__abi_u16 port;	  /* host byte order; 0 for Unix sockets */
-	__abi_u8
-	    address[16]; /* as in monitor_socket; of a Unix socket: the kernel's address of its name, as a number */
+	__abi_u16 family;     /* AF_INET, AF_INET6 or AF_UNIX */
+	__abi_u16 port;	      /* host byte order; 0 for Unix sockets */
+	__abi_u8 address[16]; /* as in monitor_socket */
+};
+
+/* The address of a Unix socket where other sockets have an IP address. A listener that is bound to the same path again
+ * has the same one, and so has each socket that it accepted. */
+struct monitor_unix_address {
+	__abi_u64 number; /* mixed from the bytes of the name */
+	__abi_u64 length; /* of the name; 0: the socket has no name */
 };
 
 /* Counters of one listener, an element of the listener table. The programs write the counters with atomics. */
@@ -137,8 +143,9 @@ struct monitor_target_settings {
 	__abi_u64 misses_before; /* recursion misses of all programs when counting began */
 	__abi_u64 misses_reconciled; /* recursion misses when the counters were last found correct */
 
-	__abi_u64 previous_root; /* process id of the root before, which ended and handed over to `root`; 0: there was
+	__abi_u32 previous_root; /* process id of the root before, which ended and handed over to `root`; 0: there was
 				    no handover */
+	__abi_u32 main;		 /* number of the listener that names the server; 0: none does so far */
 	__abi_u64 keep_ended_ns; /* for how long an attached target stays after its root has ended, in case its address
 				    is served again */
 };
@@ -301,13 +308,21 @@ struct monitor_endpoint {
 /* An address that a target serves; the key of the map `services`, whose value is the target's index. */
 struct monitor_service_key {
 	__abi_u32 network;    /* inode number of its network namespace */
-	__abi_u16 family;     /* AF_INET or AF_INET6 */
-	__abi_u16 port;	      /* host byte order */
+	__abi_u16 family;     /* AF_INET, AF_INET6 or AF_UNIX */
+	__abi_u16 port;	      /* host byte order; 0 for Unix sockets */
 	__abi_u8 address[16]; /* as in monitor_socket */
 };
 #define MONITOR_SERVICES 1024
 
-/* A process has begun to listen on a TCP port. The state hook posts it, for a `monitor` that follows new servers. */
+/* Which sockets can have one of these addresses: the programs test it before they search for an address. User space
+ * writes it. */
+struct monitor_served {
+	__abi_u64 ports[65536 / 64]; /* one bit for each TCP port */
+	__abi_u64 names; /* of Unix sockets: one bit for each value of the last six bits of a name's length */
+};
+
+/* A process has begun to listen on a TCP port, or on a Unix socket while a target does. The hooks post it, for a
+ * `monitor` that follows new servers. */
 struct monitor_listen {
 	__abi_u64 at_ns; /* CLOCK_BOOTTIME */
 	__abi_u32 pid;
@@ -332,8 +347,8 @@ struct monitor_socket {
 	__abi_u16 local_port;	    /* host byte order; 0 for Unix sockets */
 	__abi_u8 unseen;	    /* only without a record: bytes were read from it nevertheless */
 	__abi_u8 named;		    /* only without a record: a Unix socket with a name, as every accepted one has */
-	__abi_u32 network;	    /* inode number of a TCP listener's network namespace; 0 for other sockets */
-	__abi_u8 local_address[16]; /* IPv4 in the first four bytes; of a Unix socket as in monitor_listener_key */
+	__abi_u32 network;	    /* inode number of a listener's network namespace; 0 for other sockets */
+	__abi_u8 local_address[16]; /* IPv4 in the first four bytes; of a Unix socket monitor_unix_address */
 	__abi_u32 listener;	    /* slot in the listener table; 0: unknown, or no record */
 	__abi_u32 padding2;
 };

@@ -50,6 +50,12 @@ TEST_CASE("listeners.the_main_one_is_chosen_by_the_strongest_evidence") {
   CHECK(main_of({sample(1, "127.0.0.1:81", 81, {1}), sample(2, "0.0.0.0:82", 82, {1})}, {}, hints) == "0.0.0.0:82");
   const ListenerSample internal = sample(4, "unix:/tmp/pymp-x/listener-y", 0, {9});
   CHECK(main_of({internal, app}, {}, hints) == "127.0.0.1:40000");  // multiprocessing's, though the root holds it
+  const ListenerSample control = sample(5, "unix:/root/.gunicorn/gunicorn.ctl", 0, {9});
+  const ListenerSample socket = sample(6, "unix:/run/a.sock", 0, {2});
+  CHECK(main_of({control, socket}, {}, hints) == "unix:/run/a.sock");
+  hints.unix_paths = {"./b.sock"};  // the server may make it absolute
+  CHECK(main_of({sample(7, "unix:/home/b.sock", 0, {1}), socket, child}, {3, 6}, hints) == "unix:/home/b.sock");
+  hints.unix_paths = {};
   CHECK(main_listener({}, {}, hints) == 0);
   CHECK(main_address({app, child}, {}, hints) == "0.0.0.0:8000");
   ListenerCounters spoke;
@@ -58,6 +64,26 @@ TEST_CASE("listeners.the_main_one_is_chosen_by_the_strongest_evidence") {
   spoke.http = true;
   CHECK(main_address({app, child}, {spoke}, hints) == "127.0.0.1:40000");
   CHECK(main_address({}, {spoke}, hints).empty());
+}
+
+// A service on an ephemeral port keeps its name when a restart gives another listener a lower port, or when that one
+// gets its first request.
+TEST_CASE("listeners.the_one_so_far_stays_among_ephemeral_ports") {
+  ListenerHints hints;
+  hints.root = 1;
+  const ListenerSample app = sample(1, "127.0.0.1:41000", 41000, {1});
+  const ListenerSample other = sample(2, "127.0.0.1:40000", 40000, {1});
+  const ListenerSample everywhere = sample(3, "0.0.0.0:40500", 40500, {1});
+  const ListenerSample fixed = sample(4, "127.0.0.1:9000", 9000, {1});
+  const auto main_of = [&hints](const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http) {
+    return samples.at(main_listener(samples, http, hints, 1)).number;
+  };
+  CHECK(main_of({app, other, everywhere}, {}) == 1);
+  CHECK(main_of({app, other, everywhere}, {1, 2, 3}) == 1);
+  CHECK(main_of({app, other}, {2}) == 2);  // the one that serves
+  CHECK(main_of({app, fixed}, {1, 4}) == 4);
+  CHECK(main_of({other, everywhere}, {}) == 3);
+  CHECK(main_listener({other, app}, {}, hints, 0) == 0);
 }
 
 TEST_CASE("listeners.roles") {
@@ -128,11 +154,11 @@ TEST_CASE("listeners.hints_of_the_command_line") {
   CHECK(hints_of({"uvicorn", "app:app", "--timeout-keep-alive"}).keep_alive_ms == 6000);
   CHECK(hints_of({"uvicorn", "app:app", "--port", "0"}).ports == Ports{8000});
   CHECK(hints_of({"uvicorn", "app:app", "--port", "70000"}).ports == Ports{8000});
-  CHECK(hints_of({"uvicorn", "app:app", "--uds", "/run/a.sock"}).unix_socket);
+  CHECK(hints_of({"uvicorn", "app:app", "--uds", "/run/a.sock"}).unix_paths == std::vector<std::string>{"/run/a.sock"});
   CHECK(hints_of({"uvicorn", "app:app", "--uds", "/run/a.sock"}).ports.empty());
   CHECK(hints_of({"gunicorn", "-b", "0.0.0.0:9000", "--bind=[::]:9001", "app"}).ports == Ports{9000, 9001});
   CHECK(hints_of({"gunicorn", "-b0.0.0.0:9000", "app"}).ports == Ports{9000});
-  CHECK(hints_of({"gunicorn", "-b", "unix:/run/a.sock", "app"}).unix_socket);
+  CHECK(hints_of({"gunicorn", "-b", "unix:a.sock", "app"}).unix_paths == std::vector<std::string>{"a.sock"});
   CHECK(hints_of({"gunicorn", "app"}).keep_alive_ms == 3000);
   CHECK(hints_of({"hypercorn", "--bind", "localhost:9000", "app"}).ports == Ports{9000});
   CHECK(hints_of({"granian", "app"}).keep_alive_ms == 0);

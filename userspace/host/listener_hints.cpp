@@ -74,14 +74,14 @@ class Reader {
       for (const std::string_view name : options_.address) {
         add_address(value_of(arguments_, i, name));
       }
-      if (value_of(arguments_, i, options_.unix_path)) {
-        hints_.unix_socket = true;
+      if (const auto path = value_of(arguments_, i, options_.unix_path)) {
+        add_unix(*path);
       }
       if (const auto value = value_of(arguments_, i, options_.keep_alive)) {
         keep_alive = parse<double>(*value).value_or(0);
       }
     }
-    if (hints_.ports.empty() && !hints_.unix_socket && options_.serves_8000) {
+    if (hints_.ports.empty() && hints_.unix_paths.empty() && options_.serves_8000) {
       hints_.ports.push_back(8000);
     }
     constexpr double kMostSeconds = 86400;
@@ -97,12 +97,14 @@ class Reader {
     }
   }
 
+  void add_unix(std::string_view path) { hints_.unix_paths.emplace_back(path); }
+
   void add_address(std::optional<std::string_view> value) {
     if (!value) {
       return;
     }
     if (value->starts_with("unix:") || value->starts_with('/')) {
-      hints_.unix_socket = true;
+      add_unix(value->starts_with("unix:") ? value->substr(std::string_view("unix:").size()) : *value);
     } else if (const std::size_t colon = value->rfind(':'); colon != std::string_view::npos) {
       add_port(value->substr(colon + 1));
     }

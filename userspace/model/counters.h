@@ -58,6 +58,7 @@ struct Counters {
   std::uint64_t peak_connections = 0;
   std::map<std::string, std::uint64_t> undercount;  // by cause, including causes that never occurred; of no connection
   std::vector<ListenerCounters> listeners;          // by number
+  unsigned main_listener = 0;                       // number of the one that named the server so far; 0: none did
   std::vector<EndpointCounters> endpoints;          // every one ever seen; a special one only if it counted anything
   std::map<pid_t, WorkerCounters> workers;          // every live process of the server
   double since_seconds = 0;                         // when counting began, since boot

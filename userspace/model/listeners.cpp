@@ -17,12 +17,22 @@ using namespace std::string_view_literals;
 constexpr std::uint16_t kUsualPort = 8000;            // of uvicorn, gunicorn, hypercorn, granian and daphne
 constexpr std::uint16_t kFirstEphemeralPort = 32768;  // net.ipv4.ip_local_port_range
 
+// A server may make the path absolute.
+std::string_view base_name(std::string_view path) {
+  return path.substr(path.find_last_of("/:") + 1);
+}
+
 bool is_named(const ListenerSample& sample, const ListenerHints& hints) {
   if (sample.port != 0) {
     return contains(hints.ports, sample.port);
   }
-  return hints.unix_socket || std::any_of(hints.paths.begin(), hints.paths.end(), [&sample](const std::string& path) {
-           return sample.address == "unix:" + path;
+  if (is_internal_address(sample.address)) {
+    return false;
+  }
+  return std::any_of(hints.paths.begin(), hints.paths.end(),
+                     [&sample](const std::string& path) { return sample.address == "unix:" + path; }) ||
+         std::any_of(hints.unix_paths.begin(), hints.unix_paths.end(), [&sample](const std::string& path) {
+           return base_name(sample.address) == base_name("unix:" + path);
          });
 }
 
@@ -78,16 +88,17 @@ bool is_http2(std::string_view bytes) {
 }  // namespace
 
 bool is_internal_address(std::string_view address) {
-  return address.starts_with("unix:") &&
-         (address.find("/pymp-") != std::string_view::npos || address.starts_with("unix:@listener-"));
+  return address.starts_with("unix:") && (address.find("/pymp-") != std::string_view::npos ||
+                                          address.starts_with("unix:@listener-") || address.ends_with("/gunicorn.ctl"));
 }
 
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
-                          const ListenerHints& hints) {
+                          const ListenerHints& hints, unsigned so_far) {
   const auto rank = [&](const ListenerSample& sample) {
     return std::tuple(!is_named(sample, hints), is_internal_address(sample.address),
                       !contains(sample.holders, hints.root), !contains(http, sample.number), sample.port != kUsualPort,
-                      sample.port >= kFirstEphemeralPort, is_loopback(sample), sample.port, sample.address);
+                      sample.port >= kFirstEphemeralPort, so_far == 0 || sample.number != so_far, is_loopback(sample),
+                      sample.port, sample.address);
   };
   const auto best = std::min_element(
       samples.begin(), samples.end(),
@@ -96,21 +107,21 @@ std::size_t main_listener(const std::vector<ListenerSample>& samples, const std:
 }
 
 std::string main_address(const std::vector<ListenerSample>& samples, const std::vector<ListenerCounters>& counted,
-                         const ListenerHints& hints) {
+                         const ListenerHints& hints, unsigned so_far) {
   std::vector<unsigned> http;
   for (const ListenerCounters& listener : counted) {
     if (listener.http) {
       http.push_back(listener.number);
     }
   }
-  const std::size_t main = main_listener(samples, http, hints);
+  const std::size_t main = main_listener(samples, http, hints, so_far);
   return main < samples.size() ? samples[main].address : "";
 }
 
 std::vector<ListenerRole> judge_listeners(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
-                                          const ListenerHints& hints) {
+                                          const ListenerHints& hints, unsigned so_far) {
   std::vector<ListenerRole> roles(samples.size());
-  const std::size_t main = main_listener(samples, http, hints);
+  const std::size_t main = main_listener(samples, http, hints, so_far);
   std::size_t own = 0;
   std::set<std::uint16_t> tcp_ports;
   for (std::size_t i = 0; i < samples.size(); ++i) {

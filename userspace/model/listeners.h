@@ -15,11 +15,11 @@ namespace monitor {
 
 // What a server's command line says. Part of what a listener is judged by.
 struct ListenerHints {
-  pid_t root = 0;                    // the server's first process
-  std::vector<std::uint16_t> ports;  // that the command line names for HTTP
-  bool unix_socket = false;          // the command line names a Unix socket for HTTP
-  std::vector<std::string> paths;    // absolute paths among its arguments
-  unsigned keep_alive_ms = 0;        // it closes connections that are idle for longer; 0: unknown, or it does not
+  pid_t root = 0;                       // the server's first process
+  std::vector<std::uint16_t> ports;     // that the command line names for HTTP
+  std::vector<std::string> unix_paths;  // of Unix sockets that it names for HTTP, relative or not
+  std::vector<std::string> paths;       // absolute paths among its arguments
+  unsigned keep_alive_ms = 0;           // it closes connections that are idle for longer; 0: unknown, or it does not
 };
 
 // Which listeners a view is restricted to. Empty: all of the server's, together.
@@ -67,25 +67,27 @@ struct ListenerRole {
   bool operator==(const ListenerRole&) const = default;
 };
 
-// Whether the address is that of multiprocessing's own protocol: "unix:/tmp/pymp-x/listener-y", "unix:@listener-42-0".
+// Whether the address is one of multiprocessing's own protocol ("unix:/tmp/pymp-x/listener-y", "unix:@listener-42-0")
+// or of gunicorn's control socket ("unix:/root/.gunicorn/gunicorn.ctl").
 bool is_internal_address(std::string_view address);
 
 // The index of the listener that names the server, or `samples.size()` if there is none. It serves, or is the best
-// guess: named on the command line, not one of multiprocessing, held by the root process, seen to speak HTTP, on the
-// usual port 8000, below the ephemeral ports, not on loopback, lowest. The same listeners give the same result in any
-// order. `http` has the numbers of those that were seen to speak HTTP.
+// guess: named on the command line, not internal, held by the root process, seen to speak HTTP, on the usual port 8000,
+// below the ephemeral ports, the one so far, not on loopback, lowest. The same listeners give the same result in any
+// order. `http` has the numbers of those that were seen to speak HTTP, `so_far` is the number of the one that named the
+// server before, or 0.
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
-                          const ListenerHints& hints);
+                          const ListenerHints& hints, unsigned so_far = 0);
 
 // Its address; empty if there is none.
 std::string main_address(const std::vector<ListenerSample>& samples, const std::vector<ListenerCounters>& counted,
-                         const ListenerHints& hints);
+                         const ListenerHints& hints, unsigned so_far = 0);
 
 // One role for each of `samples`. A listener is apart if no process that holds the main one holds it, nor the root. It
 // is presumed to speak HTTP if the command line names it, or if it is the only one that is not apart, or on the only
 // TCP port of those that are not.
 std::vector<ListenerRole> judge_listeners(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
-                                          const ListenerHints& hints);
+                                          const ListenerHints& hints, unsigned so_far = 0);
 
 // Whether requests on the listener count: it speaks HTTP, or is presumed to and showed nothing else.
 bool serves_http(const ListenerCounters& listener);

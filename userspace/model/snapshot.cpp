@@ -259,7 +259,7 @@ Snapshot make_snapshot(const Counters& counters, const SocketsSample& sockets, c
   // Events can miss a connection that has sent nothing yet; the list of sockets contains it.
   snapshot.peak_connections = std::max(counters.peak_connections, sockets.open_connections);
   snapshot.listen = sockets.listen;
-  snapshot.address = main_address(sockets.by_listener, counters.listeners, hints);
+  snapshot.address = main_address(sockets.by_listener, counters.listeners, hints, counters.main_listener);
   snapshot.observed_seconds = at_least_zero(counters.observed_seconds);
   snapshot.profile = counters.profile;
   add_host(now, earlier, snapshot);

@@ -77,9 +77,13 @@ Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& pr
     target.previous = target.root.pid;
     target.root = (*next)->root;
     target.moved = true;
-    static_cast<void>(
-        engine.hand_over(target.index, target.root,
-                         listener_hints(proc, target.root.pid)));  // only a caller that may change the engine can
+    // Only a caller that holds the exclusive lock can. It also adds the processes that the kernel side has not seen:
+    // from here on, it seeks no readers for this target.
+    const Result<bool> recorded = engine.hand_over(target.index, target.root, listener_hints(proc, target.root.pid));
+    const Result<Root> root = open_root(proc, target.root.pid);
+    if (recorded && *recorded && root) {
+      static_cast<void>(follow_more(engine, target.index, proc, *root));
+    }
   }
   return targets;
 }

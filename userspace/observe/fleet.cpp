@@ -122,7 +122,7 @@ Status Fleet::add(const Server& server) {
 
 // A server that is attached was chosen by the operator before.
 void Fleet::note_choice(const Server& server) {
-  known_[server.pid] = Known{server.evidence, std::nullopt, false};
+  known_[server.pid] = Known{server.evidence, server.title, ProcFs().arguments(server.pid), std::nullopt, false, false};
   passed_over_.clear();
   std::string others;
   for (const Server& other : server.passed_over) {
@@ -208,9 +208,16 @@ Status Fleet::add_if_new(const Server& server) {
 void Fleet::note_handover(Observation& observation) {
   if (const std::optional<Handover> handover = observation.take_handover()) {
     Known known = known_[handover->from];
+    std::vector<std::string> arguments = ProcFs().arguments(handover->to);
+    std::string text = handed_over(*handover);
+    if (!arguments.empty() && !is_worker_of(arguments, known.arguments)) {
+      const std::string before = std::exchange(known.title, named_server(ProcFs(), handover->to, known.evidence).title);
+      text += before == known.title ? "" : fmt::format("; it runs {}, and that one ran {}", known.title, before);
+      known.arguments = std::move(arguments);
+    }
     known.end_reported = false;
-    known_[handover->to] = known;
-    notices_.changed(handed_over(*handover));
+    notices_.changed(text);
+    known_[handover->to] = std::move(known);
     static_cast<void>(adopt(observation, handover->to));  // with processes that the kernel side has not seen
   }
 }
@@ -262,11 +269,14 @@ Result<bool> Fleet::sample_one(Observation& observation, std::set<std::uint64_t>
   return goes_on;
 }
 
-void Fleet::complete(Snapshot& snapshot, const Known& known) const {
+void Fleet::complete(Snapshot& snapshot, Known& known) const {
   snapshot.evidence = known.evidence;
   snapshot.passed_over = passed_over_;
-  snapshot.appeared = known.not_seen_seconds.has_value();
-  snapshot.not_seen_seconds = known.not_seen_seconds.value_or(snapshot.not_seen_seconds);
+  if (!known.not_seen_seconds) {
+    known.not_seen_seconds = snapshot.not_seen_seconds;  // later, the process that serves can be another one
+  }
+  snapshot.appeared = known.appeared;
+  snapshot.not_seen_seconds = *known.not_seen_seconds;
 }
 
 // With its observation, a target loses its viewer. The last viewer of a server that has ended and is not kept takes it
@@ -277,6 +287,7 @@ void Fleet::remove_over(const std::vector<pid_t>& over) {
     return is_over(observation) && observation.engine().is_pinned();
   });
   std::erase_if(observed_, is_over);
+  search_wanted_ = search_wanted_ || !over.empty();
   std::erase_if(attached_.targets, [&over](const TargetInfo& target) { return contains(over, target.root.pid); });
   if (attached) {
     remove_ended(pins_, ProcFs());

@@ -67,7 +67,10 @@ class Fleet {
   // What else is known of a server that is observed, by the pid of its root.
   struct Known {
     Evidence evidence = Evidence::kNamed;
-    std::optional<double> not_seen_seconds;  // of a server that began to listen during the run
+    std::string title;                       // the program with its application or its arguments
+    std::vector<std::string> arguments;      // of its first process
+    std::optional<double> not_seen_seconds;  // unknown until the first snapshot, for a server that was there before
+    bool appeared = false;                   // it began to listen during the run
     bool end_reported = false;
   };
 
@@ -86,7 +89,7 @@ class Fleet {
   // Adds the server's snapshot to `sample`. Returns whether the observation goes on. `counted_queues`: the listening
   // sockets whose accept queues count for a server before it.
   Result<bool> sample_one(Observation& observation, std::set<std::uint64_t>& counted_queues, Sample& sample);
-  void complete(Snapshot& snapshot, const Known& known) const;
+  void complete(Snapshot& snapshot, Known& known) const;
   // A server has ended. Returns whether it may still go on.
   bool may_go_on(Observation& observation);
   Observation* served_by(const Server& server);
@@ -100,6 +103,9 @@ class Fleet {
   void search();
   void note_found(const FoundServers& found);
   bool is_part_of_another(const Server& server) const;
+  bool wants_search(std::chrono::steady_clock::time_point now);
+  bool holds_listener(pid_t pid) const;
+  std::vector<pid_t> followed() const;
   bool has(pid_t pid) const;
   void set_timer();
   void clear_wanted();
@@ -124,8 +130,10 @@ class Fleet {
   std::vector<ProcessIdentity> given_up_;  // with --all: servers that cannot be observed, each reported once
   std::chrono::steady_clock::time_point searched_at_;
   NewServers new_servers_;
-  Fd timer_;          // expires when check() is due
-  Fd sample_wanted_;  // readable if a server that has ended needs a sample
+  SearchPace pace_;
+  bool search_wanted_ = false;  // there was a reason, and the pace did not allow it yet
+  Fd timer_;                    // expires when check() is due
+  Fd sample_wanted_;            // readable if a server that has ended needs a sample
   std::string doubt_;
   Notices notices_;
 };

@@ -30,6 +30,9 @@ constexpr std::chrono::seconds kSearchAnywayEvery{10};
 constexpr std::chrono::seconds kCheckEvery{1};
 constexpr std::chrono::milliseconds kCheckAfterEnd{100};
 
+// How often check() is due while a search is wanted.
+constexpr std::chrono::milliseconds kCheckForPace{200};
+
 // How long a server that has ended is waited for: one whose listening socket its supervisor holds for the next one.
 constexpr std::chrono::seconds kTakenOverWithin{10};
 
@@ -39,6 +42,16 @@ void drain(int fd) {
 }
 
 }  // namespace
+
+std::vector<pid_t> Fleet::followed() const {
+  std::vector<pid_t> found;
+  for (const Observation& observation : observed_) {
+    if (const Result<std::vector<pid_t>> processes = observation.processes()) {
+      found.insert(found.end(), processes->begin(), processes->end());
+    }
+  }
+  return found;
+}
 
 // Whether an observed server has the process, and it is no server of its own. Processes that a server forks are its
 // own at first: one of them can become another server, below it.
@@ -118,8 +131,10 @@ bool Fleet::may_go_on(Observation& observation) {
 
 void Fleet::search() {
   const auto before = std::exchange(searched_at_, Clock::now());
+  search_wanted_ = false;
   const ProcFs proc;
   const FoundServers found = find_servers(proc, {}, guesses_, &programs_);
+  pace_.note(searched_at_, Clock::now());
   report_refused(found);
   note_found(found);
   for (const Server& server : found.servers) {
@@ -144,12 +159,14 @@ void Fleet::search() {
       note_handover(*same);
     }
     Known& known = known_[same != nullptr ? same->identity().pid : server.pid];
+    known.appeared = known.appeared || same == nullptr;
     known.not_seen_seconds = known.not_seen_seconds.value_or(0) + not_seen;
   }
 }
 
 void Fleet::add_started() {
-  if (all_ && Clock::now() - searched_at_ >= kSearchEvery) {
+  const auto now = Clock::now();
+  if (all_ && (timer_ ? wants_search(now) : now - searched_at_ >= kSearchEvery)) {
     search();
   }
 }
@@ -162,7 +179,7 @@ Status Fleet::watch() {
   }
   if (all_) {
     TRY(TRY(own_engine())->watch_listens());
-    new_servers_.may_have_started(ProcFs(), Clock::now());
+    new_servers_.may_have_started(ProcFs(), Clock::now(), {}, [](pid_t) { return false; });
   }
   set_timer();
   return Ok{};
@@ -178,6 +195,8 @@ void Fleet::set_timer() {
   std::chrono::nanoseconds period{0};
   if (just_ended) {
     period = kCheckAfterEnd;
+  } else if (search_wanted_) {
+    period = kCheckForPace;
   } else if (all_) {
     period = kCheckEvery;
   }
@@ -205,15 +224,27 @@ void Fleet::clear_wanted() {
   }
 }
 
+bool Fleet::holds_listener(pid_t pid) const {
+  const Result<bool> holds = own_->holds_listener(pid);
+  return !holds || *holds;
+}
+
+bool Fleet::wants_search(Clock::time_point now) {
+  const ProcFs proc;
+  std::vector<pid_t> members = followed();
+  std::sort(members.begin(), members.end());
+  const bool listens = new_servers_.note(proc, own_->take_listens(), now);
+  const bool started =
+      new_servers_.may_have_started(proc, now, members, [this](pid_t pid) { return holds_listener(pid); });
+  search_wanted_ = search_wanted_ || listens || started || now - searched_at_ >= kSearchAnywayEvery;
+  return search_wanted_ && pace_.allows(now);
+}
+
 void Fleet::check() {
   drain(timer_.get());
   const auto now = Clock::now();
-  if (all_) {
-    const ProcFs proc;
-    const bool listens = new_servers_.note(proc, own_->take_listens(), now);
-    if (listens || new_servers_.may_have_started(proc, now) || now - searched_at_ >= kSearchAnywayEvery) {
-      search();
-    }
+  if (all_ && wants_search(now)) {
+    search();
   }
   for (Observation& observation : observed_) {
     if (!all_ && observation.has_ended() && (!may_go_on(observation) || !observation.has_ended())) {

@@ -17,25 +17,13 @@ namespace {
 // Processes that are being killed together with their root have ended after this time.
 constexpr std::chrono::milliseconds kTreeEndsWithin{100};
 
-// Whether the process serves for its parent: the parent forked it, or started it with multiprocessing.
-bool is_worker_of(const ProcFs& proc, pid_t pid, pid_t parent) {
-  constexpr std::string_view kTitle = "gunicorn: ";  // with setproctitle, a master and its workers differ after it
-  const std::vector<std::string> own = proc.arguments(pid);
-  const std::vector<std::string> above = proc.arguments(parent);
-  if (own.empty() || above.empty()) {
-    return false;
-  }
-  return own == above || read_command_line(own).code.starts_with("from multiprocessing.") ||
-         (own.front().starts_with(kTitle) && above.front().starts_with(kTitle));
-}
-
 // The supervisor of the process, which need not be a member: the kernel side sees a worker first if the supervisor
 // inherited its listening socket. It started after the root that has ended; the parent of an orphan did not.
 ProcessSample supervisor_of(const ProcFs& proc, ProcessSample process, const ProcessIdentity& ended) {
   for (;;) {
     Result<ProcessSample> parent = proc.process(process.parent);
     if (!parent || parent->pid == process.pid || to_nanoseconds(parent->start_seconds) < ended.start_ns ||
-        !is_worker_of(proc, process.pid, parent->pid)) {
+        !is_worker_of(proc.arguments(process.pid), proc.arguments(parent->pid))) {
       return process;
     }
     process = *std::move(parent);
@@ -48,8 +36,8 @@ Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned ta
   std::map<pid_t, ProcessSample> members;
   for (const pid_t pid : TRY(engine.processes(target))) {
     Result<ProcessSample> sample = proc.process(pid);
-    // A process with the pid of the root that has ended is another one.
-    if (sample && pid != ended.pid) {
+    // Another process can have the pid of the root that has ended.
+    if (sample && ProcessIdentity{pid, to_nanoseconds(sample->start_seconds)} != ended) {
       members.emplace(pid, *std::move(sample));
     }
   }
@@ -73,6 +61,15 @@ Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned ta
 }
 
 }  // namespace
+
+bool is_worker_of(const std::vector<std::string>& own, const std::vector<std::string>& above) {
+  constexpr std::string_view kTitle = "gunicorn: ";  // with setproctitle, a master and its workers differ after it
+  if (own.empty() || above.empty()) {
+    return false;
+  }
+  return own == above || read_command_line(own).code.starts_with("from multiprocessing.") ||
+         (own.front().starts_with(kTitle) && above.front().starts_with(kTitle));
+}
 
 std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, const std::vector<pid_t>& listeners) {
   std::vector<pid_t> tops;
@@ -99,11 +96,6 @@ std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, 
 
 Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned target, const ProcFs& proc,
                                                 const ProcessIdentity& ended, const std::string& address) {
-  std::vector<pid_t> members = TRY(engine.processes(target));
-  std::erase(members, ended.pid);
-  if (members.empty()) {
-    return std::optional<Successor>();
-  }
   const std::optional<Successor> early = TRY(successor_now(engine, target, proc, ended, address));
   if (!early) {
     return early;

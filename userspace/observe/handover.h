@@ -21,6 +21,9 @@ struct Successor {
   std::string address;  // on which it serves
 };
 
+// Whether a process serves for another one, by their arguments: that one forked it, or started it with multiprocessing.
+bool is_worker_of(const std::vector<std::string>& own, const std::vector<std::string>& above);
+
 // The new root among `members`, the processes of a server whose root has ended: of those that listen, and of those that
 // they descend from, the one that started first. nullopt if no member listens.
 std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, const std::vector<pid_t>& listeners);

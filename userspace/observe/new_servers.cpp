@@ -15,6 +15,13 @@ constexpr std::chrono::seconds kYoung{60};
 constexpr std::chrono::seconds kVeryYoung{10};
 constexpr std::chrono::seconds kYoungEvery{5};
 
+// Between two readings of the list of processes. Calls come once a second, by a timer that may be a little early.
+constexpr std::chrono::milliseconds kReadEvery{900};
+
+constexpr int kPause = 100;  // a search is paid for after this many times its duration
+constexpr std::chrono::seconds kUnpaid{30};
+constexpr std::chrono::seconds kLongestPause{1};
+
 // A server is recognized by what it has loaded, which can take a moment longer than its first listen.
 constexpr std::chrono::seconds kRecognizedWithin{10};
 
@@ -37,23 +44,45 @@ bool NewServers::note(const ProcFs& proc, const std::vector<Listen>& listens, Cl
   return found;
 }
 
-bool NewServers::may_have_started(const ProcFs& proc, Clock::time_point now) {
+// A process becomes another program when it executes one, and listens some time later: this asks again as long as it is
+// young.
+bool NewServers::is_reason(const ProcFs& proc, pid_t pid, Clock::time_point first, Clock::time_point now,
+                           const std::function<bool(pid_t)>& listens) const {
+  const bool asked = now - first < kVeryYoung || (now - first < kYoung && now - last_ >= kYoungEvery);
+  return asked && may_serve(proc, pid) && listens(pid);
+}
+
+bool NewServers::may_have_started(const ProcFs& proc, Clock::time_point now, const std::vector<pid_t>& followed,
+                                  const std::function<bool(pid_t)>& listens) {
+  if (called_ && now - *called_ < kReadEvery) {
+    return false;
+  }
   std::map<pid_t, Clock::time_point> seen;
   bool may_have = false;
   for (const pid_t pid : proc.pids()) {
     const auto known = seen_.find(pid);
     const Clock::time_point first = known != seen_.end() ? known->second : called_ ? now : Clock::time_point();
     seen.emplace_hint(seen.end(), pid, first);
-    // A process becomes another program when it executes one, so this asks again as long as it is young.
-    const bool asked = now - first < kVeryYoung || (now - first < kYoung && now - last_ >= kYoungEvery);
-    may_have = may_have || (asked && may_serve(proc, pid));
+    may_have = may_have || (!std::binary_search(followed.begin(), followed.end(), pid) &&
+                            is_reason(proc, pid, first, now, listens));
   }
   seen_ = std::move(seen);
-  called_ = true;
+  called_ = now;
   std::erase_if(listening_, [now](const auto& entry) { return now - entry.second.noted > kYoung; });
   last_ = may_have ? now : last_;
-  return may_have || std::any_of(listening_.begin(), listening_.end(),
-                                 [now](const auto& entry) { return now - entry.second.noted < kRecognizedWithin; });
+  return may_have || std::any_of(listening_.begin(), listening_.end(), [&](const auto& entry) {
+           return now - entry.second.noted < kRecognizedWithin && seen_.contains(entry.first) &&
+                  !std::binary_search(followed.begin(), followed.end(), entry.first);
+         });
+}
+
+bool SearchPace::allows(Clock::time_point now) const {
+  return now + kUnpaid >= paid_ || now - end_ >= kLongestPause;
+}
+
+void SearchPace::note(Clock::time_point begin, Clock::time_point end) {
+  paid_ = std::max(paid_, end) + kPause * (end - begin);
+  end_ = end;
 }
 
 std::optional<std::uint64_t> NewServers::listening_since(const std::vector<pid_t>& processes) const {

@@ -68,7 +68,7 @@ Status Observation::note_listen() {
   const SocketsSample sockets = TRY(engine_->sample_sockets(target_, {})).sample;
   const Counters counters = TRY(engine_->sample_counters(target_));
   listen_ = sockets.listen;
-  address_ = main_address(sockets.by_listener, counters.listeners, hints_);
+  address_ = main_address(sockets.by_listener, counters.listeners, hints_, counters.main_listener);
   return Ok{};
 }
 
@@ -94,7 +94,7 @@ void Observation::go_on_under(Root root, const std::string& address) {
   previous_ = root_.identity.pid;
   root_ = std::move(root);
   ListenerHints hints = listener_hints(ProcFs(), root_.identity.pid);
-  if (hints.ports.empty() && !hints.unix_socket) {
+  if (hints.ports.empty() && hints.unix_paths.empty()) {
     hints = hints_;  // a worker that a supervisor left serves where that one was told to
     hints.root = root_.identity.pid;
   }

@@ -120,6 +120,9 @@ class Engine {
   // Those of the processes that hold a socket which listens on the address ("127.0.0.1:8000").
   Result<std::vector<pid_t>> listeners_at(const std::string& address, const std::vector<pid_t>& processes) const;
 
+  // Whether the process holds a listening socket.
+  Result<bool> holds_listener(pid_t pid) const;
+
   Result<EngineInfo> info() const;
   Result<std::vector<MapUsage>> usage() const;
 

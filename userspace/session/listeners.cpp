@@ -12,6 +12,7 @@
 
 #include "session/map_walk.h"
 #include "session/run_program.h"
+#include "session/target_settings.h"
 #include "session/undercount_causes.h"
 
 namespace monitor {
@@ -109,7 +110,8 @@ Status judge_known(const Objects& objects, unsigned target, const SocketsSample&
       http.push_back(listener.counted.number);
     }
   }
-  const std::vector<ListenerRole> roles = judge_listeners(sample.by_listener, http, hints);
+  monitor_target_settings settings = TRY(read_settings(objects, target));
+  const std::vector<ListenerRole> roles = judge_listeners(sample.by_listener, http, hints, settings.main);
   for (std::size_t i = 0; i < roles.size(); ++i) {
     const auto listener = std::find_if(known.begin(), known.end(), [&](const KnownListener& other) {
       return other.counted.number != 0 && other.counted.number == sample.by_listener[i].number;
@@ -122,7 +124,13 @@ Status judge_known(const Objects& objects, unsigned target, const SocketsSample&
                     std::array<std::uint64_t, 3>{listener->slot, roles[i].presumed, roles[i].apart},
                     "set what a listener is for"));
   }
-  return Ok{};
+  const std::size_t main = main_listener(sample.by_listener, http, hints, settings.main);
+  const unsigned number = main < sample.by_listener.size() ? sample.by_listener[main].number : 0;
+  if (number == 0 || number == settings.main) {
+    return Ok{};
+  }
+  settings.main = number;
+  return write_settings(objects, target, settings);
 }
 
 Status free_listeners(const Objects& objects, unsigned target) {

@@ -29,7 +29,7 @@ Result<std::uint32_t> make_unknown_listener(const Objects& objects, unsigned tar
 // Makes the listeners that the target's processes listen on. Those that exist stay; there may be no room for some.
 Status make_listeners(const Objects& objects, unsigned target, const std::vector<ListedSocket>& sockets);
 
-// Tells the kernel side what each of the target's listeners is for, where that has changed.
+// Records what each of the target's listeners is for and which one names the server, where that has changed.
 Status judge_known(const Objects& objects, unsigned target, const SocketsSample& sample, const ListenerHints& hints);
 
 // Gives back the slots of a target's listeners. Their special endpoints are freed with the other endpoints.

@@ -103,10 +103,10 @@ Status Engine::maintain(unsigned target, const ListedSockets& listed) {
   Objects& objects = state_->objects;
   TargetState& remembered = state_->targets.at(target);
   TRY(attach_parts(objects, state_->links, *listed.list));
-  TRY(note_services(objects, target, *listed.list));
   TRY(sweep_closed(objects, *listed.list));
   TRY(make_listeners(objects, target, listed.list->sockets));
   TRY(judge_known(objects, target, listed.sample, remembered.hints));
+  TRY(note_services(objects, target, *listed.list));
   TRY(adopt_unseen(objects, target, remembered, unseen_connections(listed)));
   TRY(run_program(objects.program("note_open"), std::array<std::uint64_t, 2>{target, listed.sample.open_connections},
                   "note the peak of connections"));

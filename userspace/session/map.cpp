@@ -56,6 +56,7 @@ Result<Shared<T>> Shared<T>::of(const Map& map) {
 template class Shared<monitor_iter_request>;
 template class Shared<monitor_evictions>;
 template class Shared<FollowedBits>;
+template class Shared<monitor_served>;
 template class Shared<std::uint64_t>;
 
 }  // namespace monitor

@@ -58,6 +58,7 @@ inline constexpr std::array kMaps = {
     MapRow{"spilled_requests", 0, 0, MapUse::kCounted},
     MapRow{"listens", 0, 0},
     MapRow{"services", sizeof(monitor_service_key), sizeof(std::uint32_t), MapUse::kCounted},
+    MapRow{"served", kSlotSize, sizeof(monitor_served), MapUse::kVariable},
     MapRow{"orphaned_ns", kSlotSize, sizeof(std::uint64_t), MapUse::kVariable},
     MapRow{"listener_index", sizeof(monitor_listener_key), kSlotSize, MapUse::kCounted},
     MapRow{"listener_table", kSlotSize, sizeof(monitor_listener)},

@@ -7,6 +7,7 @@ Status Objects::share() {
   iter_request = TRY(Shared<monitor_iter_request>::of(map("iter_request")));
   followed = TRY(Shared<FollowedBits>::of(map("followed")));
   orphaned_ns = TRY(Shared<std::uint64_t>::of(map("orphaned_ns")));
+  served = TRY(Shared<monitor_served>::of(map("served")));
   evictions = TRY(Shared<monitor_evictions>::of(map("evictions")));
   return Ok{};
 }

@@ -42,6 +42,7 @@ struct Objects {
   Shared<monitor_iter_request> iter_request;
   Shared<FollowedBits> followed;
   Shared<std::uint64_t> orphaned_ns;
+  Shared<monitor_served> served;
   Shared<monitor_evictions> evictions;
 
   const Map& map(MapId id) const { return maps[id.index()]; }

@@ -76,6 +76,12 @@ Result<std::vector<pid_t>> Engine::listeners_at(const std::string& address, cons
   return found;
 }
 
+Result<bool> Engine::holds_listener(pid_t pid) const {
+  std::vector<ListedSocket> sockets;
+  TRY(list_sockets(state_->objects, pid, sockets));
+  return std::any_of(sockets.begin(), sockets.end(), is_listening);
+}
+
 Result<Counters> Engine::sample_counters(unsigned target) const {
   const Objects& objects = state_->objects;
   const std::uint64_t misses = TRY(recursion_misses(objects));
@@ -98,6 +104,7 @@ Result<Counters> Engine::sample_counters(unsigned target) const {
   counters.peak = totals.peak;
   counters.peak_connections = totals.peak_connections;
   counters.undercount = undercount_by_cause(totals.undercount);
+  counters.main_listener = settings.main;
   counters.undercount[cause_name(UNDERCOUNT_MISSED_EVENT)] += misses - settings.misses_before;
   return counters;
 }

@@ -2,15 +2,18 @@
 #include "session/services.h"
 
 #include <bpf/bpf.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "base/contains.h"
+#include "session/listeners.h"
 #include "session/map_walk.h"
 #include "session/processes.h"
 #include "session/target_settings.h"
@@ -48,34 +51,63 @@ Result<std::vector<ServiceKey>> services_of(const Objects& objects, unsigned tar
   return theirs;
 }
 
-std::vector<ServiceKey> served(const SocketList& list, pid_t root) {
-  std::vector<ServiceKey> by_root;
-  std::vector<ServiceKey> by_any;
-  for (const ListedSocket& socket : list.sockets) {
-    if (is_listening(socket) && socket.local_port != 0) {
-      by_any.push_back(key_of(socket));
-      if (static_cast<pid_t>(socket.pid) == root) {
-        by_root.push_back(by_any.back());
+// Whether the socket has the address that names the server, or another address with its port.
+bool is_served(const ListedSocket& socket, const monitor_listener_key& main) {
+  return main.port != 0 ? socket.local_port == main.port
+                        : socket.family == main.family &&
+                              std::memcmp(socket.local_address, main.address, sizeof(main.address)) == 0;
+}
+
+Result<std::vector<ServiceKey>> served(const Objects& objects, unsigned target, const SocketList& list, unsigned main) {
+  std::vector<ServiceKey> keys;
+  for (const KnownListener& listener : TRY(known_listeners(objects, target))) {
+    for (const ListedSocket& socket : list.sockets) {
+      if (main != 0 && listener.counted.number == main && is_listening(socket) &&
+          is_served(socket, listener.counted.key)) {
+        keys.push_back(key_of(socket));
       }
     }
   }
-  return by_root.empty() ? by_any : by_root;
+  return keys;
+}
+
+// Writes which sockets can have one of the addresses. A bit that stays set is never cleared in between.
+Status note_served(const Objects& objects) {
+  monitor_served now{};
+  TRY((for_each_entry<ServiceKey, std::uint32_t>(objects.map("services"), [&now](const ServiceKey& key, std::uint32_t) {
+    monitor_service_key service{};
+    std::memcpy(&service, key.data(), sizeof(service));
+    if (service.family == AF_UNIX) {
+      monitor_unix_address address{};
+      std::memcpy(&address, service.address, sizeof(address));
+      now.names |= std::uint64_t{1} << (address.length % 64);
+    } else {
+      now.ports[service.port / 64] |= std::uint64_t{1} << (service.port % 64);
+    }
+  })));
+  for (std::size_t word = 0; word < std::size(now.ports); ++word) {
+    __atomic_store_n(&objects.served->ports[word], now.ports[word], __ATOMIC_RELAXED);
+  }
+  __atomic_store_n(&objects.served->names, now.names, __ATOMIC_RELAXED);
+  return Ok{};
 }
 
 }  // namespace
 
 Status note_services(const Objects& objects, unsigned target, const SocketList& list) {
   const monitor_target_settings settings = TRY(read_settings(objects, target));
-  const std::vector<ServiceKey> now = served(list, static_cast<pid_t>(settings.root));
+  const std::vector<ServiceKey> now = TRY(served(objects, target, list, settings.main));
   // While the target is being added, its root has no entry yet.
   if (now.empty() || (settings.since_ns != 0 && !TRY(root_lives(objects, target)))) {
     return Ok{};
   }
   const int services = objects.map("services").fd();
   const std::vector<ServiceKey> before = TRY(services_of(objects, target));
+  bool changed = false;
   for (const ServiceKey& key : before) {
     if (!contains(now, key)) {
       bpf_map_delete_elem(services, key.data());
+      changed = true;
     }
   }
   for (const ServiceKey& key : now) {
@@ -88,15 +120,16 @@ Status note_services(const Objects& objects, unsigned target, const SocketList& 
     if (bpf_map_update_elem(services, key.data(), &owner, BPF_ANY) != 0) {
       return system_error(errno, "write the map services");
     }
+    changed = true;
   }
-  return Ok{};
+  return changed ? note_served(objects) : Status(Ok{});
 }
 
 Status forget_services(const Objects& objects, unsigned target) {
   for (const ServiceKey& key : TRY(services_of(objects, target))) {
     bpf_map_delete_elem(objects.map("services").fd(), key.data());
   }
-  return Ok{};
+  return note_served(objects);
 }
 
 Status settle_orphans(const Objects& objects) {

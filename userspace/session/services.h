@@ -9,8 +9,9 @@
 
 namespace monitor {
 
-// Writes the TCP addresses on which the target's root listens, or if it does not listen itself, those of its other
-// processes. While there are none, or once the root has ended, the earlier ones stay.
+// Writes the address of the listener that names the target. Its other listeners can be of a kind that another server
+// has, too: a debugger's port, or the control socket that all gunicorns of a user take from each other. While it does
+// not listen, or once the root has ended, the earlier one stays.
 Status note_services(const Objects& objects, unsigned target, const SocketList& list);
 
 // Deletes the target's entries.

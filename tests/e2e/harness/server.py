@@ -197,7 +197,8 @@ class AppServer:
 
 
 class Server(AppServer):
-    """A uvicorn of the given flavour, on a free port of `host`, a Unix socket or an inherited socket."""
+    """A uvicorn of the given flavour, on a free port of `host`, a Unix socket or an inherited socket, which has the path
+    `unix` if it is a Unix socket."""
 
     def __init__(
         self,
@@ -213,10 +214,10 @@ class Server(AppServer):
         self.flavour = flavour
         self.host = host
         command = [flavour.python, "-m", "uvicorn"]
-        if unix:
-            command += ["--uds", str(unix)]
-        elif inherited:
+        if inherited:
             command += ["--fd", str(inherited.fileno())]
+        elif unix:
+            command += ["--uds", str(unix)]
         else:
             command += ["--host", host, "--port", "0"]
         command += ["--http", flavour.http, "--loop", flavour.loop, "--lifespan", "on"]

@@ -9,8 +9,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ import pytest
 
 from harness.asgi_servers import CURRENT
 from harness.attached_engine import Engine
-from harness.client import Client, request
 from harness.load import keep_alive
 from harness.monitor import Monitor, Snapshot
-from harness.server import USUAL, AppServer, Server, parent_of
+from harness.restarts import Upgraded, ask, free_port, listener, terminate, total
+from harness.server import USUAL, AppServer, Server
 from harness.serving import Serving
 from harness.waiting import wait_until
 
@@ -51,66 +51,6 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             return serving
 
         yield start
-
-
-def listener(reuse: bool = False, port: int = 0) -> socket.socket:
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
-    made.bind(("127.0.0.1", port))
-    return made
-
-
-def free_port() -> int:
-    with listener() as made:
-        return int(made.getsockname()[1])
-
-
-def ask(port: int, count: int) -> None:
-    """Each on a connection of its own."""
-    for _ in range(count):
-        with Client(port) as client:
-            assert client.ask(request("/ok", "GET", "Connection: close")).status == 200
-
-
-def terminate(server: AppServer) -> None:
-    os.kill(server.pid, signal.SIGTERM)
-    wait_until(lambda: not server.is_running(), "the server has ended")
-
-
-def total(servers: Sequence[AppServer]) -> int:
-    return sum(server.tally().total() for server in servers)
-
-
-class Upgraded:
-    """A gunicorn whose new master, started by USR2, serves besides the old one."""
-
-    def __init__(self, directory: Path) -> None:
-        self.pid_file = directory / "gunicorn.pid"
-        # The new master executes the program that the old one was started with: python -m does not survive that.
-        command = [str(Path(CURRENT).with_name("gunicorn")), "--worker-class", "uvicorn_worker.UvicornWorker"]
-        command += ["--workers", "2", "--no-control-socket", "--log-level", "warning", "--bind", "127.0.0.1:0"]
-        self.old = AppServer(directory, "gunicorn", [*command, "--pid", str(self.pid_file), "app:app"], 2)
-        self.new = 0
-
-    def upgrade(self) -> None:
-        os.kill(self.old.pid, signal.SIGUSR2)
-        new = self.pid_file.with_suffix(".pid.2")
-        wait_until(lambda: len(self.old.started_workers()) == 4, "the new workers have started")
-        self.new = int(new.read_text())
-
-    def finish(self) -> None:
-        terminate(self.old)
-
-    def __enter__(self) -> "Upgraded":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.old.stop()
-        if self.new:
-            with suppress(ProcessLookupError):
-                os.kill(self.new, signal.SIGTERM)
-            wait_until(lambda: parent_of(self.new) == 0, "the new master has ended")
 
 
 def test_gunicorn_usr2(tmp_path: Path, attach: Attach, engine: Engine, serve: Serve) -> None:
@@ -169,6 +109,40 @@ def test_a_killed_supervisor_leaves_workers_that_serve(start_server: Start, atta
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
     wait_until(lambda: monitor.process.poll() == 3, "the view ends with the last worker")
+
+
+@pytest.mark.parametrize("how", ["restarted", "inherited"])
+def test_an_attached_engine_follows_on_a_unix_socket(
+    how: str, start_server: Start, engine: Engine, short_directory: Path
+) -> None:
+    """From the first request, as on a TCP port. A new listener on the same path is the same listener."""
+    path = short_directory / "server.sock"
+    with ExitStack() as stack:
+        held = stack.enter_context(socket.socket(socket.AF_UNIX)) if how == "inherited" else None
+        if held:
+            held.bind(str(path))
+            held.listen()
+
+        def start() -> Server:
+            return start_server(unix=path, inherited=held)
+
+        servers = [start()]
+        stranger = start_server(unix=short_directory / "another.sock")
+        engine.attach(servers[0].pid)
+        keep_alive(path, 10, 2)
+        for _ in range(3):
+            terminate(servers[-1])
+            servers.append(start())
+            keep_alive(stranger.address, 10, 2)
+            keep_alive(path, 20, 2)
+        last = engine.wait_for(servers[-1].pid, lambda s: s["active_concurrent"] == 0, "nothing is in flight")
+        assert last["target"]["previous_pid"]
+        assert (last["total_requests"], last["undercount"]) == (70, 0)
+        assert [(each["address"], each["total"], each["own"]) for each in last["listeners"]] == [
+            (f"unix:{path}", 70, True)
+        ]
+        assert total(servers) == 70
+        assert engine.targets() == [servers[-1].pid]
 
 
 @pytest.mark.parametrize("how", ["restarted", "inherited", "shared"])
