@@ -99,7 +99,7 @@ class Fleet {
   void add_started();
   void search();
   void note_found(const FoundServers& found);
-  bool is_part_of_another(const Server& server) const;
+  std::map<pid_t, pid_t> members() const;
   bool has(pid_t pid) const;
   void set_timer();
   void clear_wanted();

@@ -43,17 +43,16 @@ void drain(int fd) {
 
 }  // namespace
 
-// Whether an observed server has the process, and it is no server of its own. Processes that a server forks are its
-// own at first: one of them can become another server, below it.
-bool Fleet::is_part_of_another(const Server& server) const {
-  const ProcFs proc;
-  return std::any_of(observed_.begin(), observed_.end(), [&](const Observation& observation) {
+// The processes of the observed servers, each with the root of its server.
+std::map<pid_t, pid_t> Fleet::members() const {
+  std::map<pid_t, pid_t> found;
+  for (const Observation& observation : observed_) {
     const Result<std::vector<pid_t>> processes = observation.processes();
-    if (!processes || !contains(*processes, server.pid)) {
-      return false;
+    for (const pid_t pid : processes ? *processes : std::vector<pid_t>()) {
+      found.emplace(pid, observation.identity().pid);
     }
-    return server.outer == 0 || !contains(proc.tree(observation.identity().pid), server.pid);
-  });
+  }
+  return found;
 }
 
 // The observed server on whose address this one serves. Two processes serve on one address when one takes over from the
@@ -125,8 +124,13 @@ void Fleet::search() {
   const FoundServers found = find_servers(proc, {}, guesses_, &programs_);
   report_refused(found);
   note_found(found);
+  const std::map<pid_t, pid_t> observed = members();
   for (const Server& server : found.servers) {
-    if (has(server.pid) || is_part_of_another(server)) {
+    // Processes that a server forks are its own at first: one of them can become another server, below it.
+    const auto member = observed.find(server.pid);
+    const bool is_part =
+        member != observed.end() && (server.outer == 0 || !contains(proc.tree(member->second), server.pid));
+    if (has(server.pid) || is_part) {
       continue;
     }
     const std::vector<pid_t> tree = proc.tree(server.pid, found_);
