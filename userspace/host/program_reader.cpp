@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "host/archive.h"
@@ -54,6 +55,20 @@ struct Source {
   int depth = kMaxDepth;
 };
 
+// Where the files of the imported modules can be: below the roots, or beside the importing file.
+std::vector<std::string> candidates(const std::vector<std::string>& roots, const Source& source,
+                                    const std::vector<std::string>& modules) {
+  std::vector<std::string> paths;
+  for (const std::string& module : modules) {
+    for (const std::string& root : roots) {
+      const std::string path = path_of_module(root, source.directory, module);
+      paths.push_back(path + ".py");
+      paths.push_back(path + "/__init__.py");
+    }
+  }
+  return paths;
+}
+
 // The server that a program imports, itself or by modules of its own, which are below `roots`.
 std::string server_of_program(const Load& load, const std::vector<std::string>& roots, Source program) {
   std::deque<Source> waiting;
@@ -65,18 +80,14 @@ std::string server_of_program(const Load& load, const std::vector<std::string>& 
     if (!imports.server.empty()) {
       return imports.server;
     }
-    for (const std::string& module : source.depth > 0 ? imports.modules : std::vector<std::string>()) {
-      for (const std::string& root : roots) {
-        const std::string path = path_of_module(root, source.directory, module);
-        for (const char* const end : {".py", "/__init__.py"}) {
-          if (files_left <= 0 || !seen.insert(path + end).second) {
-            continue;
-          }
-          if (std::optional<std::string> text = load(path + end)) {
-            --files_left;
-            waiting.push_back({*std::move(text), (path + end).substr(0, (path + end).rfind('/')), source.depth - 1});
-          }
-        }
+    if (source.depth == 0) {
+      continue;
+    }
+    for (const std::string& path : candidates(roots, source, imports.modules)) {
+      std::optional<std::string> text = files_left > 0 && seen.insert(path).second ? load(path) : std::nullopt;
+      if (text) {
+        --files_left;
+        waiting.push_back({*std::move(text), path.substr(0, path.rfind('/')), source.depth - 1});
       }
     }
   }

@@ -68,7 +68,14 @@ Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool 
   }
   const FoundServers servers = TRY(std::move(found));
   report_earlier_handovers(proc, options.servers.pids, fleet.attached_, fleet.notices_);
-  TRY(fleet.add_all(servers));
+  Status added = fleet.add_all(servers);
+  if (!added && may_be_empty && fleet.all_ && added.error().code == ErrorCode::kNoTarget) {
+    // Those that were found have stopped listening meanwhile, or are about to begin.
+    fleet.notices_.failed(added.error());
+    TRY(fleet.own_engine());
+    return fleet;
+  }
+  TRY(std::move(added));
   return fleet;
 }
 

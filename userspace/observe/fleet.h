@@ -102,10 +102,9 @@ class Fleet {
   void add_started();
   void search();
   void note_found(const FoundServers& found);
-  bool is_part_of_another(const Server& server) const;
   bool wants_search(std::chrono::steady_clock::time_point now);
   bool holds_listener(pid_t pid) const;
-  std::vector<pid_t> followed() const;
+  std::map<pid_t, pid_t> members() const;
   bool has(pid_t pid) const;
   void set_timer();
   void clear_wanted();

@@ -43,27 +43,16 @@ void drain(int fd) {
 
 }  // namespace
 
-std::vector<pid_t> Fleet::followed() const {
-  std::vector<pid_t> found;
+// The processes of the observed servers, each with the root of its server.
+std::map<pid_t, pid_t> Fleet::members() const {
+  std::map<pid_t, pid_t> found;
   for (const Observation& observation : observed_) {
-    if (const Result<std::vector<pid_t>> processes = observation.processes()) {
-      found.insert(found.end(), processes->begin(), processes->end());
+    const Result<std::vector<pid_t>> processes = observation.processes();
+    for (const pid_t pid : processes ? *processes : std::vector<pid_t>()) {
+      found.emplace(pid, observation.identity().pid);
     }
   }
   return found;
-}
-
-// Whether an observed server has the process, and it is no server of its own. Processes that a server forks are its
-// own at first: one of them can become another server, below it.
-bool Fleet::is_part_of_another(const Server& server) const {
-  const ProcFs proc;
-  return std::any_of(observed_.begin(), observed_.end(), [&](const Observation& observation) {
-    const Result<std::vector<pid_t>> processes = observation.processes();
-    if (!processes || !contains(*processes, server.pid)) {
-      return false;
-    }
-    return server.outer == 0 || !contains(proc.tree(observation.identity().pid), server.pid);
-  });
 }
 
 // The observed server on whose address this one serves. Two processes serve on one address when one takes over from the
@@ -137,8 +126,13 @@ void Fleet::search() {
   pace_.note(searched_at_, Clock::now());
   report_refused(found);
   note_found(found);
+  const std::map<pid_t, pid_t> observed = members();
   for (const Server& server : found.servers) {
-    if (has(server.pid) || is_part_of_another(server)) {
+    // Processes that a server forks are its own at first: one of them can become another server, below it.
+    const auto member = observed.find(server.pid);
+    const bool is_part =
+        member != observed.end() && (server.outer == 0 || !contains(proc.tree(member->second), server.pid));
+    if (has(server.pid) || is_part) {
       continue;
     }
     const std::vector<pid_t> tree = proc.tree(server.pid, found_);
@@ -231,11 +225,13 @@ bool Fleet::holds_listener(pid_t pid) const {
 
 bool Fleet::wants_search(Clock::time_point now) {
   const ProcFs proc;
-  std::vector<pid_t> members = followed();
-  std::sort(members.begin(), members.end());
+  std::vector<pid_t> known;
+  for (const auto& [pid, root] : members()) {
+    known.push_back(pid);
+  }
   const bool listens = new_servers_.note(proc, own_->take_listens(), now);
   const bool started =
-      new_servers_.may_have_started(proc, now, members, [this](pid_t pid) { return holds_listener(pid); });
+      new_servers_.may_have_started(proc, now, known, [this](pid_t pid) { return holds_listener(pid); });
   search_wanted_ = search_wanted_ || listens || started || now - searched_at_ >= kSearchAnywayEvery;
   return search_wanted_ && pace_.allows(now);
 }

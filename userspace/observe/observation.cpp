@@ -128,10 +128,10 @@ Status Observation::leave_out_others(HostSample& now) {
     return std::any_of(now.processes.begin(), now.processes.end(),
                        [pid](const ProcessSample& process) { return process.pid == pid; });
   };
-  for (const TargetInfo& target : TRY(engine_->targets())) {
-    const Result<ProcessSample> other = proc.process(target.root.pid);
-    if (target.index != target_ && other && is_ours(other->parent)) {
-      others_[target.root.pid] = *other;
+  for (const pid_t pid : TRY(engine_->other_roots(target_))) {
+    const Result<ProcessSample> other = proc.process(pid);
+    if (other && is_ours(other->parent)) {
+      others_[pid] = *other;
     }
   }
   for (auto other = others_.begin(); other != others_.end();) {

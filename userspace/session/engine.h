@@ -105,6 +105,9 @@ class Engine {
 
   Result<std::vector<TargetInfo>> targets() const;
 
+  // The roots of all targets but this one, in one system call.
+  Result<std::vector<pid_t>> other_roots(unsigned target) const;
+
   // Processes of the target that live now, as the fork and exit hooks know them, sorted.
   Result<std::vector<pid_t>> processes(unsigned target) const;
 

@@ -43,6 +43,17 @@ Result<std::map<pid_t, WorkerCounters>> read_workers(const Objects& objects, uns
 
 }  // namespace
 
+Result<std::vector<pid_t>> Engine::other_roots(unsigned target) const {
+  std::vector<pid_t> roots;
+  TRY((for_each_entry<std::uint32_t, monitor_target_settings>(
+      state_->objects.map("target_settings"), [&](std::uint32_t index, const monitor_target_settings& settings) {
+        if (index != target && settings.state != TARGET_FREE && settings.root != 0) {
+          roots.push_back(static_cast<pid_t>(settings.root));
+        }
+      })));
+  return roots;
+}
+
 Result<std::vector<pid_t>> Engine::processes(unsigned target) const {
   return followed_processes(state_->objects, target);
 }

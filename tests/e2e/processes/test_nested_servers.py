@@ -131,7 +131,8 @@ def running(directory: Path, engine: str) -> Iterator[Pair]:
     for name, text in {"parent.py": APPLICATION, "engine.py": ENGINE, "plain.py": PLAIN}.items():
         (directory / name).write_text(text)
     (directory / "main.py").write_text(
-        "import sys, uvicorn\nfrom engine import app\nuvicorn.run(app, port=int(sys.argv[1]), loop='asyncio', http='h11')\n"
+        "import sys, uvicorn\nfrom engine import app\n"
+        "uvicorn.run(app, port=int(sys.argv[1]), loop='asyncio', http='h11')\n"
     )
     port, engine_port = two_free_ports()
     environment = os.environ | {"ENGINE_PORT": str(engine_port), "ENGINE": json.dumps(ENGINES[engine](engine_port))}
