@@ -5,9 +5,9 @@
 
 metrics: another HTTP server, in a thread. exporter: that of prometheus_client. lines: a server that answers each line
 that begins with "ask". child: a child process that serves HTTP. manager, manager-tcp: a manager of multiprocessing, a
-child process that the application asks at /shared. websockets: a server of these alone. scripts:FILE: a server for each [greeting, answer] of the JSON in
-the file, in hexadecimal digits. It sends the greeting at once, and the answer, unless it is empty, to whatever it
-reads.
+child process that the application asks at /shared. websockets: a server of these alone. scripts:FILE: a server for each
+[greeting, answer] of the JSON in the file, in hexadecimal digits. It sends the greeting at once, and the answer, unless
+it is empty, to whatever it reads.
 
 PORT is uvicorn's, by default a free one. Prints its port and the others."""
 
