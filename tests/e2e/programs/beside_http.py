@@ -97,9 +97,9 @@ def start_websockets() -> int:
             await connection.send(message)
 
     async def serve() -> None:
-        from websockets.server import serve
+        import websockets
 
-        async with serve(echo, "127.0.0.1", 0, compression=None) as server:
+        async with websockets.serve(echo, "127.0.0.1", 0, compression=None) as server:
             started.put(int(next(iter(server.sockets)).getsockname()[1]))
             await asyncio.Future()
 
