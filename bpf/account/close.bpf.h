@@ -57,7 +57,7 @@ static int close_step(__u32 i, struct close_loop *loop)
 	request_forget(c, id);
 	end.outcome = outcome;
 	end.status = status;
-	count_end_call(c, &end);
+	count_end(c, &end);
 	return 0;
 }
 

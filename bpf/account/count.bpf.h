@@ -91,22 +91,27 @@ static __always_inline struct ending ending_of(struct conn *c, const struct conn
 	return end;
 }
 
-/* Counts how a request ended and takes it out of what is in flight. */
-static __always_inline void count_end(struct conn *c, const struct ending *end)
+/* Counts how a request ended and takes it out of what is in flight. A global function is verified once, and not once
+ * for each path that leads to it. */
+GLOBAL_FUNC int count_end(struct conn *c, const struct ending *end)
 {
-	struct monitor_endpoint *e = endpoint_at(end->endpoint);
-	__u32 outcome = end->outcome, status = end->status;
+	__u32 outcome, status;
 	struct monitor_listener *l;
+	struct monitor_endpoint *e;
 	struct monitor_worker *w;
 	struct monitor_target *t;
-	__u64 class = status / 100;
+	__u64 class;
 
-	if (!e)
-		return;
+	if (!c || !end)
+		return 0;
+	outcome = end->outcome;
+	status = end->status;
+	class = status / 100;
+	e = endpoint_at(end->endpoint);
 	t = target_at(c->target);
 	l = listener_at(c->listener);
-	if (!t || !l)
-		return;
+	if (!e || !t || !l)
+		return 0;
 	w = conn_worker(c);
 	if (end->flags & REQUEST_UNPROVEN) {
 		/* it counts only if the listener turned out to speak HTTP, and the worker has not counted its begin */
@@ -122,10 +127,6 @@ static __always_inline void count_end(struct conn *c, const struct ending *end)
 	} else {
 		if (w)
 			__sync_fetch_and_add(&w->ended, 1);
-		barrier_var(class); /* the verifier knows no bound of a quotient */
-		if (class > 5)
-			class = 0;
-		__sync_fetch_and_add(&e->status[class], 1);
 		if (end->began_ns)
 			count_duration(e, status, end->began_ns);
 		if (status == 404)
@@ -136,24 +137,20 @@ static __always_inline void count_end(struct conn *c, const struct ending *end)
 			__sync_fetch_and_add(&e->failed, 1);
 		if (outcome == OUTCOME_REFUSED)
 			__sync_fetch_and_add(&l->refused, 1);
+		barrier_var(class); /* the verifier knows no bound of a quotient */
+		if (class > 5)
+			class = 0;
 		/* last: a reader that sees this request in the total sees its other counts too */
-		__sync_fetch_and_add(&e->completed, 1);
+		__sync_fetch_and_add(&e->status[class], 1);
 	}
 	endpoint_leave(e, end->endpoint);
 	if (end->flags & REQUEST_UNPROVEN) {
 		__sync_fetch_and_sub(&l->unproven, 1);
-		return;
+		return 0;
 	}
 	__sync_fetch_and_sub(&l->active, 1);
 	if (!(end->flags & REQUEST_APART))
 		__sync_fetch_and_sub(&t->active, 1);
-}
-
-/* The same as a global function, for rare paths: inlined into each caller it would make up most of the program. */
-GLOBAL_FUNC int count_end_call(struct conn *c, const struct ending *end)
-{
-	if (c && end)
-		count_end(c, end);
 	return 0;
 }
 

@@ -54,7 +54,7 @@ static __always_inline void request_enter_closed(struct conn *c, const struct co
 
 	end.outcome = OUTCOME_ABORTED;
 	request_forget(c, r->id);
-	count_end_call(c, &end);
+	count_end(c, &end);
 }
 
 /* Begins request `r` on endpoint `e`, whose slot is r->endpoint and which has `endpoint_active` requests in flight with

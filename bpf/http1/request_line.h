@@ -131,6 +131,41 @@ PURE_INLINE __u64 http1_put_method(struct monitor_endpoint_key *key, const struc
 	return changed;
 }
 
+enum put_path {
+	PATH_CHANGED = 1,
+	PATH_MAY_FOLD = 2, /* it has a byte that nearly every identifier has: a digit, an upper-case letter or "@" */
+};
+
+/* Puts the path, `token_length` bytes at w->path or "/" if `root`, into the key. Returns PATH_* flags. A global
+ * function, because the verifier walks its loop once for each state of its caller otherwise. */
+GLOBAL_FUNC int http1_put_path(struct monitor_endpoint_key *key, const struct http1_window *w, bool root)
+{
+	__u64 word, identifiers = 0, changed;
+	__u32 path, length;
+
+	if (!key || !w)
+		return 0;
+	path = w->path;
+	length = w->token_length;
+	changed = (__u8)(key->path_length ^ length);
+	ROLLED
+	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8) {
+		__s64 rest = (__s64)length - i, rest_before = (__s64)key->path_length - i;
+
+		barrier_var(rest);
+		barrier_var(rest_before);
+		/* the rest was zero and stays zero */
+		if (rest <= 0 && rest_before <= 0)
+			break;
+		word = cut_word(root ? '/' : window_word(w, path + i), rest);
+		identifiers |= digit_marks(word) | range_marks(word, '@', 'Z');
+		changed |= load_word(key->path + i) ^ word;
+		store_word(key->path + i, word);
+	}
+	key->path_length = (__u8)length;
+	return (changed ? PATH_CHANGED : 0) | (identifiers ? PATH_MAY_FOLD : 0);
+}
+
 /* Marks the bytes of `word` that are an upper-case letter or a hyphen. */
 PURE_INLINE __u64 http1_capital_marks(__u64 word)
 {
@@ -166,7 +201,8 @@ GLOBAL_FUNC int http1_is_versionless(const struct http1_window *w, __u32 length,
 PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *w, struct monitor_endpoint_key *key)
 {
 	__u32 method = 0, path, length, left, end;
-	__u64 first, word, changed, identifiers = 0;
+	__u64 first, word, changed;
+	int copied;
 	bool found = false, root = false, longer;
 	__u8 flags = 0;
 
@@ -255,35 +291,18 @@ PURE_INLINE int http1_request_line(struct http1_stream *s, struct http1_window *
 	}
 	if (root)
 		length = 1;
-	/* Reload from memory: the verifier then knows no bounds, so every path to here has the same state. */
-	w->token_length = length;
-	left = READ_ONCE(w->token_length);
-	ROLLED
-	for (__u32 i = 0; i < MONITOR_PATH_SIZE; i += 8) {
-		__s64 rest = (__s64)left - i, rest_before = (__s64)key->path_length - i;
-
-		barrier_var(rest);
-		barrier_var(rest_before);
-		/* the rest was zero and stays zero */
-		if (rest <= 0 && rest_before <= 0)
-			break;
-		word = cut_word(root ? '/' : window_word(w, path + i), rest);
-		/* nearly every identifier has a digit, an upper-case letter or "@" */
-		identifiers |= digit_marks(word) | range_marks(word, '@', 'Z');
-		changed |= load_word(key->path + i) ^ word;
-		store_word(key->path + i, word);
-	}
-	changed |= (__u64)(key->path_length ^ length) | (__u64)(key->flags ^ flags);
-	key->path_length = (__u8)length;
-	key->flags = flags;
 	w->path = path;
 	w->path_end = end;
+	w->token_length = length;
+	copied = http1_put_path(key, w, root);
+	changed |= (copied & PATH_CHANGED) | (__u64)(key->flags ^ flags);
+	key->flags = flags;
 	w->request_line = (changed ? HTTP1_LINE_CHANGED : 0) | (longer ? HTTP1_LINE_LONG : 0);
 	if (!root)
 		w->request_line |= HTTP1_LINE_HAS_TEXT;
 	if (!root && WINDOW_BYTE(w, path) == '/')
-		w->request_line |=
-		    HTTP1_LINE_HAS_PATH | (identifiers || (flags & ENDPOINT_PATH_CUT) ? HTTP1_LINE_MAY_FOLD : 0);
+		w->request_line |= HTTP1_LINE_HAS_PATH |
+				   ((copied & PATH_MAY_FOLD) || (flags & ENDPOINT_PATH_CUT) ? HTTP1_LINE_MAY_FOLD : 0);
 	return 1;
 }
 

@@ -25,7 +25,7 @@ int BPF_PROG(evict, __u64 id, __u64 word)
 {
 	struct monitor_endpoint *e = endpoint_at(id);
 
-	if (e && !(word & 0xffffffff) && e->completed == e->status[0] + e->not_found)
+	if (e && !(word & 0xffffffff) && endpoint_answered_404(e))
 		endpoint_evict(id, word, false);
 	return 0;
 }
@@ -109,7 +109,6 @@ int BPF_PROG(correct, __u64 target, __u64 id, __u64 requests, __u64 gone_connect
 	__sync_fetch_and_sub(&t->connections, gone_connections);
 	if (!requests)
 		return 0;
-	__sync_fetch_and_add(&e->completed, requests);
 	__sync_fetch_and_add(&e->status[0], requests);
 	left = (__sync_fetch_and_sub(&e->word, requests) - requests) & 0xffffffff;
 	if (e->websockets > left)

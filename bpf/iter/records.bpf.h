@@ -38,7 +38,8 @@ static __always_inline void describe_record(struct seq_file *seq, struct conn *c
 }
 
 /* Iterates over the records of open connections. Closes those whose state event was lost, and deletes those of a target
- * that leaves: its processes are no longer followed, so only a close can still use these records. */
+ * that leaves, or that of one socket: their processes are no longer followed, so only a close can still use these
+ * records. */
 SEC("iter/bpf_sk_storage_map")
 int iterate_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
@@ -50,7 +51,8 @@ int iterate_connections(struct bpf_iter__bpf_sk_storage_map *ctx)
 	c = bpf_sk_storage_get(&connections, sk, 0, 0);
 	if (!c)
 		return 0;
-	if (iter_request.action == ITER_DISOWN && c->target == iter_request.target) {
+	if (iter_request.action == ITER_DISOWN && c->target == iter_request.target &&
+	    (!iter_request.socket || iter_request.socket == c->socket)) {
 		conn_close(c, CLOSE_BY_RESET);
 		describe_record(ctx->meta->seq, c);
 		bpf_sk_storage_delete(&connections, sk);

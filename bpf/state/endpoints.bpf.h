@@ -97,6 +97,23 @@ static __always_inline void durations_move(struct monitor_endpoint *from, struct
 	}
 }
 
+/* Returns how many requests of the endpoint have ended, in any way. */
+static __always_inline __u64 endpoint_completed(const struct monitor_endpoint *e)
+{
+	__u64 sum = 0;
+
+	UNROLLED
+	for (int i = 0; i < 6; ++i)
+		sum += READ_ONCE(e->status[i]);
+	return sum;
+}
+
+/* Whether all responses of the endpoint had the status 404. There may be requests that got none. */
+static __always_inline bool endpoint_answered_404(const struct monitor_endpoint *e)
+{
+	return !e->status[2] && !e->status[3] && !e->status[5] && !e->status[1] && e->status[4] == e->not_found;
+}
+
 /* Moves one counter of an endpoint to another one. */
 static __always_inline void counter_move(__u64 *from, __u64 *to)
 {
@@ -121,7 +138,6 @@ GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word, bool rare)
 		return 0;
 	/* From here on no other CPU changes the slot: a begin that expects the old generation undoes itself. */
 	bpf_map_delete_elem(&endpoint_index, &e->key);
-	counter_move(&e->completed, &to->completed);
 	counter_move(&e->aborted, &to->aborted);
 	counter_move(&e->failed, &to->failed);
 	UNROLLED
@@ -146,7 +162,7 @@ GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word, bool rare)
  * notes when it saw the count change; so the hot path pays nothing. */
 static __always_inline bool endpoint_is_rare(struct monitor_endpoint *e, __u64 now)
 {
-	__u64 completed = READ_ONCE(e->completed), keep = completed - 1;
+	__u64 completed = endpoint_completed(e), keep = completed - 1;
 
 	if (!completed || (READ_ONCE(e->word) & 0xffffffff))
 		return false;
@@ -226,7 +242,7 @@ static __always_inline void endpoint_leave(struct monitor_endpoint *e, __u32 id)
 {
 	__u64 word = __sync_fetch_and_sub(&e->word, 1) - 1;
 
-	if (!(word & 0xffffffff) && e->completed == e->not_found)
+	if (!(word & 0xffffffff) && !e->status[0] && endpoint_answered_404(e))
 		endpoint_evict(id, word, false);
 }
 

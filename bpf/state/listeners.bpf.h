@@ -54,7 +54,7 @@ static __always_inline __u32 listener_find(struct monitor_listener_key *key, __u
 }
 
 /* Makes special endpoint `which` of listener `number` of a target. Returns its slot, or ~0 if there is no room. */
-static __attribute__((noinline)) __u32 special_make(__u32 target, __u32 number, __u32 slot, __u32 which)
+GLOBAL_FUNC int special_make(__u32 target, __u32 number, __u32 slot, __u32 which)
 {
 	static const char names[SPECIAL_ENDPOINTS][MONITOR_SPECIAL_SIZE] = MONITOR_SPECIAL_NAMES;
 	struct monitor_endpoint_ref made = {};
@@ -118,7 +118,7 @@ static __always_inline bool specials_make(struct monitor_listener *l, __u32 slot
 }
 
 /* Makes a listener. Returns its slot, also if it exists already, or NO_LISTENER if there is no room. */
-static __attribute__((noinline)) __u32 listener_make(const struct monitor_listener_key *key, bool apart)
+GLOBAL_FUNC int listener_make(const struct monitor_listener_key *key, bool apart)
 {
 	struct monitor_listener_key own;
 	__u32 target, slot = 0, *known;

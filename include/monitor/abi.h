@@ -139,6 +139,8 @@ struct monitor_target_settings {
 
 	__abi_u64 previous_root; /* process id of the root before, which ended and handed over to `root`; 0: there was
 				    no handover */
+	__abi_u64 keep_ended_ns; /* for how long an attached target stays after its root has ended, in case its address
+				    is served again */
 };
 
 enum monitor_target_state {
@@ -152,14 +154,15 @@ enum monitor_target_state {
 struct monitor_iter_request {
 	__abi_u32 action; /* enum monitor_iter_action */
 	__abi_u32 target; /* index of the target it applies to */
-	__abi_u64 socket; /* for ITER_ADOPT_UNSEEN: address of the struct sock */
+	__abi_u64
+	    socket; /* for ITER_ADOPT_UNSEEN: address of the struct sock; for ITER_DISOWN likewise, or 0 for all */
 };
 
 enum monitor_iter_action {
 	ITER_LIST,	   /* only list */
 	ITER_ADOPT,	   /* make records for the target's open sockets, which may be older than its registration */
 	ITER_ADOPT_UNSEEN, /* make a record for the socket `socket` of the target: bytes passed without an event */
-	ITER_DISOWN,	   /* delete the target's records */
+	ITER_DISOWN,	   /* delete the target's records, or the one of `socket` */
 };
 
 /* The CPU time of a process at the last sample. The next sample, by any `monitor`, measures from here. User space
@@ -278,16 +281,17 @@ struct monitor_endpoint {
 	/* generation << 32 | requests in flight. One word, so that an eviction cannot race with a request that begins
 	 * on the endpoint. */
 	__abi_u64 word;
-	__abi_u64 peak;	     /* most in flight at once */
-	__abi_u64 completed; /* requests that ended, in any way */
+	__abi_u64 peak; /* most in flight at once */
 	__abi_u64 failed;
 	__abi_u64 aborted;
-	__abi_u64 status[6];	  /* [1..5]: ended with a final status of that class; [0]: no status, or not 100..599 */
-	__abi_u64 not_found;	  /* ended with 404 */
-	__abi_u64 websockets;	  /* in flight and upgraded by a 101 */
-	__abi_u64 hand_completed; /* `completed` when the search for an endpoint to evict saw a change of it */
-	__abi_u64 hand_ns;	  /* when that was, CLOCK_BOOTTIME */
-	__abi_u32 listener;	  /* slot in the listener table */
+	__abi_u64 status[6];  /* [1..5]: ended with a final status of that class; [0]: no status, or not 100..599. A
+			       * request that has ended is in exactly one of them. */
+	__abi_u64 not_found;  /* ended with 404 */
+	__abi_u64 websockets; /* in flight and upgraded by a 101 */
+	__abi_u64
+	    hand_completed; /* requests that had ended when the search for an endpoint to evict saw a change of it */
+	__abi_u64 hand_ns;  /* when that was, CLOCK_BOOTTIME */
+	__abi_u32 listener; /* slot in the listener table */
 	__abi_u32 padding;
 	struct monitor_endpoint_key key; /* of the endpoint that has the slot now */
 	/* Only of requests whose begin was seen. Elements are used in order, and freed when the slot is. */

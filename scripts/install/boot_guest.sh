@@ -65,7 +65,7 @@ wait_until 'it observes the server again' answers http://127.0.0.1:9464/healthz 
 
 step 'upgrade the package, with an attached server'
 before=$(systemctl show --property MainPID --value "$unit")
-monitor attach --pid "$(systemctl show --property MainPID --value app.service)"
+monitor attach --keep-ended 0 --pid "$(systemctl show --property MainPID --value app.service)"
 dpkg --install /root/package.deb >/dev/null
 expect ActiveState active
 ! is MainPID "$before" || fail 'the upgrade did not restart it'

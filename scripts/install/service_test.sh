@@ -83,7 +83,7 @@ leave_pins_behind() {
     'import socket; listening = socket.create_server(("127.0.0.1", 0)); print(flush=True); listening.accept()'
   local listener=$!
   wait_until 'a listener listens' test -s "$scratch/listener.log"
-  in_root monitor attach --pid "$listener" >"$scratch/attach.log" || die 'monitor attach failed'
+  in_root monitor attach --keep-ended 0 --pid "$listener" >"$scratch/attach.log" || die 'monitor attach failed'
   stop "$listener" || true
   [ -d "$root/sys/fs/bpf/monitor/engine" ] || die 'monitor attach has pinned nothing'
 }

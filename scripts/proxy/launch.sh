@@ -111,7 +111,7 @@ log_after() {
 # that writes the log lines detaches it when it has ended. Fails, and sets `not_attached` to the reason, if the server
 # cannot be attached.
 attach_engine() {
-  local said status=0 command=("$monitor" attach "${monitor_options[@]}" --pid "$1")
+  local said status=0 command=("$monitor" attach "${monitor_options[@]}" --keep-ended 0 --pid "$1")
   through_sudo
   # The subshell would keep the gate open after this script.
   said=$(exec {lock}>&- {gate}>&- {answers}<&-

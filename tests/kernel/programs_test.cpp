@@ -29,7 +29,7 @@
 namespace monitor {
 namespace {
 
-constexpr std::uint32_t kMostVerifiedInstructions = 450'000;
+constexpr std::uint32_t kMostVerifiedInstructions = 300'000;
 
 struct FreeBtf {
   void operator()(btf* b) const { btf__free(b); }

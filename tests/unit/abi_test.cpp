@@ -54,7 +54,7 @@ TEST_CASE("abi: the structures have no padding between their fields") {
   CHECK(sizeof(monitor_target) == sizeof(std::uint64_t) * (6 + UNDERCOUNT_CAUSES));
   CHECK(sizeof(monitor_engine) == 4 * 4 + 2 * 8 + 32);
   CHECK(offsetof(monitor_engine, abi_version) == 0);
-  CHECK(sizeof(monitor_target_settings) == 4 * 4 + 8 * 5);
+  CHECK(sizeof(monitor_target_settings) == 4 * 4 + 8 * 6);
   CHECK(sizeof(monitor_iter_request) == 16);
   CHECK(sizeof(monitor_evictions) == 32);
   CHECK(sizeof(monitor_route_state) == 2 * (256 + MONITOR_ROUTE_METHODS));
@@ -64,7 +64,7 @@ TEST_CASE("abi: the structures have no padding between their fields") {
   CHECK(sizeof(monitor_worker) == 24);
   CHECK(sizeof(monitor_durations) == 8 + sizeof(std::uint64_t) * (1 + MONITOR_DURATION_BUCKETS));
   CHECK(sizeof(monitor_endpoint) ==
-        sizeof(std::uint64_t) * 16 + sizeof(monitor_endpoint_key) + MONITOR_STATUSES * sizeof(monitor_durations));
+        sizeof(std::uint64_t) * 15 + sizeof(monitor_endpoint_key) + MONITOR_STATUSES * sizeof(monitor_durations));
   CHECK(sizeof(monitor_socket) == 8 * 3 + 4 * 3 + 2 + 1 + 1 + 2 + 2 + 4 + 16 + 4 * 2);
   CHECK(sizeof(monitor_unix_name) == 8 + MONITOR_UNIX_NAME_SIZE);
   CHECK(sizeof(monitor_live) == 8 * 2 + 4 * 4 + 4 * MONITOR_RING);

@@ -83,6 +83,18 @@ TEST_CASE("cli.options.where an engine is pinned") {
   CHECK(accepted({"--pins", "/run/bpf/b/"}, {{"MONITOR_PINS", "/run/bpf/a"}}).pins == "/run/bpf/b");
 }
 
+TEST_CASE("cli.options.for how long an ended server is kept") {
+  CHECK(accepted({}).keep_ended_seconds == 120);
+  CHECK(accepted({}, {{"MONITOR_KEEP_ENDED", ""}}).keep_ended_seconds == 120);
+  CHECK(accepted({}, {{"MONITOR_KEEP_ENDED", "0"}}).keep_ended_seconds == 0);
+  CHECK(accepted({"--keep-ended", "7.5"}, {{"MONITOR_KEEP_ENDED", "0"}}).keep_ended_seconds == 7.5);
+  CHECK(command<AttachOptions>({"attach", "--keep-ended", "0"}).keep_ended_seconds == 0);
+  CHECK(contains(refused({"--keep-ended", "soon"}).what, "--keep-ended: \"soon\""));
+  CHECK(contains(refused({"--keep-ended", ""}).what, "--keep-ended"));
+  const Variables bad = {{"MONITOR_KEEP_ENDED", "soon"}};
+  CHECK(contains(refused({}, bad).what, "MONITOR_KEEP_ENDED: \"soon\""));
+}
+
 TEST_CASE("cli.options.attach, detach, sessions") {
   const auto attach =
       command<AttachOptions>({"attach", "--pid", "7", "--pid", "8", "--raw-paths", "--profile", "syscall",

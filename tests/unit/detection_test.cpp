@@ -11,6 +11,7 @@
 #include "host/find_server.h"
 #include "host/imports.h"
 #include "unit/fake_proc.h"
+#include "unit/processes.h"
 
 namespace monitor::testing {
 
@@ -50,7 +51,20 @@ TEST_CASE("host.server_program: recognises servers, not commands that only menti
       {{"python3", "/venv/bin/daphne", "a:a"}, "daphne"},
       {{"python3", "manage.py", "runserver", "8000"}, "django"},
       {{"python3", "-m", "flask", "--debug", "run"}, "werkzeug"},
+      {{"python3", "-m", "flask", "--app", "shop", "run"}, "werkzeug"},
+      {{"/v/bin/python", "/v/bin/uwsgi", "--http", ":8000"}, "uwsgi"},
+      {{"python3", "/v/bin/memray", "run", "--native", "-m", "uvicorn", "a:a"}, "uvicorn"},
+      {{"python3", "/v/bin/coverage-3.11", "run", "--source", "x", "-m", "gunicorn", "a:a"}, "gunicorn"},
+      {{"python3", "/x/pydevd.py", "--module", "--client", "127.0.0.1", "--port", "5", "--file", "uvicorn", "a:a"},
+       "uvicorn"},
+      {{"python3", "/v/bin/viztracer", "--log_async", "--", "uvicorn", "a:a"}, "uvicorn"},
+      {{"python3", "/v/bin/twist", "web", "--wsgi", "a.a"}, "twisted"},
+      {{"python3", "/v/bin/twist", "mail"}, ""},
+      {{"python3", "profile.py", "-m", "uvicorn"}, ""},
       {{"ray::ProxyActor"}, "ray serve"},
+      {{"granian asgi 127.0.0.1:8000 main:app worker-1"}, "granian"},
+      {{"granian asgi"}, ""},
+      {{"granian is a server"}, ""},
       {{"ray::ServeReplica:app:Model"}, ""},
       {{"ray::IDLE"}, ""},
       {{"python3", "/venv/bin/fastapi", "login"}, ""},
@@ -106,6 +120,7 @@ TEST_CASE("host.read_command_line: program, application and what is shown") {
        "gunicorn a:b"},
       {{"gunicorn: master [shop]"}, "gunicorn", "shop", "gunicorn shop"},
       {{"gunicorn: master"}, "gunicorn", "", "gunicorn: master"},
+      {{"granian wsgi unix:/run/x main:app"}, "granian", "main:app", "granian main:app"},
       {{"/v/bin/python", "/v/bin/fastapi", "run", "src/main.py"}, "fastapi", "src/main.py", "fastapi src/main.py"},
       {{"python3", "-m", "debugpy", "-m", "uvicorn", "a:b"}, "debugpy", "a:b", "debugpy a:b"},
       {{"/v/bin/python3", "/srv/main.py", "8000"}, "main.py", "", "main.py 8000"},
@@ -133,6 +148,8 @@ TEST_CASE("host.imported_server: statements that import one, nothing else") {
     CHECK(imported_server(source) == "uvicorn");
   }
   CHECK(imported_server("from aiohttp import web\n") == "aiohttp.web");
+  CHECK(imported_server("from aiohttp import hdrs, web as w\n") == "aiohttp.web");
+  CHECK(imported_server("from aiohttp import (\n    hdrs,\n    web,\n)\n") == "aiohttp.web");
   CHECK(imported_server("from flask import Flask") == "flask");
   for (const char* source : {"",
                              "uvicorn",
@@ -162,40 +179,11 @@ TEST_CASE("host.imported_server: statements that import one, nothing else") {
 
 namespace {
 
-Process python(pid_t pid, const Strings& arguments, std::vector<Entry> more = {}, bool listens = true) {
-  Process process{.pid = pid, .arguments = arguments};
-  if (listens) {
-    process.sockets = {pid};
-    process.tcp = tcp_line(kAnyPort, pid);
-  }
-  process.more = std::move(more);
-  return process;
-}
-
-Entry maps(const std::string& path) {
-  return file("maps", "7f00-7f01 r-xp 00000000 fe:01 1 [vdso]\n7f01-7f02 r-xp 00000000 fe:01 12   " + path + "\n");
-}
-
-std::vector<std::string> evidence(const FakeProc& fake, const std::vector<pid_t>& known = {}) {
-  std::vector<std::string> found;
-  for (const Server& server : find_servers(fake.proc(), known, Guesses::kTakeIn).servers) {
-    found.push_back(std::to_string(server.pid) + " " + server.kind + " " + std::string(evidence_name(server.evidence)));
-  }
-  return found;
-}
-
-Result<Server> search(const FakeProc& fake) {
-  return resolve_server(fake.proc(),
-                        {.pid = {}, .pid_file = {}, .default_pid_file = "/nonexistent/logs/proxy.pid", .known = {}});
-}
-
 Error failed_search(const FakeProc& fake) {
   auto result = search(fake);
   REQUIRE_FALSE(result);
   return result.error();
 }
-
-constexpr const char* kSpawned = "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5)";
 
 }  // namespace
 
@@ -374,26 +362,6 @@ TEST_CASE("host.find_servers: a supervisor that listens does not hide what it st
   }
   const FakeProc fake({python(10, {"python3", "/usr/bin/supervisord"}), uvicorn, script, mapped, helper});
   CHECK(evidence(fake) == Strings{"11 uvicorn command", "12 uvicorn script", "13 uvloop modules", "10 python listens"});
-}
-
-TEST_CASE("host.find_servers: a program that imports its server by modules of its own") {
-  const auto works_in = [](std::vector<Entry> files) { return directory("cwd", std::move(files)); };
-  const Entry serves = file("serving.py", "import sys, uvicorn\n");
-  const Entry shop = directory("shop", {file("__init__.py", ""), file("__main__.py", "from .cli import main\n"),
-                                        file("cli.py", "def main():\n    from . import api\n"), serves,
-                                        file("api.py", "from shop import serving as s\n")});
-  const FakeProc fake({
-      python(10, {"python3", "main.py"}, {works_in({file("main.py", "import os, serving # x\n"), serves})}),
-      python(20, {"python3", "-m", "shop.cli"}, {works_in({shop})}),
-      python(30, {"python3", "main.py"}, {works_in({file("main.py", "from shop.api import app\n"), shop})}),
-      python(40, {"python3", "-c", "from shop import serving"}, {works_in({shop})}),
-      // Too far away, not there, and importing itself.
-      python(50, {"python3", "-m", "shop"}, {works_in({shop})}),
-      python(60, {"python3", "main.py"}, {works_in({file("main.py", "import serving\nfrom .. import x\n")})}),
-      python(70, {"python3", "main.py"}, {works_in({file("main.py", "import main\nfrom . import main\nimport\n")})}),
-  });
-  CHECK(evidence(fake) == Strings{"10 uvicorn script", "20 uvicorn script", "30 uvicorn script", "40 uvicorn script",
-                                  "50 python listens", "60 python listens", "70 python listens"});
 }
 
 TEST_CASE("host.find_servers: a notebook does not hide a program that listens elsewhere") {

@@ -48,6 +48,8 @@ TEST_CASE("listeners.the_main_one_is_chosen_by_the_strongest_evidence") {
   hints.ports = {};
   CHECK(main_of({app, metrics, child}, {}, hints) == "0.0.0.0:8000");
   CHECK(main_of({sample(1, "127.0.0.1:81", 81, {1}), sample(2, "0.0.0.0:82", 82, {1})}, {}, hints) == "0.0.0.0:82");
+  const ListenerSample internal = sample(4, "unix:/tmp/pymp-x/listener-y", 0, {9});
+  CHECK(main_of({internal, app}, {}, hints) == "127.0.0.1:40000");  // multiprocessing's, though the root holds it
   CHECK(main_listener({}, {}, hints) == 0);
   CHECK(main_address({app, child}, {}, hints) == "0.0.0.0:8000");
   ListenerCounters spoke;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/listed_server.h"
 #include "model/snapshot.h"
 
 namespace monitor {
@@ -50,6 +51,65 @@ std::vector<pid_t> worker_pids(const Snapshot& snapshot) {
 double cpu_of(double at_seconds, double cpu_seconds) {
   const HostSample before = host(100, {process(1, 0, 10, 1)});
   return make_snapshot({}, {}, host(at_seconds, {process(1, 0, 10, cpu_seconds)}), before).cpu_percent;
+}
+
+TEST_CASE("model.a_queue_that_servers_share_counts_once") {
+  const auto sample = [](std::map<std::uint64_t, std::uint64_t> queues) {
+    SocketsSample sockets;
+    ListenerSample& listener = sockets.by_listener.emplace_back();
+    for (const auto& [socket, waiting] : queues) {
+      listener.accept_queue += waiting;
+    }
+    listener.queues = std::move(queues);
+    sockets.accept_queue = listener.accept_queue;
+    return sockets;
+  };
+  std::set<std::uint64_t> counted;
+  SocketsSample first = sample({{1, 5}, {2, 3}});
+  SocketsSample second = sample({{2, 3}, {3, 4}});  // one socket is the first one's, too
+  count_queues_once(first, counted);
+  count_queues_once(second, counted);
+  CHECK(first.accept_queue == 8);
+  CHECK(second.accept_queue == 4);
+  CHECK(second.by_listener.front().accept_queue == 4);
+}
+
+TEST_CASE("model.listed.which_listeners_got_http") {
+  const std::vector<std::string> listen = {"a:1", "a:2", "a:3", "a:4", "a:5", "a:6"};
+  SocketsSample sockets;
+  for (unsigned number = 0; number < 5; ++number) {
+    ListenerSample& listener = sockets.by_listener.emplace_back();
+    listener.address = "a:" + std::to_string(number + 1);
+    listener.number = number;  // a:1 is not known to the kernel side yet
+  }
+  Counters counters;
+  for (unsigned number = 1; number < 5; ++number) {
+    counters.listeners.emplace_back().number = number;
+  }
+  counters.listeners[0].http = true;
+  counters.listeners[1].foreign = true;
+  counters.listeners[1].first_bytes = "+OK";
+  EndpointCounters slow;  // its first request has no response yet
+  slow.listener = 3;
+  slow.method = "GET";
+  slow.active = 1;
+  EndpointCounters before;
+  before.listener = 4;
+  before.path = "(before attach)";
+  before.active = 1;
+  counters.endpoints = {slow, before};
+  const std::vector<ListedListener> list = counted_listeners(listen, counters, sockets);
+  REQUIRE(list.size() == listen.size());
+  CHECK(list[0].http == false);
+  CHECK(list[1].http == true);
+  CHECK(list[1].protocol == "http");
+  CHECK(list[2].http == false);
+  CHECK(list[2].protocol == "redis");
+  CHECK(list[3].http == true);
+  CHECK(list[3].protocol == "http");
+  CHECK(list[4].http == false);         // it may be a request, and may be not
+  CHECK(list[5].http == std::nullopt);  // the engine does not know this socket
+  CHECK(unknown_listeners(listen)[1].http == std::nullopt);
 }
 
 TEST_CASE("model.total_failed_and_aborted_are_summed_over_endpoints") {

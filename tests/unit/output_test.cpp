@@ -153,6 +153,11 @@ TEST_CASE("output.box.heading_names_the_program_whatever_else_there_is") {
   CHECK(heading() == "pid 42 on 127.0.0.1:8000: main.py 8000");
   snapshot.listen = {"127.0.0.1:41234", "127.0.0.1:41235", "127.0.0.1:8000"};
   CHECK(heading() == "pid 42 on 127.0.0.1:41234, +2: main.py 8000");
+  snapshot.address = "127.0.0.1:8000";  // names the server
+  snapshot.listeners.emplace_back().address = "127.0.0.1:41234";
+  snapshot.listeners.back().apart = true;  // a child's
+  CHECK(heading() == "pid 42 on 127.0.0.1:8000, 127.0.0.1:41235: main.py 8000");
+  snapshot.listeners.clear();
   snapshot.listen = {"unix:/run/" + std::string(200, 'a') + "/s.sock"};
   snapshot.title = "uvicorn " + std::string(100, 'b') + ":app";
   CHECK(heading().starts_with("pid 42 on unix:/run"));
@@ -173,25 +178,37 @@ TEST_CASE("output.box.says_what_was_guessed_and_passed_over") {
 }
 
 TEST_CASE("output.listed.text_and_json") {
-  const ListedServer certain{42,
-                             "uvicorn",
-                             Evidence::kCommand,
-                             "uvicorn",
-                             "app:app",
-                             "uvicorn app:app",
-                             "python uvicorn app:app",
-                             {"127.0.0.1:80", "[::1]:80"},
-                             2,
-                             61,
-                             true};
-  const ListedServer guess{7, "python", Evidence::kListens, "m\n.py", "", "m\n.py", "python m\n.py", {"unix:/x"},
-                           1, 5.5,      std::nullopt};
+  const ListedServer certain{.pid = 42,
+                             .kind = "uvicorn",
+                             .evidence = Evidence::kCommand,
+                             .program = "uvicorn",
+                             .application = "app:app",
+                             .title = "uvicorn app:app",
+                             .command = "python uvicorn app:app",
+                             .listen = {"127.0.0.1:80", "[::1]:80"},
+                             .listeners = {{"127.0.0.1:80", true, "http"}, {"[::1]:80", false, ""}},
+                             .workers = 2,
+                             .uptime_seconds = 61,
+                             .attached = true};
+  const ListedServer guess{.pid = 7,
+                           .kind = "python",
+                           .evidence = Evidence::kListens,
+                           .program = "m\n.py",
+                           .application = "",
+                           .title = "m\n.py",
+                           .command = "python m\n.py",
+                           .listen = {"unix:/x"},
+                           .listeners = {{"unix:/x", std::nullopt, ""}},
+                           .workers = 1,
+                           .uptime_seconds = 5.5,
+                           .attached = std::nullopt};
   CHECK(render_listed({}) == "No HTTP server in Python was found.\n");
-  CHECK(render_listed({certain, guess}) ==
-        "pid 42 on 127.0.0.1:80, [::1]:80: uvicorn app:app\n"
-        "    uvicorn, by its command line; 2 workers; up 1m 1s; attached\n"
-        "pid 7 on unix:/x: m\\x0a.py\n"
-        "    a guess: a Python that listens; 1 worker; up 5s\n");
+  CHECK(
+      render_listed({certain, guess}) ==
+      "pid 42 on 127.0.0.1:80, [::1]:80: uvicorn app:app\n"
+      "    uvicorn, by its command line; 2 workers; up 1m 1s; attached; http on 127.0.0.1:80; nothing yet on [::1]:80\n"
+      "pid 7 on unix:/x: m\\x0a.py\n"
+      "    a guess: a Python that listens; 1 worker; up 5s; protocols unknown: the attached engine cannot be read\n");
   const Json listed = Json::parse(render_listed_json({certain, guess}));
   check_documented(listed, Json::parse(test::read_source_file("docs/schema/ls.schema.json")), "$");
   CHECK(listed["servers"][0]["application"] == "app:app");
@@ -199,6 +216,28 @@ TEST_CASE("output.listed.text_and_json") {
   CHECK(listed["servers"][1]["application"].is_null());
   CHECK(listed["servers"][1]["attached"].is_null());
   CHECK(listed["servers"][1]["guess"] == true);
+  CHECK(listed["servers"][0]["listen"] == Json({"127.0.0.1:80", "[::1]:80"}));
+  CHECK(listed["servers"][0]["listeners"][0] ==
+        Json({{"address", "127.0.0.1:80"}, {"http", true}, {"protocol", "http"}}));
+  CHECK(listed["servers"][0]["listeners"][1]["http"] == false);
+  CHECK(listed["servers"][0]["listeners"][1]["protocol"].is_null());
+  CHECK(listed["servers"][1]["listeners"][0]["http"].is_null());  // unknown is not "no"
+}
+
+TEST_CASE("output.listed.protocols_by_listener") {
+  ListedServer server;
+  server.kind = "uvicorn";
+  server.evidence = Evidence::kCommand;
+  server.listeners = {{"a:1", true, "http"},
+                      {"a:2", false, "redis"},
+                      {"a:3", false, "unknown"},
+                      {"a:4", true, "http"},
+                      {"\x1b", std::nullopt, ""}};
+  server.attached = false;
+  CHECK(render_listed({server}).ends_with("; protocols unknown: not attached\n"));
+  server.attached = true;
+  CHECK(render_listed({server}).ends_with(
+      "; attached; http on a:1, a:4; redis on a:2; not HTTP on a:3; unknown on \\x1b\n"));
 }
 
 TEST_CASE("output.box.nothing_in_flight") {

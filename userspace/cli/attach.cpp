@@ -28,7 +28,7 @@ bool limits_given(const EngineOptions& options) {
 // The engine to add servers to: the one that is attached, or a new one.
 Result<Engine> engine_for(const AttachOptions& options, const Pins& pins, const ProcFs& proc, const PinLock& lock,
                           Reporter& reporter) {
-  std::optional<Engine> attached = TRY(open_to_change(pins, proc, lock, options.keep_ended_seconds));
+  std::optional<Engine> attached = TRY(open_to_change(pins, proc, lock));
   if (!attached) {
     return Engine::load(options.engine);
   }
@@ -45,8 +45,9 @@ struct Added {
   std::uint64_t since_ns = 0;
 };
 
-// Adds one server, if it is not attached yet.
-Result<Added> add_server(Engine& engine, const ProcFs& proc, const Server& server) {
+// Adds one server, if it is not attached yet. `others` are roots of servers that are none of its processes.
+Result<Added> add_server(Engine& engine, const ProcFs& proc, const Server& server, const std::vector<pid_t>& others,
+                         double keep_ended_seconds) {
   const Root root = TRY(open_root(proc, server.pid));
   const std::vector<TargetInfo> targets = TRY(current_targets(engine, proc));
   for (const TargetInfo& target : targets) {
@@ -54,7 +55,11 @@ Result<Added> add_server(Engine& engine, const ProcFs& proc, const Server& serve
       return Added{server, std::nullopt, target.since_ns};
     }
   }
-  const unsigned target = TRY(follow_server(engine, proc, root));
+  const unsigned target = TRY(follow_server(engine, proc, root, others));
+  if (Status status = engine.keep_ended(target, keep_ended_seconds); !status) {
+    static_cast<void>(engine.remove_target(target));
+    return std::move(status).error();
+  }
   // The next command measures CPU use against this sample.
   const Result<HostSample> sample = sample_host(proc, server.pid, std::nullopt);
   if (sample) {
@@ -63,11 +68,16 @@ Result<Added> add_server(Engine& engine, const ProcFs& proc, const Server& serve
   return Added{server, target, 0};
 }
 
-// Adds all of the servers or, on failure, no server.
-Result<std::vector<Added>> add_servers(Engine& engine, const ProcFs& proc, const std::vector<Server>& servers) {
+// Adds all of the servers or, on failure, no server. A search for all finds each as a server of its own.
+Result<std::vector<Added>> add_servers(Engine& engine, const ProcFs& proc, const std::vector<Server>& servers,
+                                       const AttachOptions& options) {
+  std::vector<pid_t> roots;
+  for (const Server& server : options.servers.all ? servers : std::vector<Server>()) {
+    roots.push_back(server.pid);
+  }
   std::vector<Added> added;
   for (const Server& server : servers) {
-    Result<Added> one = add_server(engine, proc, server);
+    Result<Added> one = add_server(engine, proc, server, roots, options.keep_ended_seconds);
     if (one) {
       added.push_back(*std::move(one));
       continue;
@@ -107,7 +117,7 @@ Result<std::vector<Added>> attach_servers(const AttachOptions& options, const Pi
   // Pins elsewhere would be gone with the container, and no command outside would find them.
   TRY(within("attach", check_host_sees(proc, pins.directory())));
   Engine engine = TRY(engine_for(options, pins, proc, lock, reporter));
-  Result<std::vector<Added>> added = add_servers(engine, proc, servers);
+  Result<std::vector<Added>> added = add_servers(engine, proc, servers, options);
   if (!added || engine.is_pinned()) {
     return added;
   }

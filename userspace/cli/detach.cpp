@@ -89,7 +89,7 @@ Result<Detached> detach_targets(const DetachOptions& options, const Pins& pins, 
   for (const TargetInfo& target : targets) {
     const bool is_chosen =
         std::any_of(chosen.begin(), chosen.end(), [&](const TargetInfo& other) { return other.index == target.index; });
-    if (!is_chosen && !is_over(target, proc, options.keep_ended_seconds)) {
+    if (!is_chosen && !is_over(target, proc)) {
       continue;
     }
     TRY((*engine)->remove_target(target.index));

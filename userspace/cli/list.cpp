@@ -16,12 +16,25 @@ namespace {
 
 // Without privileges the list is still useful, so a failure is reported and the list goes on without the engine.
 std::optional<Attached> read_attached(const ListOptions& options, const ProcFs& proc, Reporter& reporter) {
-  Result<Attached> attached = open_attached(Pins(options.pins), proc, options.keep_ended_seconds);
+  Result<Attached> attached = open_attached(Pins(options.pins), proc);
   if (!attached) {
     reporter.report(attached.error());
     return std::nullopt;
   }
   return *std::move(attached);
+}
+
+// Unknown if no engine is attached to the server, or if it is detached just now.
+std::vector<ListedListener> listeners_of(const std::optional<Attached>& attached, const Server& server) {
+  const std::optional<TargetInfo> target = attached ? attached->find(server.pid) : std::nullopt;
+  if (target && attached->engine->join_target(*target, {})) {
+    const Result<ListedSockets> sockets = attached->engine->sample_sockets(target->index, {});
+    const Result<Counters> counters = attached->engine->sample_counters(target->index);
+    if (sockets && counters) {
+      return counted_listeners(server.listen, *counters, sockets->sample);
+    }
+  }
+  return unknown_listeners(server.listen);
 }
 
 }  // namespace
@@ -50,9 +63,17 @@ Result<std::string> list_servers(const ListOptions& options, Reporter& reporter)
     if (!sample) {
       continue;  // it has just ended
     }
-    ListedServer listed{server.pid,   server.kind,    server.evidence, server.program, server.application,
-                        server.title, server.command, server.listen,   server.workers, 0,
-                        std::nullopt};
+    ListedServer listed{.pid = server.pid,
+                        .kind = server.kind,
+                        .evidence = server.evidence,
+                        .program = server.program,
+                        .application = server.application,
+                        .title = server.title,
+                        .command = server.command,
+                        .listen = server.listen,
+                        .listeners = listeners_of(attached, server),
+                        .workers = server.workers,
+                        .attached = std::nullopt};
     listed.uptime_seconds = std::max(0.0, seconds_since_boot() - sample->start_seconds);
     if (attached) {
       listed.attached = attached->find(server.pid).has_value();

@@ -29,9 +29,8 @@ constexpr const char* kFooter =
     "\n"
     "Exit status: 0 success; 1 failure; 2 wrong usage; 3 no such server, several to choose\n"
     "from, or the server has ended; 4 not permitted; 5 the kernel lacks a required feature.\n"
-    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS (like --pins), NO_COLOR, "
-    "MONITOR_KEEP_ENDED\n(seconds that a server which has ended is kept, in case its address is served again; default "
-    "120).";
+    "Environment: MONITOR_UPDATE_INTERVAL (seconds, for --log), MONITOR_PINS (like --pins), NO_COLOR,\n"
+    "MONITOR_KEEP_ENDED (like --keep-ended).";
 
 constexpr const char* kAttachDescription = "start counting in the kernel; no monitor has to keep running";
 constexpr const char* kAttachFooter =
@@ -108,6 +107,11 @@ class Declarations {
           "directory for the pins of an attached engine, on a\nBPF file system; default /sys/fs/bpf/monitor");
   }
 
+  void keep_ended() {
+    value("--keep-ended", words_.keep_ended, "S",
+          "seconds that a server which has ended is kept, in case\nits address is served again; default 120");
+  }
+
   void paths() {
     value("--routes", words_.routes, "FILE",
           "templates that name endpoints, such as /users/{name}: one\nin each line, or an OpenAPI document in JSON");
@@ -179,6 +183,7 @@ void declare_view(CLI::App& app, Words& words) {
       "an attached server is sampled at once");
   declare.value("--count", words.count, "N", "end after N samples of --watch, --log or --statsd");
   declare.value("--duration", words.duration, "S", "end after S seconds of --watch, --log or --statsd");
+  declare.keep_ended();
   declare.group("Other");
   declare.profile();
   declare.pins();
@@ -192,6 +197,7 @@ void declare_attach(CLI::App& app, Words& words) {
   declare.servers_to_attach();
   declare.limits();
   declare.group("Other");
+  declare.keep_ended();
   declare.paths();
   declare.profile();
   declare.pins();
@@ -226,6 +232,7 @@ void declare_serve(CLI::App& app, Words& words) {
   declare.group("Other");
   declare.paths();
   declare.max_scrape("size of a scrape, in kB; default 1000. Endpoints past it\ncount in \"(other)\"");
+  declare.keep_ended();
   declare.flag("--no-system", words.no_system, "leave out CPU, memory and threads");
   declare.profile();
   declare.pins();

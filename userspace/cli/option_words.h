@@ -16,7 +16,7 @@ namespace monitor {
 // The command line as written, each value still text.
 struct Words {
   std::vector<std::string> pids, ports, listeners;
-  std::optional<std::string> pid_file, interval, count, duration, log, color, profile, pins;
+  std::optional<std::string> pid_file, interval, count, duration, log, color, profile, pins, keep_ended;
   std::optional<std::string> max_targets, max_endpoints, max_connections;
   std::optional<std::string> statsd, listen, max_scrape, routes;
   bool all = false, guess = false, watch = false, json = false, prometheus = false, csv = false, no_header = false,

@@ -207,12 +207,13 @@ Result<std::string> choose_pins(const Words& words, const Environment& environme
   return pins;
 }
 
-Result<double> choose_keep(const Environment& environment) {
+Result<double> choose_keep(const Words& words, const Environment& environment) {
   const char* const variable = environment(kKeepVariable);
-  if (variable == nullptr || *variable == '\0') {
+  const std::string word = words.keep_ended.value_or(variable != nullptr ? variable : "");
+  if (word.empty() && !words.keep_ended) {
     return kKeepEndedSeconds;
   }
-  return std::string_view(variable) == "0" ? 0.0 : TRY(parse_seconds(kKeepVariable, variable));
+  return word == "0" ? 0.0 : TRY(parse_seconds(words.keep_ended ? "--keep-ended" : kKeepVariable, word));
 }
 
 Result<ListenerChoice> choose_listeners(const Words& words) {
@@ -242,7 +243,7 @@ Status set_engine(const Words& words, const Environment& environment, ObserveOpt
   options.servers = TRY(choose_servers(words));
   options.engine = TRY(choose_engine(words));
   options.pins = TRY(choose_pins(words, environment));
-  options.keep_ended_seconds = TRY(choose_keep(environment));
+  options.keep_ended_seconds = TRY(choose_keep(words, environment));
   options.system = !words.no_system;
   options.listeners = TRY(choose_listeners(words));
   if (words.routes && words.routes->empty()) {
@@ -303,17 +304,17 @@ Result<Command> check_detach(const Words& words, const Environment& environment)
   TRY(check_selection(words));
   std::vector<pid_t> pids = TRY(parse_pids(words));
   std::string pins = TRY(choose_pins(words, environment));
-  return Command(DetachOptions{std::move(pids), words.all, std::move(pins), TRY(choose_keep(environment))});
+  return Command(DetachOptions{std::move(pids), words.all, std::move(pins)});
 }
 
 Result<Command> check_sessions(const Words& words, const Environment& environment) {
   std::string pins = TRY(choose_pins(words, environment));
-  return Command(SessionsOptions{words.json, std::move(pins), TRY(choose_keep(environment))});
+  return Command(SessionsOptions{words.json, std::move(pins)});
 }
 
 Result<Command> check_list(const Words& words, const Environment& environment) {
   std::string pins = TRY(choose_pins(words, environment));
-  return Command(ListOptions{words.json, std::move(pins), TRY(choose_keep(environment))});
+  return Command(ListOptions{words.json, std::move(pins)});
 }
 
 Result<Command> check_serve(const Words& words, const Environment& environment) {

@@ -54,21 +54,18 @@ struct DetachOptions {
   std::vector<pid_t> pids;  // empty: the only server that is attached
   bool all = false;
   std::string pins;
-  double keep_ended_seconds = kKeepEndedSeconds;
 };
 
 // monitor sessions: shows what is attached.
 struct SessionsOptions {
   bool json = false;
   std::string pins;
-  double keep_ended_seconds = kKeepEndedSeconds;
 };
 
 // monitor ls: lists the servers on this machine.
 struct ListOptions {
   bool json = false;
   std::string pins;
-  double keep_ended_seconds = kKeepEndedSeconds;
 };
 
 // monitor serve: serves the metrics over HTTP, for Prometheus to scrape.

@@ -16,7 +16,7 @@ Result<std::string> describe_sessions(const SessionsOptions& options) {
   const ProcFs proc;
   const Pins pins(options.pins);
   TRY(pins.check_access());
-  const Attached attached = TRY(open_attached(pins, proc, options.keep_ended_seconds));
+  const Attached attached = TRY(open_attached(pins, proc));
   Sessions sessions;
   sessions.directory = options.pins;
   if (attached.engine) {
@@ -33,7 +33,7 @@ Result<std::string> describe_sessions(const SessionsOptions& options) {
     AttachedServer server{target.root.pid, "", wall_seconds(target.since_ns),
                           to_seconds(nanoseconds_since_boot() - target.since_ns), 0};
     const double ended = to_seconds(nanoseconds_since_boot() - target.ended_ns);
-    server.kept_seconds = target.ended_ns == 0 ? 0 : std::max(0.0, options.keep_ended_seconds - ended);
+    server.kept_seconds = target.ended_ns == 0 ? 0 : std::max(0.0, target.keep_ended_seconds - ended);
     sessions.servers.push_back(std::move(server));
   }
   return options.json ? render_sessions_json(sessions) + "\n" : render_sessions(sessions);

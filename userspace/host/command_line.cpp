@@ -7,15 +7,16 @@
 #include <array>
 #include <cctype>
 #include <iterator>
+#include <optional>
 #include <span>
+#include <utility>
 
 namespace monitor {
 namespace {
 
 using Arguments = std::span<const std::string>;
 
-// A program that serves HTTP, by its name. With `commands` (two at most), only if its first argument that is no option
-// is one of them.
+// A program that serves HTTP, by its name. With `commands` (two at most), only if one of its arguments is one of them.
 struct ServerName {
   std::string_view name;
   std::string_view server;
@@ -29,6 +30,15 @@ constexpr std::array kServers = {
     ServerName{"daphne", "daphne"},
     ServerName{"waitress-serve", "waitress"},
     ServerName{"waitress", "waitress"},
+    ServerName{"uwsgi", "uwsgi"},
+    ServerName{"pserve", "waitress"},
+    ServerName{"cheroot", "cheroot"},
+    ServerName{"cherryd", "cheroot"},
+    ServerName{"sanic", "sanic"},
+    ServerName{"twistd", "twisted", {"web", ""}},
+    ServerName{"twist", "twisted", {"web", ""}},
+    ServerName{"bokeh", "tornado", {"serve", ""}},
+    ServerName{"panel", "tornado", {"serve", ""}},
     ServerName{"fastapi", "uvicorn", {"run", "dev"}},
     ServerName{"litestar", "uvicorn", {"run", ""}},
     ServerName{"quart", "hypercorn", {"run", ""}},
@@ -40,11 +50,12 @@ constexpr std::array kServers = {
 };
 
 // Programs that run another one in the same process: `debugpy --listen 5678 -m uvicorn app:app`.
-constexpr std::array<std::string_view, 9> kRunners = {"debugpy", "coverage",  "cProfile",     "profile", "pdb",
-                                                      "trace",   "viztracer", "pyinstrument", "scalene"};
+constexpr std::array<std::string_view, 17> kRunners = {
+    "debugpy",      "coverage", "coverage3", "cProfile", "profile",   "pdb",     "trace",     "viztracer",    "scalene",
+    "pyinstrument", "memray",   "kernprof",  "jurigged", "reloadium", "logfire", "pydevd.py", "line_profiler"};
 
 bool is_runner(std::string_view name) {
-  return std::find(kRunners.begin(), kRunners.end(), name) != kRunners.end();
+  return name.starts_with("coverage-3") || std::find(kRunners.begin(), kRunners.end(), name) != kRunners.end();
 }
 
 bool is_word(std::string_view text, std::string_view also) {
@@ -53,18 +64,6 @@ bool is_word(std::string_view text, std::string_view also) {
            return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' ||
                   also.find(c) != std::string_view::npos;
          });
-}
-
-// "package.module:attribute", also "app:create()". Not "localhost:80", "unix:/run/x" or gunicorn's "python:settings".
-bool is_application(std::string_view text) {
-  const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos) {
-    return false;
-  }
-  const std::string_view module = text.substr(0, colon);
-  const std::string_view attribute = text.substr(colon + 1);
-  return is_word(module, ".") && is_word(attribute.substr(0, attribute.find('(')), ".") && module != "python" &&
-         module != "file";
 }
 
 bool is_option(std::string_view argument) {
@@ -105,9 +104,11 @@ std::string_view started_server(std::string_view name, Arguments rest) {
   if (server->commands.front().empty()) {
     return server->server;
   }
-  const std::string command = first_that(rest, [](const std::string& argument) { return !is_option(argument); });
-  const bool starts = !command.empty() &&
-                      std::find(server->commands.begin(), server->commands.end(), command) != server->commands.end();
+  // Any of the arguments, because options with values can come first: flask --app shop run.
+  const bool starts = std::any_of(rest.begin(), rest.end(), [server](const std::string& argument) {
+    return !argument.empty() &&
+           std::find(server->commands.begin(), server->commands.end(), argument) != server->commands.end();
+  });
   return starts ? server->server : "";
 }
 
@@ -262,6 +263,26 @@ void read_python(Arguments arguments, CommandLine& line) {
   }
 }
 
+// "granian asgi 127.0.0.1:8000 main:app", of a worker with "worker-1" after it. Without setproctitle its main process
+// keeps its arguments.
+bool read_granian_title(std::string_view title, CommandLine& line) {
+  constexpr std::string_view kName = "granian ";
+  constexpr std::array<std::string_view, 4> kInterfaces = {"asgi ", "asginl ", "rsgi ", "wsgi "};
+  const std::string_view rest = title.substr(std::min(kName.size(), title.size()));
+  const bool is_title = title.starts_with(kName) &&
+                        std::any_of(kInterfaces.begin(), kInterfaces.end(),
+                                    [rest](std::string_view interface) { return rest.starts_with(interface); });
+  if (!is_title) {
+    return false;
+  }
+  line.titled = true;
+  line.server = line.program = "granian";
+  std::string_view words = rest.substr(rest.find(' ') + 1);          // after the interface
+  words.remove_prefix(std::min(words.find(' ') + 1, words.size()));  // after the address
+  line.application = words.substr(0, words.find(' '));
+  return true;
+}
+
 // A title set by setproctitle: "gunicorn: worker [app]", "ray::ProxyActor".
 bool read_title(std::string_view title, CommandLine& line) {
   const std::size_t colon = title.find(": ");
@@ -269,12 +290,17 @@ bool read_title(std::string_view title, CommandLine& line) {
   if (server != nullptr && server->commands.front().empty()) {
     const std::size_t open = title.find('[');
     const std::size_t close = title.rfind(']');
+    line.titled = true;
     line.server = server->server;
     line.program = server->name;
     line.application = open < close && close != std::string_view::npos ? title.substr(open + 1, close - open - 1) : "";
     return true;
   }
+  if (read_granian_title(title, line)) {
+    return true;
+  }
   if (title.starts_with("ray::")) {
+    line.titled = true;
     line.program = title.substr(0, title.find(' '));
     line.server = title.starts_with("ray::ProxyActor") || title.starts_with("ray::HTTPProxyActor") ? "ray serve" : "";
     return true;
@@ -284,13 +310,24 @@ bool read_title(std::string_view title, CommandLine& line) {
 
 }  // namespace
 
+bool is_application(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) {
+    return false;
+  }
+  const std::string_view module = text.substr(0, colon);
+  const std::string_view attribute = text.substr(colon + 1);
+  return is_word(module, ".") && is_word(attribute.substr(0, attribute.find('(')), ".") && module != "python" &&
+         module != "file";
+}
+
 std::string_view base_name(std::string_view path) {
   return path.substr(path.rfind('/') + 1);
 }
 
 bool is_python(std::string_view path) {
   const std::string_view name = base_name(path);
-  return name.starts_with("python") || name.starts_with("pypy");
+  return name.starts_with("python") || name.starts_with("pypy") || name.starts_with("graalpy");
 }
 
 CommandLine read_command_line(const std::vector<std::string>& arguments) {
@@ -309,6 +346,22 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
     add_program(base_name(path), all.subspan(1), line);
   }
   return line;
+}
+
+std::optional<CommandLine> read_renamed_python(const CommandLine& line, const std::vector<std::string>& arguments) {
+  if (line.python || line.titled || !line.server.empty() || arguments.size() < 2) {
+    return std::nullopt;
+  }
+  CommandLine other;
+  read_python(Arguments(arguments), other);
+  return other.script.ends_with(".py") || !other.module.empty() ? std::optional(other) : std::nullopt;
+}
+
+CommandLine read_command_line(const ProcFs& proc, pid_t pid) {
+  const std::vector<std::string> arguments = proc.arguments(pid);
+  CommandLine line = read_command_line(arguments);
+  std::optional<CommandLine> other = read_renamed_python(line, arguments);
+  return other && is_python(proc.executable(pid)) ? *std::move(other) : line;
 }
 
 std::string server_program(const std::vector<std::string>& arguments) {

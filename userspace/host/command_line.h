@@ -2,10 +2,15 @@
 // Takes a command line apart, recognises a server by it, and makes it safe to print. Private to host/.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "host/procfs.h"
 
 namespace monitor {
 
@@ -19,7 +24,8 @@ struct CommandLine {
   std::string program;      // without the interpreter and directories: "uvicorn", "main.py"
   std::string application;  // "app:app"; empty if unknown
   std::string shown;        // the program and its arguments, joined by spaces
-  bool python = false;      // argv[0] is a Python interpreter
+  bool python = false;      // the arguments are those of a Python interpreter
+  bool titled = false;      // the process has set a title of its own
   // What Python runs; at most one is not empty.
   std::string script;  // a path
   std::string module;  // -m
@@ -31,8 +37,18 @@ struct CommandLine {
 
 CommandLine read_command_line(const std::vector<std::string>& arguments);
 
+// The same for a process that executes an interpreter under another name, by a link, a copy or `exec -a`: nullopt
+// unless `arguments` name a file in Python or a module. `line` is what read_command_line() made of them.
+std::optional<CommandLine> read_renamed_python(const CommandLine& line, const std::vector<std::string>& arguments);
+
+// Those of a running process, which may execute an interpreter under another name.
+CommandLine read_command_line(const ProcFs& proc, pid_t pid);
+
 // read_command_line().server
 std::string server_program(const std::vector<std::string>& arguments);
+
+// "package.module:attribute", also "app:create()". Not "localhost:80", "unix:/run/x" or gunicorn's "python:settings".
+bool is_application(std::string_view text);
 
 // Whether the name of an executable is that of a Python interpreter.
 bool is_python(std::string_view path);

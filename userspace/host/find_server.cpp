@@ -138,6 +138,24 @@ Evidence strength(const Server& server) {
   return server.evidence == Evidence::kModules ? Evidence::kScript : server.evidence;
 }
 
+// Whether the server has the strength and is not in the tree of another one that has it, too: an application comes
+// before the servers that it starts.
+bool is_outermost(const Server& server, const std::vector<Server>& servers, Evidence wanted) {
+  if (strength(server) != wanted) {
+    return false;
+  }
+  const Server* inner = &server;
+  for (std::size_t steps = 0; inner->outer != 0 && steps < servers.size(); ++steps) {
+    const auto outer = std::find_if(servers.begin(), servers.end(),
+                                    [inner](const Server& other) { return other.pid == inner->outer; });
+    if (outer == servers.end() || strength(*outer) == wanted) {
+      return outer == servers.end();
+    }
+    inner = &*outer;
+  }
+  return true;
+}
+
 Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_file, const std::vector<pid_t>& known) {
   if (known.size() == 1) {
     // The operator chose it when it was attached, so other servers do not matter. A search would also take longer than
@@ -149,12 +167,14 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
   if (!survey.starting.empty() && (servers.empty() || is_guess(servers.front().evidence))) {
     return starting_server(proc, survey.starting.front(), {});
   }
-  const auto strongest = std::count_if(servers.begin(), servers.end(), [&](const Server& server) {
-    return strength(server) == strength(servers.front());
-  });
+  const auto is_candidate = [&](const Server& server) {
+    return is_outermost(server, servers, strength(servers.front()));
+  };
+  const auto strongest = std::count_if(servers.begin(), servers.end(), is_candidate);
   if (strongest == 1) {
-    Server server = std::move(servers.front());
-    servers.erase(servers.begin());
+    const auto chosen = std::find_if(servers.begin(), servers.end(), is_candidate);
+    Server server = std::move(*chosen);
+    servers.erase(chosen);
     server.passed_over = std::move(servers);
     for (const std::vector<pid_t>& tree : survey.starting) {
       server.passed_over.push_back(named_server(proc, tree.front(), Evidence::kCommand));
@@ -199,7 +219,7 @@ FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known, G
 }
 
 Server named_server(const ProcFs& proc, pid_t pid, Evidence evidence) {
-  Server server = described(read_command_line(proc.arguments(pid)), proc.command(pid));
+  Server server = described(read_command_line(proc, pid), proc.command(pid));
   server.pid = pid;
   server.evidence = evidence;
   return server;

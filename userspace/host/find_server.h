@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/result.h"
-#include "host/imports.h"
 #include "host/procfs.h"
+#include "host/program_reader.h"
 #include "model/evidence.h"
 
 namespace monitor {
@@ -23,6 +23,7 @@ struct Server {
   std::string program;              // without the interpreter and directories: "main.py"
   std::string application;          // "app:app"; empty if unknown
   std::string title;                // the program with its application or its arguments
+  pid_t outer = 0;                  // the server in whose tree it is, without being a part of it; 0: it is in no tree
   std::size_t workers = 0;          // processes that hold a listening socket and have no child that does
   std::vector<Server> passed_over;  // others that the search found, when this one was chosen
 };
@@ -50,7 +51,8 @@ enum class Guesses { kLeaveOut, kTakeIn };
 // tree, the strongest evidence first. A process counts only if its tree listens. A process that its command line names
 // is a root of its own unless it descends from another such process. One with weaker evidence must hold a listening
 // socket itself and descend from no other server; it belongs to the process that started it with multiprocessing or by
-// fork. `programs` saves reading the same files at each of several searches.
+// fork. A program that a server started, and that listens only where the server does not, is a server of its own
+// (`outer`). `programs` saves reading the same files at each of several searches.
 FoundServers find_servers(const ProcFs& proc, const std::vector<pid_t>& known = {},
                           Guesses guesses = Guesses::kLeaveOut, ProgramReader* programs = nullptr);
 

@@ -1,35 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds out whether a Python program is an HTTP server by what it imports. Private to host/.
+// What a Python source imports, and which modules are HTTP servers. Private to host/.
 #pragma once
 
-#include <sys/types.h>
-
-#include <map>
+#include <span>
 #include <string>
 #include <string_view>
-#include <utility>
-
-#include "host/command_line.h"
-#include "host/procfs.h"
+#include <vector>
 
 namespace monitor {
+
+// Modules whose import makes a program that listens an HTTP server, and distributions whose requirement does.
+std::span<const std::string_view> server_modules();
+
+// The entry of server_modules() that the module is, or a package that it is in, or "".
+std::string_view server_module(std::string_view module);
 
 // The HTTP server or web framework that the Python source imports first, such as "uvicorn"; empty if it imports no
 // known one.
 std::string imported_server(std::string_view source);
 
-// Reads programs once each: a search of the machine every second must not read the same files again.
-class ProgramReader {
- public:
-  // The server or framework that the process's program imports, or that the package of its console script requires;
-  // empty if it names no known one, or its files cannot be read.
-  std::string server_of(const ProcFs& proc, pid_t pid, const CommandLine& line);
-
- private:
-  std::map<std::pair<pid_t, std::string>, std::string> known_;  // by pid and arguments
+// What a source imports.
+struct Imports {
+  std::string server;                // imported_server()
+  std::vector<std::string> modules;  // as they are written: "a.b", ".c" within a package; 256 at most
 };
-
-// The HTTP server whose compiled module the process maps; empty if it maps no such module.
-std::string mapped_server(const ProcFs& proc, pid_t pid);
+Imports read_imports(std::string_view source);
 
 }  // namespace monitor

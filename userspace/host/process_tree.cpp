@@ -8,7 +8,7 @@
 
 namespace monitor {
 
-std::vector<pid_t> process_tree(const ProcessParents& parents, pid_t root) {
+std::vector<pid_t> process_tree(const ProcessParents& parents, pid_t root, const std::vector<pid_t>& without) {
   if (parents.find(root) == parents.end()) {
     return {};
   }
@@ -16,7 +16,8 @@ std::vector<pid_t> process_tree(const ProcessParents& parents, pid_t root) {
   for (const auto& [pid, parent] : parents) {
     children.emplace(parent, pid);
   }
-  std::set<pid_t> seen{root};
+  std::set<pid_t> seen(without.begin(), without.end());
+  seen.insert(root);
   std::vector<pid_t> tree{root};
   for (std::size_t next = 0; next < tree.size(); ++next) {
     const auto [first, last] = children.equal_range(tree[next]);

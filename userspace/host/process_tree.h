@@ -13,8 +13,9 @@ namespace monitor {
 // The parent of each process, by pid.
 using ProcessParents = std::map<pid_t, pid_t>;
 
-// The root (first) and its descendants (sorted by pid); empty if `parents` does not contain the root.
-std::vector<pid_t> process_tree(const ProcessParents& parents, pid_t root);
+// The root (first) and its descendants (sorted by pid), but not the processes of `without` nor what is below these;
+// empty if `parents` does not contain the root.
+std::vector<pid_t> process_tree(const ProcessParents& parents, pid_t root, const std::vector<pid_t>& without = {});
 
 // The parent, its parent and so on, up to the first process that `parents` does not contain.
 std::vector<pid_t> ancestors(const ProcessParents& parents, pid_t pid);

@@ -153,8 +153,8 @@ ProcessParents ProcFs::parents() const {
   return parents;
 }
 
-std::vector<pid_t> ProcFs::tree(pid_t root) const {
-  return process_tree(parents(), root);
+std::vector<pid_t> ProcFs::tree(pid_t root, const std::vector<pid_t>& without) const {
+  return process_tree(parents(), root, without);
 }
 
 std::vector<ProcessSample> ProcFs::tree_samples(pid_t root) const {

@@ -34,8 +34,9 @@ class ProcFs {
   // Every live process with its parent, from one pass over /proc. Omits processes that end during the pass.
   ProcessParents parents() const;
 
-  // The root (first) and its current descendants (sorted by pid); empty if the root is gone.
-  std::vector<pid_t> tree(pid_t root) const;
+  // The root (first) and its current descendants (sorted by pid), but not the processes of `without` nor what is below
+  // these; empty if the root is gone.
+  std::vector<pid_t> tree(pid_t root, const std::vector<pid_t>& without = {}) const;
 
   // The same processes with their resources, also from one pass. The CPU time of a zombie already counts in its
   // parent's reaped_cpu_seconds, so that it does not disappear from the total until the parent reaps it.

@@ -79,7 +79,7 @@ Result<HostSample> sample_host(const ProcFs& proc, pid_t root, std::optional<dou
                                            " now belongs to another process"};
   }
   sample.command = proc.command(root);
-  CommandLine line = read_command_line(proc.arguments(root));
+  CommandLine line = read_command_line(proc, root);
   if (line.program.empty()) {
     line.program = line.shown = sample.command;
   }

@@ -12,7 +12,7 @@
 
 #include "base/boot_clock.h"
 #include "host/command_line.h"
-#include "host/imports.h"
+#include "host/program_reader.h"
 
 namespace monitor {
 namespace {
@@ -44,7 +44,7 @@ std::string output_file(const ProcFs& proc, pid_t pid) {
 }  // namespace
 
 std::string process_called(const ProcFs& proc, pid_t pid) {
-  const CommandLine line = read_command_line(proc.arguments(pid));
+  const CommandLine line = read_command_line(proc, pid);
   // The whole command where a program without its interpreter says nothing: -c, or no arguments (about to be reaped).
   const std::string name = line.shown.empty() || !line.code.empty() ? proc.command(pid) : line.shown;
   return "process " + std::to_string(pid) + " (" + printable(name, kMaxName) + ")";
@@ -53,7 +53,7 @@ std::string process_called(const ProcFs& proc, pid_t pid) {
 bool has_server_by_name(const ProcFs& proc, const std::vector<pid_t>& tree) {
   ProgramReader programs;
   return std::any_of(tree.begin(), tree.end(), [&](pid_t pid) {
-    const CommandLine line = read_command_line(proc.arguments(pid));
+    const CommandLine line = read_command_line(proc, pid);
     return !line.server.empty() || !programs.server_of(proc, pid, line).empty();
   });
 }

@@ -6,21 +6,19 @@
 #include <array>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <utility>
 
+#include "base/contains.h"
+#include "model/listeners.h"
+
 namespace monitor {
 namespace {
 
-bool contains(const std::vector<pid_t>& pids, pid_t pid) {
-  return std::find(pids.begin(), pids.end(), pid) != pids.end();
-}
-
-// Sockets of multiprocessing's own protocol: "unix:/tmp/pymp-x/listener-y", "unix:@listener-42-0".
-bool is_internal(std::string_view address) {
-  return address.starts_with("unix:") &&
-         (address.find("/pymp-") != std::string_view::npos || address.starts_with("unix:@listener-"));
+bool is_unix(std::string_view address) {
+  return address.starts_with("unix:");
 }
 
 // Python programs whose sockets are known not to be HTTP, by their script or module.
@@ -49,6 +47,22 @@ bool is_multiprocessing(const CommandLine& line) {
   return line.code.starts_with("from multiprocessing.");
 }
 
+// Two processes of a server that has set their titles, as "gunicorn: master [app]" and "gunicorn: worker [app]".
+bool shares_title(const CommandLine& line, const CommandLine& parent) {
+  return line.titled && parent.titled && line.server == parent.server && !line.server.empty();
+}
+
+// Titles that granian and others set under a name of the operator's: "shop", and "shop worker-1".
+bool extends_title(const std::vector<std::string>& arguments, const std::vector<std::string>& parent) {
+  return arguments.size() == 1 && parent.size() == 1 && arguments.front().starts_with(parent.front() + " ");
+}
+
+// Jupyter starts each kernel, in whatever language, with a file that says on which ports it listens.
+bool is_kernel(const CommandLine& line) {
+  const std::size_t at = line.shown.find("/kernel-");
+  return at != std::string::npos && line.shown.find(".json", at) != std::string::npos;
+}
+
 class Search {
  public:
   Search(const ProcFs& proc, ProgramReader& programs, const std::vector<pid_t>& known)
@@ -57,9 +71,10 @@ class Search {
   Survey run() {
     read_processes();
     survey_.processes = parents_.size();
-    std::vector<pid_t> named = named_roots();
-    read_sockets(named);
-    for (const pid_t root : named) {
+    named_roots_ = outermost_named();
+    read_sockets(named_roots_);
+    add_nested_roots();
+    for (const pid_t root : named_roots_) {
       add_named(root);
     }
     for (const auto& [root, listening] : groups()) {
@@ -82,10 +97,16 @@ class Search {
         continue;  // a kernel thread
       }
       CommandLine line = read_command_line(arguments);
+      const bool certain = !line.server.empty() || known || line.python;
+      const std::string executable = certain ? "" : proc_.executable(pid);
+      if (!certain && !is_python(executable) && !programs_.embeds_python(proc_, pid, executable)) {
+        continue;
+      }
+      if (std::optional<CommandLine> other = certain ? std::nullopt : read_renamed_python(line, arguments)) {
+        line = *std::move(other);
+      }
       if (!line.server.empty() || known) {
         named_.push_back(pid);
-      } else if (!line.python && !is_python(proc_.executable(pid))) {
-        continue;
       }
       lines_.emplace(pid, std::move(line));
     }
@@ -96,11 +117,57 @@ class Search {
     return std::any_of(above.begin(), above.end(), [&](pid_t ancestor) { return contains(others, ancestor); });
   }
 
-  std::vector<pid_t> named_roots() const {
+  std::vector<pid_t> outermost_named() const {
     std::vector<pid_t> roots;
     std::copy_if(named_.begin(), named_.end(), std::back_inserter(roots),
                  [&](pid_t pid) { return !has_above(pid, named_); });
     return roots;
+  }
+
+  // A server that another one started, as an application starts a model server, is a root, too.
+  void add_nested_roots() {
+    std::vector<pid_t> inner;
+    std::copy_if(named_.begin(), named_.end(), std::back_inserter(inner),
+                 [&](pid_t pid) { return !contains(named_roots_, pid); });
+    // Those above first: pids are no order, because the kernel reuses them.
+    std::stable_sort(inner.begin(), inner.end(), [&](pid_t left, pid_t right) {
+      return ancestors(parents_, left).size() < ancestors(parents_, right).size();
+    });
+    for (const pid_t pid : inner) {
+      if (serves_apart(pid, nearest(pid, named_roots_))) {
+        named_roots_.push_back(pid);
+      }
+    }
+    std::sort(named_roots_.begin(), named_roots_.end());
+  }
+
+  // Where the processes listen, without the sockets of multiprocessing.
+  template <typename IsWanted>
+  std::set<std::string> addresses_of(const std::vector<pid_t>& tree, IsWanted is_wanted) const {
+    std::set<std::string> found;
+    for (const pid_t pid : tree) {
+      const auto addresses = sockets_.find(pid);
+      if (addresses != sockets_.end() && is_wanted(pid)) {
+        std::remove_copy_if(addresses->second.begin(), addresses->second.end(), std::inserter(found, found.end()),
+                            is_internal_address);
+      }
+    }
+    return found;
+  }
+
+  // Whether a process below the root `server` is a server of its own: it runs a program of its own, and listens, with
+  // all processes below it, only where the server's own processes do not. If those listen nowhere, it serves for them.
+  bool serves_apart(pid_t pid, pid_t server) const {
+    if (owner(pid) != pid) {
+      return false;
+    }
+    const auto any = [](pid_t) { return true; };
+    const std::set<std::string> its = addresses_of(process_tree(parents_, pid), any);
+    const std::set<std::string> servers = addresses_of(process_tree(parents_, server, {pid}), [&](pid_t other) {
+      return other == server || (lines_.contains(other) && owner(other) == server);
+    });
+    return !its.empty() && !servers.empty() &&
+           std::none_of(its.begin(), its.end(), [&](const std::string& address) { return servers.contains(address); });
   }
 
   void read_sockets(const std::vector<pid_t>& roots) {
@@ -165,7 +232,10 @@ class Search {
         break;
       }
       const CommandLine& line = lines_.at(pid);
-      if (!is_multiprocessing(line) && proc_.arguments(pid) != proc_.arguments(parent->first)) {
+      const std::vector<std::string> arguments = proc_.arguments(pid);
+      const std::vector<std::string> above = proc_.arguments(parent->first);
+      if (!is_multiprocessing(line) && !shares_title(line, parent->second) && arguments != above &&
+          !extends_title(arguments, above)) {
         break;
       }
       pid = parent->first;
@@ -178,13 +248,22 @@ class Search {
     std::map<pid_t, std::vector<pid_t>> groups;
     for (const auto& [pid, addresses] : sockets_) {
       const auto line = lines_.find(pid);
-      if (line == lines_.end() || contains(named_, pid) || has_above(pid, named_) ||
-          speaks_another_protocol(line->second) || std::all_of(addresses.begin(), addresses.end(), is_internal)) {
+      if (line == lines_.end() || contains(named_, pid) || speaks_another_protocol(line->second) ||
+          std::all_of(addresses.begin(), addresses.end(), is_internal_address)) {
         continue;
       }
-      groups[owner(pid)].push_back(pid);
+      const pid_t root = owner(pid);
+      if (!contains(named_, root) && (!has_above(root, named_) || is_nested(root, nearest(root, named_roots_)))) {
+        groups[root].push_back(pid);
+      }
     }
     return groups;
+  }
+
+  // The same as serves_apart, for a process without a server's name. One that has set a title of its own can be a part
+  // of the server above it, as the engine of a model server is.
+  bool is_nested(pid_t pid, pid_t server) const {
+    return lines_.at(pid).python && !is_kernel(lines_.at(pid)) && serves_apart(pid, server);
   }
 
   bool is_ray(pid_t pid) const { return lines_.at(pid).program.starts_with("ray::"); }
@@ -211,9 +290,9 @@ class Search {
     survey_.servers.push_back(std::move(server));
   }
 
-  // Removes those that belong to the tree of another server, which has the same or stronger evidence. A supervisor that
-  // listens for its own commands, and so is a guess, does not hide the servers that it started; a notebook does not
-  // hide a program that imports a server and listens elsewhere.
+  // Removes those that belong to the tree of another server, which has the same or stronger evidence, unless they stand
+  // alone. A supervisor that listens for its own commands, and so is a guess, does not hide the servers that it
+  // started.
   void drop_descendants() {
     std::map<pid_t, Evidence> roots;
     for (const Server& server : survey_.servers) {
@@ -224,9 +303,22 @@ class Search {
       return server.evidence > Evidence::kCommand && std::any_of(above.begin(), above.end(), [&](pid_t ancestor) {
                const auto root = roots.find(ancestor);
                return root != roots.end() && root->second <= server.evidence &&
-                      (server.evidence != Evidence::kScript || shares_socket(server, ancestor));
+                      !stands_alone(server, ancestor, root->second);
              });
     });
+  }
+
+  // Whether a server below another one, with weaker or the same evidence, is no part of it. A program that imports a
+  // server needs only a listener of its own, as one that runs in a notebook's terminal has.
+  bool stands_alone(const Server& server, pid_t root, Evidence evidence) const {
+    if (server.evidence == Evidence::kScript) {
+      return !shares_socket(server, root);
+    }
+    if (server.evidence == Evidence::kListens &&
+        (is_guess(evidence) || std::all_of(server.listen.begin(), server.listen.end(), is_unix))) {
+      return false;
+    }
+    return is_nested(server.pid, root);
   }
 
   // Whether a process above the server, within the tree of `root`, listens where the server does.
@@ -255,6 +347,7 @@ class Search {
       if (tree.size() < all) {
         add_sockets(tree, server);
       }
+      server.outer = nearest(parents_.at(server.pid), roots);
     }
     std::erase_if(survey_.servers, [](const Server& server) { return server.listen.empty(); });
   }
@@ -276,6 +369,7 @@ class Search {
   ProcessParents parents_;
   std::map<pid_t, CommandLine> lines_;  // of the processes that read_processes() keeps
   std::vector<pid_t> named_;            // of these, the servers by name and the known ones
+  std::vector<pid_t> named_roots_;      // of these, the roots
   std::map<pid_t, std::vector<std::string>> sockets_;
   Survey survey_;
 };

@@ -10,8 +10,8 @@
 
 #include "host/command_line.h"
 #include "host/find_server.h"
-#include "host/imports.h"
 #include "host/procfs.h"
+#include "host/program_reader.h"
 
 namespace monitor {
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,7 +60,8 @@ struct Counters {
   std::vector<ListenerCounters> listeners;          // by number
   std::vector<EndpointCounters> endpoints;          // every one ever seen; a special one only if it counted anything
   std::map<pid_t, WorkerCounters> workers;          // every live process of the server
-  double observed_seconds = 0;                      // since counting began
+  double since_seconds = 0;                         // when counting began, since boot
+  double observed_seconds = 0;                      // from then until now
   std::string profile;                              // "socket" or "syscall"
 };
 
@@ -72,5 +74,9 @@ struct SocketsSample {
   std::vector<std::uint16_t> listen_ports;  // TCP ports, sorted, unique
   std::vector<ListenerSample> by_listener;  // one for each of `listen`, in that order
 };
+
+// Takes the accept queues of the sockets in `counted` out of the sample, and adds its other sockets to them. Servers
+// can share a listening socket, which their supervisor opened: in the figures of several servers its queue counts once.
+void count_queues_once(SocketsSample& sample, std::set<std::uint64_t>& counted);
 
 }  // namespace monitor

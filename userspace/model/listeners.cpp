@@ -7,6 +7,8 @@
 #include <string_view>
 #include <tuple>
 
+#include "base/contains.h"
+
 namespace monitor {
 namespace {
 
@@ -14,10 +16,6 @@ using namespace std::string_view_literals;
 
 constexpr std::uint16_t kUsualPort = 8000;            // of uvicorn, gunicorn, hypercorn, granian and daphne
 constexpr std::uint16_t kFirstEphemeralPort = 32768;  // net.ipv4.ip_local_port_range
-
-bool contains(const auto& values, const auto& value) {
-  return std::find(values.begin(), values.end(), value) != values.end();
-}
 
 bool is_named(const ListenerSample& sample, const ListenerHints& hints) {
   if (sample.port != 0) {
@@ -79,12 +77,17 @@ bool is_http2(std::string_view bytes) {
 
 }  // namespace
 
+bool is_internal_address(std::string_view address) {
+  return address.starts_with("unix:") &&
+         (address.find("/pymp-") != std::string_view::npos || address.starts_with("unix:@listener-"));
+}
+
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
                           const ListenerHints& hints) {
   const auto rank = [&](const ListenerSample& sample) {
-    return std::tuple(!is_named(sample, hints), !contains(sample.holders, hints.root), !contains(http, sample.number),
-                      sample.port != kUsualPort, sample.port >= kFirstEphemeralPort, is_loopback(sample), sample.port,
-                      sample.address);
+    return std::tuple(!is_named(sample, hints), is_internal_address(sample.address),
+                      !contains(sample.holders, hints.root), !contains(http, sample.number), sample.port != kUsualPort,
+                      sample.port >= kFirstEphemeralPort, is_loopback(sample), sample.port, sample.address);
   };
   const auto best = std::min_element(
       samples.begin(), samples.end(),

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace monitor {
@@ -32,11 +33,12 @@ struct ListenerChoice {
 
 // A listener as the kernel's list of sockets shows it. SO_REUSEPORT sockets of one address are one listener.
 struct ListenerSample {
-  unsigned number = 0;         // as in ListenerCounters; 0: the kernel side does not know it yet
-  std::string address;         // "127.0.0.1:9999", "[::]:80", "unix:/run/a.sock"
-  std::uint16_t port = 0;      // 0: a Unix socket
-  std::vector<pid_t> holders;  // processes that hold it, sorted
-  std::uint64_t accept_queue = 0;
+  unsigned number = 0;                            // as in ListenerCounters; 0: the kernel side does not know it yet
+  std::string address;                            // "127.0.0.1:9999", "[::]:80", "unix:/run/a.sock"
+  std::uint16_t port = 0;                         // 0: a Unix socket
+  std::vector<pid_t> holders;                     // processes that hold it, sorted
+  std::uint64_t accept_queue = 0;                 // of all its sockets
+  std::map<std::uint64_t, std::uint64_t> queues;  // the same by socket, as the inode of its file
   std::uint64_t open_connections = 0;
   std::uint64_t unread = 0;  // accepted, no request in flight, bytes unread
 };
@@ -65,10 +67,13 @@ struct ListenerRole {
   bool operator==(const ListenerRole&) const = default;
 };
 
+// Whether the address is that of multiprocessing's own protocol: "unix:/tmp/pymp-x/listener-y", "unix:@listener-42-0".
+bool is_internal_address(std::string_view address);
+
 // The index of the listener that names the server, or `samples.size()` if there is none. It serves, or is the best
-// guess: named on the command line, held by the root process, seen to speak HTTP, on the usual port 8000, below the
-// ephemeral ports, not on loopback, lowest. The same listeners give the same result in any order. `http` has the
-// numbers of those that were seen to speak HTTP.
+// guess: named on the command line, not one of multiprocessing, held by the root process, seen to speak HTTP, on the
+// usual port 8000, below the ephemeral ports, not on loopback, lowest. The same listeners give the same result in any
+// order. `http` has the numbers of those that were seen to speak HTTP.
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
                           const ListenerHints& hints);
 

@@ -263,6 +263,9 @@ Snapshot make_snapshot(const Counters& counters, const SocketsSample& sockets, c
   snapshot.observed_seconds = at_least_zero(counters.observed_seconds);
   snapshot.profile = counters.profile;
   add_host(now, earlier, snapshot);
+  if (!now.processes.empty()) {
+    snapshot.not_seen_seconds = at_least_zero(counters.since_seconds - now.processes.front().start_seconds);
+  }
   snapshot.workers = list_workers(counters, sockets, now, earlier);
   return snapshot;
 }

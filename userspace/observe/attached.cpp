@@ -18,8 +18,8 @@ bool has_ended(const TargetInfo& target, const ProcFs& proc) {
 
 // Whether the target may be removed. A process that views a target takes a last sample after the server has ended, so
 // the target stays until then.
-bool may_remove(const TargetInfo& target, const Pins& pins, const ProcFs& proc, double keep_seconds) {
-  return is_over(target, proc, keep_seconds) && (!target.complete || !pins.has_viewer(target.index));
+bool may_remove(const TargetInfo& target, const Pins& pins, const ProcFs& proc) {
+  return is_over(target, proc) && (!target.complete || !pins.has_viewer(target.index));
 }
 
 // Opens the engine and removes nothing.
@@ -38,12 +38,12 @@ Result<Attached> open_as_is(const Pins& pins) {
 }
 
 // Removes targets that are over, and with the last target the engine.
-Status clean(const Pins& pins, const ProcFs& proc, double keep_seconds) {
+Status clean(const Pins& pins, const ProcFs& proc) {
   Result<PinLock> lock = pins.lock_exclusive();
   if (!lock) {
     return pins.has_engine() ? Status(std::move(lock).error()) : Status(Ok{});
   }
-  Result<std::optional<Engine>> engine = open_to_change(pins, proc, *lock, keep_seconds);
+  Result<std::optional<Engine>> engine = open_to_change(pins, proc, *lock);
   if (!engine || !*engine) {
     pins.remove_empty_directory();
     return engine ? Status(Ok{}) : std::move(engine).error();
@@ -54,8 +54,8 @@ Status clean(const Pins& pins, const ProcFs& proc, double keep_seconds) {
 
 }  // namespace
 
-bool is_over(const TargetInfo& target, const ProcFs& proc, double keep_seconds) {
-  const std::uint64_t kept_until = target.ended_ns + to_nanoseconds(keep_seconds);
+bool is_over(const TargetInfo& target, const ProcFs& proc) {
+  const std::uint64_t kept_until = target.ended_ns + to_nanoseconds(target.keep_ended_seconds);
   return has_ended(target, proc) && (!target.complete || target.ended_ns == 0 || nanoseconds_since_boot() > kept_until);
 }
 
@@ -91,7 +91,7 @@ std::optional<TargetInfo> Attached::find(pid_t pid) const {
   return found == targets.end() ? std::nullopt : std::optional<TargetInfo>(*found);
 }
 
-Result<Attached> open_attached(const Pins& pins, const ProcFs& proc, double keep_seconds) {
+Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {
   pins.remove_leftovers();
   if (!pins.has_engine()) {
     return Attached{};
@@ -100,11 +100,11 @@ Result<Attached> open_attached(const Pins& pins, const ProcFs& proc, double keep
   const auto& targets = attached.targets;
   const bool stale =
       attached.engine && (targets.empty() || std::any_of(targets.begin(), targets.end(), [&](const auto& target) {
-                            return may_remove(target, pins, proc, keep_seconds);
+                            return may_remove(target, pins, proc);
                           }));
   if (stale) {
     attached.engine.reset();
-    TRY(clean(pins, proc, keep_seconds));
+    TRY(clean(pins, proc));
     attached = TRY(open_as_is(pins));
   }
   const auto ended = std::stable_partition(attached.targets.begin(), attached.targets.end(),
@@ -114,23 +114,22 @@ Result<Attached> open_attached(const Pins& pins, const ProcFs& proc, double keep
   return attached;
 }
 
-Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock,
-                                             double keep_seconds) {
+Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock) {
   Result<std::optional<Engine>> engine = Engine::open(pins, lock);
   if (!engine || !*engine) {
     return engine;
   }
   const std::vector<TargetInfo> targets = TRY(current_targets(**engine, proc));
   for (const TargetInfo& target : targets) {
-    if (may_remove(target, pins, proc, keep_seconds)) {
+    if (may_remove(target, pins, proc)) {
       TRY((*engine)->remove_target(target.index));
     }
   }
   return engine;
 }
 
-void remove_ended(const Pins& pins, const ProcFs& proc, double keep_seconds) {
-  static_cast<void>(open_attached(pins, proc, keep_seconds));
+void remove_ended(const Pins& pins, const ProcFs& proc) {
+  static_cast<void>(open_attached(pins, proc));
 }
 
 Status check_options(const EngineOptions& options, const Engine& engine) {

@@ -29,19 +29,18 @@ Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& pr
 // Whether the pid is that of the target's root, or of the root that handed over to it and has ended.
 bool is_named(const TargetInfo& target, pid_t pid, const ProcFs& proc);
 
-// First removes targets whose server has ended more than `keep_seconds` ago, unless a process still views them, and
-// targets that a killed process left half-made; with the last target the engine, too. The caller holds no lock.
-Result<Attached> open_attached(const Pins& pins, const ProcFs& proc, double keep_seconds);
+// First removes targets that are over, unless a process still views them, and targets that a killed process left
+// half-made; with the last target the engine, too. The caller holds no lock.
+Result<Attached> open_attached(const Pins& pins, const ProcFs& proc);
 
 // Removes the same without opening anything for the caller. A failure leaves them to the next command.
-void remove_ended(const Pins& pins, const ProcFs& proc, double keep_seconds);
+void remove_ended(const Pins& pins, const ProcFs& proc);
 
 // The same for a caller that changes the engine and holds the exclusive lock: the engine stays, even without targets.
-Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock,
-                                             double keep_seconds);
+Result<std::optional<Engine>> open_to_change(const Pins& pins, const ProcFs& proc, const PinLock& lock);
 
-// Whether the target has ended for good, or was left half-made.
-bool is_over(const TargetInfo& target, const ProcFs& proc, double keep_seconds);
+// Whether the target has ended and is not kept any longer, or was left half-made.
+bool is_over(const TargetInfo& target, const ProcFs& proc);
 
 // Fails with kUsage if the options contradict the engine that is attached.
 Status check_options(const EngineOptions& options, const Engine& engine);

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/contains.h"
 #include "observe/find_selected.h"
 
 namespace monitor {
@@ -24,10 +25,6 @@ EngineOptions with_room(EngineOptions options, const Selection& selection) {
 std::string handed_over(const Handover& handover) {
   return fmt::format("the server (pid {}) has ended; pid {} serves on {} and is followed", handover.from, handover.to,
                      handover.address);
-}
-
-bool contains(const std::vector<pid_t>& pids, pid_t pid) {
-  return std::find(pids.begin(), pids.end(), pid) != pids.end();
 }
 
 // Reports pids that the operator named and that have handed over while only the attached engine counted.
@@ -60,7 +57,7 @@ Fleet::Fleet(const ObserveOptions& options, Attached attached, Notices notices)
 
 Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool may_be_empty) {
   const ProcFs proc;
-  Attached attached = TRY(open_attached(Pins(options.pins), proc, options.keep_ended_seconds));
+  Attached attached = TRY(open_attached(Pins(options.pins), proc));
   Fleet fleet(options, std::move(attached), std::move(notices));
   Result<FoundServers> found =
       find_selected(proc, options.servers, fleet.attached_, fleet.engine_options_, fleet.programs_);
@@ -75,7 +72,16 @@ Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool 
   return fleet;
 }
 
+void Fleet::note_found(const FoundServers& found) {
+  found_.clear();
+  std::transform(found.servers.begin(), found.servers.end(), std::back_inserter(found_),
+                 [](const Server& server) { return server.pid; });
+}
+
 Status Fleet::add_all(const FoundServers& found) {
+  if (all_) {
+    note_found(found);
+  }
   std::vector<Error> failures;
   for (const Server& server : found.servers) {
     Status added = all_ ? add_if_new(server) : add(server);
@@ -150,7 +156,7 @@ Result<Observation> Fleet::observe(const Server& server) {
   const std::optional<TargetInfo> target = attached_.find(server.pid);
   if (!target || target->root != root.identity) {
     std::shared_ptr<Engine> engine = TRY(own_engine());
-    return Observation::begin(std::move(engine), std::move(root));
+    return Observation::begin(std::move(engine), std::move(root), found_);
   }
   TRY(check_options(engine_options_, *attached_.engine));
   Fd viewer = TRY(pins_.lock_viewer(target->index));
@@ -228,8 +234,8 @@ Status Fleet::add_views(Snapshot snapshot, Sample& sample) {
   return Ok{};
 }
 
-Result<bool> Fleet::sample_one(Observation& observation, Sample& sample) {
-  Result<Snapshot> snapshot = observation.snapshot(system_);
+Result<bool> Fleet::sample_one(Observation& observation, std::set<std::uint64_t>& counted_queues, Sample& sample) {
+  Result<Snapshot> snapshot = observation.snapshot(system_, counted_queues);
   note_handover(observation);
   const bool lost = !snapshot;
   const bool goes_on = !lost && (!observation.has_ended() || may_go_on(observation));
@@ -260,8 +266,7 @@ void Fleet::complete(Snapshot& snapshot, const Known& known) const {
   snapshot.evidence = known.evidence;
   snapshot.passed_over = passed_over_;
   snapshot.appeared = known.not_seen_seconds.has_value();
-  snapshot.not_seen_seconds =
-      known.not_seen_seconds.value_or(std::max(0.0, snapshot.uptime_seconds - snapshot.observed_seconds));
+  snapshot.not_seen_seconds = known.not_seen_seconds.value_or(snapshot.not_seen_seconds);
 }
 
 // With its observation, a target loses its viewer. The last viewer of a server that has ended and is not kept takes it
@@ -274,7 +279,7 @@ void Fleet::remove_over(const std::vector<pid_t>& over) {
   std::erase_if(observed_, is_over);
   std::erase_if(attached_.targets, [&over](const TargetInfo& target) { return contains(over, target.root.pid); });
   if (attached) {
-    remove_ended(pins_, ProcFs(), keep_ended_.count());
+    remove_ended(pins_, ProcFs());
   }
 }
 
@@ -282,8 +287,9 @@ Result<Sample> Fleet::sample() {
   clear_wanted();
   Sample sample;
   std::vector<pid_t> over;
+  std::set<std::uint64_t> counted_queues;
   for (Observation& observation : observed_) {
-    if (!TRY(sample_one(observation, sample))) {
+    if (!TRY(sample_one(observation, counted_queues, sample))) {
       over.push_back(observation.identity().pid);
     }
   }

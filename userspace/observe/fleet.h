@@ -5,9 +5,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -81,8 +83,9 @@ class Fleet {
   Result<Observation> observe(const Server& server);
   Result<std::shared_ptr<Engine>> own_engine();
   void note_handover(Observation& observation);
-  // Adds the server's snapshot to `sample`. Returns whether the observation goes on.
-  Result<bool> sample_one(Observation& observation, Sample& sample);
+  // Adds the server's snapshot to `sample`. Returns whether the observation goes on. `counted_queues`: the listening
+  // sockets whose accept queues count for a server before it.
+  Result<bool> sample_one(Observation& observation, std::set<std::uint64_t>& counted_queues, Sample& sample);
   void complete(Snapshot& snapshot, const Known& known) const;
   // A server has ended. Returns whether it may still go on.
   bool may_go_on(Observation& observation);
@@ -95,7 +98,8 @@ class Fleet {
   void remove_over(const std::vector<pid_t>& over);
   void add_started();
   void search();
-  std::vector<pid_t> followed() const;
+  void note_found(const FoundServers& found);
+  bool is_part_of_another(const Server& server) const;
   bool has(pid_t pid) const;
   void set_timer();
   void clear_wanted();
@@ -114,6 +118,7 @@ class Fleet {
   std::vector<Observation> observed_;
   std::vector<pid_t> ended_;
   ProgramReader programs_;
+  std::vector<pid_t> found_;               // roots of the servers that the latest search with --all found
   std::map<pid_t, Known> known_;           // of those observed
   std::vector<std::string> passed_over_;   // by the search that chose the only one
   std::vector<ProcessIdentity> given_up_;  // with --all: servers that cannot be observed, each reported once

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "base/contains.h"
 #include "host/listener_hints.h"
 #include "observe/fleet.h"
 
@@ -32,10 +33,6 @@ constexpr std::chrono::milliseconds kCheckAfterEnd{100};
 // How long a server that has ended is waited for: one whose listening socket its supervisor holds for the next one.
 constexpr std::chrono::seconds kTakenOverWithin{10};
 
-bool contains(const std::vector<pid_t>& pids, pid_t pid) {
-  return std::find(pids.begin(), pids.end(), pid) != pids.end();
-}
-
 void drain(int fd) {
   std::uint64_t ignored = 0;
   [[maybe_unused]] const ssize_t size = ::read(fd, &ignored, sizeof(ignored));
@@ -43,14 +40,17 @@ void drain(int fd) {
 
 }  // namespace
 
-std::vector<pid_t> Fleet::followed() const {
-  std::vector<pid_t> found;
-  for (const Observation& observation : observed_) {
-    if (const Result<std::vector<pid_t>> processes = observation.processes()) {
-      found.insert(found.end(), processes->begin(), processes->end());
+// Whether an observed server has the process, and it is no server of its own. Processes that a server forks are its
+// own at first: one of them can become another server, below it.
+bool Fleet::is_part_of_another(const Server& server) const {
+  const ProcFs proc;
+  return std::any_of(observed_.begin(), observed_.end(), [&](const Observation& observation) {
+    const Result<std::vector<pid_t>> processes = observation.processes();
+    if (!processes || !contains(*processes, server.pid)) {
+      return false;
     }
-  }
-  return found;
+    return server.outer == 0 || !contains(proc.tree(observation.identity().pid), server.pid);
+  });
 }
 
 // The observed server on whose address this one serves. Two processes serve on one address when one takes over from the
@@ -61,7 +61,7 @@ Observation* Fleet::served_by(const Server& server) {
   }
   const std::string network = ProcFs().network_namespace(server.pid);
   const auto found = std::find_if(observed_.begin(), observed_.end(), [&](const Observation& observation) {
-    return observation.root().network == network &&
+    return observation.root().network == network && observation.identity().pid != server.outer &&
            std::find(server.listen.begin(), server.listen.end(), observation.address()) != server.listen.end();
   });
   return found == observed_.end() ? nullptr : &*found;
@@ -121,12 +121,12 @@ void Fleet::search() {
   const ProcFs proc;
   const FoundServers found = find_servers(proc, {}, guesses_, &programs_);
   report_refused(found);
-  const std::vector<pid_t> members = followed();
+  note_found(found);
   for (const Server& server : found.servers) {
-    if (contains(members, server.pid) || has(server.pid)) {
+    if (has(server.pid) || is_part_of_another(server)) {
       continue;
     }
-    const std::vector<pid_t> tree = proc.tree(server.pid);
+    const std::vector<pid_t> tree = proc.tree(server.pid, found_);
     Observation* const same = served_by(server);
     const std::size_t count = observed_.size();
     Status added = same != nullptr ? adopt(*same, server.pid) : add_if_new(server);

@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "base/contains.h"
 #include "host/listener_hints.h"
 
 namespace monitor {
@@ -50,10 +52,56 @@ std::vector<pid_t> ancestors_of(const ProcFs& proc, pid_t pid) {
   return found;
 }
 
+// Whether `pid`, a process below `root`, listens, with what is below it, only where the rest of that tree does not: it
+// is a server of its own, and each of the two can be a target without the other.
+bool serves_apart(const ProcFs& proc, pid_t root, pid_t pid) {
+  const std::vector<std::string> its = proc.listening(proc.tree(pid));
+  const std::vector<std::string> others = proc.listening(proc.tree(root, {pid}));
+  return !its.empty() && !others.empty() && std::none_of(its.begin(), its.end(), [&](const std::string& address) {
+    return std::binary_search(others.begin(), others.end(), address);
+  });
+}
+
+// `others`, and the roots of the engine's targets that are servers of their own below `root`.
+Result<std::vector<pid_t>> separate_servers(const Engine& engine, const ProcFs& proc, pid_t root,
+                                            std::vector<pid_t> others) {
+  const std::vector<pid_t> tree = proc.tree(root, others);
+  for (const TargetInfo& target : TRY(engine.targets())) {
+    const pid_t other = target.root.pid;
+    if (other != root && contains(tree, other) && serves_apart(proc, root, other)) {
+      others.push_back(other);
+    }
+  }
+  return others;
+}
+
+// Takes the processes below `root` out of another target than `own` that has them only because it forked them.
+Status take_over(Engine& engine, std::optional<unsigned> own, const ProcFs& proc, pid_t root,
+                 const std::vector<pid_t>& without) {
+  for (const TargetInfo& target : TRY(engine.targets())) {
+    if (target.index == own || target.root.pid == root || !contains(TRY(engine.processes(target.index)), root) ||
+        !serves_apart(proc, target.root.pid, root)) {
+      continue;
+    }
+    // Repeats, because one of them can fork before it is taken out.
+    for (int round = 0; round < kMaxRounds; ++round) {
+      std::vector<pid_t> theirs = proc.tree(root, without);
+      const std::vector<pid_t> members = TRY(engine.processes(target.index));
+      std::erase_if(theirs, [&members](pid_t pid) { return !contains(members, pid); });
+      if (theirs.empty()) {
+        break;
+      }
+      TRY(engine.release_processes(target.index, theirs));
+    }
+  }
+  return Ok{};
+}
+
 // Reads the list of processes again until it is stable, to find processes that were forked during a reading.
-Status follow_forked(Engine& engine, unsigned target, const ProcFs& proc, pid_t root, std::vector<pid_t> known) {
+Status follow_forked(Engine& engine, unsigned target, const ProcFs& proc, pid_t root, std::vector<pid_t> known,
+                     const std::vector<pid_t>& without) {
   for (int round = 0; round < kMaxRounds; ++round) {
-    std::vector<pid_t> now = proc.tree(root);
+    std::vector<pid_t> now = proc.tree(root, without);
     const bool stable = std::all_of(now.begin(), now.end(), [&known](pid_t pid) {
       return std::find(known.begin(), known.end(), pid) != known.end();
     });
@@ -78,8 +126,9 @@ Error not_listening(pid_t pid, std::size_t processes, const std::vector<std::str
   return error;
 }
 
-Status check_listens(Engine& engine, unsigned target, const ProcFs& proc, const Root& root) {
-  const std::vector<pid_t> processes = proc.tree(root.identity.pid);
+Status check_listens(Engine& engine, unsigned target, const ProcFs& proc, const Root& root,
+                     const std::vector<pid_t>& without) {
+  const std::vector<pid_t> processes = proc.tree(root.identity.pid, without);
   const ListedSockets listed = TRY(engine.sample_sockets(target, processes));
   TRY(engine.maintain(target, listed));
   if (listed.sample.listen.empty()) {
@@ -125,24 +174,31 @@ bool is_gone(const ProcFs& proc, const ProcessIdentity& identity) {
                  : to_nanoseconds(sample->start_seconds) != identity.start_ns;
 }
 
-Status follow_more(Engine& engine, unsigned target, const ProcFs& proc, const Root& root) {
-  std::vector<pid_t> known = proc.tree(root.identity.pid);
+Status follow_more(Engine& engine, unsigned target, const ProcFs& proc, const Root& root,
+                   const std::vector<pid_t>& others) {
+  const pid_t pid = root.identity.pid;
+  const std::vector<pid_t> without = TRY(separate_servers(engine, proc, pid, others));
+  std::vector<pid_t> known = proc.tree(pid, without);
   if (known.empty() || root.has_ended()) {
-    return server_ended(root.identity.pid);
+    return server_ended(pid);
   }
+  TRY(take_over(engine, target, proc, pid, without));
   TRY(engine.add_processes(target, known));
-  return follow_forked(engine, target, proc, root.identity.pid, std::move(known));
+  return follow_forked(engine, target, proc, pid, std::move(known), without);
 }
 
-Result<unsigned> follow_server(Engine& engine, const ProcFs& proc, const Root& root) {
-  std::vector<pid_t> known = proc.tree(root.identity.pid);
+Result<unsigned> follow_server(Engine& engine, const ProcFs& proc, const Root& root, const std::vector<pid_t>& others) {
+  const pid_t pid = root.identity.pid;
+  const std::vector<pid_t> without = TRY(separate_servers(engine, proc, pid, others));
+  std::vector<pid_t> known = proc.tree(pid, without);
   if (known.empty()) {
-    return server_ended(root.identity.pid);
+    return server_ended(pid);
   }
-  const unsigned target = TRY(engine.add_target(root.identity, known, listener_hints(proc, root.identity.pid)));
-  Status status = follow_forked(engine, target, proc, root.identity.pid, std::move(known));
+  TRY(take_over(engine, std::nullopt, proc, pid, without));
+  const unsigned target = TRY(engine.add_target(root.identity, known, listener_hints(proc, pid)));
+  Status status = follow_forked(engine, target, proc, pid, std::move(known), without);
   if (status) {
-    status = check_listens(engine, target, proc, root);
+    status = check_listens(engine, target, proc, root, without);
   }
   if (status) {
     status = engine.complete_target(target);

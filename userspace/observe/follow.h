@@ -36,11 +36,16 @@ Result<Root> open_root(const ProcFs& proc, pid_t pid);
 // Whether the process has ended; another one may have its pid by now.
 bool is_gone(const ProcFs& proc, const ProcessIdentity& identity);
 
-// Adds the process and all processes below it to a target that the engine follows already.
-Status follow_more(Engine& engine, unsigned target, const ProcFs& proc, const Root& root);
+// Adds the process and all processes below it to a target that the engine follows already, as follow_server does.
+Status follow_more(Engine& engine, unsigned target, const ProcFs& proc, const Root& root,
+                   const std::vector<pid_t>& others = {});
 
-// Adds the server to the engine, with all processes below its root, and returns the target's index. Fails with
-// kNoTarget if the server has ended or listens nowhere; the engine is then unchanged.
-Result<unsigned> follow_server(Engine& engine, const ProcFs& proc, const Root& root);
+// Adds the server to the engine, with all processes below its root, and returns the target's index. Leaves out those of
+// a server of its own below the root: `others` are roots of such servers, and each root of another target is one if it
+// listens only where the rest of the tree does not. In the same way, takes the server's processes out of a target that
+// has them because it forked them. Fails with kNoTarget if the server has ended or listens nowhere; the engine is then
+// unchanged but for that.
+Result<unsigned> follow_server(Engine& engine, const ProcFs& proc, const Root& root,
+                               const std::vector<pid_t>& others = {});
 
 }  // namespace monitor

@@ -37,9 +37,9 @@ Observation::Observation(std::shared_ptr<Engine> engine, unsigned target, Root r
       viewer_(std::move(viewer)),
       hints_(listener_hints(ProcFs(), root_.identity.pid)) {}
 
-Result<Observation> Observation::begin(std::shared_ptr<Engine> engine, Root root) {
+Result<Observation> Observation::begin(std::shared_ptr<Engine> engine, Root root, const std::vector<pid_t>& others) {
   const ProcFs proc;
-  const unsigned target = TRY(follow_server(*engine, proc, root));
+  const unsigned target = TRY(follow_server(*engine, proc, root, others));
   Observation observation(std::move(engine), target, std::move(root), Fd());
   // Loading took a while: measure CPU use from the start of counting.
   Result<HostSample> begun = observation.sample();
@@ -120,6 +120,54 @@ Status Observation::record_root() {
   return Ok{};
 }
 
+// A server of its own below this one is reaped by this one when it ends, and its CPU time then counts in this one's
+// reaped time. That part is taken out, up to what it used since the last sample before its end.
+Status Observation::leave_out_others(HostSample& now) {
+  const ProcFs proc;
+  const auto is_ours = [&now](pid_t pid) {
+    return std::any_of(now.processes.begin(), now.processes.end(),
+                       [pid](const ProcessSample& process) { return process.pid == pid; });
+  };
+  for (const TargetInfo& target : TRY(engine_->targets())) {
+    const Result<ProcessSample> other = proc.process(target.root.pid);
+    if (target.index != target_ && other && is_ours(other->parent)) {
+      others_[target.root.pid] = *other;
+    }
+  }
+  for (auto other = others_.begin(); other != others_.end();) {
+    ProcessSample& known = other->second;
+    const std::optional<ProcessSample> zombie = proc.zombie(known.pid);
+    const Result<ProcessSample> lives = proc.process(known.pid);
+    if (zombie && zombie->parent == known.parent) {
+      known = *zombie;  // its last figures
+    } else if (!lives || lives->start_seconds != known.start_seconds) {
+      others_cpu_[known.parent] += known.cpu_seconds + known.reaped_cpu_seconds;
+      other = others_.erase(other);
+      continue;
+    }
+    ++other;
+  }
+  for (ProcessSample& process : now.processes) {
+    if (const auto found = others_cpu_.find(process.pid); found != others_cpu_.end()) {
+      process.reaped_cpu_seconds = std::max(0.0, process.reaped_cpu_seconds - found->second);
+    }
+  }
+  return Ok{};
+}
+
+// A process that lives and is no member any more has become another server, with the CPU time that it has used.
+void Observation::note_left(const HostSample& now) {
+  for (const ProcessSample& process : latest_.processes) {
+    const bool stays = std::any_of(now.processes.begin(), now.processes.end(),
+                                   [&](const ProcessSample& other) { return other.pid == process.pid; });
+    if (stays) {
+      continue;
+    }
+    const Result<ProcessSample> lives = ProcFs().process(process.pid);
+    left_ = left_ || (lives && lives->start_seconds == process.start_seconds);
+  }
+}
+
 void Observation::note_end() {
   if (!ended_at_) {
     ended_at_ = std::chrono::steady_clock::now();
@@ -140,6 +188,8 @@ Result<HostSample> Observation::sample() {
     Result<HostSample> now =
         sample_host(ProcFs(), root_.identity.pid, to_seconds(root_.identity.start_ns), members, latest_);
     if (now) {
+      TRY(leave_out_others(*now));
+      note_left(*now);
       latest_ = *now;
       return now;
     }
@@ -196,10 +246,11 @@ Result<std::optional<HostSample>> Observation::cpu_before(const HostSample& now)
   return before || !shared ? Result<std::optional<HostSample>>(std::move(before)) : std::move(shared);
 }
 
-Result<Snapshot> Observation::snapshot(bool system) {
+Result<Snapshot> Observation::snapshot(bool system, std::set<std::uint64_t>& counted_queues) {
   const HostSample host = TRY(sample());
   SocketsSample seen = TRY(sockets());
   const Counters counters = TRY(count(seen));
+  count_queues_once(seen, counted_queues);
   sampled_ = true;
   const std::optional<HostSample> before = TRY(system ? cpu_before(host) : std::optional<HostSample>());
   Snapshot snapshot = make_snapshot(counters, seen, host, before, hints_);
@@ -209,7 +260,7 @@ Result<Snapshot> Observation::snapshot(bool system) {
   address_ = snapshot.address;
   // A process that ends between the reads of its parent and itself is missing from this sample; one that its parent
   // lost is missing from all later ones.
-  if (handover_) {
+  if (handover_ || std::exchange(left_, false)) {
     cpu_before_ = std::max(0.0, cpu_seconds_ - snapshot.cpu_seconds);
   }
   cpu_seconds_ = std::max(cpu_seconds_, cpu_before_ + snapshot.cpu_seconds);

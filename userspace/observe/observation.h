@@ -7,8 +7,11 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,14 +35,16 @@ struct Handover {
 
 class Observation {
  public:
-  // Begins to count in an engine of our own. Fails with kNoTarget if the process has ended or listens nowhere.
-  static Result<Observation> begin(std::shared_ptr<Engine> engine, Root root);
+  // Begins to count in an engine of our own, without `others`, as follow_server does. Fails with kNoTarget if the
+  // process has ended or listens nowhere.
+  static Result<Observation> begin(std::shared_ptr<Engine> engine, Root root, const std::vector<pid_t>& others = {});
 
   // Reads what an attached engine counts. `viewer` keeps the target there until the observation is destroyed.
   static Result<Observation> join(std::shared_ptr<Engine> engine, const TargetInfo& target, Root root, Fd viewer);
 
   // The server as it is now or, after its end, its final counts. Without `system`, omits CPU, memory and threads.
-  Result<Snapshot> snapshot(bool system = true);
+  // `counted_queues`: listening sockets whose accept queues count for another server, in the same output; adds its own.
+  Result<Snapshot> snapshot(bool system, std::set<std::uint64_t>& counted_queues);
 
   // Adds another process that serves on the address of this server, with all processes below it. If the server has
   // ended, it goes on under that process. `engine` is the one that counts, opened so that it may be changed.
@@ -81,6 +86,8 @@ class Observation {
   Status record_root();
   Status note_listen();
   void note_end();
+  Status leave_out_others(HostSample& now);
+  void note_left(const HostSample& now);
 
   // The sample of this moment. After the server's end: the previous one, without its memory and threads.
   Result<HostSample> sample();
@@ -102,8 +109,11 @@ class Observation {
   std::optional<Handover> handover_;
   ListenerHints hints_;  // of the root
   HostSample latest_;
-  double cpu_seconds_ = 0;  // the largest figure so far
-  double cpu_before_ = 0;   // of it, what processes used whose CPU time was lost with an earlier root
+  double cpu_seconds_ = 0;                 // the largest figure so far
+  double cpu_before_ = 0;                  // of it, what processes used whose CPU time was lost with an earlier root
+  bool left_ = false;                      // since the latest snapshot a process has become another server
+  std::map<pid_t, ProcessSample> others_;  // roots of other targets that a process of this one started
+  std::map<pid_t, double> others_cpu_;     // CPU time of such roots that have ended, by the process that reaps them
   CpuReference cpu_reference_;
 };
 

@@ -142,12 +142,26 @@ void add_system(const Snapshot& snapshot, Box& box) {
                        megabytes(snapshot.memory_bytes), snapshot.threads));
 }
 
+// Where the server listens: first the address that names it, and nothing that only a child serves.
+std::vector<std::string> addresses_of(const Snapshot& snapshot) {
+  std::vector<std::string> addresses = snapshot.listen;
+  std::erase_if(addresses, [&snapshot](const std::string& address) {
+    return std::any_of(
+        snapshot.listeners.begin(), snapshot.listeners.end(),
+        [&address](const ListenerSnapshot& listener) { return listener.address == address && listener.apart; });
+  });
+  std::stable_partition(addresses.begin(), addresses.end(),
+                        [&snapshot](const std::string& address) { return address == snapshot.address; });
+  return addresses;
+}
+
 // "127.0.0.1:9999, [::1]:80, +2" in at most `columns`; the first address always, shortened in its middle if need be.
 std::string listeners(const Snapshot& snapshot, std::size_t columns, const BoxStyle& style, const Art& art) {
+  const std::vector<std::string> addresses = addresses_of(snapshot);
   std::string text;
-  for (std::size_t i = 0; i < snapshot.listen.size(); ++i) {
-    const std::string address = escape_text(snapshot.listen[i], !style.unicode);
-    const std::size_t left = snapshot.listen.size() - i;
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    const std::string address = escape_text(addresses[i], !style.unicode);
+    const std::size_t left = addresses.size() - i;
     const std::string more = fmt::format(", +{}", left);
     if (text.empty()) {
       const std::size_t room = left == 1 ? columns : columns - std::min(columns, more.size());

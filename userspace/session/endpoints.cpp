@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <iterator>
+#include <numeric>
 #include <thread>
 #include <utility>
 
@@ -21,12 +22,12 @@ namespace monitor {
 namespace {
 
 bool counted_nothing(const monitor_endpoint& e) {
-  return e.completed == 0 && (e.word & UINT32_MAX) == 0;
+  return completed_requests(e) == 0 && (e.word & UINT32_MAX) == 0;
 }
 
 bool is_unanswered(const monitor_endpoint& e) {
-  return e.key.method_length != 0 && (e.word & UINT32_MAX) == 0 && e.completed != 0 &&
-         e.completed == e.status[0] + e.not_found;
+  return e.key.method_length != 0 && (e.word & UINT32_MAX) == 0 && completed_requests(e) != 0 &&
+         completed_requests(e) == e.status[0] + e.not_found;
 }
 
 std::vector<Durations> read_durations(const monitor_endpoint& e) {
@@ -57,7 +58,7 @@ EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monito
   counters.method_cut = (key.flags & ENDPOINT_METHOD_CUT) != 0;
   counters.active = e.word & UINT32_MAX;
   counters.peak = e.peak;
-  counters.completed = e.completed;
+  counters.completed = completed_requests(e);
   counters.failed = e.failed;
   counters.aborted = e.aborted;
   counters.websockets = e.websockets;
@@ -109,7 +110,7 @@ class EvictionPause {
 Result<std::uint64_t> evicted_requests(const Objects& objects, unsigned target) {
   std::uint64_t evicted = 0;
   for (const KnownListener& listener : TRY(known_listeners(objects, target))) {
-    evicted += TRY(read_slot(objects, listener.counted.special[SPECIAL_NOT_FOUND])).completed;
+    evicted += completed_requests(TRY(read_slot(objects, listener.counted.special[SPECIAL_NOT_FOUND])));
   }
   return evicted;
 }
@@ -181,6 +182,10 @@ Status free_endpoint(const Objects& objects, const monitor_endpoint_key& key, st
 }
 
 }  // namespace
+
+std::uint64_t completed_requests(const monitor_endpoint& endpoint) {
+  return std::accumulate(std::begin(endpoint.status), std::end(endpoint.status), std::uint64_t{0});
+}
 
 Status free_endpoints(const Objects& objects, unsigned target) {
   const EvictionPause pause(objects);

@@ -4,6 +4,7 @@
 
 #include <monitor/abi.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "base/result.h"
@@ -11,6 +12,9 @@
 #include "session/objects.h"
 
 namespace monitor {
+
+// How many requests of the endpoint have ended, in any way.
+std::uint64_t completed_requests(const monitor_endpoint& endpoint);
 
 // Gives back the slots of all endpoints of a target.
 Status free_endpoints(const Objects& objects, unsigned target);

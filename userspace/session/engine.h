@@ -33,11 +33,12 @@ struct ProcessIdentity {
 struct TargetInfo {
   unsigned index = 0;
   ProcessIdentity root;
-  std::uint64_t since_ns = 0;  // when counting began, since boot
-  bool complete = true;        // false: its registration or removal was cut off
-  pid_t previous = 0;          // the root before this one, which ended and handed over; 0: there was no handover
-  bool moved = false;          // the engine has no record yet that this is its root
-  std::uint64_t ended_ns = 0;  // when a root of it ended last, since boot; 0: no root has ended, or nobody knows
+  std::uint64_t since_ns = 0;     // when counting began, since boot
+  bool complete = true;           // false: its registration or removal was cut off
+  pid_t previous = 0;             // the root before this one, which ended and handed over; 0: there was no handover
+  bool moved = false;             // the engine has no record yet that this is its root
+  std::uint64_t ended_ns = 0;     // when a root of it ended last, since boot; 0: no root has ended, or nobody knows
+  double keep_ended_seconds = 0;  // for how long it stays after that
 };
 
 // A process has begun to listen on a TCP port.
@@ -84,6 +85,13 @@ class Engine {
   Result<unsigned> add_target(const ProcessIdentity& root, const std::vector<pid_t>& processes, ListenerHints hints);
   Status add_processes(unsigned target, const std::vector<pid_t>& processes);
   Status complete_target(unsigned target);
+
+  // Keeps the target for so long after its root has ended. Without this call it is over at once.
+  Status keep_ended(unsigned target, double seconds);
+
+  // Takes processes out of the target, with the records of the connections that only they hold, so that another target
+  // can have them. What they have in flight ends as aborted; it was on listeners that are apart.
+  Status release_processes(unsigned target, const std::vector<pid_t>& processes);
 
   // Stops following the target and gives back all that it holds. Processes that still observe it get kNoTarget.
   Status remove_target(unsigned target);

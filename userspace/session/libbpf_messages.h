@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libbpf's own messages: the first warning explains the error that follows, and --verbose shows all of them.
+// libbpf's own messages: the first warning and the verifier's log explain the error that follows, and --verbose shows
+// all of them.
 #pragma once
 
 #include <string_view>
@@ -15,7 +16,7 @@ void capture_libbpf_messages();
 void show_libbpf_messages(bool show);
 
 // The error for `operation` ("load the BPF programs") that failed with `saved_errno`, explained by libbpf's first
-// warning and the machine's state.
+// warning, the verifier's log and the machine's state.
 Error libbpf_error(std::string_view operation, int saved_errno);
 
 }  // namespace monitor

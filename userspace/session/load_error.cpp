@@ -6,6 +6,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 namespace monitor {
 namespace {
@@ -77,7 +79,98 @@ bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
+// The first Linux that has all that the engine needs.
+constexpr unsigned kNeededMajor = 6;
+constexpr unsigned kNeededMinor = 1;
+
+// Whether the release ("5.10.0-28-amd64") is one that lacks something. Only for advice: distributions backport.
+bool is_too_old(const std::string& release) {
+  unsigned major = 0;
+  unsigned minor = 0;
+  return std::sscanf(release.c_str(), "%u.%u", &major, &minor) == 2 &&  // NOLINT(cert-err34-c)
+         (major < kNeededMajor || (major == kNeededMajor && minor < kNeededMinor));
+}
+
+std::string advice_for_kernel(const MachineState& machine, const std::string& otherwise) {
+  return is_too_old(machine.kernel_release) ? "monitor needs Linux 6.1 or later" : otherwise;
+}
+
+// "map services", "program on_received" of "libbpf: map 'services': failed to create: …"; empty if it names neither.
+std::string failed_object(std::string_view log) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kKinds = {{
+      {"prog '", "program "},
+      {"program '", "program "},
+      {"map '", "map "},
+  }};
+  for (const auto& [mark, kind] : kKinds) {
+    const std::size_t at = log.find(mark);
+    const std::size_t end = at == std::string_view::npos ? at : log.find('\'', at + mark.size());
+    if (end != std::string_view::npos) {
+      return std::string(kind) + std::string(log.substr(at + mark.size(), end - at - mark.size()));
+    }
+  }
+  return {};
+}
+
+// The line of the verifier's log that says why: the last one before its statistics.
+std::string verifier_reason(std::string_view log) {
+  log.remove_prefix(std::min(log.find(kVerifierLog) + kVerifierLog.size(), log.size()));
+  log = log.substr(0, log.find("-- END PROG LOAD LOG --"));
+  constexpr std::array<std::string_view, 4> kStatistics = {"processed ", "verification time ", "stack depth ",
+                                                           "libbpf: "};
+  std::string_view reason;
+  while (!log.empty()) {
+    const std::string_view line = log.substr(0, log.find('\n'));
+    log.remove_prefix(std::min(line.size() + 1, log.size()));
+    if (!line.empty() && std::none_of(kStatistics.begin(), kStatistics.end(),
+                                      [line](std::string_view start) { return line.starts_with(start); })) {
+      reason = line;
+    }
+  }
+  return std::string(reason);
+}
+
+// The verifier ran and turned a program down. The errno is no evidence of anything else: it is EACCES, EINVAL, E2BIG
+// and others, by the rule that the program breaks.
+Error rejected_by_verifier(const std::string& failed, int saved_errno, std::string_view log,
+                           const MachineState& machine) {
+  const std::string program = failed_object(log);
+  const std::string reason = verifier_reason(log);
+  const bool too_large = saved_errno == E2BIG || contains(reason, "too large") || contains(reason, "too complex");
+  std::string what = failed + "the verifier of kernel " + machine.kernel_release + " rejects the " +
+                     (program.empty() ? "program" : program);
+  if (too_large) {
+    what += " as too large or too complex";
+  }
+  what += reason.empty() ? "" : ": " + reason;
+  return Error{ErrorCode::kUnsupported, std::move(what),
+               advice_for_kernel(machine,
+                                 "permissions are not the cause; try the other --profile, and report this kernel with "
+                                 "the output of --verbose")};
+}
+
+Error out_of_memory(const std::string& failed, std::string_view log) {
+  const std::string object = failed_object(log);
+  return Error{ErrorCode::kFailed, failed + std::strerror(ENOMEM) + (object.empty() ? "" : ", for the " + object),
+               "free memory, or raise the memory limit of the container or service that this runs in (memory.max, "
+               "MemoryMax=); --max-connections, --max-endpoints and --max-targets make the maps smaller"};
+}
+
+// The kernel refuses a map, a program or one of their flags without a word of its verifier.
+Error unknown_to_kernel(const std::string& failed, std::string_view log, const MachineState& machine) {
+  const std::string object = failed_object(log);
+  return Error{ErrorCode::kUnsupported,
+               failed + "kernel " + machine.kernel_release + " does not accept " +
+                   (object.empty() ? "it" : "the " + object) + " (" + std::strerror(EINVAL) +
+                   (log.empty() ? "" : "; " + std::string(log)) + ")",
+               advice_for_kernel(machine, "run it again with --verbose to see the messages of libbpf and the kernel")};
+}
+
 }  // namespace
+
+bool has_verifier_log(std::string_view message) {
+  return contains(message, kVerifierLog);
+}
 
 MachineState machine_state() {
   MachineState machine;
@@ -124,6 +217,25 @@ Error explain_load_error(std::string_view operation, int saved_errno, std::strin
                    failed + "kernel " + machine.kernel_release + " lacks the tracepoint " + tracepoint,
                    "the profile \"socket\" needs Linux 6.3 or later; use --profile syscall"};
     }
+  }
+  if (has_verifier_log(log)) {
+    return rejected_by_verifier(failed, saved_errno, log, machine);
+  }
+  if (saved_errno == ENOMEM) {
+    return out_of_memory(failed, log);
+  }
+  if (saved_errno == EINVAL) {
+    return unknown_to_kernel(failed, log, machine);
+  }
+  if (saved_errno == E2BIG) {
+    const std::string object = failed_object(log);
+    return Error{
+        ErrorCode::kUnsupported,
+        failed + "kernel " + machine.kernel_release + " takes " +
+            (object.empty() ? "what it was given" : "the " + object) + " for too large (" + std::strerror(E2BIG) + ")",
+        advice_for_kernel(machine,
+                          "make --max-connections, --max-endpoints and --max-targets smaller if you gave them; "
+                          "otherwise try the other --profile")};
   }
   if (saved_errno == EPERM || saved_errno == EACCES) {
     return Error{ErrorCode::kNotPermitted,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Explains why the kernel refused the engine, by the errno, libbpf's first warning and the state of the machine.
+// Explains why the kernel refused the engine, by the errno, libbpf's messages and the state of the machine.
 #pragma once
 
 #include <string>
@@ -21,8 +21,15 @@ struct MachineState {
 // Reads the state of this machine.
 MachineState machine_state();
 
+// How libbpf marks the log of a rejected program.
+inline constexpr std::string_view kVerifierLog = "-- BEGIN PROG LOAD LOG --\n";
+
+// Whether a message of libbpf holds the log of the kernel's verifier.
+bool has_verifier_log(std::string_view message);
+
 // Explains why `operation` ("load the BPF programs", "attach on_received") failed with `saved_errno`. `log`: libbpf's
-// first warning, or empty.
+// first warning, and in the lines after it the verifier's log if there is one; may be empty. A log means that the
+// kernel took the program and its verifier rejected it, so that permissions are not the cause.
 Error explain_load_error(std::string_view operation, int saved_errno, std::string_view log,
                          const MachineState& machine);
 

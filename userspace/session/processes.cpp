@@ -34,6 +34,13 @@ void set_followed(const Objects& objects, std::uint32_t pid, bool on) {
   }
 }
 
+void delete_entry(const Objects& objects, std::uint32_t pid, const monitor_process& process) {
+  set_followed(objects, pid, false);
+  if (bpf_map_delete_elem(objects.map("processes").fd(), &pid) == 0) {
+    bpf_map_update_elem(objects.map("free_workers").fd(), nullptr, &process.worker, BPF_ANY);
+  }
+}
+
 }  // namespace
 
 Result<std::vector<pid_t>> followed_processes(const Objects& objects, unsigned target) {
@@ -75,6 +82,14 @@ Status follow_process(const Objects& objects, std::uint32_t target, std::uint32_
   return Ok{};
 }
 
+void forget_process(const Objects& objects, unsigned target, pid_t pid) {
+  monitor_process process{};
+  const auto key = static_cast<std::uint32_t>(pid);
+  if (bpf_map_lookup_elem(objects.map("processes").fd(), &key, &process) == 0 && process.target == target) {
+    delete_entry(objects, key, process);
+  }
+}
+
 Result<bool> forget_processes(const Objects& objects, unsigned target) {
   std::vector<std::pair<std::uint32_t, monitor_process>> theirs;
   TRY((for_each_entry<std::uint32_t, monitor_process>(objects.map("processes"),
@@ -84,10 +99,7 @@ Result<bool> forget_processes(const Objects& objects, unsigned target) {
                                                         }
                                                       })));
   for (const auto& [pid, process] : theirs) {
-    set_followed(objects, pid, false);
-    if (bpf_map_delete_elem(objects.map("processes").fd(), &pid) == 0) {
-      bpf_map_update_elem(objects.map("free_workers").fd(), nullptr, &process.worker, BPF_ANY);
-    }
+    delete_entry(objects, pid, process);
   }
   return !theirs.empty();
 }

@@ -20,6 +20,9 @@ Result<std::vector<pid_t>> followed_processes(const Objects& objects, unsigned t
 // Makes the process's entry, unless the fork hook already has.
 Status follow_process(const Objects& objects, std::uint32_t target, std::uint32_t pid);
 
+// Deletes the entry of a process, if it is one of the target's.
+void forget_process(const Objects& objects, unsigned target, pid_t pid);
+
 // Deletes the entries of all processes of the target. Returns whether there were any.
 Result<bool> forget_processes(const Objects& objects, unsigned target);
 

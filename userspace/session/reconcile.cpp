@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "session/endpoints.h"
 #include "session/map_walk.h"
 #include "session/records.h"
 #include "session/run_program.h"
@@ -37,7 +38,7 @@ Result<Counts> counted(const Objects& objects, unsigned target) {
   TRY((for_each_entry<std::uint32_t, monitor_endpoint>(
       objects.map("endpoint_table"), [&](std::uint32_t id, const monitor_endpoint& endpoint) {
         if (endpoint.key.target == target && (endpoint.word & UINT32_MAX) != 0) {
-          counts[id] = Count{endpoint.word & UINT32_MAX, endpoint.completed};
+          counts[id] = Count{endpoint.word & UINT32_MAX, completed_requests(endpoint)};
         }
       })));
   return counts;

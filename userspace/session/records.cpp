@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -47,6 +48,26 @@ Status sweep(const Objects& objects, const std::vector<monitor_live>& records, c
       TRY(run_program(objects.program("sweep"), std::array{live.address, live.inode, kTargetStays},
                       "remove the record of a closed connection"));
     }
+  }
+  return Ok{};
+}
+
+Status disown_sockets(const Objects& objects, unsigned target, const std::set<SocketIdentity>& sockets) {
+  constexpr std::uint64_t kTargetLeaves = 1;
+  for (const auto& [address, inode] : sockets) {
+    // Repeats until a reading does not find it, for the reason below.
+    for (bool found = true; found;) {
+      *objects.iter_request = {.action = ITER_DISOWN, .target = target, .socket = address};
+      const Result<std::vector<monitor_live>> records = read_records(objects, target);
+      *objects.iter_request = {};
+      if (!records) {
+        return records.error();
+      }
+      found = std::any_of(records->begin(), records->end(),
+                          [socket = address](const monitor_live& live) { return live.address == socket; });
+    }
+    TRY(run_program(objects.program("sweep"), std::array{address, inode, kTargetLeaves},
+                    "remove a connection of a process that is no longer followed"));
   }
   return Ok{};
 }

@@ -28,6 +28,9 @@ Result<std::vector<monitor_live>> read_addressed_records(const Objects& objects,
 // socket causes no event of its own, and the event of a TCP close can be lost.
 Status sweep(const Objects& objects, const std::vector<monitor_live>& records, const std::set<SocketIdentity>& open);
 
+// Deletes the records of these sockets, which only processes hold that are no longer followed.
+Status disown_sockets(const Objects& objects, unsigned target, const std::set<SocketIdentity>& sockets);
+
 // Deletes all records of a target whose processes are no longer followed.
 Status disown_records(const Objects& objects, unsigned target);
 

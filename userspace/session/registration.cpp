@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <iterator>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -18,6 +20,7 @@
 #include "session/listeners.h"
 #include "session/map_walk.h"
 #include "session/processes.h"
+#include "session/records.h"
 #include "session/recursion_misses.h"
 #include "session/services.h"
 #include "session/sockets.h"
@@ -89,7 +92,8 @@ Result<std::vector<TargetInfo>> Engine::targets() const {
                                  settings.since_ns != 0 && settings.state != TARGET_LEAVING,
                                  static_cast<pid_t>(settings.previous_root),
                                  false,
-                                 TRY(read_totals(state_->objects, target)).root_ended_ns});
+                                 TRY(read_totals(state_->objects, target)).root_ended_ns,
+                                 to_seconds(settings.keep_ended_ns)});
     }
   }
   return found;
@@ -152,9 +156,42 @@ Status Engine::add_processes(unsigned target, const std::vector<pid_t>& processe
   return set_state(objects, target, TARGET_FOLLOWED);
 }
 
+Status Engine::release_processes(unsigned target, const std::vector<pid_t>& processes) {
+  const Objects& objects = state_->objects;
+  for (const pid_t pid : processes) {
+    forget_process(objects, target, pid);
+  }
+  wait_for_hooks();
+  // Their sockets, now that no hook makes records for them any more, without those that the others hold as well.
+  std::vector<ListedSocket> theirs;
+  std::vector<ListedSocket> others;
+  for (const pid_t pid : processes) {
+    TRY(list_sockets(objects, pid, theirs));
+  }
+  for (const pid_t pid : TRY(followed_processes(objects, target))) {
+    TRY(list_sockets(objects, pid, others));
+  }
+  std::set<SocketIdentity> shared;
+  std::transform(others.begin(), others.end(), std::inserter(shared, shared.end()),
+                 [](const ListedSocket& socket) { return socket.identity(); });
+  std::set<SocketIdentity> alone;
+  for (const ListedSocket& socket : theirs) {
+    if (!is_listening(socket) && socket.role != ROLE_UNKNOWN && !shared.contains(socket.identity())) {
+      alone.insert(socket.identity());
+    }
+  }
+  return disown_sockets(objects, target, alone);
+}
+
 Status Engine::complete_target(unsigned target) {
   monitor_target_settings settings = TRY(read_settings(state_->objects, target));
   settings.since_ns = state_->targets.at(target).since_ns;
+  return write_settings(state_->objects, target, settings);
+}
+
+Status Engine::keep_ended(unsigned target, double seconds) {
+  monitor_target_settings settings = TRY(read_settings(state_->objects, target));
+  settings.keep_ended_ns = to_nanoseconds(seconds);
   return write_settings(state_->objects, target, settings);
 }
 

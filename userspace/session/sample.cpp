@@ -90,7 +90,9 @@ Result<Counters> Engine::sample_counters(unsigned target) const {
   // Comes last, so that everything read above is the target's.
   TRY(check_counts(target));
   counters.profile = name_of(objects.profile);
-  counters.observed_seconds = to_seconds(nanoseconds_since_boot() - state_->targets.at(target).since_ns);
+  const std::uint64_t since_ns = state_->targets.at(target).since_ns;
+  counters.since_seconds = to_seconds(since_ns);
+  counters.observed_seconds = to_seconds(nanoseconds_since_boot() - since_ns);
   // A request that ends between its count and its leaving makes this negative for an instant.
   counters.active = static_cast<std::int64_t>(totals.active) > 0 ? totals.active : 0;
   counters.peak = totals.peak;

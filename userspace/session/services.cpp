@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/contains.h"
 #include "session/map_walk.h"
 #include "session/processes.h"
 #include "session/target_settings.h"
@@ -17,15 +18,15 @@
 namespace monitor {
 namespace {
 
-using Key = std::array<unsigned char, sizeof(monitor_service_key)>;
+using ServiceKey = std::array<unsigned char, sizeof(monitor_service_key)>;
 
-Key key_of(const ListedSocket& socket) {
+ServiceKey key_of(const ListedSocket& socket) {
   monitor_service_key service{};
   service.network = socket.network;
   service.family = socket.family;
   service.port = socket.local_port;
   std::memcpy(service.address, socket.local_address, sizeof(service.address));
-  Key key{};
+  ServiceKey key{};
   std::memcpy(key.data(), &service, sizeof(service));
   return key;
 }
@@ -36,19 +37,20 @@ Result<bool> root_lives(const Objects& objects, unsigned target) {
   return bpf_map_lookup_elem(objects.map("processes").fd(), &settings.root, &root) == 0 && root.target == target;
 }
 
-Result<std::vector<Key>> services_of(const Objects& objects, unsigned target) {
-  std::vector<Key> theirs;
-  TRY((for_each_entry<Key, std::uint32_t>(objects.map("services"), [&](const Key& key, std::uint32_t owner) {
-    if (owner == target) {
-      theirs.push_back(key);
-    }
-  })));
+Result<std::vector<ServiceKey>> services_of(const Objects& objects, unsigned target) {
+  std::vector<ServiceKey> theirs;
+  TRY((for_each_entry<ServiceKey, std::uint32_t>(objects.map("services"),
+                                                 [&](const ServiceKey& key, std::uint32_t owner) {
+                                                   if (owner == target) {
+                                                     theirs.push_back(key);
+                                                   }
+                                                 })));
   return theirs;
 }
 
-std::vector<Key> served(const SocketList& list, pid_t root) {
-  std::vector<Key> by_root;
-  std::vector<Key> by_any;
+std::vector<ServiceKey> served(const SocketList& list, pid_t root) {
+  std::vector<ServiceKey> by_root;
+  std::vector<ServiceKey> by_any;
   for (const ListedSocket& socket : list.sockets) {
     if (is_listening(socket) && socket.local_port != 0) {
       by_any.push_back(key_of(socket));
@@ -60,27 +62,23 @@ std::vector<Key> served(const SocketList& list, pid_t root) {
   return by_root.empty() ? by_any : by_root;
 }
 
-bool contains(const std::vector<Key>& keys, const Key& key) {
-  return std::find(keys.begin(), keys.end(), key) != keys.end();
-}
-
 }  // namespace
 
 Status note_services(const Objects& objects, unsigned target, const SocketList& list) {
   const monitor_target_settings settings = TRY(read_settings(objects, target));
-  const std::vector<Key> now = served(list, static_cast<pid_t>(settings.root));
+  const std::vector<ServiceKey> now = served(list, static_cast<pid_t>(settings.root));
   // While the target is being added, its root has no entry yet.
   if (now.empty() || (settings.since_ns != 0 && !TRY(root_lives(objects, target)))) {
     return Ok{};
   }
   const int services = objects.map("services").fd();
-  const std::vector<Key> before = TRY(services_of(objects, target));
-  for (const Key& key : before) {
+  const std::vector<ServiceKey> before = TRY(services_of(objects, target));
+  for (const ServiceKey& key : before) {
     if (!contains(now, key)) {
       bpf_map_delete_elem(services, key.data());
     }
   }
-  for (const Key& key : now) {
+  for (const ServiceKey& key : now) {
     std::uint32_t owner = target;
     if (contains(before, key) || (bpf_map_lookup_elem(services, key.data(), &owner) == 0 && owner != target &&
                                   TRY(root_lives(objects, owner)))) {
@@ -95,7 +93,7 @@ Status note_services(const Objects& objects, unsigned target, const SocketList& 
 }
 
 Status forget_services(const Objects& objects, unsigned target) {
-  for (const Key& key : TRY(services_of(objects, target))) {
+  for (const ServiceKey& key : TRY(services_of(objects, target))) {
     bpf_map_delete_elem(objects.map("services").fd(), key.data());
   }
   return Ok{};

@@ -88,6 +88,7 @@ void add_listeners(const std::vector<ListedSocket>& sockets, const std::vector<K
     entry.holders.push_back(static_cast<pid_t>(socket.pid));
     if (seen.insert(socket.identity()).second) {
       entry.accept_queue += socket.backlog;
+      entry.queues[socket.inode] += socket.backlog;
       sample.accept_queue += socket.backlog;
       sample.listen.push_back(entry.address);
       if (socket.family != AF_UNIX) {

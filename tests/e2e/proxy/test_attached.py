@@ -107,14 +107,17 @@ def test_a_server_that_ends_leaves_nothing_behind(how: str, proxy: Tree) -> None
                 os.kill(monitor, signal.SIGKILL)
         wait_until(lambda: set(proxy.processes()) == set(family), "the end of the monitor")
     os.kill(pid, signal.SIGTERM if how == "ends" else signal.SIGKILL)
+    wait_until(lambda: not alive(pid), "the server's end")
     if how == "is killed after its monitor":
-        wait_until(lambda: not alive(pid), "the server's end")
-        assert proxy.type(f"{RUN} status").returncode == 3  # any command will do
-        assert not proxy.pins.exists()
-    else:
+        assert proxy.type(f"{RUN} status").returncode == 3
+    if how == "ends":
         wait_until(lambda: not proxy.pins.exists(), "the engine's end, without any command")
+    else:
+        assert proxy.pins.exists(), "its workers live on, and serve"
     proxy.type(f"{RUN} stop")
     wait_until(lambda: proxy.processes() == [], "the end of every process")
+    assert proxy.type(f"{RUN} status").returncode == 3
+    assert not proxy.pins.exists()
     wait_until(lambda: not unaccounted_for(before), "links that no process holds are gone")
 
 

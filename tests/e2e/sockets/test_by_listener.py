@@ -2,7 +2,9 @@
 """A server that listens at more than one address: each listener has its own figures, and what is not HTTP on one of
 them is never in flight."""
 
+import json
 import socket
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,9 +15,10 @@ from harness.attached_engine import Engine
 from harness.beside_http import ask, by_port, running
 from harness.client import Client, request
 from harness.load import keep_alive
-from harness.monitor import PROFILE, Monitor, run_monitor
+from harness.monitor import BINARY, PROFILE, Monitor, run_monitor
+from harness.private_proc import OwnProc
 from harness.server import USUAL, Server
-from harness.waiting import wait_until
+from harness.waiting import PATIENCE, wait_until
 from harness.websocket import TEXT, WebSocket
 
 
@@ -182,3 +185,36 @@ def test_a_websocket_before_the_attach_is_one_after_its_next_frame(start_server:
             assert snapshot["websockets_active"] == 0
             assert snapshot["failed_requests"] == 0
             assert snapshot["total_requests"] == 1
+
+
+def test_ls_says_which_listeners_got_http(engine: Engine, tmp_path: Path) -> None:
+    """Only an attached engine knows it; otherwise it is unknown, which is not "no"."""
+    proc = OwnProc(tmp_path)
+
+    def ls(*options: str) -> str:
+        command = [*proc.command(), BINARY, "ls", *options]
+        ended = subprocess.run(command, env=engine.environment, capture_output=True, text=True, timeout=PATIENCE)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        return ended.stdout
+
+    def listed() -> dict[str, tuple[bool | None, str | None]]:
+        [server] = json.loads(ls("--json"))["servers"]
+        assert [listener["address"] for listener in server["listeners"]] == server["listen"]
+        return {listener["address"]: (listener["http"], listener["protocol"]) for listener in server["listeners"]}
+
+    def text() -> str:
+        return ls().splitlines()[1]
+
+    with running("metrics") as pair:
+        proc.show(pair.pid)
+        own, other = f"127.0.0.1:{pair.port}", f"127.0.0.1:{pair.other}"
+        assert listed() == {own: (None, None), other: (None, None)}
+        assert text().endswith("; protocols unknown: not attached")
+        engine.done("attach", "--pid", pair.pid)
+        assert listed() == {own: (False, None), other: (False, None)}
+        ask(pair.port, 1, "/")
+        assert listed() == {own: (True, "http"), other: (False, None)}
+        assert text().endswith(f"; http on {own}; nothing yet on {other}")
+        ask(pair.other, 1, "/metrics")
+        assert "; http on " in text()
+        assert listed() == {own: (True, "http"), other: (True, "http")}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds out whether a Python program is an HTTP server by what it imports. Private to host/.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "host/command_line.h"
+#include "host/procfs.h"
+
+namespace monitor {
+
+// Reads programs once each: a search of the machine every second must not read the same files again.
+class ProgramReader {
+ public:
+  // The server or framework that the process's program imports, or that the package of its console script requires;
+  // empty if it names no known one, or its files cannot be read.
+  std::string server_of(const ProcFs& proc, pid_t pid, const CommandLine& line);
+
+  // Whether a process whose executable is not called like an interpreter runs Python all the same: a renamed one, or a
+  // program that has it built in.
+  bool embeds_python(const ProcFs& proc, pid_t pid, const std::string& executable);
+
+ private:
+  std::map<std::pair<pid_t, std::string>, std::string> known_;  // by pid and arguments
+  std::map<std::pair<pid_t, std::string>, bool> embeds_;        // by pid and executable
+};
+
+// The HTTP server whose compiled module the process maps; empty if it maps no such module.
+std::string mapped_server(const ProcFs& proc, pid_t pid);
+
+}  // namespace monitor
