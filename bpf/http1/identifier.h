@@ -51,7 +51,7 @@ struct segment {
 #define SEGMENT_JOINT	   8  /* "-" or "_" precedes the last part */
 #define SEGMENT_PART_LOWER 16 /* the last part has a lower-case letter */
 #define SEGMENT_UPPER	   32 /* some part has an upper-case letter */
-#define SEGMENT_RUN	   64 /* more digits in a row than a date has */
+#define SEGMENT_RUN	   64 /* more digits in a row than a date has, or a hash before the last part */
 
 #define IDENTIFIER_ULID 26
 #define IDENTIFIER_UUID 36
@@ -74,9 +74,18 @@ PURE_INLINE enum byte_class byte_class(char c)
 	return c >= 'A' && c <= 'Z' ? BYTE_UPPER : BYTE_OTHER;
 }
 
+/* Whether the last part is hexadecimal digits that are too irregular for a word. */
+PURE_INLINE bool segment_ends_in_hash(const struct segment *s)
+{
+	return s->part >= 8 && s->part_hex == s->part && s->part_digits >= 2 && s->part_irregular >= 2;
+}
+
 PURE_INLINE void segment_add_other(struct segment *s, char c)
 {
 	bool joins = c == '-' || c == '_';
+
+	if (segment_ends_in_hash(s))
+		s->flags |= SEGMENT_RUN;
 
 	if (s->lead && s->lead == s->length && joins)
 		s->flags |= SEGMENT_LEAD_WORD;
@@ -206,7 +215,7 @@ PURE_INLINE bool segment_ends_in_number(const struct segment *s)
 {
 	bool version = s->letters == 1 && (s->head & 0xff) == 'v';
 
-	if (s->part >= 8 && s->part_hex == s->part && s->part_digits >= 2 && s->part_irregular >= 2)
+	if (segment_ends_in_hash(s))
 		return true;
 	return s->part_digits >= 6 && s->part_irregular == 1 && s->last_class == BYTE_DIGIT && !s->part_middle &&
 	       !version;

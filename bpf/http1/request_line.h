@@ -186,7 +186,8 @@ GLOBAL_FUNC int http1_is_versionless(const struct http1_window *w, __u32 length,
 	marks = cut_word(BYTES_80, length) & ~http1_capital_marks(first);
 	marks |= cut_word(BYTES_80, (__s64)length - 8) & ~http1_capital_marks(second);
 	word = window_word(w, target);
-	return !marks && ((word & 0xff) == '/' || (word & 0xff) == '*' ||
+	/* after more spaces than are passed here, any target will do */
+	return !marks && ((word & 0xff) == '/' || (word & 0xff) == '*' || (word & 0xff) == ' ' ||
 			  low_bytes(word | LOWER_CASE, 4) == WORD('h', 't', 't', 'p', 0, 0, 0, 0));
 }
 

@@ -176,9 +176,13 @@ bool is_date(const std::string& text) {
 }
 
 bool has_number_at_its_end(std::string_view text) {
-  const std::string last = parts_of(text).back();
+  const std::vector<std::string> parts = parts_of(text);
+  const std::string& last = parts.back();
   const std::size_t digits = count(last, is_digit);
-  if (last.size() >= 8 && count(last, is_hex) == last.size() && digits >= 2 && irregular(last) >= 2) {
+  const auto is_hash = [](const std::string& part) {
+    return part.size() >= 8 && count(part, is_hex) == part.size() && count(part, is_digit) >= 2 && irregular(part) >= 2;
+  };
+  if (std::any_of(parts.begin(), parts.end(), is_hash)) {
     return true;
   }
   const bool version = count(text, is_letter) == 1 && text.starts_with("v");

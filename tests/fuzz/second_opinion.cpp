@@ -286,6 +286,12 @@ void SecondOpinion::judge_version(std::string_view head, __u32 position) {
   if (target == std::string_view::npos) {
     return;
   }
+  // Without a version, our parser wants a path or a URI of HTTP: other protocols have lines of words too.
+  const std::string_view written = line.substr(0, line.find_last_not_of('\r') + 1);
+  const bool versioned = written.size() >= 9 && written.substr(written.size() - 9, 6) == " HTTP/";
+  if (!versioned && line[target] != '/' && line[target] != '*' && !starts_with(line.substr(target), "http")) {
+    stop(position + static_cast<__u32>(target));
+  }
   // "CONNECT  HTTP/1.1" has no target, and http_parser reads the version as a host.
   if (version == std::string_view::npos) {
     if (line.substr(target, 5) == "HTTP/") {

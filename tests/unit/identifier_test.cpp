@@ -25,7 +25,7 @@ bool is_identifier(std::string_view text) {
   for (const char c : text) {
     segment_add(&counted, c);
   }
-  return segment_is_identifier(&counted);
+  return segment_is_identifier(&counted) != 0;
 }
 
 bool is_secret(std::string_view text) {
@@ -33,7 +33,7 @@ bool is_secret(std::string_view text) {
   for (const char c : text) {
     segment_add(&counted, c);
   }
-  return segment_is_secret(&counted);
+  return segment_is_secret(&counted) != 0;
 }
 
 class Generator {
@@ -72,6 +72,11 @@ TEST_CASE("identifier: generated ones are recognized, but for one in a hundred")
       {"e-mail", [&] { return random.text(8, kBase36) + "@example.org"; }},
       {"number and title", [&] { return "1" + random.text(3, "0123456789") + "-how-to"; }},
       {"order", [&] { return "order-" + random.text(7, "0123456789"); }},
+      {"title", [&] { return "tt" + random.text(7, "0123456789"); }},
+      {"user", [&] { return "user" + random.text(6, "0123456789"); }},
+      {"time within a name", [&] { return "report-17" + random.text(8, "0123456789") + "-final.pdf"; }},
+      {"interface", [&] { return "00-1b-44-" + random.text(2, kHex) + "-" + random.text(2, kHex) + "-0a"; }},
+      {"pod", [&] { return "api-gateway-7" + random.text(3, kHex) + "4c6f5d-" + random.text(5, kBase36); }},
       {"address", [&] { return "10.20.1" + random.text(2, "0123456789") + ".1" + random.text(2, "0123456789"); }},
   };
   for (const auto& [name, make] : kinds) {
@@ -99,6 +104,28 @@ TEST_CASE("identifier: names of real APIs are not") {
                                       "Llama-3.3-70B-Instruct-Turbo-FP8",
                                       "Qwen2.5-Coder-32B-Instruct-AWQ",
                                       "claude-3-5-sonnet",
+                                      "claude-3-5-sonnet-20241022",
+                                      "claude-opus-4-20250514",
+                                      "gpt-4o-2024-08-06",
+                                      "text-embedding-3-large",
+                                      "mixtral-8x7b-32768",
+                                      "deepseek-r1-distill-qwen-32b",
+                                      "v1p3beta1",
+                                      "v202405",
+                                      "s3",
+                                      "ipv6",
+                                      "utf8",
+                                      "sha256",
+                                      "h264",
+                                      "top10",
+                                      "me",
+                                      "self",
+                                      "us-east-1",
+                                      "europe-west4",
+                                      "face2face",
+                                      "decade2020",
+                                      "covid-19",
+                                      "iso-27001",
                                       "getUserById",
                                       "getUserAccountSettingsById",
                                       "listDBInstances",

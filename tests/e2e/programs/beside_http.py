@@ -5,14 +5,16 @@
 
 metrics: another HTTP server, in a thread. exporter: that of prometheus_client. lines: a server that answers each line
 that begins with "ask". child: a child process that serves HTTP. manager, manager-tcp: a manager of multiprocessing, a
-child process that the application asks at /shared. scripts:FILE: a server for each [greeting, answer] of the JSON in
-the file, in hexadecimal digits. It sends the greeting at once, and the answer, unless it is empty, to whatever it
-reads.
+child process that the application asks at /shared. websockets: a server of these alone. scripts:FILE: a server for each
+[greeting, answer] of the JSON in the file, in hexadecimal digits. It sends the greeting at once, and the answer, unless
+it is empty, to whatever it reads.
 
 PORT is uvicorn's, by default a free one. Prints its port and the others."""
 
+import asyncio
 import json
 import multiprocessing
+import queue
 import socket
 import subprocess
 import sys
@@ -86,6 +88,25 @@ def start_exporter() -> int:
     return port
 
 
+def start_websockets() -> int:
+    """An event loop of its own, in a thread."""
+    started: queue.Queue[int] = queue.Queue()
+
+    async def echo(connection: Any) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    async def serve() -> None:
+        import websockets
+
+        async with websockets.serve(echo, "127.0.0.1", 0, compression=None) as server:
+            started.put(int(next(iter(server.sockets)).getsockname()[1]))
+            await asyncio.Future()
+
+    threading.Thread(target=asyncio.run, args=(serve(),), daemon=True).start()
+    return started.get()
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -124,6 +145,8 @@ def start_others(kind: str) -> list[int]:
         return [serve_in_thread(ThreadingHTTPServer(loopback, Metrics))]
     if kind == "exporter":
         return [start_exporter()]
+    if kind == "websockets":
+        return [start_websockets()]
     if kind.startswith("manager"):
         return start_manager(kind)
     if kind.startswith("scripts:"):

@@ -11,6 +11,7 @@ import pytest
 from harness.beside_http import Pair, ask, by_port, running
 from harness.client import Client
 from harness.monitor import Monitor
+from harness.websocket import TEXT, WebSocket
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,28 @@ def test_a_manager_of_multiprocessing(kind: str) -> None:
     [manager] = [one for one in snapshot["listeners"] if one["address"] != f"127.0.0.1:{pair.port}"]
     assert (manager["protocol"], manager["peak"], manager["total"], manager["open_connections"]) == (None, 0, 0, 1)
     assert snapshot["undercount_by_cause"] == {}
+
+
+def test_a_port_for_websockets_alone() -> None:
+    """Until HTTP has passed on it, it is unknown what an older connection is: its WebSocket counts with the first new
+    one's upgrade."""
+    with running("websockets") as pair, WebSocket(pair.other) as old:
+        assert old.echoes(TEXT, b"before")
+        with Monitor(pair.pid) as monitor:
+            assert old.echoes(TEXT, b"after")
+            ask(pair.port, 2, "/")
+            assert monitor.next()["active_concurrent"] == 0
+            with WebSocket(pair.other, "/socket") as new:
+                assert new.echoes(TEXT, b"hello")
+                assert old.echoes(TEXT, b"again")
+                snapshot = monitor.wait_for(lambda s: s["websockets_active"] == 2, "both are known")
+                assert by_port(snapshot, pair.other)["active"] == snapshot["active_concurrent"] == 2
+                assert by_port(snapshot, pair.other)["protocol"] == "http"
+                assert by_port(snapshot, pair.port)["active"] == 0
+            snapshot = monitor.wait_for(lambda s: s["active_concurrent"] == 1, "the new one has closed")
+            old.close()
+            snapshot = monitor.wait_for(lambda s: s["active_concurrent"] == 0, "the old one has closed")
+    assert (snapshot["total_requests"], snapshot["failed_requests"], snapshot["undercount"]) == (4, 0, 0)
 
 
 def test_the_port_of_prometheus_client() -> None:
