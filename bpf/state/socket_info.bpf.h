@@ -66,8 +66,8 @@ static __always_inline void socket_info_read(struct socket_info *f, struct sock 
 	}
 }
 
-/* Returns a number for the name at `name`, the kernel's address of a struct unix_address. A global function, so that the
- * verifier goes through its 14 iterations once. Global functions take no kernel pointers. */
+/* Returns a number for the name at `name`, the kernel's address of a struct unix_address. A global function, so that
+ * the verifier goes through its 14 iterations once. Global functions take no kernel pointers. */
 GLOBAL_FUNC __u64 unix_name_number(__u64 name)
 {
 	struct unix_address *address = (struct unix_address *)name;

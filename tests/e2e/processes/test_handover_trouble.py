@@ -173,7 +173,9 @@ def test_counters_never_fall(start_server: Start, serve: Serve) -> None:
 
     def scrape() -> dict[str, float]:
         now = counters(serving, port)
-        fell.extend(f"{name}: {value}, then {now.get(name)}" for name, value in seen.items() if now.get(name, 0) < value)
+        fell.extend(
+            f"{name}: {value}, then {now.get(name)}" for name, value in seen.items() if now.get(name, 0) < value
+        )
         seen.update(now)
         return now
 
@@ -311,7 +313,9 @@ def test_restarts_under_load(start_server: Start, serve: Serve) -> None:
     servers = [start_server(USUAL, "--port", str(port))]
     wait_until(lambda: serving.metrics().get(series) == 0, "it is scraped")
     load = subprocess.Popen(
-        ["wrk", "-t1", "-c8", "-d60s", f"http://127.0.0.1:{port}/ok"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["wrk", "-t1", "-c8", "-d60s", f"http://127.0.0.1:{port}/ok"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         for _ in range(5):
