@@ -66,24 +66,14 @@ static __always_inline void socket_info_read(struct socket_info *f, struct sock 
 	}
 }
 
-/*
- * Writes struct monitor_unix_address of a Unix socket, or zeros if the socket has no name. A function of its own,
- * because a name takes up to 14 reads.
- */
-static __attribute__((noinline)) int unix_address_read(struct sock *sk, __u8 *to)
+/* Returns a number for the name at `name`, the kernel's address of a struct unix_address. A global function, so that
+ * the verifier goes through its 14 iterations once. Global functions take no kernel pointers. */
+GLOBAL_FUNC __u64 unix_name_number(__u64 name)
 {
-	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
-	struct monitor_unix_address *out = (struct monitor_unix_address *)to;
+	struct unix_address *address = (struct unix_address *)name;
+	__u32 length = BPF_CORE_READ(address, len) - sizeof(__u16), size;
 	__u64 number = 0, word;
-	__u32 length, size;
 
-	if (!out)
-		return 0;
-	out->number = 0;
-	out->length = 0;
-	if (!address)
-		return 0;
-	length = BPF_CORE_READ(address, len) - sizeof(__u16);
 	ROLLED
 	for (__u32 at = 0; at < UNIX_PATH_MAX; at += sizeof(word)) {
 		if (at >= length)
@@ -91,17 +81,25 @@ static __attribute__((noinline)) int unix_address_read(struct sock *sk, __u8 *to
 		size = length - at;
 		if (size > sizeof(word))
 			size = sizeof(word);
-		barrier_var(size); /* Linux 6.1 does not know the bound of the copy that the compiler takes */
-		size &= 2 * sizeof(word) - 1;
+		barrier_var(size); /* Linux 6.1 loses its bound, because the compiler compares a copy */
+		size = ((size - 1) & (sizeof(word) - 1)) + 1;
 		word = 0;
 		bpf_probe_read_kernel(&word, size, &address->name[0].sun_path[at]);
 		/* any odd constant whose bits are mixed */
 		number = (number ^ word) * 0x9e3779b97f4a7c15ULL;
 		number ^= number >> 32;
 	}
-	out->number = number;
-	out->length = length;
-	return 0;
+	return number;
+}
+
+/* Writes struct monitor_unix_address of a Unix socket, or zeros if the socket has no name. */
+static __always_inline void unix_address_read(struct sock *sk, __u8 *to)
+{
+	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
+	struct monitor_unix_address *out = (struct monitor_unix_address *)to;
+
+	out->number = address ? unix_name_number((__u64)address) : 0;
+	out->length = address ? BPF_CORE_READ(address, len) - sizeof(__u16) : 0;
 }
 
 /* Returns whether this end of a TCP connection has sent bytes. */

@@ -46,6 +46,7 @@ class Machine {
   bool listens(int seconds, const std::vector<Process>& processes, pid_t pid) {
     return servers_.note(FakeProc(processes).proc(), {Listen{pid, 7'000}}, begin_ + std::chrono::seconds(seconds));
   }
+  NewServers::Clock::time_point begin() const { return begin_; }
   const std::vector<pid_t>& asked() const { return asked_; }
   const NewServers& servers() const { return servers_; }
 
@@ -62,6 +63,23 @@ TEST_CASE("new_servers.a_young_python_that_listens_is_a_reason") {
   CHECK(machine.asked() == std::vector<pid_t>{20});
   CHECK(machine.at(2, {python(10), python(20)}, {10, 20}));
   CHECK_FALSE(machine.at(3, {python(10), python(20)}, {10, 20}, {20}));  // it is observed now
+}
+
+TEST_CASE("new_servers.when_a_process_did_not_listen_yet") {
+  Machine machine;
+  const auto seconds = [&machine](const std::vector<pid_t>& pids) -> std::optional<double> {
+    const auto until = machine.servers().quiet_until(pids);
+    return until ? std::optional(std::chrono::duration<double>(*until - machine.begin()).count()) : std::nullopt;
+  };
+  CHECK_FALSE(machine.at(0, {python(10)}));
+  CHECK(machine.at(1, {python(10), python(20)}, {20}));
+  CHECK(seconds({20}) == 0.0);  // it has started since the first call
+  CHECK_FALSE(machine.at(2, {python(10), python(20), python(30)}));
+  CHECK_FALSE(machine.at(3, {python(10), python(20), python(30)}));
+  CHECK(seconds({30}) == 3.0);
+  CHECK(seconds({20, 30}) == 3.0);
+  CHECK_FALSE(seconds({10}));  // older
+  CHECK_FALSE(seconds({}));
 }
 
 TEST_CASE("new_servers.processes_that_do_not_listen_are_none") {

@@ -147,8 +147,9 @@ void Fleet::search() {
       continue;  // not a server that can be observed
     }
     const std::optional<std::uint64_t> since = new_servers_.listening_since(tree);
+    const Clock::time_point quiet = std::max(before, new_servers_.quiet_until(tree).value_or(before));
     const double not_seen = since ? to_seconds(nanoseconds_since_boot() - *since)
-                                  : std::chrono::duration<double>(Clock::now() - before).count();
+                                  : std::chrono::duration<double>(Clock::now() - quiet).count();
     if (same != nullptr) {
       note_handover(*same);
     }

@@ -47,9 +47,16 @@ bool NewServers::note(const ProcFs& proc, const std::vector<Listen>& listens, Cl
 // A process becomes another program when it executes one, and listens some time later: this asks again as long as it is
 // young.
 bool NewServers::is_reason(const ProcFs& proc, pid_t pid, Clock::time_point first, Clock::time_point now,
-                           const std::function<bool(pid_t)>& listens) const {
+                           const std::function<bool(pid_t)>& listens) {
   const bool asked = now - first < kVeryYoung || (now - first < kYoung && now - last_ >= kYoungEvery);
-  return asked && may_serve(proc, pid) && listens(pid);
+  if (!asked || !may_serve(proc, pid)) {
+    return false;
+  }
+  if (listens(pid)) {
+    return true;
+  }
+  quiet_[pid] = now;
+  return false;
 }
 
 bool NewServers::may_have_started(const ProcFs& proc, Clock::time_point now, const std::vector<pid_t>& followed,
@@ -63,17 +70,33 @@ bool NewServers::may_have_started(const ProcFs& proc, Clock::time_point now, con
     const auto known = seen_.find(pid);
     const Clock::time_point first = known != seen_.end() ? known->second : called_ ? now : Clock::time_point();
     seen.emplace_hint(seen.end(), pid, first);
+    if (known == seen_.end() && called_) {
+      quiet_[pid] = *called_;  // it has started since then
+    }
     may_have = may_have || (!std::binary_search(followed.begin(), followed.end(), pid) &&
                             is_reason(proc, pid, first, now, listens));
   }
   seen_ = std::move(seen);
   called_ = now;
+  std::erase_if(quiet_, [this](const auto& entry) { return !seen_.contains(entry.first); });
   std::erase_if(listening_, [now](const auto& entry) { return now - entry.second.noted > kYoung; });
   last_ = may_have ? now : last_;
   return may_have || std::any_of(listening_.begin(), listening_.end(), [&](const auto& entry) {
            return now - entry.second.noted < kRecognizedWithin && seen_.contains(entry.first) &&
                   !std::binary_search(followed.begin(), followed.end(), entry.first);
          });
+}
+
+std::optional<NewServers::Clock::time_point> NewServers::quiet_until(const std::vector<pid_t>& processes) const {
+  std::optional<Clock::time_point> until;
+  for (const pid_t pid : processes) {
+    const auto found = quiet_.find(pid);
+    if (found == quiet_.end()) {
+      return std::nullopt;
+    }
+    until = until ? std::min(*until, found->second) : found->second;
+  }
+  return until;
 }
 
 bool SearchPace::allows(Clock::time_point now) const {

@@ -33,6 +33,9 @@ class NewServers {
   // When the first of the processes began to listen, since boot; nullopt if no event said so lately.
   std::optional<std::uint64_t> listening_since(const std::vector<pid_t>& processes) const;
 
+  // The latest time when none of the processes listened, as far as that is known.
+  std::optional<Clock::time_point> quiet_until(const std::vector<pid_t>& processes) const;
+
  private:
   struct Listening {
     std::uint64_t at_ns = 0;
@@ -41,10 +44,11 @@ class NewServers {
 
   std::map<pid_t, Listening> listening_;
   bool is_reason(const ProcFs& proc, pid_t pid, Clock::time_point first, Clock::time_point now,
-                 const std::function<bool(pid_t)>& listens) const;
+                 const std::function<bool(pid_t)>& listens);
 
-  std::map<pid_t, Clock::time_point> seen_;  // every process of the latest call, with the time of the first call
-  Clock::time_point last_;                   // when a young process was a reason last
+  std::map<pid_t, Clock::time_point> quiet_;  // young processes, with the latest time when they did not listen
+  std::map<pid_t, Clock::time_point> seen_;   // every process of the latest call, with the time of the first call
+  Clock::time_point last_;                    // when a young process was a reason last
   std::optional<Clock::time_point> called_;
 };
 

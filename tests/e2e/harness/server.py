@@ -197,8 +197,8 @@ class AppServer:
 
 
 class Server(AppServer):
-    """A uvicorn of the given flavour, on a free port of `host`, a Unix socket or an inherited socket, which has the path
-    `unix` if it is a Unix socket."""
+    """A uvicorn of the given flavour, on a free port of `host`, a Unix socket or an inherited socket. An inherited Unix
+    socket has the path `unix`."""
 
     def __init__(
         self,
