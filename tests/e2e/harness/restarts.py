@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from harness.asgi_servers import CURRENT
@@ -41,6 +42,10 @@ def terminate(server: AppServer) -> None:
 
 def total(servers: Sequence[AppServer]) -> int:
     return sum(server.tally().total() for server in servers)
+
+
+def has_ended(pid: int) -> bool:
+    return parent_of(pid) == 0
 
 
 class Upgraded:
@@ -85,5 +90,5 @@ class Upgraded:
         for master in self.masters[1:]:
             with suppress(ProcessLookupError):
                 os.kill(master, signal.SIGTERM)
-            wait_until(lambda master=master: parent_of(master) == 0, "the new master has ended")
+            wait_until(partial(has_ended, master), "the new master has ended")
         self.old.stop()
