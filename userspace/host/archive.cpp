@@ -50,7 +50,7 @@ std::uint64_t number_at(std::string_view bytes, std::size_t offset, std::size_t 
 }
 
 // Opens a regular file without opening what the name refers to first: to open a device can have side effects.
-std::pair<Fd, std::uint64_t> open_regular(const std::string& path) {
+std::pair<Fd, std::uint64_t> open_archive(const std::string& path) {
   const Fd name(::open(path.c_str(), O_PATH | O_CLOEXEC));
   struct stat status {};
   if (!name || ::fstat(name.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -63,7 +63,7 @@ std::pair<Fd, std::uint64_t> open_regular(const std::string& path) {
 }  // namespace
 
 std::optional<Archive> Archive::open(const std::string& path) {
-  auto [file, size] = open_regular(path);
+  auto [file, size] = open_archive(path);
   const std::size_t tail = std::min<std::uint64_t>(size, kEndSize + kMaxComment);
   const std::string last = file ? read_at(file, size - tail, tail) : "";
   const std::size_t end = last.rfind(kEnd);
