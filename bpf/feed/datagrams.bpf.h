@@ -67,25 +67,26 @@ static __attribute__((noinline)) int datagram_head(struct walk_scratch *x, const
 	return size <= sizeof(x->datagram) && !bpf_probe_read_user(&x->datagram, size, (void *)address);
 }
 
-/* A datagram of `length` bytes arrived at a socket of the target that serves.
- * `beside_tcp`: the target listens on a TCP port of the same number. */
-GLOBAL_FUNC int quic_received(const struct quic_head *head, __u32 length, __u64 inode, __u32 target, __u32 beside_tcp)
+/* A datagram of `length` bytes arrived at a socket that serves. `beside_tcp`: its target listens on a TCP port of the
+ * same number. Returns whether the datagram shows a connection that has not counted yet. */
+GLOBAL_FUNC int quic_received(const struct quic_head *head, __u32 length, __u64 inode, __u32 beside_tcp)
 {
 	struct quic_key key = {inode, 0};
 	__u32 first = 0, reported = QUIC_SOCKET_REPORTED;
 	enum quic_datagram kind;
 	__u32 *state;
+	int begins;
 
 	if (!head)
 		return 0;
 	kind = quic_recognize(head->bytes, length, &key.id);
-	if (kind == QUIC_INITIAL && !bpf_map_update_elem(&quic_seen, &key, &first, BPF_NOEXIST))
-		undercount(target, UNDERCOUNT_QUIC);
-	key.id = 0;
 	if (kind == QUIC_INITIAL) {
+		begins = !bpf_map_update_elem(&quic_seen, &key, &first, BPF_NOEXIST);
+		key.id = 0;
 		bpf_map_update_elem(&quic_seen, &key, &reported, BPF_ANY);
-		return 0;
+		return begins;
 	}
+	key.id = 0;
 	bpf_map_update_elem(&quic_seen, &key, &first, BPF_NOEXIST);
 	state = bpf_map_lookup_elem(&quic_seen, &key);
 	if (!state || *state >= QUIC_SOCKET_OTHER)
@@ -99,7 +100,25 @@ GLOBAL_FUNC int quic_received(const struct quic_head *head, __u32 length, __u64 
 	if (!beside_tcp && *state != QUIC_LATER_ENOUGH)
 		return 0;
 	*state = QUIC_SOCKET_REPORTED;
-	undercount(target, UNDERCOUNT_QUIC);
+	return 1;
+}
+
+/* Counts a connection over QUIC, on a listener of its own. */
+static __attribute__((noinline)) int count_quic(struct sock *sk, __u32 target)
+{
+	struct monitor_listener_key address;
+	struct socket_info f = {.sk = sk};
+	struct monitor_listener *l;
+
+	f.family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	f.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	listener_key(&address, target, &f);
+	address.family |= MONITOR_UDP;
+	l = listener_at(listener_make(&address, false));
+	if (l)
+		__sync_fetch_and_add(&l->undercount[UNDERCOUNT_QUIC], 1);
+	else
+		undercount(target, UNDERCOUNT_QUIC);
 	return 0;
 }
 
@@ -132,8 +151,9 @@ static __attribute__((noinline)) int datagram_received(struct sock *sk, const st
 		return 0;
 	if (!datagram_head(x, regs, sk, length))
 		length = 0; /* which is not QUIC for certain */
-	quic_received(&x->datagram, length, BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino), process->target,
-		      listens_beside(sk, process->target));
+	if (quic_received(&x->datagram, length, BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino),
+			  listens_beside(sk, process->target)))
+		count_quic(sk, process->target);
 	return 0;
 }
 

@@ -97,10 +97,12 @@ struct monitor_target {
  * connections whose listener is unknown: every target has that one. */
 struct monitor_listener_key {
 	__abi_u32 target;
-	__abi_u16 family;     /* AF_INET, AF_INET6 or AF_UNIX */
+	__abi_u16 family;     /* AF_INET, AF_INET6 or AF_UNIX; of a socket for QUIC, with MONITOR_UDP */
 	__abi_u16 port;	      /* host byte order; 0 for Unix sockets */
 	__abi_u8 address[16]; /* as in monitor_socket */
 };
+/* A UDP socket can have the address of a listener for TCP. */
+#define MONITOR_UDP 0x100
 
 /* The address of a Unix socket where other sockets have an IP address. A listener that is bound to the same path again
  * has the same one, and so has each socket that it accepted. */

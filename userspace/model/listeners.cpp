@@ -146,6 +146,9 @@ std::string protocol_name(const ListenerCounters& listener) {
   if (listener.http) {
     return "http";
   }
+  if (listener.quic) {
+    return "quic";
+  }
   if (!listener.foreign) {
     return "";
   }

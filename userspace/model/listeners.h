@@ -46,7 +46,7 @@ struct ListenerSample {
 // What the kernel side counted on one listener.
 struct ListenerCounters {
   unsigned number = 0;  // within the server; 0: connections whose listener is unknown
-  std::string address;  // empty if only the list of sockets has it
+  std::string address;  // "udp:127.0.0.1:9999" for QUIC; empty if only the list of sockets has it
   std::uint64_t active = 0;
   std::uint64_t peak = 0;
   std::uint64_t refused = 0;
@@ -54,6 +54,7 @@ struct ListenerCounters {
   std::uint64_t unproven = 0;  // in flight if the listener speaks HTTP; not in `active`
   std::map<std::string, std::uint64_t> undercount;
   bool http = false;        // the server has sent HTTP on it
+  bool quic = false;        // a UDP socket, to which clients speak QUIC
   bool foreign = false;     // the server has sent something else first on a connection
   std::string first_bytes;  // what it sent then, up to 8 bytes
   bool presumed = false;    // requests from before the attach count on it although no HTTP was seen

@@ -44,8 +44,10 @@ std::string first_bytes(const monitor_listener& listener) {
 ListenerCounters counters_of(const monitor_listener& listener) {
   ListenerCounters counters;
   counters.number = listener.number;
-  if (listener.key.family == AF_INET || listener.key.family == AF_INET6) {
-    counters.address = address_text(listener.key.family, listener.key.address, listener.key.port);
+  counters.quic = (listener.key.family & MONITOR_UDP) != 0;
+  const int family = listener.key.family & ~MONITOR_UDP;
+  if (family == AF_INET || family == AF_INET6) {
+    counters.address = (counters.quic ? "udp:" : "") + address_text(family, listener.key.address, listener.key.port);
   }
   counters.active = static_cast<std::int64_t>(listener.active) > 0 ? listener.active : 0;
   counters.peak = listener.peak;

@@ -107,6 +107,8 @@ def test_each_connection_is_an_undercount(served: tuple[Hypercorn, int, int], ob
     snapshot = observation.monitor.wait_for(lambda s: s["undercount"], "it is recognised")
     assert snapshot["undercount_by_cause"] == {"quic": 1}
     assert snapshot["total_requests"] == snapshot["peak_concurrent"] == 0
+    [listener] = [one for one in snapshot["listeners"] if one["protocol"] == "quic"]
+    assert (listener["address"], listener["undercount"]) == (f"udp:127.0.0.1:{quic}", 1)
     assert observation.tally().total() == 25
     asyncio.run(ask(quic, 1))
     keep_alive(port, 10)
