@@ -128,33 +128,24 @@ static int fold_step(__u32 i, struct fold_loop *loop)
 	return 0;
 }
 
-PURE_INLINE void fold_pass(struct fold *f, struct fold_loop *loop)
-{
-	f->from = loop->w->path;
-	f->to = 0;
-	f->overflow = 0;
-	f->complete = 0;
-	f->expects = 0;
-	fold_start_segment(f, false);
-	repeat(HTTP1_LINE_PREFIX + 1, fold_step, loop);
-}
-
-/* Folds the path of the request line into `f`. Kernels limit the stack of a chain of calls, and this is in the longest
- * one: it must not need more than 32 bytes. */
-GLOBAL_FUNC int fold_run(struct fold *f, const struct http1_window *w, __u32 mode)
+/* Folds the path of the request line into `f`, and long names too if `tight`. Returns whether the path did not fit.
+ * Kernels limit the stack of a chain of calls, and this is in the longest one: it must not need more than 32 bytes. */
+GLOBAL_FUNC int fold_run(struct fold *f, const struct http1_window *w, __u32 mode, bool tight)
 {
 	struct fold_loop loop = {f, w};
 
 	if (!f || !w)
 		return 0;
 	f->mode = mode;
-	f->tight = 0;
-	fold_pass(f, &loop);
-	if (f->overflow && f->mode == FOLD_IDENTIFIERS) {
-		f->tight = 1;
-		fold_pass(f, &loop);
-	}
-	return 1;
+	f->tight = tight;
+	f->from = w->path;
+	f->to = 0;
+	f->overflow = 0;
+	f->complete = 0;
+	f->expects = 0;
+	fold_start_segment(f, false);
+	repeat(HTTP1_LINE_PREFIX + 1, fold_step, &loop);
+	return f->overflow;
 }
 
 /* Replaces the key's path by the folded one. */
@@ -178,7 +169,8 @@ GLOBAL_FUNC int fold_store(struct monitor_endpoint_key *key, const struct fold *
  */
 PURE_INLINE void path_fold(struct monitor_endpoint_key *key, struct fold *f, const struct http1_window *w, __u32 mode)
 {
-	fold_run(f, w, mode);
+	if (fold_run(f, w, mode, false) && mode == FOLD_IDENTIFIERS)
+		fold_run(f, w, mode, true);
 	fold_store(key, f);
 }
 

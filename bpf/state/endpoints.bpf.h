@@ -183,7 +183,7 @@ static __always_inline bool endpoint_is_rare(struct monitor_endpoint *e, __u64 n
 
 /* The table is full: frees the slot of a rare endpoint. Each search goes on where the last one ended, so that a new
  * endpoint has one turn of the whole table to get its second request. Returns whether a slot was freed. */
-GLOBAL_FUNC int endpoint_make_room(void)
+static __always_inline int endpoint_make_room(void)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct monitor_endpoint *e;
