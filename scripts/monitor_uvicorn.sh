@@ -73,7 +73,7 @@ choose_server() {
   esac
 }
 start_hints=('start it: scripts/run_proxy.sh start'
-  'or name a server that runs: --pid N (pgrep -af uvicorn shows which do)')
+  'or name a server that runs: --pid N (monitor ls shows which do)')
 
 # The snapshot passes through this script, so tell monitor to colour it as on the terminal.
 choose_color() {

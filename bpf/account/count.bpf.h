@@ -118,6 +118,9 @@ GLOBAL_FUNC int count_end(struct conn *c, const struct ending *end)
 		if (!l->http)
 			outcome = OUTCOME_NEVER;
 		w = NULL;
+	} else if (!l->http && l->foreign && end->endpoint == l->special[SPECIAL_BEFORE_ATTACH]) {
+		/* the listener has shown another protocol since it was presumed to speak HTTP */
+		outcome = OUTCOME_NEVER;
 	}
 	if (outcome >= OUTCOME_REJECTED) {
 		if (w)

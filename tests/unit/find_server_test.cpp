@@ -258,8 +258,8 @@ TEST_CASE("host.resolve_server: search that finds one, several or no servers") {
 
   const FakeProc none(std::vector<Process>{{.pid = 200}, {.pid = 201, .arguments = {"vim", "uvicorn"}}});
   CHECK(failure(none, nothing_named()).what ==
-        "Proxy is not running (no PID file): /nonexistent/logs/proxy.pid does not exist, and no uvicorn, gunicorn or "
-        "hypercorn process that listens was found among the 2 processes of " +
+        "Proxy is not running (no PID file): /nonexistent/logs/proxy.pid does not exist, and no HTTP server in Python "
+        "that listens was found among the 2 processes of " +
             none.proc().path());
 }
 

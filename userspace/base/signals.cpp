@@ -47,6 +47,7 @@ Result<Signals> Signals::block(const SignalUse& use) {
     return system_error(errno, "block signals");
   }
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a write past `ulimit -f` fails with EFBIG instead
   Fd fd{::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
   if (!fd) {
     return system_error(errno, "wait for signals");

@@ -80,7 +80,10 @@ Result<Ending> observe(const ViewOptions& options, const Appearance& appearance,
   }
   EventLoop events;
   const EventLoop::Watch checks = watch_between_samples(events, fleet);
-  const Observed observed{[&fleet] { return fleet.sample(); }, [&fleet] { return fleet.ended_fds(); }};
+  // The one sample of several servers is taken when it is due, though one of them ends before.
+  const bool waits = options.mode == Mode::kOnce && (options.servers.all || options.servers.pids.size() > 1);
+  const auto ended_fds = [&fleet, waits] { return waits ? std::vector<int>() : fleet.ended_fds(); };
+  const Observed observed{[&fleet] { return fleet.sample(); }, ended_fds};
   return run_view_loop(events, observed, signals, make_plan(options, fleet.is_attached()), *sink, warn);
 }
 

@@ -13,8 +13,10 @@
 
 #include "host/command_line.h"
 #include "host/pid_file.h"
+#include "host/program_reader.h"
 #include "host/starting.h"
 #include "host/survey.h"
+#include "model/listeners.h"
 
 namespace monitor {
 namespace {
@@ -33,7 +35,9 @@ std::string commands_to_pick(const std::vector<Server>& servers) {
   for (const Server& server : servers) {
     std::string listen;
     for (const std::string& address : server.listen) {
-      listen += (listen.empty() ? "" : ", ") + address;
+      if (!is_internal_address(address) || server.listen.size() == 1) {
+        listen += (listen.empty() ? "" : ", ") + address;
+      }
     }
     text += "\n  sudo monitor --pid " + std::to_string(server.pid) + "    # " + printable(listen, kMaxAddresses) +
             "  " + printable(server.title, kMaxCommand) +
@@ -90,8 +94,7 @@ Result<Server> server_of(const ProcFs& proc, pid_t pid) {
   if (!process) {
     Error error = std::move(process).error();
     if (error.code == ErrorCode::kNoTarget) {
-      error.hint =
-          hint_to_pick(survey_machine(proc).servers, "see which servers run: pgrep -af 'uvicorn|gunicorn|hypercorn'");
+      error.hint = hint_to_pick(survey_machine(proc).servers, "no server was found on this machine: start one");
     }
     return error;
   }
@@ -122,11 +125,28 @@ Result<Server> server_of_file(const ProcFs& proc, const std::string& path) {
   return server_of_pid_file(proc, path, TRY(read_pid_file(path)));
 }
 
+// Whether a process of the tree runs Python, or starts a server by name.
+bool can_be_server(const ProcFs& proc, const std::vector<pid_t>& tree) {
+  ProgramReader programs;
+  return has_server_by_name(proc, tree) || std::any_of(tree.begin(), tree.end(), [&](pid_t pid) {
+           const std::string executable = proc.executable(pid);
+           return executable.empty() || is_python(executable) || programs.embeds_python(proc, pid, executable);
+         });
+}
+
 // The operator did not name this PID file, so if it holds no pid the hint lists the servers that do run.
 Result<Server> server_of_default_file(const ProcFs& proc, const std::string& path) {
   Result<pid_t> pid = read_pid_file(path);
   if (pid) {
-    return server_of_pid_file(proc, path, *pid);
+    Result<Server> server = server_of_pid_file(proc, path, *pid);
+    if (!server || can_be_server(proc, proc.tree(*pid))) {
+      return server;
+    }
+    // Its server has ended without removing the file, and another process has the pid.
+    pid = Error{ErrorCode::kNoTarget,
+                "PID file " + printable(path, PATH_MAX) + " names " + process_called(proc, *pid) +
+                    ", which is not a server as far as its program shows",
+                "remove the file, or name the process: sudo monitor --pid N"};
   }
   Error error = std::move(pid).error();
   error.hint = hint_to_pick(survey_machine(proc).servers, error.hint);
@@ -194,8 +214,7 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
     return refused_descriptors(proc, survey.refused.front());
   }
   return Error{ErrorCode::kNoTarget,
-               missing_pid_file(default_pid_file) +
-                   ", and no uvicorn, gunicorn or hypercorn process that listens was found among the " +
+               missing_pid_file(default_pid_file) + ", and no HTTP server in Python that listens was found among the " +
                    count_of(survey.processes, "process", "processes") + " of " + proc.path(),
                "start the server, or name its process: sudo monitor --pid N"};
 }

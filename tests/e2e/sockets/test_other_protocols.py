@@ -3,6 +3,9 @@
 and whether the connection is older than the monitor. Undercount only where HTTP may be in it."""
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -193,3 +196,49 @@ def test_the_port_of_prometheus_client() -> None:
             chosen = one.wait_for(lambda s: s["total_requests"] >= 3, "the application's requests end")
     assert chosen["total_requests"] == 3
     assert [endpoint["path"] for endpoint in chosen["endpoints"]] == ["/work"]
+
+
+LINES = """
+import socketserver
+
+class Lines(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            if line != b"reserve\\n":
+                self.wfile.write(b"INSERTED 1\\n")
+
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+with Server(("127.0.0.1", 0), Lines) as server:
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+"""
+
+
+def test_the_only_listener() -> None:
+    """It is presumed to speak HTTP, so that what waits for an answer at the attach is in flight. Once it has shown
+    another protocol, that was no request."""
+    with subprocess.Popen([sys.executable, "-c", LINES], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            port = int(server.stdout.readline())
+            with Client(port) as old:
+                old.send(b"put 1\n")
+                assert old.take(11) == b"INSERTED 1\n"
+                time.sleep(0.05)  # the kernel dates a socket's bytes to within 10 ms
+                old.send(b"reserve\n")  # it is not answered
+                with Monitor(server.pid) as monitor:
+                    monitor.wait_for(lambda s: s["active_concurrent"] == 1, "it is presumed to be in flight")
+                    with Client(port) as new:
+                        new.send(b"put 2\n")
+                        assert new.take(11) == b"INSERTED 1\n"
+                        monitor.wait_for(lambda s: s["active_concurrent"] == 0, "it is no HTTP")
+                    old.finish()
+                    old.rest()
+                    old.close()
+                    snapshot = monitor.wait_for(lambda s: s["open_connections"] == 0, "all connections end")
+        finally:
+            server.kill()
+    assert by_port(snapshot, port)["protocol"] == "unknown"
+    assert snapshot["total_requests"] == snapshot["aborted_requests"] == snapshot["active_concurrent"] == 0

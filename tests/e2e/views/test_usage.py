@@ -111,6 +111,21 @@ def test_the_pid_from_a_file(start_server: Start, tmp_path: Path) -> None:
         assert f'"pid":{server.pid},' in ended.stdout
 
 
+def test_a_pid_file_that_a_server_has_left_behind(tmp_path: Path) -> None:
+    """Another program has the pid now, and listens."""
+    (tmp_path / "logs").mkdir()
+    listen = "use IO::Socket::INET; my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1'); "
+    listen += "$| = 1; print 'ok'; <>"
+    with subprocess.Popen(["perl", "-e", listen], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.read(2) == b"ok"
+        (tmp_path / "logs/proxy.pid").write_text(f"{other.pid}\n")
+        ended = run_monitor("--json", "--interval", "0.1", cwd=tmp_path)
+        other.kill()
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert f"PID file logs/proxy.pid names process {other.pid} (perl -e " in ended.stderr
+    assert ", which is not a server as far as its program shows" in ended.stderr
+
+
 def test_servers_are_found_and_several_are_listed(start_server: Start, tmp_path: Path) -> None:
     servers = [start_server(), start_server()]
     ended = run_monitor("--json", cwd=tmp_path)
