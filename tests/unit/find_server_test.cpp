@@ -107,6 +107,23 @@ TEST_CASE("host.resolve_server: --pid of a root, a worker or any program that li
   }
 }
 
+TEST_CASE("host.resolve_server: a listener chooses among the servers that a search finds") {
+  Process other = server(200, 901);
+  other.tcp = tcp_line("0100007F:1F41", 901);  // 127.0.0.1:8001
+  const FakeProc fake({server(100), other});
+  ServerRequest request = nothing_named();
+  request.listeners.ports = {8001};
+  CHECK(resolve_server(fake.proc(), request)->pid == 200);
+  request.known = {100};  // attached, and not meant
+  CHECK(resolve_server(fake.proc(), request)->pid == 200);
+  request.listeners = {.ports = {}, .addresses = {"0.0.0.0:9999"}};
+  CHECK(resolve_server(fake.proc(), request)->pid == 100);
+  request.listeners = {.ports = {8002}, .addresses = {}};
+  const Error error = failure(fake, request);
+  CHECK(error.what == "no server on this machine has such a listener");
+  CHECK(contains(error.hint, "sudo monitor --pid 200    # 127.0.0.1:8001  "));
+}
+
 TEST_CASE("host.resolve_server: --pid of a missing process, a zombie or a thread") {
   const FakeProc fake({server(100), {.pid = 7, .state = "Z"}},
                       {directory("55", {file("status", "Name:\tx\nTgid:\t100\n")})});

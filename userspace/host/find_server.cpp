@@ -176,14 +176,27 @@ bool is_outermost(const Server& server, const std::vector<Server>& servers, Evid
   return true;
 }
 
-Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_file, const std::vector<pid_t>& known) {
-  if (known.size() == 1) {
+bool has_listener(const Server& server, const ListenerChoice& choice) {
+  return std::any_of(server.listen.begin(), server.listen.end(),
+                     [&choice](const std::string& address) { return choice.names(address); });
+}
+
+Result<Server> only_server(const ProcFs& proc, const ServerRequest& request) {
+  const std::vector<pid_t>& known = request.known;
+  if (known.size() == 1 && !request.listeners.is_restricted()) {
     // The operator chose it when it was attached, so other servers do not matter. A search would also take longer than
     // the snapshot of an attached server.
     return named_server(proc, known.front(), Evidence::kAttached);
   }
   Survey survey = survey_machine(proc, nullptr, known);
   std::vector<Server>& servers = survey.servers;
+  if (request.listeners.is_restricted() && !servers.empty()) {
+    const std::vector<Server> all = servers;
+    std::erase_if(servers, [&](const Server& server) { return !has_listener(server, request.listeners); });
+    if (servers.empty()) {
+      return Error{ErrorCode::kNoTarget, "no server on this machine has such a listener", hint_to_pick(all, "")};
+    }
+  }
   if (!survey.starting.empty() && (servers.empty() || is_guess(servers.front().evidence))) {
     return starting_server(proc, survey.starting.front(), {});
   }
@@ -214,7 +227,7 @@ Result<Server> only_server(const ProcFs& proc, const std::string& default_pid_fi
     return refused_descriptors(proc, survey.refused.front());
   }
   return Error{ErrorCode::kNoTarget,
-               missing_pid_file(default_pid_file) + ", and no HTTP server in Python that listens was found among the " +
+               missing_pid_file(request.default_pid_file) + ", and no HTTP server in Python that listens was found among the " +
                    count_of(survey.processes, "process", "processes") + " of " + proc.path(),
                "start the server, or name its process: sudo monitor --pid N"};
 }
@@ -251,10 +264,10 @@ Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request) 
   if (request.pid_file) {
     return server_of_file(proc, *request.pid_file);
   }
-  if (pid_file_exists(request.default_pid_file)) {
+  if (pid_file_exists(request.default_pid_file) && !request.listeners.is_restricted()) {
     return server_of_default_file(proc, request.default_pid_file);
   }
-  return only_server(proc, request.default_pid_file, request.known);
+  return only_server(proc, request);
 }
 
 }  // namespace monitor

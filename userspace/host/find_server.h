@@ -11,6 +11,7 @@
 #include "host/procfs.h"
 #include "host/program_reader.h"
 #include "model/evidence.h"
+#include "model/listeners.h"
 
 namespace monitor {
 
@@ -35,6 +36,8 @@ struct ServerRequest {
   // Processes that are known to be servers whatever they are called; used when neither a pid nor a PID file is given. A
   // single one is the result without further checks.
   std::vector<pid_t> known = {};
+  // A search chooses among the servers that have one of these listeners.
+  ListenerChoice listeners = {};
 };
 
 struct FoundServers {

@@ -164,13 +164,7 @@ std::vector<Snapshot> choose_listeners(const Snapshot& snapshot, const ListenerC
   }
   std::vector<std::string> addresses;
   for (const ListenerSnapshot& listener : snapshot.listeners) {
-    const bool matches =
-        !choice.is_restricted() ||
-        std::find(choice.addresses.begin(), choice.addresses.end(), listener.address) != choice.addresses.end() ||
-        std::any_of(choice.ports.begin(), choice.ports.end(), [&listener](std::uint16_t port) {
-          return listener.address.ends_with(":" + std::to_string(port)) && !listener.address.starts_with("unix:");
-        });
-    if (matches && !listener.address.empty()) {
+    if (!listener.address.empty() && (!choice.is_restricted() || choice.names(listener.address))) {
       addresses.push_back(listener.address);
     }
   }

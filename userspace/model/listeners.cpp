@@ -87,6 +87,13 @@ bool is_http2(std::string_view bytes) {
 
 }  // namespace
 
+bool ListenerChoice::names(std::string_view address) const {
+  return contains(addresses, address) ||
+         (!address.starts_with("unix:") && std::any_of(ports.begin(), ports.end(), [address](std::uint16_t port) {
+           return address.ends_with(":" + std::to_string(port));
+         }));
+}
+
 bool is_internal_address(std::string_view address) {
   return address.starts_with("unix:") && (address.find("/pymp-") != std::string_view::npos ||
                                           address.starts_with("unix:@listener-") || address.ends_with("/gunicorn.ctl"));

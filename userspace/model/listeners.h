@@ -29,6 +29,8 @@ struct ListenerChoice {
   bool each = false;                   // a view of each, one after another
 
   bool is_restricted() const { return !ports.empty() || !addresses.empty(); }
+  // Whether the address is one of those that the choice is restricted to.
+  bool names(std::string_view address) const;
 };
 
 // A listener as the kernel's list of sockets shows it. SO_REUSEPORT sockets of one address are one listener.

@@ -47,13 +47,15 @@ std::vector<pid_t> roots(const Attached& attached) {
   return pids;
 }
 
-std::vector<ServerRequest> requests_for(const Selection& selection, const std::vector<pid_t>& known) {
+std::vector<ServerRequest> requests_for(const Selection& selection, const std::vector<pid_t>& known,
+                                        const ListenerChoice& listeners) {
   std::vector<ServerRequest> requests;
   for (const pid_t pid : selection.pids) {
     requests.push_back(ServerRequest{.pid = pid, .pid_file = {}});
   }
   if (requests.empty()) {
-    requests.push_back(ServerRequest{.pid = {}, .pid_file = selection.pid_file, .known = known});
+    requests.push_back(
+        ServerRequest{.pid = {}, .pid_file = selection.pid_file, .known = known, .listeners = listeners});
   }
   return requests;
 }
@@ -85,7 +87,8 @@ std::string describe(const Server& server) {
 }
 
 Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
-                                   const EngineOptions& options, ProgramReader& programs) {
+                                   const EngineOptions& options, ProgramReader& programs,
+                                   const ListenerChoice& listeners) {
   const std::vector<pid_t> known = roots(attached);
   FoundServers found;
   if (selection.all) {
@@ -98,7 +101,7 @@ Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selectio
     }
     return found;
   }
-  for (const ServerRequest& request : requests_for(selection, known)) {
+  for (const ServerRequest& request : requests_for(selection, known, listeners)) {
     if (const auto target = request.pid ? attached.find(*request.pid) : std::nullopt) {
       // The engine counts it already, so it need not listen now.
       found.servers.push_back(named_server(proc, target->root.pid, Evidence::kAttached));

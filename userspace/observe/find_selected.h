@@ -21,7 +21,8 @@ Guesses guesses(const Selection& selection);
 // found, the caller reports those in `refused`. `options` are those of the engine that would count the servers: loading
 // it shows which capabilities are missing.
 Result<FoundServers> find_selected(const ProcFs& proc, const Selection& selection, const Attached& attached,
-                                   const EngineOptions& options, ProgramReader& programs);
+                                   const EngineOptions& options, ProgramReader& programs,
+                                   const ListenerChoice& listeners = {});
 
 // "pid 42 on 127.0.0.1:8000: main.py". Can hold untrusted bytes.
 std::string describe(const Server& server);

@@ -60,7 +60,7 @@ Result<Fleet> Fleet::begin(const ObserveOptions& options, Notices notices, bool 
   Attached attached = TRY(open_attached(Pins(options.pins), proc));
   Fleet fleet(options, std::move(attached), std::move(notices));
   Result<FoundServers> found =
-      find_selected(proc, options.servers, fleet.attached_, fleet.engine_options_, fleet.programs_);
+      find_selected(proc, options.servers, fleet.attached_, fleet.engine_options_, fleet.programs_, fleet.listeners_);
   if (!found && may_be_empty && fleet.all_ && found.error().code == ErrorCode::kNoTarget) {
     // Missing capabilities can hide servers. Loading the engine reports them now rather than when a server starts.
     TRY(fleet.own_engine());
