@@ -58,12 +58,25 @@ bool is_served(const ListedSocket& socket, const monitor_listener_key& main) {
                               std::memcmp(socket.local_address, main.address, sizeof(main.address)) == 0;
 }
 
+// The listener `main` names the server. As long as that is a guess among several of its own, the address of any of them
+// can be the one that a successor takes; but not that of a Unix socket beside one for TCP, such as gunicorn's control
+// socket, which servers that have nothing to do with each other share.
 Result<std::vector<ServiceKey>> served(const Objects& objects, unsigned target, const SocketList& list, unsigned main) {
   std::vector<ServiceKey> keys;
-  for (const KnownListener& listener : TRY(known_listeners(objects, target))) {
+  const std::vector<KnownListener> known = TRY(known_listeners(objects, target));
+  const auto named = std::find_if(known.begin(), known.end(), [main](const KnownListener& listener) {
+    return main != 0 && listener.counted.number == main;
+  });
+  if (named == known.end()) {
+    return keys;
+  }
+  const bool certain = named->counted.http != 0 || named->counted.presumed != 0;
+  for (const KnownListener& listener : known) {
+    const bool may_serve = !certain && listener.counted.apart == 0 && named->counted.key.port != 0 &&
+                           listener.counted.key.port != 0;
     for (const ListedSocket& socket : list.sockets) {
-      if (main != 0 && listener.counted.number == main && is_listening(socket) &&
-          is_served(socket, listener.counted.key)) {
+      if ((listener.slot == named->slot || may_serve) && is_listening(socket) &&
+          is_served(socket, listener.counted.key) && !contains(keys, key_of(socket))) {
         keys.push_back(key_of(socket));
       }
     }

@@ -127,7 +127,8 @@ def test_a_target_that_execs_another_program_stays_until_it_ends(engine: Engine)
 
 
 def fake_pid_reuse(engine: Engine, index: int = 0) -> None:
-    """Changes the recorded start time, so that the target's pid seems to belong to another process now."""
+    """Changes the recorded start time, so that the target's pid seems to belong to another process now, and takes the
+    process out of the target, as its end would have."""
     pinned = ["pinned", str(engine.pin("maps/target_settings"))]
     key = ["key", *map(str, struct.pack("=I", index))]
     command = ["bpftool", "--json", "map", "lookup", *pinned, *key]
@@ -137,6 +138,8 @@ def fake_pid_reuse(engine: Engine, index: int = 0) -> None:
     assert int.from_bytes(value[4:8], "little") in engine.targets()  # root
     value[start] ^= 0x10
     subprocess.run(["bpftool", "map", "update", *pinned, *key, "value", *map(str, value)], check=True)
+    processes = ["pinned", str(engine.pin("maps/processes"))]
+    subprocess.run(["bpftool", "map", "delete", *processes, "key", *map(str, value[4:8])], check=True)
 
 
 def test_a_reused_pid_is_not_a_target(start_server: Start, engine: Engine) -> None:
