@@ -96,7 +96,7 @@ static __attribute__((noinline)) int adopt_listener(struct sock *sk, __u32 pid)
 }
 
 /* Process `pid` of no target has received bytes from `sk`. Returns whether it belongs to a target now. A client sends
- * before it receives, so that an outgoing connection from a port of the target is none of its own. */
+ * before it receives, so a connection that the process opened from such a port does not count. */
 static __attribute__((noinline)) bool adopt_reader(struct sock *sk, __u32 pid)
 {
 	struct socket_info f;

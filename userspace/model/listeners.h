@@ -72,7 +72,7 @@ struct ListenerRole {
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
                           const ListenerHints& hints);
 
-// Its address; empty if there is none.
+// The address of that listener, or "" if the server has no listener.
 std::string main_address(const std::vector<ListenerSample>& samples, const std::vector<ListenerCounters>& counted,
                          const ListenerHints& hints);
 

@@ -10,7 +10,7 @@
 namespace monitor {
 
 // Writes the TCP addresses on which the target's root listens, or if it does not listen itself, those of its other
-// processes. While there are none, or once the root has ended, the earlier ones stay.
+// processes. If it finds no address, or the root has ended, it keeps the earlier ones.
 Status note_services(const Objects& objects, unsigned target, const SocketList& list);
 
 // Deletes the target's entries.
