@@ -112,8 +112,8 @@ static __always_inline void post_listen(__u32 pid)
 }
 
 /* Process `pid` of no target has received bytes from `sk`, or has accepted it. Returns whether it belongs to a target
- * now. A client sends before it receives, so that an outgoing connection from a port of the target is none of its own.
- * A client's Unix socket has no name. */
+ * now. A client sends before it receives, so a connection that the process opened from such a port does not count. A
+ * client's Unix socket has no name. */
 static __attribute__((noinline)) bool adopt_reader(struct sock *sk, __u32 pid)
 {
 	struct socket_info f;

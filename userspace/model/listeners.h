@@ -82,7 +82,7 @@ bool is_internal_address(std::string_view address);
 std::size_t main_listener(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
                           const ListenerHints& hints, unsigned so_far = 0);
 
-// Its address; empty if there is none.
+// The address of that listener, or "" if the server has no listener.
 std::string main_address(const std::vector<ListenerSample>& samples, const std::vector<ListenerCounters>& counted,
                          const ListenerHints& hints, unsigned so_far = 0);
 
