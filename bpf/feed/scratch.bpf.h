@@ -15,6 +15,13 @@
 #include "http1/stream.h"
 #include "quic/datagram.h"
 
+/* What a system call does with the stream of a socket; hooks/syscalls.bpf.h. */
+struct socket_call {
+	__u64 fd;
+	__u32 flags; /* MSG_* */
+	__u32 what;  /* CALL_* */
+};
+
 /*
  * Scratch space for each CPU and direction. A hook in softirq can interrupt one in process context, but a hook never
  * interrupts itself, because the kernel drops the inner event and counts it in recursion_misses. Uprobes have no such
@@ -24,6 +31,7 @@ struct walk_scratch {
 	struct user_bytes bytes;
 	__u64 registers_at; /* offset of the registers from the stack's start; see saved_registers */
 	struct compat_call compat;
+	struct socket_call call;
 	struct route_search route;
 	struct fold fold;
 	struct http1_window window;

@@ -29,13 +29,6 @@
 #include "state/maps.bpf.h"
 #include "state/socket_info.bpf.h"
 
-/* What a system call does with the stream of a socket. */
-struct socket_call {
-	__u64 fd;
-	__u32 flags; /* MSG_* */
-	__u32 what;  /* CALL_* */
-};
-
 #define CALL_RECEIVES 1
 #define CALL_SENDS    2
 #define CALL_MESSAGES 4 /* several: it returns how many passed */
@@ -87,20 +80,20 @@ static __always_inline void read_call(struct socket_call *call, const struct pt_
 	classify_call(call, syscall_number(regs), SYSCALL_ARG1(regs), SYSCALL_ARG3(regs), SYSCALL_ARG4(regs));
 }
 
-/* Does the same for the call of a 32-bit program. It works in scratch space, because the stack of on_syscall is full.
- */
-static __always_inline void read_compat_call(struct socket_call *call, const struct pt_regs *regs)
+/* Does the same for the call of a 32-bit program. */
+static __always_inline void read_compat_call(struct walk_scratch *x, const struct pt_regs *regs)
 {
-	struct walk_scratch *x;
-	__u32 zero = 0;
-
-	x = bpf_map_lookup_elem(&receive_scratch, &zero);
-	if (!x)
-		return;
 	compat_call_read(&x->compat, regs);
 	compat_call_translate(&x->compat);
-	call->what = CALL_NARROW;
-	classify_call(call, x->compat.number, x->compat.arguments[0], x->compat.arguments[2], x->compat.arguments[3]);
+	x->call.what = CALL_NARROW;
+	classify_call(&x->call, x->compat.number, x->compat.arguments[0], x->compat.arguments[2],
+		      x->compat.arguments[3]);
+}
+
+/* Returns whether the call does this; `flag` is a CALL_*. */
+static __always_inline bool call_does(const struct walk_scratch *x, __u32 flag)
+{
+	return READ_ONCE(x->call.what) & flag;
 }
 
 /* A call of a stranger that may be accept() has returned `fd`. The process may take the place of a root that has ended.
@@ -120,7 +113,8 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	__u32 pid = task->tgid, length, gap = 0;
 	struct opening o = {};
 	struct byte_source source = {.kind = SOURCE_ENDED_CALL, .regs = regs, .result = ret};
-	struct socket_call call = {};
+	struct walk_scratch *x;
+	__u32 zero = 0;
 	struct conn *c;
 	struct sock *sk;
 	__u8 shutdown;
@@ -130,28 +124,34 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 			adopt_accepting(task, ret, pid);
 		return 0;
 	}
+	/* What is known of the call is in the memory of a map. Were it on the stack, the verifier of Linux 6.1 would
+	 * take what it knows of it on one path for true on others, after the calls below, and delete their branches. */
+	x = bpf_map_lookup_elem(&receive_scratch, &zero);
+	if (!x)
+		return 0;
+	x->call = (struct socket_call){};
 	if (syscall_is_compat(task))
-		read_compat_call(&call, regs);
+		read_compat_call(x, regs);
 	else
-		read_call(&call, regs);
-	if (!(call.what & (CALL_RECEIVES | CALL_SENDS)))
+		read_call(&x->call, regs);
+	if (!call_does(x, CALL_RECEIVES | CALL_SENDS))
 		return 0;
-	if ((call.what & CALL_RECEIVES) && (call.flags & MSG_ASIDE))
+	if (call_does(x, CALL_RECEIVES) && (x->call.flags & MSG_ASIDE))
 		return 0;
-	source.narrow = call.what & CALL_NARROW;
-	sk = fd_sock(task, call.fd);
+	source.narrow = call_does(x, CALL_NARROW);
+	sk = fd_sock(task, x->call.fd);
 	if (!sk)
 		return 0;
 	socket_info_read(&o.socket, sk);
 	length = ret > 0 ? ret : 0;
-	if (length && (call.what & CALL_MESSAGES))
+	if (length && call_does(x, CALL_MESSAGES))
 		length = syscall_sum_messages(regs, ret, source.narrow);
 	if (!o.socket.stream) {
-		if ((call.what & CALL_RECEIVES) && length)
+		if (call_does(x, CALL_RECEIVES) && length)
 			datagram_received(sk, regs, pid, length);
 		return 0;
 	}
-	c = addressed_open(&o, pid, call.what & CALL_RECEIVES ? length : 0);
+	c = addressed_open(&o, pid, call_does(x, CALL_RECEIVES) ? length : 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	shutdown = BPF_CORE_READ(sk, sk_shutdown);
@@ -162,7 +162,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 			catch_up_client(c, sk);
 		return 0;
 	}
-	if (call.what & CALL_RECEIVES) {
+	if (call_does(x, CALL_RECEIVES)) {
 		if (o.socket.counts) {
 			gap = receive_gap(o.socket.copied_seq - c->copied_seq, length, shutdown);
 			if ((__s32)gap < 0) {
@@ -176,7 +176,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 			c->copied_seq = o.socket.copied_seq;
 		}
 		if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
-			received(c, &source, length, gap, !(call.flags & MSG_TRUNC));
+			received(c, &source, length, gap, !(READ_ONCE(x->call.flags) & MSG_TRUNC));
 		return 0;
 	}
 	if (o.socket.tcp) {
