@@ -259,6 +259,13 @@ TEST_CASE("host.resolve_server: search that finds one, several or no servers") {
   const auto known = resolve_server(others.proc(), attached);
   REQUIRE(known);
   CHECK(known->pid == 200);
+  CHECK(known->passed_over.empty());
+  attached.name_others = true;
+  const auto among_others = resolve_server(others.proc(), attached);
+  REQUIRE(among_others);
+  CHECK(among_others->pid == 200);
+  REQUIRE(among_others->passed_over.size() == 2);
+  CHECK(among_others->passed_over.back().pid == 150);
 
   Process hostile = server(300, 901);
   hostile.arguments = {"uvicorn", "\x1b[31m\n  sudo reboot", std::string(500, 'a')};
@@ -272,6 +279,17 @@ TEST_CASE("host.resolve_server: search that finds one, several or no servers") {
       error.hint,
       "\n  sudo monitor --pid 300    # 0.0.0.0:9999, unix:/run/\\x07x  uvicorn \\x1b[31m\\x0a  sudo reboot aaa"));
   CHECK(error.hint.size() < 400);
+
+  ServerRequest to_attach = nothing_named();
+  to_attach.command = "monitor attach";
+  Process guess = server(5, 902);
+  guess.arguments = {"python3", "-m", "http.server"};
+  const FakeProc with_guess({server(100), server(1500, 901), guess});
+  const Error choice = failure(with_guess, to_attach);
+  CHECK(choice.what == "2 servers run on this machine");
+  CHECK(contains(choice.hint, "choose one (the last is a guess):\n  sudo monitor attach --pid 100     # 0.0.0.0:9999"));
+  CHECK(contains(choice.hint, "\n  sudo monitor attach --pid 1500    # 0.0.0.0:9999"));
+  CHECK(contains(choice.hint, "\n  sudo monitor attach --pid 5       # 0.0.0.0:9999"));
 
   const FakeProc none(std::vector<Process>{{.pid = 200}, {.pid = 201, .arguments = {"vim", "uvicorn"}}});
   CHECK(failure(none, nothing_named()).what ==

@@ -138,7 +138,7 @@ TEST_CASE("output.box.several_servers_have_a_box_each") {
   const std::string both = render_boxes({example_snapshot(), other}, {});
   const std::vector<std::string> lines = lines_of(both);
   CHECK(lines.front().starts_with("pid " + std::to_string(example_snapshot().pid) + " on "));
-  CHECK(both.find("\n\npid 7 on 127.0.0.1:80, +1: evil\\x0axx") != std::string::npos);
+  CHECK(both.find("\n\npid 7 on 127.0.0.1:80 and 1 more: evil\\x0axx") != std::string::npos);
   CHECK(both.find("x…\n╔") != std::string::npos);
   CHECK(render_boxes({other}, {}) == lines_of(both.substr(both.find("pid 7 "))).front() + "\n" + render_box(other, {}));
   CHECK(render_boxes({}, {}).empty());
@@ -152,7 +152,7 @@ TEST_CASE("output.box.heading_names_the_program_whatever_else_there_is") {
   const auto heading = [&] { return lines_of(render_boxes({snapshot}, {.color = false, .unicode = false})).front(); };
   CHECK(heading() == "pid 42 on 127.0.0.1:8000: main.py 8000");
   snapshot.listen = {"127.0.0.1:41234", "127.0.0.1:41235", "127.0.0.1:8000"};
-  CHECK(heading() == "pid 42 on 127.0.0.1:41234, +2: main.py 8000");
+  CHECK(heading() == "pid 42 on 127.0.0.1:41234 and 2 more: main.py 8000");
   snapshot.address = "127.0.0.1:8000";  // names the server
   snapshot.listeners.emplace_back().address = "127.0.0.1:41234";
   snapshot.listeners.back().apart = true;  // a child's
@@ -203,12 +203,13 @@ TEST_CASE("output.listed.text_and_json") {
                            .uptime_seconds = 5.5,
                            .attached = std::nullopt};
   CHECK(render_listed({}) == "No HTTP server in Python was found.\n");
-  CHECK(
-      render_listed({certain, guess}) ==
-      "pid 42 on 127.0.0.1:80, [::1]:80: uvicorn app:app\n"
-      "    uvicorn, by its command line; 2 workers; up 1m 1s; attached; http on 127.0.0.1:80; nothing yet on [::1]:80\n"
-      "pid 7 on unix:/x: m\\x0a.py\n"
-      "    a guess: a Python that listens; 1 worker; up 5s; protocols unknown: the attached engine cannot be read\n");
+  CHECK(render_listed({certain, guess}) ==
+        "pid 42 on 127.0.0.1:80, [::1]:80: uvicorn app:app\n"
+        "    uvicorn, by its command line; 2 workers; up 1m 1s; attached\n"
+        "    http on 127.0.0.1:80; nothing yet on [::1]:80\n"
+        "pid 7 on unix:/x: m\\x0a.py\n"
+        "    a guess: a Python that listens; 1 worker; up 5s\n"
+        "    protocols unknown: the attached engine cannot be read\n");
   const Json listed = Json::parse(render_listed_json({certain, guess}));
   check_documented(listed, Json::parse(test::read_source_file("docs/schema/ls.schema.json")), "$");
   CHECK(listed["servers"][0]["application"] == "app:app");
@@ -234,10 +235,10 @@ TEST_CASE("output.listed.protocols_by_listener") {
                       {"a:4", true, "http"},
                       {"\x1b", std::nullopt, ""}};
   server.attached = false;
-  CHECK(render_listed({server}).ends_with("; protocols unknown: not attached\n"));
+  CHECK(render_listed({server}).ends_with("\n    protocols unknown: not attached\n"));
   server.attached = true;
   CHECK(render_listed({server}).ends_with(
-      "; attached; http on a:1, a:4; redis on a:2; not HTTP on a:3; unknown on \\x1b\n"));
+      "; attached\n    http on a:1, a:4; redis on a:2; not HTTP on a:3; unknown on \\x1b\n"));
 }
 
 TEST_CASE("output.box.nothing_in_flight") {

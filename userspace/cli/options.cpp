@@ -291,12 +291,15 @@ Result<Command> check_view(const Words& words, const Environment& environment) {
   options.max_scrape = TRY(choose_max_scrape(words));
   options.log_file = words.log.value_or("");
   options.format = choose_format(words);
+  // A script that takes a sample each second wants it without the cost of a search.
+  options.servers.name_others = options.mode != Mode::kOnce || options.format == Format::kBox;
   return Command(std::move(options));
 }
 
 Result<Command> check_attach(const Words& words, const Environment& environment) {
   AttachOptions options;
   TRY(set_engine(words, environment, options));
+  options.servers.command = "monitor attach";
   return Command(std::move(options));
 }
 
@@ -320,6 +323,8 @@ Result<Command> check_list(const Words& words, const Environment& environment) {
 Result<Command> check_serve(const Words& words, const Environment& environment) {
   ServeOptions options;
   TRY(set_engine(words, environment, options));
+  options.servers.command = "monitor serve";
+  options.servers.name_others = true;
   if (words.listen) {
     options.listen = TRY(parse_host_port("--listen", *words.listen));
   }

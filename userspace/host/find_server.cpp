@@ -29,8 +29,12 @@ std::string count_of(std::size_t number, const std::string& one, const std::stri
   return std::to_string(number) + " " + (number == 1 ? one : many);
 }
 
-// One line per server: a command that the operator can copy.
-std::string commands_to_pick(const std::vector<Server>& servers) {
+// One line per server: the operator's command, completed so that it can be copied.
+std::string commands_to_pick(const std::vector<Server>& servers, const std::string& command) {
+  std::size_t digits = 0;
+  for (const Server& server : servers) {
+    digits = std::max(digits, std::to_string(server.pid).size());
+  }
   std::string text;
   for (const Server& server : servers) {
     std::string listen;
@@ -39,20 +43,23 @@ std::string commands_to_pick(const std::vector<Server>& servers) {
         listen += (listen.empty() ? "" : ", ") + address;
       }
     }
-    text += "\n  sudo monitor --pid " + std::to_string(server.pid) + "    # " + printable(listen, kMaxAddresses) +
-            "  " + printable(server.title, kMaxCommand) +
+    std::string pid = std::to_string(server.pid);
+    pid.resize(digits, ' ');
+    text.append("\n  sudo ").append(command).append(" --pid ").append(pid).append("    # ");
+    text += printable(listen, kMaxAddresses) + "  " + printable(server.title, kMaxCommand) +
             (is_guess(server.evidence) ? "  (" + std::string(evidence_text(server.evidence)) + ")" : "");
   }
   return text;
 }
 
 // Returns a hint that lists the servers, or `otherwise` if no server was found.
-std::string hint_to_pick(const std::vector<Server>& servers, const std::string& otherwise) {
+std::string hint_to_pick(const std::vector<Server>& servers, const ServerRequest& request,
+                         const std::string& otherwise) {
   if (servers.empty()) {
     return otherwise;
   }
   return (servers.size() == 1 ? "one server was found on this machine:" : "these servers were found on this machine:") +
-         commands_to_pick(servers);
+         commands_to_pick(servers, request.command);
 }
 
 Error refused_descriptors(const ProcFs& proc, pid_t pid) {
@@ -64,18 +71,19 @@ Error refused_descriptors(const ProcFs& proc, pid_t pid) {
 }
 
 // Strangers come after what the operator wants to know: why this server does not listen.
-Error starting_server(const ProcFs& proc, const std::vector<pid_t>& tree, std::vector<Server> others) {
+Error starting_server(const ProcFs& proc, const ServerRequest& request, const std::vector<pid_t>& tree,
+                      std::vector<Server> others) {
   Error error = still_starting(proc, tree);
   std::erase_if(others, [](const Server& server) { return is_guess(server.evidence); });
   if (!others.empty()) {
-    error.hint += "\n" + hint_to_pick(others, "");
+    error.hint += "\n" + hint_to_pick(others, request, "");
   }
   return error;
 }
 
-Error does_not_listen(const ProcFs& proc, const std::vector<pid_t>& processes) {
+Error does_not_listen(const ProcFs& proc, const ServerRequest& request, const std::vector<pid_t>& processes) {
   if (has_server_by_name(proc, processes)) {
-    return starting_server(proc, processes, survey_machine(proc).servers);
+    return starting_server(proc, request, processes, survey_machine(proc).servers);
   }
   const pid_t pid = processes.front();
   const std::size_t descendants = processes.size() - 1;
@@ -84,17 +92,18 @@ Error does_not_listen(const ProcFs& proc, const std::vector<pid_t>& processes) {
   return Error{ErrorCode::kNoTarget,
                process_called(proc, pid) + tree + " no listening socket: looked at " + proc.path() + "/" +
                    std::to_string(pid) + "/net/tcp, tcp6 and unix",
-               hint_to_pick(survey_machine(proc).servers,
+               hint_to_pick(survey_machine(proc).servers, request,
                             "give the pid of the process that serves, or of its parent; a starting server "
                             "listens only once its application is loaded")};
 }
 
-Result<Server> server_of(const ProcFs& proc, pid_t pid) {
+Result<Server> server_of(const ProcFs& proc, const ServerRequest& request, pid_t pid) {
   auto process = proc.process(pid);
   if (!process) {
     Error error = std::move(process).error();
     if (error.code == ErrorCode::kNoTarget) {
-      error.hint = hint_to_pick(survey_machine(proc).servers, "no server was found on this machine: start one");
+      error.hint =
+          hint_to_pick(survey_machine(proc).servers, request, "no server was found on this machine: start one");
     }
     return error;
   }
@@ -104,25 +113,27 @@ Result<Server> server_of(const ProcFs& proc, pid_t pid) {
     if (group && *group != pid) {
       const std::string owner = std::to_string(*group);
       return Error{ErrorCode::kNoTarget, std::to_string(pid) + " is no process but a thread of process " + owner,
-                   "sudo monitor --pid " + owner};
+                   "sudo " + request.command + " --pid " + owner};
     }
     return Error{ErrorCode::kNoTarget, "no process " + std::to_string(pid) + ": it has just ended"};
   }
   std::vector<std::string> listen = proc.listening(tree);
   if (listen.empty()) {
-    return any_refused(proc, tree) ? refused_descriptors(proc, pid) : does_not_listen(proc, tree);
+    return any_refused(proc, tree) ? refused_descriptors(proc, pid) : does_not_listen(proc, request, tree);
   }
   Server server = named_server(proc, pid);
   server.listen = std::move(listen);
   return server;
 }
 
-Result<Server> server_of_pid_file(const ProcFs& proc, const std::string& path, pid_t pid) {
-  return within("PID file " + printable(path, PATH_MAX) + " names " + std::to_string(pid), server_of(proc, pid));
+Result<Server> server_of_pid_file(const ProcFs& proc, const ServerRequest& request, const std::string& path,
+                                  pid_t pid) {
+  return within("PID file " + printable(path, PATH_MAX) + " names " + std::to_string(pid),
+                server_of(proc, request, pid));
 }
 
-Result<Server> server_of_file(const ProcFs& proc, const std::string& path) {
-  return server_of_pid_file(proc, path, TRY(read_pid_file(path)));
+Result<Server> server_of_file(const ProcFs& proc, const ServerRequest& request, const std::string& path) {
+  return server_of_pid_file(proc, request, path, TRY(read_pid_file(path)));
 }
 
 // Whether a process of the tree runs Python, or starts a server by name.
@@ -135,10 +146,11 @@ bool can_be_server(const ProcFs& proc, const std::vector<pid_t>& tree) {
 }
 
 // The operator did not name this PID file, so if it holds no pid the hint lists the servers that do run.
-Result<Server> server_of_default_file(const ProcFs& proc, const std::string& path) {
+Result<Server> server_of_default_file(const ProcFs& proc, const ServerRequest& request) {
+  const std::string& path = request.default_pid_file;
   Result<pid_t> pid = read_pid_file(path);
   if (pid) {
-    Result<Server> server = server_of_pid_file(proc, path, *pid);
+    Result<Server> server = server_of_pid_file(proc, request, path, *pid);
     if (!server || can_be_server(proc, proc.tree(*pid))) {
       return server;
     }
@@ -146,10 +158,10 @@ Result<Server> server_of_default_file(const ProcFs& proc, const std::string& pat
     pid = Error{ErrorCode::kNoTarget,
                 "PID file " + printable(path, PATH_MAX) + " names " + process_called(proc, *pid) +
                     ", which is not a server as far as its program shows",
-                "remove the file, or name the process: sudo monitor --pid N"};
+                "remove the file, or name the process: sudo " + request.command + " --pid N"};
   }
   Error error = std::move(pid).error();
-  error.hint = hint_to_pick(survey_machine(proc).servers, error.hint);
+  error.hint = hint_to_pick(survey_machine(proc).servers, request, error.hint);
   return error;
 }
 
@@ -181,12 +193,24 @@ bool has_listener(const Server& server, const ListenerChoice& choice) {
                      [&choice](const std::string& address) { return choice.names(address); });
 }
 
+// Guesses are the last of a list.
+std::string choose_one(std::size_t guesses, bool only_guesses) {
+  return guesses == 0 || only_guesses ? "choose one:"
+         : guesses == 1               ? "choose one (the last is a guess):"
+                                      : "choose one (the last " + std::to_string(guesses) + " are guesses):";
+}
+
 Result<Server> only_server(const ProcFs& proc, const ServerRequest& request) {
   const std::vector<pid_t>& known = request.known;
   if (known.size() == 1 && !request.listeners.is_restricted()) {
-    // The operator chose it when it was attached, so other servers do not matter. A search would also take longer than
-    // the snapshot of an attached server.
-    return named_server(proc, known.front(), Evidence::kAttached);
+    // The operator chose it when it was attached. A search for the others takes longer than the snapshot of an attached
+    // server.
+    Server server = named_server(proc, known.front(), Evidence::kAttached);
+    if (request.name_others) {
+      server.passed_over = survey_machine(proc, nullptr, known).servers;
+      std::erase_if(server.passed_over, [&](const Server& other) { return other.pid == server.pid; });
+    }
+    return server;
   }
   Survey survey = survey_machine(proc, nullptr, known);
   std::vector<Server>& servers = survey.servers;
@@ -194,11 +218,12 @@ Result<Server> only_server(const ProcFs& proc, const ServerRequest& request) {
     const std::vector<Server> all = servers;
     std::erase_if(servers, [&](const Server& server) { return !has_listener(server, request.listeners); });
     if (servers.empty()) {
-      return Error{ErrorCode::kNoTarget, "no server on this machine has such a listener", hint_to_pick(all, "")};
+      return Error{ErrorCode::kNoTarget, "no server on this machine has such a listener",
+                   hint_to_pick(all, request, "")};
     }
   }
   if (!survey.starting.empty() && (servers.empty() || is_guess(servers.front().evidence))) {
-    return starting_server(proc, survey.starting.front(), {});
+    return starting_server(proc, request, survey.starting.front(), {});
   }
   const auto is_candidate = [&](const Server& server) {
     return is_outermost(server, servers, strength(servers.front()));
@@ -221,15 +246,17 @@ Result<Server> only_server(const ProcFs& proc, const ServerRequest& request) {
                  std::to_string(certain == 0 ? strongest : certain) +
                      (certain == 0 ? " processes on this machine may be servers: each is a Python that listens"
                                    : " servers run on this machine"),
-                 "choose one:" + commands_to_pick(servers)};
+                 choose_one(servers.size() - static_cast<std::size_t>(certain), certain == 0) +
+                     commands_to_pick(servers, request.command)};
   }
   if (!survey.refused.empty()) {
     return refused_descriptors(proc, survey.refused.front());
   }
   return Error{ErrorCode::kNoTarget,
-               missing_pid_file(request.default_pid_file) + ", and no HTTP server in Python that listens was found among the " +
+               missing_pid_file(request.default_pid_file) +
+                   ", and no HTTP server in Python that listens was found among the " +
                    count_of(survey.processes, "process", "processes") + " of " + proc.path(),
-               "start the server, or name its process: sudo monitor --pid N"};
+               "start the server, or name its process: sudo " + request.command + " --pid N"};
 }
 
 }  // namespace
@@ -259,13 +286,13 @@ Server named_server(const ProcFs& proc, pid_t pid, Evidence evidence) {
 
 Result<Server> resolve_server(const ProcFs& proc, const ServerRequest& request) {
   if (request.pid) {
-    return server_of(proc, *request.pid);
+    return server_of(proc, request, *request.pid);
   }
   if (request.pid_file) {
-    return server_of_file(proc, *request.pid_file);
+    return server_of_file(proc, request, *request.pid_file);
   }
   if (pid_file_exists(request.default_pid_file) && !request.listeners.is_restricted()) {
-    return server_of_default_file(proc, request.default_pid_file);
+    return server_of_default_file(proc, request);
   }
   return only_server(proc, request);
 }

@@ -38,6 +38,8 @@ struct ServerRequest {
   std::vector<pid_t> known = {};
   // A search chooses among the servers that have one of these listeners.
   ListenerChoice listeners = {};
+  std::string command = "monitor";  // that the operator ran, for hints: "monitor attach"
+  bool name_others = false;         // search for `passed_over` although a single process is known
 };
 
 struct FoundServers {

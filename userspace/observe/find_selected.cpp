@@ -49,13 +49,16 @@ std::vector<pid_t> roots(const Attached& attached) {
 
 std::vector<ServerRequest> requests_for(const Selection& selection, const std::vector<pid_t>& known,
                                         const ListenerChoice& listeners) {
-  std::vector<ServerRequest> requests;
-  for (const pid_t pid : selection.pids) {
-    requests.push_back(ServerRequest{.pid = pid, .pid_file = {}});
+  ServerRequest request{.pid = {}, .pid_file = selection.pid_file, .command = selection.command};
+  if (selection.pids.empty()) {
+    request.known = known;
+    request.listeners = listeners;
+    request.name_others = selection.name_others;
+    return {request};
   }
-  if (requests.empty()) {
-    requests.push_back(
-        ServerRequest{.pid = {}, .pid_file = selection.pid_file, .known = known, .listeners = listeners});
+  std::vector<ServerRequest> requests(selection.pids.size(), request);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].pid = selection.pids[i];
   }
   return requests;
 }

@@ -127,7 +127,6 @@ Status Fleet::add(const Server& server) {
   return Ok{};
 }
 
-// A server that is attached was chosen by the operator before.
 void Fleet::note_choice(const Server& server) {
   known_[server.pid] = Known{server.evidence, server.title, ProcFs().arguments(server.pid), std::nullopt, false, false};
   passed_over_.clear();
@@ -136,7 +135,7 @@ void Fleet::note_choice(const Server& server) {
     passed_over_.push_back(describe(other));
     others += is_guess(other.evidence) ? "" : (others.empty() ? "" : "; ") + passed_over_.back();
   }
-  if (all_ || server.evidence == Evidence::kAttached) {
+  if (all_) {
     return;
   }
   if (is_guess(server.evidence)) {

@@ -18,8 +18,10 @@ namespace monitor {
 struct Selection {
   std::vector<pid_t> pids;
   std::optional<std::string> pid_file;
-  bool all = false;    // every server on the machine, also those that start later
-  bool guess = false;  // with `all`: also what is only a guess
+  bool all = false;                 // every server on the machine, also those that start later
+  bool guess = false;               // with `all`: also what is only a guess
+  std::string command = "monitor";  // that the operator ran, for hints: "monitor attach"
+  bool name_others = false;         // name other servers although one is attached: that takes a search
 };
 
 inline constexpr double kKeepEndedSeconds = 120;  // twice Prometheus' default interval between two scrapes

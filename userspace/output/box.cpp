@@ -155,14 +155,15 @@ std::vector<std::string> addresses_of(const Snapshot& snapshot) {
   return addresses;
 }
 
-// "127.0.0.1:9999, [::1]:80, +2" in at most `columns`; the first address always, shortened in its middle if need be.
+// "127.0.0.1:9999, [::1]:80 and 2 more" in at most `columns`; the first address always, shortened in its middle if need
+// be.
 std::string listeners(const Snapshot& snapshot, std::size_t columns, const BoxStyle& style, const Art& art) {
   const std::vector<std::string> addresses = addresses_of(snapshot);
   std::string text;
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     const std::string address = escape_text(addresses[i], !style.unicode);
     const std::size_t left = addresses.size() - i;
-    const std::string more = fmt::format(", +{}", left);
+    const std::string more = fmt::format(" and {} more", left);
     if (text.empty()) {
       const std::size_t room = left == 1 ? columns : columns - std::min(columns, more.size());
       text = shorten(address, room, room / 2, art.ellipsis);

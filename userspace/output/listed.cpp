@@ -78,7 +78,7 @@ std::string render_listed(const std::vector<ListedServer>& servers) {
   }
   std::string text;
   for (const ListedServer& server : servers) {
-    text += fmt::format("pid {} on {}: {}\n    {}; {} worker{}; up {}{}; {}\n", server.pid, listeners(server),
+    text += fmt::format("pid {} on {}: {}\n    {}; {} worker{}; up {}{}\n    {}\n", server.pid, listeners(server),
                         escape_text(server.title), found_by(server), server.workers, server.workers == 1 ? "" : "s",
                         format_uptime(server.uptime_seconds),
                         server.attached.value_or(false) && server.evidence != Evidence::kAttached ? "; attached" : "",

@@ -75,7 +75,7 @@ bool is_sysfs_hidden() {
   return true;
 }
 
-bool contains(std::string_view text, std::string_view part) {
+bool has_text(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
@@ -136,7 +136,7 @@ Error rejected_by_verifier(const std::string& failed, int saved_errno, std::stri
                            const MachineState& machine) {
   const std::string program = failed_object(log);
   const std::string reason = verifier_reason(log);
-  const bool too_large = saved_errno == E2BIG || contains(reason, "too large") || contains(reason, "too complex");
+  const bool too_large = saved_errno == E2BIG || has_text(reason, "too large") || has_text(reason, "too complex");
   std::string what = failed + "the verifier of kernel " + machine.kernel_release + " rejects the " +
                      (program.empty() ? "program" : program);
   if (too_large) {
@@ -169,7 +169,7 @@ Error unknown_to_kernel(const std::string& failed, std::string_view log, const M
 }  // namespace
 
 bool has_verifier_log(std::string_view message) {
-  return contains(message, kVerifierLog);
+  return has_text(message, kVerifierLog);
 }
 
 MachineState machine_state() {
@@ -181,7 +181,7 @@ MachineState machine_state() {
   machine.missing_capabilities = missing_capabilities();
   machine.has_btf = ::access("/sys/kernel/btf/vmlinux", R_OK) == 0;
   machine.sysfs_hidden = !machine.has_btf && is_sysfs_hidden();
-  machine.confidential = contains(read_small_file("/sys/kernel/security/lockdown"), "[confidentiality]");
+  machine.confidential = has_text(read_small_file("/sys/kernel/security/lockdown"), "[confidentiality]");
   return machine;
 }
 
@@ -212,7 +212,7 @@ Error explain_load_error(std::string_view operation, int saved_errno, std::strin
                  "boot with lockdown=integrity or without lockdown"};
   }
   for (const char* tracepoint : {"sock_recv_length", "sock_send_length", "inet_sock_set_state"}) {
-    if (contains(log, tracepoint) && (saved_errno == ESRCH || saved_errno == ENOENT)) {
+    if (has_text(log, tracepoint) && (saved_errno == ESRCH || saved_errno == ENOENT)) {
       return Error{ErrorCode::kUnsupported,
                    failed + "kernel " + machine.kernel_release + " lacks the tracepoint " + tracepoint,
                    "the profile \"socket\" needs Linux 6.3 or later; use --profile syscall"};

@@ -17,6 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from harness.attached_engine import Engine
 from harness.client import Client, request
 from harness.monitor import BINARY, PROFILE, ROOT
 from harness.private_proc import OwnProc
@@ -381,12 +382,40 @@ def test_it_says_which_server_it_shows_and_what_it_passed_over(begin: Begin) -> 
     assert named.stdout.splitlines()[1].startswith("╔")
 
 
-def test_the_message_that_asks_to_choose(begin: Begin) -> None:
+def test_a_listener_chooses_the_server(begin: Begin) -> None:
+    _, program = both(begin)
+    [address] = [server["listen"][0] for server in program.listed() if server["pid"] == program.pid]
+    once = ("--interval", "0.05", "--profile", PROFILE)
+    for choice in (("--port", address.rpartition(":")[2]), ("--listener", address)):
+        printed = program.monitor(*choice, "--json", *once)
+        assert (printed.returncode, printed.stderr) == (0, "")
+        assert json.loads(printed.stdout)["target"]["pid"] == program.pid
+    missing = program.monitor("--port", "1", *once)
+    assert (missing.returncode, missing.stdout) == (3, "")
+    assert "no server on this machine has such a listener" in missing.stderr
+    assert f"sudo monitor --pid {program.pid} " in missing.stderr
+
+
+def test_an_attached_server_does_not_hide_the_others(begin: Begin, engine: Engine) -> None:
+    uvicorn, program = both(begin)
+    engine.attach(program.pid)
+    shown = program.monitor("--pins", str(engine.pins))
+    assert (shown.returncode, shown.stderr) == (0, "")
+    heading, passed_over = shown.stdout.splitlines()[:2]
+    assert heading.startswith(f"pid {program.pid} on ")
+    assert passed_over.startswith(f"passed over: pid {uvicorn.pid} on ")
+
+
+def test_the_message_that_asks_to_choose(begin: Begin, engine: Engine) -> None:
     one = begin(PYTHON, "main.py", PLAIN)
     served(one)
     two = begin(PYTHON, "thread.py")
     wait_until(lambda: len(two.listed()) == 2, "both listen")
     addresses = {server["pid"]: server["listen"][0] for server in two.listed()}
+    for command in (("attach",), ("serve", "--listen", "127.0.0.1:0")):
+        refused = two.monitor(*command, "--pins", str(engine.pins))
+        assert (refused.returncode, refused.stdout) == (3, "")
+        assert f"sudo monitor {command[0]} --pid {one.pid} " in refused.stderr
     ended = two.monitor("--profile", PROFILE)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert "2 servers run on this machine" in ended.stderr
@@ -402,5 +431,6 @@ def test_the_list_for_people(begin: Begin) -> None:
     assert lines[0].startswith(f"pid {uvicorn.pid} on 127.0.0.1:")
     assert lines[0].endswith(": uvicorn main:app")
     assert lines[1].startswith("    uvicorn, by its command line; 1 worker; up ")
-    assert lines[2].startswith(f"pid {program.pid} on 127.0.0.1:")
-    assert lines[3].startswith("    uvicorn, by its script; 1 worker; up ")
+    assert lines[2] == "    protocols unknown: not attached"
+    assert lines[3].startswith(f"pid {program.pid} on 127.0.0.1:")
+    assert lines[4].startswith("    uvicorn, by its script; 1 worker; up ")
