@@ -81,7 +81,7 @@ std::set<std::uint32_t> all_links() {
 
 }  // namespace
 
-TEST_CASE("kernel: each program of both BPF objects is verified within 450,000 instructions") {
+TEST_CASE("kernel: each program of both BPF objects is verified within 300,000 instructions") {
   for (std::size_t choice = 0; choice < 2 * kParts.size(); ++choice) {
     const Profile profile = choice % 2 == 0 ? Profile::kSocket : Profile::kSyscall;
     const PartId part(choice / 2);
