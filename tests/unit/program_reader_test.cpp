@@ -156,6 +156,8 @@ TEST_CASE("host.listener_hints: for how long a server leaves idle connections op
       // a shell that runs the server
       Process{.pid = 60, .arguments = {"sh", "-c", "true; uvicorn a:b"}, .executable = "/bin/sh"},
       Process{.pid = 61, .parent = 60, .arguments = {"python3", "/v/bin/uvicorn", "a:b"}},
+      // its worker
+      Process{.pid = 62, .parent = 61, .arguments = {"python3", "-c", kSpawned}},
   });
   const auto milliseconds = [&](pid_t pid) { return listener_hints(fake.proc(), pid).keep_alive_ms; };
   CHECK(milliseconds(10) == 6000);
@@ -176,6 +178,7 @@ TEST_CASE("host.listener_hints: for how long a server leaves idle connections op
   CHECK(milliseconds(40) == 13000);
   CHECK(milliseconds(50) == 11000);
   CHECK(milliseconds(60) == 6000);
+  CHECK(milliseconds(62) == 6000);
   CHECK(listener_hints(fake.proc(), 10).http);
   CHECK_FALSE(listener_hints(fake.proc(), 15).http);
   CHECK(listener_hints(fake.proc(), 17).http);

@@ -126,6 +126,11 @@ ListenerHints listener_hints(const ProcFs& proc, pid_t root) {
   ListenerHints hints = read_listener_hints(root, proc.arguments(root));
   std::vector<pid_t> tree = proc.tree(root);
   tree.resize(std::min(tree.size(), kMostProcesses));
+  // A worker that multiprocessing started runs a function of its parent's program.
+  const Result<ProcessSample> process = proc.process(root);
+  if (process && read_command_line(proc, root).code.starts_with("from multiprocessing.")) {
+    tree.push_back(process->parent);
+  }
   hints.http = false;
   for (auto pid = tree.begin(); pid != tree.end() && !hints.http; ++pid) {
     const CommandLine line = read_command_line(proc, *pid);
