@@ -102,7 +102,7 @@ GLOBAL_FUNC int conn_resync(struct conn *c)
 		return 0;
 	bpf_loop(RESYNC_MOST, resync_step, &loop, 0);
 	protocol_state_restart(&c->protocol);
-	c->flags &= ~(CONN_LOST | CONN_UNMATCHED | CONN_TUNNEL | CONN_ADOPTED | CONN_ANSWERED);
+	c->flags &= ~(CONN_LOST | CONN_UNMATCHED | CONN_TUNNEL | CONN_ADOPTED | CONN_ANSWERED | CONN_QUIET);
 	return 0;
 }
 

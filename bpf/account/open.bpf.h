@@ -38,14 +38,13 @@ static __always_inline __u32 unknown_listener(__u32 target)
 	return settings ? settings->unknown : 0;
 }
 
-/* Returns whether a connection that was open before the attach has been quiet for longer than its server leaves idle
- * connections open: then it is in a request, whoever spoke last. */
-static __always_inline bool outlasts_keep_alive(__u32 target, const struct socket_info *f)
+/* Returns whether a connection has been quiet for longer than `times` the time for which its server leaves idle
+ * connections open. One that was open before the attach is then in a request, whoever spoke last. */
+static __always_inline bool outlasts_keep_alive(const struct monitor_target_settings *settings,
+						const struct socket_info *f, __u32 times)
 {
-	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
-
 	return settings && settings->keep_alive_ms && f->state == TCP_ESTABLISHED &&
-	       socket_info_quiet_ms(f) > settings->keep_alive_ms;
+	       socket_info_quiet_ms(f) > (__u64)settings->keep_alive_ms * times;
 }
 
 /* Finds the listener that accepted the connection. If it is unknown, makes one with the address of the socket, or takes

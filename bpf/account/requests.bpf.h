@@ -151,13 +151,15 @@ GLOBAL_FUNC int request_begin_before_attach(struct conn *c)
 	return 0;
 }
 
-/* The server spoke HTTP on this connection, so its listener is one for HTTP. */
-static __always_inline void listener_proven(struct conn *c)
+/* The server spoke HTTP on this connection, so its listener is one for HTTP; `proxied` if the connection began with a
+ * header of the PROXY protocol, which the server took. */
+static __always_inline void listener_proven(struct conn *c, bool proxied)
 {
 	struct monitor_listener *l = listener_at(c->listener);
+	__u32 http = LISTENER_HTTP | (proxied ? LISTENER_PROXIED : 0);
 
-	if (l)
-		l->http = 1;
+	if (l && (l->http & http) != http)
+		l->http |= http;
 }
 
 /* Removes a WebSocket from its endpoint's count, once: both its upgrade and the close may call this. */

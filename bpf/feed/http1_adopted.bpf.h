@@ -119,6 +119,7 @@ GLOBAL_FUNC int adopted_received(struct conn *c, struct user_bytes *u, __u32 unk
 {
 	if (!c || !u || !(c->flags & CONN_ADOPTED))
 		return 0;
+	c->flags &= ~CONN_QUIET;
 	if (unknown) {
 		c->flags &= ~CONN_ADOPTED;
 		conn_undercount(c, unknown);
@@ -162,6 +163,7 @@ GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 
 	if (!c)
 		return 0;
+	c->flags &= ~CONN_QUIET;
 	if (c->flags & CONN_ANSWERED) {
 		if (conn_in_flight(c->word))
 			return 1;
@@ -184,7 +186,7 @@ GLOBAL_FUNC int adopted_sent(struct conn *c, struct user_bytes *u)
 	}
 	if (last.iov_len >= 7 && !bpf_probe_read_user(&start, 7, (void *)last.iov_base) &&
 	    start == WORD('H', 'T', 'T', 'P', '/', '1', '.', 0)) {
-		listener_proven(c);
+		listener_proven(c, false);
 		c->flags |= CONN_ANSWERED;
 		c->protocol.responses.mode = HTTP1_START;
 		c->protocol.responses.carried = 0;

@@ -26,9 +26,43 @@
 #define OWN_503	       "Service Unavailable"
 #define OWN_503_LENGTH 19
 
-static __always_inline bool is_own_400(const struct http1_stream *s)
+/* How gunicorn's own 400 begins (gunicorn/util.py, write_error): HTTP1_CAPTURE bytes. */
+#define GUNICORN_400 "<html>\n  <head>\n    <title>Bad R"
+
+/* Returns whether the response is a 400 after which the server closes the connection, or one that the close ends. */
+static __always_inline bool is_closing_400(const struct http1_stream *s)
 {
-	return s->status == 400 && (s->flags & HTTP1_F_CLOSE) && http1_captured_is(s, OWN_400, HTTP1_OWN_400_LENGTH);
+	return s->status == 400 &&
+	       ((s->flags & HTTP1_F_CLOSE) || !(s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_HAS_CODING)));
+}
+
+/* Returns whether the server's next response is its first one on a connection that began with a header of the PROXY
+ * protocol. */
+static __always_inline bool answers_proxy_header(const struct conn *c)
+{
+	__u64 word = READ_ONCE(c->word);
+
+	return c->protocol.requests.captured == HTTP1_PROXIED && request_id_next(word) == conn_in_flight(word);
+}
+
+/*
+ * Returns whether the response to the oldest request is the server's own 400. A connection began with a header of the
+ * PROXY protocol, and its first response is a 400 that closes: the server rejects the header, unless it is known that
+ * this listener takes such headers.
+ */
+static __always_inline bool is_own_400(const struct conn *c)
+{
+	const struct http1_stream *s = &c->protocol.responses;
+	const struct monitor_listener *l;
+
+	if (!is_closing_400(s))
+		return false;
+	if (http1_captured_is(s, OWN_400, HTTP1_OWN_400_LENGTH) || http1_captured_begins(s, GUNICORN_400))
+		return true;
+	if (!answers_proxy_header(c))
+		return false;
+	l = listener_at(c->listener);
+	return l && !(l->http & LISTENER_PROXIED);
 }
 
 static __always_inline bool is_own_503(const struct http1_stream *s)
@@ -66,7 +100,7 @@ GLOBAL_FUNC int update_close_flags(struct conn *c)
 		return 0;
 	if (close_ends(s, r->method))
 		flags |= REQUEST_CLOSE_ENDS;
-	if (is_own_400(s))
+	if (is_own_400(c))
 		flags |= REQUEST_REJECTED;
 	r->flags = (r->flags & ~(REQUEST_CLOSE_ENDS | REQUEST_REJECTED)) | flags;
 	return 0;
@@ -83,9 +117,11 @@ static __always_inline void response_end(struct conn *c)
 		c->flags &= ~CONN_UNMATCHED;
 		return;
 	}
-	if (is_own_400(s)) {
+	if (is_own_400(c)) {
 		/* first, because a close that comes now counts the later requests by it */
 		WRITE_ONCE(c->rejected, 1);
+		c->protocol.requests.mode = HTTP1_OVER;
+		c->protocol.requests.carried = 0;
 		outcome = OUTCOME_REJECTED;
 	} else if (is_own_503(s)) {
 		outcome = OUTCOME_REFUSED;
@@ -114,6 +150,24 @@ static __always_inline __u32 foreign_protocol(const struct http1_stream *request
 	return UNDERCOUNT_PROTOCOL;
 }
 
+/* Returns whether the response is an error before a close, on a connection that began with bytes that are no request:
+ * some servers answer these with a 500 or 505. */
+static __always_inline bool rejects_bytes(const struct conn *c)
+{
+	const struct http1_stream *s = &c->protocol.responses;
+
+	return s->status >= 500 && (s->flags & HTTP1_F_CLOSE) && c->protocol.requests.mode == HTTP1_BAD &&
+	       !(c->flags & CONN_UNSEEN) && !request_id_next(READ_ONCE(c->word));
+}
+
+/* The server has rejected bytes that were no request, and closes. It may read what follows, to discard it. */
+static __always_inline void bytes_rejected(struct conn *c)
+{
+	count_rejected(c);
+	c->protocol.requests.mode = HTTP1_OVER;
+	c->protocol.requests.carried = 0;
+}
+
 /* A response head with no matching request. */
 GLOBAL_FUNC int response_unmatched(struct conn *c)
 {
@@ -133,8 +187,8 @@ GLOBAL_FUNC int response_unmatched(struct conn *c)
 	if (READ_ONCE(c->word) & CONN_CLOSED)
 		return 0;
 	/* The server's own 400 closes the connection. A 408 is a notice before the close: it answers no request. */
-	if (status == 400 && (s->flags & HTTP1_F_CLOSE))
-		count_rejected(c);
+	if (is_closing_400(s) || rejects_bytes(c))
+		bytes_rejected(c);
 	else if (status != 408)
 		conn_lose(c, c->flags & CONN_UNSEEN ? UNDERCOUNT_GAP : foreign_protocol(&c->protocol.requests));
 	return 0;
@@ -160,7 +214,7 @@ static __always_inline bool response_head(struct conn *c)
 
 	if (!(c->flags & CONN_SPOKE)) {
 		c->flags |= CONN_SPOKE;
-		listener_proven(c);
+		listener_proven(c, c->protocol.requests.captured == HTTP1_PROXIED && !is_closing_400(s));
 	}
 	id = request_oldest(c);
 	if (id == NO_REQUEST) {
@@ -224,6 +278,13 @@ static __always_inline void response_unreadable(struct conn *c, struct http1_win
 
 	if (c->flags & CONN_SPOKE) {
 		conn_lose(c, UNDERCOUNT_PROTOCOL);
+		return;
+	}
+	if (cause == UNDERCOUNT_PROTOCOL && answers_proxy_header(c)) {
+		/* a page that says what is wrong with the header, without a head */
+		conn_withdraw(c);
+		count_rejected(c);
+		c->flags |= CONN_IGNORED | CONN_LOST;
 		return;
 	}
 	note_foreign(c, w);

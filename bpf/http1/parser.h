@@ -104,6 +104,18 @@ PURE_INLINE bool http1_captured_is(const struct http1_stream *s, const char *tex
 	return true;
 }
 
+/* Returns whether the captured body is longer than HTTP1_CAPTURE bytes and begins with `text`, of that length. */
+PURE_INLINE bool http1_captured_begins(const struct http1_stream *s, const char *text)
+{
+	if (!(s->flags & HTTP1_F_CAPTURING) || s->captured <= HTTP1_CAPTURE)
+		return false;
+	for (__u32 i = 0; i < HTTP1_CAPTURE; ++i) {
+		if (s->capture[i] != text[i])
+			return false;
+	}
+	return true;
+}
+
 /* ---- the window ---- */
 
 /* Empties the window and puts the carried bytes into it. */

@@ -34,12 +34,18 @@ PURE_INLINE bool proxy_begins_line(__u64 first, __u64 second)
 	       (next == ' ' || next == '\r' || next == '\n');
 }
 
+/* Returns whether the byte has version 2 and a command that exists: LOCAL or PROXY. Servers reject any other. */
+PURE_INLINE bool proxy_takes(__u8 version_and_command)
+{
+	return version_and_command == 0x20 || version_and_command == 0x21;
+}
+
 /* Returns whether 16 bytes begin a header of either version. */
 PURE_INLINE bool is_proxy_start(__u64 first, __u64 second)
 {
 	return proxy_begins_line(first, second) ||
 	       (first == WORD('\r', '\n', '\r', '\n', 0, '\r', '\n', 'Q') &&
-		low_bytes(second, 4) == WORD('U', 'I', 'T', '\n', 0, 0, 0, 0) && (second >> 36 & 15) == 2);
+		low_bytes(second, 4) == WORD('U', 'I', 'T', '\n', 0, 0, 0, 0) && proxy_takes(second >> 32));
 }
 
 /* Returns whether the line [pos, line_end) is a header of version 1. */
@@ -65,6 +71,7 @@ GLOBAL_FUNC int http1_refused_line(struct http1_stream *s, const struct http1_wi
 	else
 		return HTTP1_ERROR;
 	s->method = HTTP1_METHOD_OTHER;
+	s->captured = HTTP1_PROXIED;
 	return HTTP1_AGAIN;
 }
 
@@ -80,7 +87,7 @@ PURE_INLINE int http1_proxy_step(struct http1_stream *s, struct http1_window *w)
 	}
 	w->pos += PROXY_FIXED_REST;
 	w->scan = w->pos;
-	if (low_bytes(word, 5) != WORD('Q', 'U', 'I', 'T', '\n', 0, 0, 0) || (word >> 44 & 15) != 2) {
+	if (low_bytes(word, 5) != WORD('Q', 'U', 'I', 'T', '\n', 0, 0, 0) || !proxy_takes(word >> 40)) {
 		s->mode = HTTP1_BAD;
 		return HTTP1_ERROR;
 	}

@@ -67,11 +67,14 @@ struct http1_stream {
 	__u16 status;	 /* of the current response */
 	__u8 mode;	 /* enum http1_mode */
 	__u8 carried;	 /* bytes of an unfinished line in `carry` */
-	__u8 captured;	 /* bytes of the current body so far, at most HTTP1_CAPTURE + 1; see `capture` */
+	__u8 captured;	 /* responses: bytes of the current body so far, at most HTTP1_CAPTURE + 1; see `capture`.
+			  * Requests: HTTP1_PROXIED if the connection began with a header of the PROXY protocol */
 	__u8 method;	 /* enum http1_method of the request whose line was read last */
 	char carry[HTTP1_CARRY];
 	char capture[HTTP1_CAPTURE];
 };
+
+#define HTTP1_PROXIED 1
 
 enum http1_method {
 	HTTP1_METHOD_NONE, /* no request line was read, nor a header of the PROXY protocol */

@@ -21,9 +21,17 @@
 #include "state/records.bpf.h"
 #include "state/socket_info.bpf.h"
 
+/* The server would have closed the connection if it were idle. */
+static __always_inline void begin_quiet(struct conn *c)
+{
+	c->flags |= CONN_QUIET;
+	request_begin_before_attach(c);
+}
+
 /* Creates a record for a socket that was open before its target was followed, or whose bytes made no event. */
 static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 target, __u32 pid)
 {
+	struct monitor_target_settings *settings = bpf_map_lookup_elem(&target_settings, &target);
 	const struct socket_info *f = &o->socket;
 	bool unseen = iter_request.action == ITER_ADOPT_UNSEEN;
 	struct conn *c;
@@ -43,9 +51,12 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 		return;
 	conn_find_listener(c, o);
 	conn_init(c, o);
-	if (c->role == ROLE_SERVER && !unseen && f->tcp &&
-	    (socket_info_under_way(f) || outlasts_keep_alive(c->target, f)))
-		request_begin_before_attach(c);
+	if (c->role == ROLE_SERVER && !unseen && f->tcp) {
+		if (socket_info_under_way(f))
+			request_begin_before_attach(c);
+		else if (outlasts_keep_alive(settings, f, 1))
+			begin_quiet(c);
+	}
 	if (c->role == ROLE_SERVER)
 		catch_up_close(c, BPF_CORE_READ(sk, __sk_common.skc_state));
 	if (unseen && c->role == ROLE_SERVER) {
@@ -54,13 +65,41 @@ static __always_inline void adopt(struct sock *sk, struct opening *o, __u32 targ
 	}
 }
 
-/* Begins a request on a connection that was open before the attach, and has been quiet for long enough since then. An
- * event that races with this would need bytes at this very moment. */
-static __always_inline void check_quiet(struct conn *c, const struct socket_info *f)
+/* The server leaves a connection open that is idle beyond doubt, for twice as long as its settings say: something else
+ * sets the time. */
+#define IDLE_TIMES 2
+
+/*
+ * A connection is quiet. Begins a request on it if it was open before the attach, and has been quiet for long enough.
+ * If it is idle, and the server should have closed it long ago, nothing is known from the server's timeout any more,
+ * and what was known only from that ends as if it had never begun. An event that races with this would need bytes at
+ * this very moment.
+ */
+static __attribute__((noinline)) int check_quiet(struct conn *c, const struct socket_info *f)
 {
-	if (c->role == ROLE_SERVER && (c->flags & (CONN_ADOPTED | CONN_LOST)) == (CONN_ADOPTED | CONN_LOST) &&
-	    !(c->word & CONN_CLOSED) && !conn_in_flight(c->word) && outlasts_keep_alive(c->target, f))
-		request_begin_before_attach(c);
+	struct monitor_target_settings *settings;
+	__u32 target, flags;
+
+	if (!c || !f)
+		return 0;
+	target = c->target;
+	settings = bpf_map_lookup_elem(&target_settings, &target);
+	if (!settings || c->role != ROLE_SERVER || (c->word & CONN_CLOSED))
+		return 0;
+	flags = c->flags &
+		(CONN_ADOPTED | CONN_LOST | CONN_IGNORED | CONN_TUNNEL | CONN_UNMATCHED | CONN_UNSEEN | CONN_ELSEWHERE);
+	if (flags == (CONN_ADOPTED | CONN_LOST)) {
+		if (!conn_in_flight(c->word) && outlasts_keep_alive(settings, f, 1)) {
+			begin_quiet(c);
+		} else if ((c->flags & CONN_QUIET) && !settings->keep_alive_ms) {
+			c->flags &= ~CONN_QUIET;
+			conn_withdraw(c);
+		}
+	} else if (!flags && !conn_in_flight(c->word) && request_id_next(c->word) &&
+		   protocol_state_idle(&c->protocol) && outlasts_keep_alive(settings, f, IDLE_TIMES)) {
+		settings->keep_alive_ms = 0;
+	}
+	return 0;
 }
 
 /* Writes the name of a listening Unix socket for user space. */

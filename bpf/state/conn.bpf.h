@@ -75,16 +75,17 @@ struct spill_key {
 
 /* Bits of conn.flags. Only the connection's own reads and writes change them, in process context, and the iterator that
  * adopts the connection. A close in softirq must not: updates are not atomic. */
-#define CONN_LOST      1   /* bytes passed unseen: waits for a clean request start */
-#define CONN_IGNORED   2   /* an unknown protocol: its bytes are never parsed again */
-#define CONN_TUNNEL    4   /* the bytes no longer belong to the protocol */
-#define CONN_UNMATCHED 8   /* the current response answers no known request */
-#define CONN_SPOKE     16  /* the server answered in a known protocol at least once */
-#define CONN_ADOPTED   32  /* open before the attach, and lost since then: feed/ finds its requests */
-#define CONN_ANSWERED  64  /* adopted, and the current response was seen from its first byte */
-#define CONN_UNSEEN    128 /* the server took bytes that made no event, and no receive came since */
-#define CONN_ELSEWHERE 256 /* a process of no target read from it last; what is sent belongs to that process */
-#define CONN_MPTCP     512 /* Multipath TCP: its positions are those of state/mptcp.bpf.h; never changes */
+#define CONN_LOST      1    /* bytes passed unseen: waits for a clean request start */
+#define CONN_IGNORED   2    /* an unknown protocol: its bytes are never parsed again */
+#define CONN_TUNNEL    4    /* the bytes no longer belong to the protocol */
+#define CONN_UNMATCHED 8    /* the current response answers no known request */
+#define CONN_SPOKE     16   /* the server answered in a known protocol at least once */
+#define CONN_ADOPTED   32   /* open before the attach, and lost since then: feed/ finds its requests */
+#define CONN_ANSWERED  64   /* adopted, and the current response was seen from its first byte */
+#define CONN_UNSEEN    128  /* the server took bytes that made no event, and no receive came since */
+#define CONN_ELSEWHERE 256  /* a process of no target read from it last; what is sent belongs to that process */
+#define CONN_MPTCP     512  /* Multipath TCP: its positions are those of state/mptcp.bpf.h; never changes */
+#define CONN_QUIET     1024 /* only the server's timeout for idle connections shows its request in flight */
 
 /* The position in a running recvmmsg or sendmmsg. Each of its messages makes an event, with the registers of the whole
  * call. */

@@ -19,6 +19,12 @@ static __always_inline void protocol_state_init(struct protocol_state *p)
 	p->responses.flags = HTTP1_F_RESPONSE;
 }
 
+/* Returns whether no part of a request has come. */
+static __always_inline bool protocol_state_idle(const struct protocol_state *p)
+{
+	return p->requests.mode == HTTP1_START && !p->requests.carried;
+}
+
 /* The next bytes of the client start a request, and the server's next bytes start a response. */
 static __always_inline void protocol_state_restart(struct protocol_state *p)
 {

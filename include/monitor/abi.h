@@ -123,13 +123,15 @@ struct monitor_listener {
 	__abi_u64 undercount[UNDERCOUNT_CAUSES];
 	__abi_u32 special[SPECIAL_ENDPOINTS]; /* slots of its special endpoints in the endpoint table */
 	__abi_u32 number;   /* within its target; in the keys of its endpoints. 0: the unknown listener */
-	__abi_u32 http;	    /* the server has sent a response in HTTP/1.x on it */
+	__abi_u32 http;	    /* LISTENER_* bits; not 0: the server has sent a response in HTTP/1.x on it */
 	__abi_u32 foreign;  /* the server has sent something else first on a new connection */
 	__abi_u32 presumed; /* user space takes it for the listener of the server's HTTP */
 	__abi_u32 apart; /* a process of the target serves something of its own on it: not in the target's counters */
 	__abi_u8 foreign_bytes[8]; /* the first ones that the server sent on such a connection */
 	struct monitor_listener_key key;
 };
+#define LISTENER_HTTP	 1
+#define LISTENER_PROXIED 2 /* also after a header of the PROXY protocol, which the server took */
 /* The highest `number`. For the connections of further listeners of a target, the listener is unknown. */
 #define MONITOR_LISTENER_NUMBERS 255
 

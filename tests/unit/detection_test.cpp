@@ -141,7 +141,7 @@ TEST_CASE("host.read_command_line: program, application and what is shown") {
 
 TEST_CASE("host.imported_server: statements that import one, nothing else") {
   for (const char* source : {"import uvicorn", "import os, uvicorn as u", "x = 1; import uvicorn\n",
-                             "import sys\n  from uvicorn.main import run", "\timport uvicorn.config  # y",
+                             "import sys\n  from uvicorn.main import run", "\timport uvicorn.main  # y",
                              "x = '''\nimport flask\n'''\nimport uvicorn", "x = \"\"\"a\"b\\\"\"\"\"; import uvicorn",
                              "x = 'a\nimport uvicorn", "x = r'\\'' # '''\nimport uvicorn", "'' '#'\nimport uvicorn"}) {
     CAPTURE(source);
@@ -151,6 +151,24 @@ TEST_CASE("host.imported_server: statements that import one, nothing else") {
   CHECK(imported_server("from aiohttp import hdrs, web as w\n") == "aiohttp.web");
   CHECK(imported_server("from aiohttp import (\n    hdrs,\n    web,\n)\n") == "aiohttp.web");
   CHECK(imported_server("from flask import Flask") == "flask");
+  // A part that does not serve, or a framework without an application.
+  for (const char* source : {"from uvicorn.logging import DefaultFormatter", "from uvicorn import config",
+                             "import uvicorn\nuvicorn.logging.TRACE_LOG_LEVEL", "import uvicorn.config as c",
+                             "import gunicorn.glogging, hypercorn.logging", "import fastapi\nimport socket",
+                             "from fastapi import HTTPException, Depends", "from starlette.requests import Request",
+                             "from flask import json", "from werkzeug.security import generate_password_hash",
+                             "from fastapi.encoders import jsonable_encoder  # FastAPI()"}) {
+    CAPTURE(source);
+    CHECK(imported_server(source).empty());
+  }
+  for (const char* source : {"import uvicorn\nuvicorn.run(1, log_config=uvicorn.config.LOGGING_CONFIG)",
+                             "from uvicorn import config, run", "import uvicorn.config\nuvicorn.Server(c).run()"}) {
+    CAPTURE(source);
+    CHECK(imported_server(source) == "uvicorn");
+  }
+  CHECK(imported_server("import fastapi as f\napp = f.FastAPI()\nimport uvicorn") == "uvicorn");
+  CHECK(imported_server("import fastapi as f\napp = f.FastAPI()\n") == "fastapi");
+  CHECK(imported_server("from werkzeug.serving import run_simple") == "werkzeug");
   for (const char* source : {"",
                              "uvicorn",
                              "# import uvicorn",
@@ -294,15 +312,17 @@ TEST_CASE("host.find_servers: the console script of a module that imports a serv
   CHECK(evidence(fake) == Strings{"10 uvicorn script"});
   const FakeProc package({python(
       10, {"/v/bin/python", "/v/bin/proxy"},
-      {environment("v", {directory("other", {directory("cli", {file("__init__.py", "import fastapi\n")})})})})});
+      {environment(
+          "v", {directory("other", {directory("cli", {file("__init__.py", "from fastapi import FastAPI\n")})})})})});
   CHECK(evidence(package) == Strings{"10 fastapi script"});
 }
 
 TEST_CASE("host.find_servers: an installed module that python -m runs") {
-  const Entry installed = environment(
-      "v", {directory("served", {file("__main__.py", "from .cli import main\n"), file("api.py", "import fastapi\n")}),
-            distribution("served-1.0", "Requires-Dist: starlette"),
-            directory("pager", {file("__main__.py", "import socket\n")}), distribution("pager-1.0", "")});
+  const Entry installed =
+      environment("v", {directory("served", {file("__main__.py", "from .cli import main\n"),
+                                             file("api.py", "from fastapi import FastAPI\n")}),
+                        distribution("served-1.0", "Requires-Dist: starlette"),
+                        directory("pager", {file("__main__.py", "import socket\n")}), distribution("pager-1.0", "")});
   const Entry mapped = maps("/v/lib/python3.11/site-packages/yaml/_yaml.cpython-311.so");
   const FakeProc fake({python(10, {"/v/bin/python", "-m", "served"}, {installed}),
                        python(20, {"/v/bin/python", "-m", "served.api"}, {installed}),

@@ -89,6 +89,7 @@ TEST_CASE("listeners.the_one_so_far_stays_among_ephemeral_ports") {
 TEST_CASE("listeners.roles") {
   ListenerHints hints;
   hints.root = 1;
+  hints.http = true;
   const ListenerSample app = sample(1, "127.0.0.1:8000", 8000, {1, 2});
   const ListenerSample of_worker = sample(2, "127.0.0.1:9000", 9000, {2});
   const ListenerSample of_child = sample(3, "127.0.0.1:9001", 9001, {5});
@@ -105,6 +106,9 @@ TEST_CASE("listeners.roles") {
   CHECK(judge_listeners({app, of_worker}, {}, hints) == Roles{{true, false}, {false, false}});
   CHECK(judge_listeners({of_child}, {}, hints) == Roles{{true, false}});  // whoever holds the only one
   CHECK(judge_listeners({}, {}, hints).empty());
+  hints.http = false;  // nothing shows that it serves HTTP
+  CHECK(judge_listeners({app}, {}, hints) == Roles{{false, false}});
+  CHECK(judge_listeners({app, of_child}, {}, hints) == Roles{{false, false}, {false, true}});
 }
 
 TEST_CASE("listeners.protocol_by_what_the_server_sends_first") {
@@ -161,7 +165,10 @@ TEST_CASE("listeners.hints_of_the_command_line") {
   CHECK(hints_of({"gunicorn", "-b", "unix:a.sock", "app"}).unix_paths == std::vector<std::string>{"a.sock"});
   CHECK(hints_of({"gunicorn", "app"}).keep_alive_ms == 3000);
   CHECK(hints_of({"hypercorn", "--bind", "localhost:9000", "app"}).ports == Ports{9000});
-  CHECK(hints_of({"granian", "app"}).keep_alive_ms == 0);
+  CHECK(hints_of({"granian", "app"}).keep_alive_ms == 31000);
+  CHECK(hints_of({"hypercorn", "app"}).keep_alive_ms == 6000);
+  CHECK(hints_of({"daphne", "app"}).keep_alive_ms == 61000);
+  CHECK(hints_of({"waitress-serve", "app"}).keep_alive_ms == 0);  // not in the table
   CHECK(hints_of({"daphne", "-p", "9000", "app"}).ports == Ports{9000});
   CHECK(hints_of({"python3", "main.py", "9000", "9001"}).ports.empty());
   CHECK(hints_of({"python3", "main.py"}).keep_alive_ms == 0);  // its code decides
@@ -235,10 +242,14 @@ TEST_CASE("listeners.requests_before_the_attach_count_where_http_is_spoken") {
   unknown.unproven = 1;
   const Snapshot hidden = make_snapshot(before_attach(unknown), {}, {}, {});
   CHECK(hidden.active == 0);
+  CHECK(hidden.unproven == 1);
   CHECK(hidden.endpoints.empty());
+  unknown.foreign = true;
+  CHECK(make_snapshot(before_attach(unknown), {}, {}, {}).unproven == 0);
   unknown.http = true;
   const Snapshot proven = make_snapshot(before_attach(unknown), {}, {}, {});
   CHECK(proven.active == 1);
+  CHECK(proven.unproven == 0);
   CHECK(proven.peak == 1);
   CHECK(proven.endpoints.at(0).active == 1);
   ListenerCounters presumed;
@@ -249,6 +260,42 @@ TEST_CASE("listeners.requests_before_the_attach_count_where_http_is_spoken") {
   const Snapshot retracted = make_snapshot(before_attach(presumed), {}, {}, {});
   CHECK(retracted.active == 0);
   CHECK(retracted.endpoints.empty());
+}
+
+TEST_CASE("listeners.what_passes_in_another_protocol_was_never_in_flight") {
+  ListenerCounters other;
+  other.number = 1;
+  other.foreign = true;
+  other.active = 2;
+  other.peak = 5;
+  EndpointCounters taken;  // for a request, so far
+  taken.listener = 1;
+  taken.method = "SOURCE";
+  taken.path = "/mount";
+  taken.active = 2;
+  taken.peak = 5;
+  Counters counters;
+  counters.active = 2;
+  counters.peak = 5;
+  counters.listeners = {other};
+  counters.endpoints = {taken};
+  const Snapshot alone = make_snapshot(counters, {}, {}, {});
+  CHECK(alone.active == 0);
+  CHECK(alone.peak == 0);
+  for (const EndpointCounters& endpoint : alone.endpoints) {
+    CHECK(endpoint.active + endpoint.peak == 0);
+  }
+  ListenerCounters http;
+  http.number = 2;
+  http.http = true;
+  http.active = 1;
+  http.peak = 3;
+  counters.listeners.push_back(http);
+  counters.active = 3;
+  counters.peak = 6;
+  const Snapshot beside = make_snapshot(counters, {}, {}, {});
+  CHECK(beside.active == 1);
+  CHECK(beside.peak == 3);
 }
 
 }  // namespace

@@ -130,6 +130,14 @@ TEST_CASE("output.box.matches_the_golden_file") {
   CHECK_GOLDEN(render_box(example_snapshot(), {.color = false, .unicode = false}), "box_ascii.txt");
 }
 
+TEST_CASE("output.box.says_how_many_open_connections_may_be_requests") {
+  Snapshot snapshot;
+  snapshot.open_connections = 15;
+  snapshot.unproven = 5;
+  const std::vector<std::string> lines = lines_of(render_box(snapshot, {.color = false, .unicode = false}));
+  CHECK(std::find(lines.begin(), lines.end(), "|  Open Connections:   15 (5 unproven)") != lines.end());
+}
+
 TEST_CASE("output.box.several_servers_have_a_box_each") {
   Snapshot other = example_snapshot();
   other.pid = 7;

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/listener_hints.h"
 #include "unit/fake_proc.h"
 #include "unit/processes.h"
 
@@ -87,8 +88,8 @@ TEST_CASE("host.find_servers: a program in a ZIP file or a directory") {
 
 TEST_CASE("host.find_servers: a program that its directory, PYTHONPATH, its input or an argument leads to") {
   const Entry main = file("main.py", "import uvicorn\n");
-  const Entry root =
-      directory("root", {directory("srv", {main, directory("lib", {file("shop.py", "import flask\n")})})});
+  const Entry root = directory(
+      "root", {directory("srv", {main, directory("lib", {file("shop.py", "import flask\napp = flask.Flask()\n")})})});
   const Entry empty = directory("cwd", {});
   const Entry cwd = directory("cwd", {main, directory("pkg", {file("__init__.py", "from . import web\n"),
                                                               file("web.py", "from fastapi import FastAPI\n")})});
@@ -102,6 +103,86 @@ TEST_CASE("host.find_servers: a program that its directory, PYTHONPATH, its inpu
   });
   CHECK(evidence(fake) == Strings{"70 werkzeug command", "10 uvicorn script", "20 flask script", "40 fastapi script",
                                   "60 aiohttp.web script", "50 python listens"});
+}
+
+TEST_CASE("host.find_servers: a program that imports a framework, and listens for something else") {
+  const Entry schemas = file("schemas.py", "from fastapi import HTTPException\nfrom fastapi.encoders import x\n");
+  const Entry app = file("app.py",
+                         "from fastapi import FastAPI\napp = FastAPI()\nif __name__ == '__main__':\n"
+                         "    import uvicorn\n\n    uvicorn.run(app)\n");
+  const auto program = [&](pid_t pid, const std::string& source) {
+    return python(pid, {"python3", "main.py"}, {directory("cwd", {schemas, app, file("main.py", source)})});
+  };
+  const FakeProc fake({
+      program(10, "import fastapi, socketserver\n"),
+      program(20, "import schemas\nasyncio.start_server(f)\n"),
+      program(30, "from app import app\napp.openapi()\ns.listen()\n"),
+      program(40, "from app import app\nfrom company import serve\nserve(app)\n"),
+      program(50, "from app import app\nimport uvicorn\ns.listen()\nuvicorn.run(app, fd=s.fileno())\n"),
+      python(60, {"python3", "app.py"}, {directory("cwd", {app})}),
+  });
+  CHECK(evidence(fake) == Strings{"40 fastapi script", "50 uvicorn script", "60 uvicorn script", "10 python listens",
+                                  "20 python listens", "30 python listens"});
+}
+
+TEST_CASE("host.listener_hints: for how long a server leaves idle connections open") {
+  const Entry serves = file("serving.py", "import uvicorn\ndef run(**more):\n    uvicorn.run('a:b', **more)\n");
+  const auto program = [&](pid_t pid, const std::string& source) {
+    return python(pid, {"python3", "main.py"}, {directory("cwd", {serves, file("main.py", source)})});
+  };
+  const auto command = [](pid_t pid, const Strings& arguments, const std::string& environment,
+                          std::vector<Entry> files = {}) {
+    return python(pid, arguments, {file("environ", environment), directory("cwd", std::move(files))});
+  };
+  const Strings gunicorn = {"python3", "/v/bin/gunicorn", "app"};
+  const FakeProc fake({
+      program(10, "import serving\nserving.run()\n"),
+      program(11, "import serving\nserving.run(timeout_keep_alive=75)\n"),
+      program(12, "import serving\nserving.run(**{'timeout_keep_alive' : 20})\n"),
+      program(13, "import serving\nserving.run(timeout_keep_alive=settings.timeout)\n"),
+      program(14, "import gradio\n"),
+      program(15, "import socket\n"),
+      program(16, "from hypercorn.config import Config\nconfig.keep_alive_timeout = 7.5\n"),
+      python(17, {"python3", "x.py"}, {maps("/v/httptools/parser/parser.cpython-311.so")}),
+      command(20, {"uvicorn", "a:b"}, std::string("A=1\0UVICORN_TIMEOUT_KEEP_ALIVE=65\0", 35)),
+      command(21, {"uvicorn", "a:b", "--timeout-keep-alive", "9"}, "UVICORN_TIMEOUT_KEEP_ALIVE=65"),
+      command(30, gunicorn, "", {file("gunicorn.conf.py", "workers = 4\nkeepalive = 65  # more than nginx\n")}),
+      command(31, gunicorn, "GUNICORN_CMD_ARGS=--workers 2 --keep-alive 8"),
+      command(32, {"python3", "/v/bin/gunicorn", "-c", "c.py", "app"}, "", {file("c.py", "keepalive = int(x)\n")}),
+      command(33, {"python3", "/v/bin/gunicorn", "--config=python:conf", "app"}, ""),
+      command(34, gunicorn, ""),
+      command(40, {"hypercorn", "--config", "h.toml", "a:b"}, "", {file("h.toml", "keep_alive_timeout = 12\n")}),
+      command(50, {"granian", "a:b", "--http1-header-read-timeout", "10000"}, ""),
+      // a shell that runs the server
+      Process{.pid = 60, .arguments = {"sh", "-c", "true; uvicorn a:b"}, .executable = "/bin/sh"},
+      Process{.pid = 61, .parent = 60, .arguments = {"python3", "/v/bin/uvicorn", "a:b"}},
+      // its worker
+      Process{.pid = 62, .parent = 61, .arguments = {"python3", "-c", kSpawned}},
+  });
+  const auto milliseconds = [&](pid_t pid) { return listener_hints(fake.proc(), pid).keep_alive_ms; };
+  CHECK(milliseconds(10) == 6000);
+  CHECK(milliseconds(11) == 76000);
+  CHECK(milliseconds(12) == 21000);
+  CHECK(milliseconds(13) == 0);
+  CHECK(milliseconds(14) == 6000);
+  CHECK(milliseconds(15) == 0);
+  CHECK(milliseconds(16) == 8500);
+  CHECK(milliseconds(17) == 6000);
+  CHECK(milliseconds(20) == 66000);
+  CHECK(milliseconds(21) == 10000);
+  CHECK(milliseconds(30) == 66000);
+  CHECK(milliseconds(31) == 9000);
+  CHECK(milliseconds(32) == 0);
+  CHECK(milliseconds(33) == 0);
+  CHECK(milliseconds(34) == 3000);
+  CHECK(milliseconds(40) == 13000);
+  CHECK(milliseconds(50) == 11000);
+  CHECK(milliseconds(60) == 6000);
+  CHECK(milliseconds(62) == 6000);
+  CHECK(listener_hints(fake.proc(), 10).http);
+  CHECK_FALSE(listener_hints(fake.proc(), 15).http);
+  CHECK(listener_hints(fake.proc(), 17).http);
+  CHECK(listener_hints(fake.proc(), 60).http);
 }
 
 TEST_CASE("host.find_servers: an interpreter under another name") {

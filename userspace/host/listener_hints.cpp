@@ -7,10 +7,11 @@
 #include <cmath>
 #include <iterator>
 #include <optional>
-#include <span>
 #include <string_view>
 
 #include "host/command_line.h"
+#include "host/keep_alive.h"
+#include "host/program_reader.h"
 
 namespace monitor {
 namespace {
@@ -21,36 +22,25 @@ struct ServerOptions {
   std::array<std::string_view, 2> port;     // a port alone
   std::array<std::string_view, 2> address;  // "HOST:PORT", "unix:PATH"
   std::string_view unix_path;
-  std::string_view keep_alive;  // seconds
-  double keep_alive_seconds;    // without the option; 0: it never closes idle connections, or that is unknown
-  bool serves_8000;             // without an option for an address
+  bool serves_8000;  // without an option for an address
 };
 constexpr std::array kServerOptions = {
-    ServerOptions{"uvicorn", {"--port", ""}, {"", ""}, "--uds", "--timeout-keep-alive", 5, true},
-    ServerOptions{"gunicorn", {"", ""}, {"--bind", "-b"}, "", "--keep-alive", 2, true},
-    ServerOptions{"hypercorn", {"", ""}, {"--bind", "-b"}, "", "--keep-alive", 5, true},
-    ServerOptions{"granian", {"--port", ""}, {"", ""}, "--uds", "", 0, true},
-    ServerOptions{"daphne", {"--port", "-p"}, {"", ""}, "-u", "", 0, true},
-    ServerOptions{"", {"--port", "-p"}, {"--bind", "-b"}, "--uds", "", 0, false},
+    ServerOptions{"uvicorn", {"--port", ""}, {"", ""}, "--uds", true},
+    ServerOptions{"gunicorn", {"", ""}, {"--bind", "-b"}, "", true},
+    ServerOptions{"hypercorn", {"", ""}, {"--bind", "-b"}, "", true},
+    ServerOptions{"granian", {"--port", ""}, {"", ""}, "--uds", true},
+    ServerOptions{"daphne", {"--port", "-p"}, {"", ""}, "-u", true},
+    ServerOptions{"", {"--port", "-p"}, {"--bind", "-b"}, "--uds", false},
 };
 
 // The server may be busy for a moment when the timeout is over.
 constexpr unsigned kMarginMs = 1000;
 
 // The value of option `name` if argument `i` is that option.
-std::optional<std::string_view> value_of(std::span<const std::string> arguments, std::size_t i, std::string_view name) {
-  const std::string_view argument = arguments[i];
-  if (name.empty() || !argument.starts_with(name)) {
-    return std::nullopt;
-  }
-  const std::string_view rest = argument.substr(name.size());
-  if (rest.empty()) {
-    return i + 1 < arguments.size() ? std::optional<std::string_view>(arguments[i + 1]) : std::nullopt;
-  }
-  if (rest.starts_with('=')) {
-    return rest.substr(1);
-  }
-  return name.starts_with("--") ? std::nullopt : std::optional(rest);  // -b0.0.0.0:80
+std::optional<std::string_view> value_of(const std::vector<std::string>& arguments, std::size_t i,
+                                         std::string_view name) {
+  const std::string_view value = option_value(arguments, i, name);
+  return value.data() == nullptr ? std::nullopt : std::optional(value);
 }
 
 template <typename Number>
@@ -62,11 +52,10 @@ std::optional<Number> parse(std::string_view text) {
 
 class Reader {
  public:
-  Reader(std::span<const std::string> arguments, const ServerOptions& options, ListenerHints& hints)
+  Reader(const std::vector<std::string>& arguments, const ServerOptions& options, ListenerHints& hints)
       : arguments_(arguments), options_(options), hints_(hints) {}
 
   void read() {
-    double keep_alive = options_.keep_alive_seconds;
     for (std::size_t i = 0; i < arguments_.size(); ++i) {
       for (const std::string_view name : options_.port) {
         add_port(value_of(arguments_, i, name));
@@ -77,16 +66,9 @@ class Reader {
       if (const auto path = value_of(arguments_, i, options_.unix_path)) {
         add_unix(*path);
       }
-      if (const auto value = value_of(arguments_, i, options_.keep_alive)) {
-        keep_alive = parse<double>(*value).value_or(0);
-      }
     }
     if (hints_.ports.empty() && hints_.unix_paths.empty() && options_.serves_8000) {
       hints_.ports.push_back(8000);
-    }
-    constexpr double kMostSeconds = 86400;
-    if (keep_alive > 0 && keep_alive <= kMostSeconds) {
-      hints_.keep_alive_ms = static_cast<unsigned>(std::lround(keep_alive * 1000)) + kMarginMs;
     }
   }
 
@@ -110,10 +92,14 @@ class Reader {
     }
   }
 
-  std::span<const std::string> arguments_;
+  const std::vector<std::string>& arguments_;
   const ServerOptions& options_;
   ListenerHints& hints_;
 };
+
+unsigned milliseconds(double keep_alive) {
+  return keep_alive > 0 ? static_cast<unsigned>(std::lround(keep_alive * 1000)) + kMarginMs : 0;
+}
 
 }  // namespace
 
@@ -129,11 +115,38 @@ ListenerHints read_listener_hints(pid_t root, const std::vector<std::string>& ar
     options = kServerOptions.end() - 1;
   }
   Reader(arguments, *options, hints).read();
+  hints.http = !server.empty();
+  hints.keep_alive_ms = milliseconds(idle_timeout(server, arguments));
   return hints;
 }
 
 ListenerHints listener_hints(const ProcFs& proc, pid_t root) {
-  return read_listener_hints(root, proc.arguments(root));
+  // The root can be a shell, or another program that runs the server.
+  constexpr std::size_t kMostProcesses = 8;
+  ListenerHints hints = read_listener_hints(root, proc.arguments(root));
+  std::vector<pid_t> tree = proc.tree(root);
+  tree.resize(std::min(tree.size(), kMostProcesses));
+  // A worker that multiprocessing started runs a function of its parent's program.
+  const Result<ProcessSample> process = proc.process(root);
+  if (process && read_command_line(proc, root).code.starts_with("from multiprocessing.")) {
+    tree.push_back(process->parent);
+  }
+  hints.http = false;
+  for (auto pid = tree.begin(); pid != tree.end() && !hints.http; ++pid) {
+    const CommandLine line = read_command_line(proc, *pid);
+    ProgramServer program{line.server, ""};
+    if (program.server.empty()) {
+      program = read_program(proc, *pid, line);
+    }
+    double seconds = idle_timeout(proc, *pid, program.server, program.sources);
+    if (program.server.empty()) {
+      program.server = mapped_server(proc, *pid);
+      seconds = idle_timeout(proc, *pid, program.server, program.sources);
+    }
+    hints.http = !program.server.empty();
+    hints.keep_alive_ms = milliseconds(seconds);
+  }
+  return hints;
 }
 
 }  // namespace monitor

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the command line of a server says about where it serves and how long it keeps idle connections open.
+// What is known of a server before anything passes: whether and where it serves HTTP, and how long it keeps idle
+// connections open.
 #pragma once
 
 #include <sys/types.h>
@@ -17,7 +18,8 @@ namespace monitor {
 // address (--port, --bind and their short forms).
 ListenerHints read_listener_hints(pid_t root, const std::vector<std::string>& arguments);
 
-// The same for a running process. Empty if it has ended.
+// The same for a running process, with what its program, its environment and its settings say, or those of the first
+// process below it that shows a server. Empty if it has ended.
 ListenerHints listener_hints(const ProcFs& proc, pid_t root);
 
 }  // namespace monitor

@@ -33,6 +33,13 @@ constexpr std::array<std::string_view, 8> kCompiled = {"granian", "httptools", "
 // Every process of Ray maps this module and uvloop.
 constexpr std::string_view kRayModule = "/ray/_raylet.";
 
+// The process whose program is read, and where its texts go.
+struct Reading {
+  const ProcFs& proc;
+  pid_t pid;
+  std::string* sources;  // collects those of the program's own files, all of them; null: read no more than is needed
+};
+
 // Returns the text of a file of the program; nullopt if there is none.
 using Load = std::function<std::optional<std::string>(const std::string& path)>;
 
@@ -69,16 +76,27 @@ std::vector<std::string> candidates(const std::vector<std::string>& roots, const
   return paths;
 }
 
-// The server that a program imports, itself or by modules of its own, which are below `roots`.
-std::string server_of_program(const Load& load, const std::vector<std::string>& roots, Source program) {
+// The server that a program imports, itself or by modules of its own, which are below `roots`. Else the framework of
+// which it has an application, unless it accepts connections by itself: then the application may be there for its
+// schema, or for a test.
+std::string server_of_program(std::string* sources, const Load& load, const std::vector<std::string>& roots,
+                              Source program) {
   std::deque<Source> waiting;
   waiting.push_back(std::move(program));
   std::set<std::string> seen;
+  Imports found;
+  bool is_main = true;
   for (int files_left = kMaxFollowed; !waiting.empty(); waiting.pop_front()) {
     const Source source = std::move(waiting.front());
-    const Imports imports = read_imports(source.text);
-    if (!imports.server.empty()) {
-      return imports.server;
+    const Imports imports = read_imports(source.text, is_main);
+    is_main = false;
+    found.server = found.server.empty() ? imports.server : found.server;
+    found.framework = found.framework.empty() ? imports.framework : found.framework;
+    found.listens = found.listens || imports.listens;
+    if (sources != nullptr) {
+      *sources += source.text + "\n";
+    } else if (!found.server.empty()) {
+      break;
     }
     if (source.depth == 0) {
       continue;
@@ -91,7 +109,7 @@ std::string server_of_program(const Load& load, const std::vector<std::string>& 
       }
     }
   }
-  return "";
+  return !found.server.empty() || found.listens ? found.server : found.framework;
 }
 
 std::string directory_of(const std::string& path) {
@@ -99,12 +117,12 @@ std::string directory_of(const std::string& path) {
 }
 
 // The directories of PYTHONPATH, where a program's own modules are, too.
-void add_python_path(const ProcFs& proc, pid_t pid, std::vector<std::string>& roots) {
-  const std::string all = started_with(proc, pid, "PYTHONPATH");
+void add_python_path(const Reading& by, std::vector<std::string>& roots) {
+  const std::string all = started_with(by.proc, by.pid, "PYTHONPATH");
   for (std::string_view rest = all; !rest.empty();) {
     const std::string_view one = rest.substr(0, rest.find(':'));
     if (!one.empty()) {
-      roots.push_back(seen_by(proc, pid, std::string(one)));
+      roots.push_back(seen_by(by.proc, by.pid, std::string(one)));
     }
     rest.remove_prefix(std::min(one.size() + 1, rest.size()));
   }
@@ -112,10 +130,10 @@ void add_python_path(const ProcFs& proc, pid_t pid, std::vector<std::string>& ro
 
 // The server of a program that is in directories that the process sees; `root` is that of its modules. Programs often
 // add the one that they work in.
-std::string server_in_files(const ProcFs& proc, pid_t pid, const std::string& root, Source program) {
-  std::vector<std::string> roots = {root, seen_by(proc, pid, ".")};
-  add_python_path(proc, pid, roots);
-  return server_of_program(read_regular, roots, std::move(program));
+std::string server_in_files(const Reading& by, const std::string& root, Source program) {
+  std::vector<std::string> roots = {root, seen_by(by.proc, by.pid, ".")};
+  add_python_path(by, roots);
+  return server_of_program(by.sources, read_regular, roots, std::move(program));
 }
 
 // The module that a console script imports its function from: "from solara.__main__ import main" → "solara.__main__".
@@ -130,11 +148,11 @@ std::string module_of_console_script(std::string_view source) {
 }
 
 // A program in a ZIP file imports a server, or has one with it.
-std::string server_of_archive(const Archive& archive) {
+std::string server_of_archive(const Reading& by, const Archive& archive) {
   const Load load = [&archive](const std::string& path) {
     return archive.read(path.starts_with("/") ? path.substr(1) : path);
   };
-  std::string server = server_of_program(load, {""}, {archive.read("__main__.py").value_or(""), ""});
+  std::string server = server_of_program(by.sources, load, {""}, {archive.read("__main__.py").value_or(""), ""});
   for (const std::string_view package : server_modules()) {
     if (server.empty() && package.find('.') == std::string_view::npos && archive.has_package(package)) {
       server = package;
@@ -156,54 +174,55 @@ std::string path_of_script(const ProcFs& proc, pid_t pid, const std::string& scr
   return path;
 }
 
-std::string server_of_script(const ProcFs& proc, pid_t pid, const std::string& script) {
-  const std::string path = path_of_script(proc, pid, script);
+std::string server_of_script(const Reading& by, const std::string& script) {
+  const std::string path = path_of_script(by.proc, by.pid, script);
   if (const auto main = read_regular(path + "/__main__.py")) {  // a directory
-    return server_in_files(proc, pid, path, {*main, path});
+    return server_in_files(by, path, {*main, path});
   }
   const std::string source = read_regular(path).value_or("");
   if (source.find('\0') != std::string::npos) {
     const std::optional<Archive> archive = Archive::open(path);
-    return archive ? server_of_archive(*archive) : "";
+    return archive ? server_of_archive(by, *archive) : "";
   }
   const std::string module = module_of_console_script(source);
   if (module.empty()) {
-    return server_in_files(proc, pid, directory_of(path), {source, directory_of(path)});
+    return server_in_files(by, directory_of(path), {source, directory_of(path)});
   }
   std::string server = imported_server(source);
   if (server.empty()) {
-    server = server_of_installed(package_directories(proc, pid, path), module, base_name(script));
+    server = server_of_installed(package_directories(by.proc, by.pid, path), module, base_name(script));
   }
   // or a script with a first line like that of one, and modules of its own
-  return server.empty() ? server_in_files(proc, pid, directory_of(path), {source, directory_of(path)}) : server;
+  return server.empty() ? server_in_files(by, directory_of(path), {source, directory_of(path)}) : server;
 }
 
 // `python -m` runs a module where the process works or in PYTHONPATH, or one that is installed.
-std::string server_of_module(const ProcFs& proc, pid_t pid, const std::string& module) {
+std::string server_of_module(const Reading& by, const std::string& module) {
   if (const std::string_view known = server_module(module); !known.empty()) {
     return std::string(known);
   }
-  std::vector<std::string> roots = {seen_by(proc, pid, ".")};
-  const std::string started_in = started_with(proc, pid, "PWD");
+  std::vector<std::string> roots = {seen_by(by.proc, by.pid, ".")};
+  const std::string started_in = started_with(by.proc, by.pid, "PWD");
   if (started_in.starts_with("/")) {
-    roots.push_back(seen_by(proc, pid, started_in));
+    roots.push_back(seen_by(by.proc, by.pid, started_in));
   }
-  add_python_path(proc, pid, roots);
+  add_python_path(by, roots);
   for (const std::string& root : roots) {
     for (const char* const end : {".py", "/__main__.py"}) {
       const std::string path = path_of_module(root, root, module) + end;
       if (auto source = read_regular(path)) {
-        std::string server = server_of_program(read_regular, roots, {*std::move(source), directory_of(path)});
+        std::string server =
+            server_of_program(by.sources, read_regular, roots, {*std::move(source), directory_of(path)});
         if (!server.empty()) {
           return server;
         }
       }
     }
   }
-  const std::vector<std::string> arguments = proc.arguments(pid);
+  const std::vector<std::string> arguments = by.proc.arguments(by.pid);
   const bool has_path = !arguments.empty() && arguments.front().find('/') != std::string::npos;
-  return server_of_installed(package_directories(proc, pid, has_path ? seen_by(proc, pid, arguments.front()) : ""),
-                             module, "");
+  return server_of_installed(
+      package_directories(by.proc, by.pid, has_path ? seen_by(by.proc, by.pid, arguments.front()) : ""), module, "");
 }
 
 // The module of "shop.main:app", and of "shop.main.run", which watchfiles runs; empty if it names none.
@@ -216,26 +235,45 @@ std::string module_of_argument(const CommandLine& line, const std::string& argum
 }
 
 // A program that runs an application named by its arguments serves what that one imports.
-std::string server_of_argument(const ProcFs& proc, pid_t pid, const CommandLine& line) {
-  const std::string here = seen_by(proc, pid, ".");
-  for (const std::string& argument : proc.arguments(pid)) {
+std::string server_of_argument(const Reading& by, const CommandLine& line) {
+  const std::string here = seen_by(by.proc, by.pid, ".");
+  for (const std::string& argument : by.proc.arguments(by.pid)) {
     const std::string module = module_of_argument(line, argument);
     for (const char* const end : {".py", "/__init__.py"}) {
       const std::string path = path_of_module(here, here, module) + end;
       if (auto source = module.empty() ? std::nullopt : read_regular(path)) {
-        return server_in_files(proc, pid, here, {*std::move(source), directory_of(path)});
+        return server_in_files(by, here, {*std::move(source), directory_of(path)});
       }
     }
   }
   return "";
 }
 
+// The server of the program that a Python process runs.
+std::string server_of_line(const Reading& by, const CommandLine& line) {
+  const std::string here = seen_by(by.proc, by.pid, ".");
+  if (!line.code.empty()) {
+    return server_in_files(by, here, {line.code, here});
+  }
+  std::string server;
+  if (!line.module.empty()) {
+    server = server_of_module(by, line.module);
+  } else if (!line.script.empty()) {
+    server = server_of_script(by, line.script);
+  } else {
+    // python <main.py
+    const std::string input = by.proc.path() + "/" + std::to_string(by.pid) + "/fd/0";
+    server = server_in_files(by, here, {read_regular(input).value_or(""), here});
+  }
+  return server.empty() ? server_of_argument(by, line) : server;
+}
+
 }  // namespace
 
 std::string ProgramReader::server_of(const ProcFs& proc, pid_t pid, const CommandLine& line) {
+  const Reading by{proc, pid, nullptr};
   if (!line.code.empty()) {
-    const std::string here = seen_by(proc, pid, ".");
-    return server_in_files(proc, pid, here, {line.code, here});
+    return server_of_line(by, line);
   }
   if (!line.python) {
     return "";
@@ -244,24 +282,18 @@ std::string ProgramReader::server_of(const ProcFs& proc, pid_t pid, const Comman
     known_.clear();
   }
   const auto [entry, is_new] = known_.try_emplace({pid, line.script + '\0' + line.module + '\0' + line.shown});
-  if (!is_new) {
-    return entry->second;
+  if (is_new) {
+    entry->second = server_of_line(by, line);
   }
-  std::string& server = entry->second;
-  if (!line.module.empty()) {
-    server = server_of_module(proc, pid, line.module);
-  } else if (!line.script.empty()) {
-    server = server_of_script(proc, pid, line.script);
-  } else {
-    // python <main.py
-    const std::string input = proc.path() + "/" + std::to_string(pid) + "/fd/0";
-    const std::string here = seen_by(proc, pid, ".");
-    server = server_in_files(proc, pid, here, {read_regular(input).value_or(""), here});
+  return entry->second;
+}
+
+ProgramServer read_program(const ProcFs& proc, pid_t pid, const CommandLine& line) {
+  ProgramServer program;
+  if (line.python || !line.code.empty()) {
+    program.server = server_of_line(Reading{proc, pid, &program.sources}, line);
   }
-  if (server.empty()) {
-    server = server_of_argument(proc, pid, line);
-  }
-  return server;
+  return program;
 }
 
 bool ProgramReader::embeds_python(const ProcFs& proc, pid_t pid, const std::string& executable) {

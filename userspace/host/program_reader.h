@@ -13,6 +13,12 @@
 
 namespace monitor {
 
+// The server that a program runs, and where it says so.
+struct ProgramServer {
+  std::string server;   // or framework; empty if none is known
+  std::string sources;  // of the program's own files, one after another; empty if only its package names the server
+};
+
 // Reads programs once each: a search of the machine every second must not read the same files again.
 class ProgramReader {
  public:
@@ -28,6 +34,9 @@ class ProgramReader {
   std::map<std::pair<pid_t, std::string>, std::string> known_;  // by pid and arguments
   std::map<std::pair<pid_t, std::string>, bool> embeds_;        // by pid and executable
 };
+
+// The same as ProgramReader::server_of(), with all of the program's own files that are read for it. Remembers nothing.
+ProgramServer read_program(const ProcFs& proc, pid_t pid, const CommandLine& line);
 
 // The HTTP server whose compiled module the process maps; empty if it maps no such module.
 std::string mapped_server(const ProcFs& proc, pid_t pid);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -30,12 +31,15 @@ void add_counters(const ListenerCounters& counted, ListenerSnapshot& listener) {
   listener.protocol = protocol_name(counted);
   listener.apart = counted.apart;
   listener.active = counted.active;
+  listener.peak = counted.peak;
   if (counted.http) {
     listener.active += counted.unproven;
-  } else if (!serves_http(counted) && counted.presumed) {
-    listener.active = 0;
+  } else if (speaks_other(counted)) {
+    listener.active = listener.peak = 0;
+  } else {
+    listener.unproven = counted.unproven;
   }
-  listener.peak = std::max(counted.peak, listener.active);
+  listener.peak = std::max(listener.peak, listener.active);
   listener.refused = counted.refused;
   listener.rejected = counted.rejected;
   listener.undercount = counted.undercount;
@@ -56,11 +60,19 @@ bool counted_anything(const EndpointCounters& endpoint) {
 
 void add_endpoints(const Counters& counters, std::map<unsigned, ListenerSnapshot*>& by_number) {
   std::map<unsigned, std::uint64_t> left_out;
+  std::set<unsigned> others;  // listeners that speak something else
   for (const ListenerCounters& listener : counters.listeners) {
     left_out[listener.number] = uncounted(listener);
+    if (speaks_other(listener)) {
+      others.insert(listener.number);
+    }
   }
   for (const EndpointCounters& counted : counters.endpoints) {
     EndpointCounters endpoint = without(counted, left_out[counted.listener]);
+    if (others.contains(counted.listener)) {
+      endpoint.active = endpoint.websockets = 0;
+      endpoint.peak = endpoint.completed == 0 ? 0 : endpoint.peak;
+    }
     const auto found = by_number.find(counted.listener);
     if (found == by_number.end() || !counted_anything(endpoint)) {
       continue;
@@ -75,7 +87,7 @@ void add_endpoints(const Counters& counters, std::map<unsigned, ListenerSnapshot
 }
 
 bool counted_anything(const ListenerSnapshot& listener) {
-  return listener.total != 0 || listener.active != 0 || listener.rejected != 0 ||
+  return listener.total != 0 || listener.active != 0 || listener.rejected != 0 || listener.unproven != 0 ||
          std::any_of(listener.undercount.begin(), listener.undercount.end(),
                      [](const auto& count) { return count.second != 0; });
 }
@@ -123,6 +135,7 @@ void add_listener_sums(Snapshot& snapshot) {
     snapshot.aborted += listener.aborted;
     snapshot.refused += listener.refused;
     snapshot.rejected += listener.rejected;
+    snapshot.unproven += listener.unproven;
     snapshot.websockets += listener.websockets;
     add_counts(listener.undercount, snapshot.undercount);
     endpoints.insert(endpoints.end(), listener.endpoints.begin(), listener.endpoints.end());
@@ -133,7 +146,7 @@ void add_listener_sums(Snapshot& snapshot) {
 Snapshot restrict_to(const Snapshot& snapshot, const std::vector<std::string>& addresses) {
   Snapshot view = snapshot;
   view.active = view.peak = view.total = view.failed = view.aborted = view.refused = view.rejected = 0;
-  view.websockets = view.queue_depth = view.open_connections = view.peak_connections = 0;
+  view.unproven = view.websockets = view.queue_depth = view.open_connections = view.peak_connections = 0;
   for (auto& [cause, count] : view.undercount) {
     count = 0;
   }

@@ -140,13 +140,17 @@ std::vector<ListenerRole> judge_listeners(const std::vector<ListenerSample>& sam
   }
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const bool only = own == 1 || (samples[i].port != 0 && tcp_ports.size() == 1);
-    roles[i].presumed = !roles[i].apart && (only || is_named(samples[i], hints));
+    roles[i].presumed = hints.http && !roles[i].apart && (only || is_named(samples[i], hints));
   }
   return roles;
 }
 
 bool serves_http(const ListenerCounters& listener) {
   return listener.http || (listener.presumed && !listener.foreign);
+}
+
+bool speaks_other(const ListenerCounters& listener) {
+  return listener.foreign && !listener.http;
 }
 
 std::string protocol_name(const ListenerCounters& listener) {

@@ -13,9 +13,10 @@
 
 namespace monitor {
 
-// What a server's command line says. Part of what a listener is judged by.
+// What a server's command line and program say. Part of what a listener is judged by.
 struct ListenerHints {
   pid_t root = 0;                       // the server's first process
+  bool http = false;                    // something shows that it serves HTTP: its command line, program or modules
   std::vector<std::uint16_t> ports;     // that the command line names for HTTP
   std::vector<std::string> unix_paths;  // of Unix sockets that it names for HTTP, relative or not
   std::vector<std::string> paths;       // absolute paths among its arguments
@@ -86,14 +87,18 @@ std::size_t main_listener(const std::vector<ListenerSample>& samples, const std:
 std::string main_address(const std::vector<ListenerSample>& samples, const std::vector<ListenerCounters>& counted,
                          const ListenerHints& hints, unsigned so_far = 0);
 
-// One role for each of `samples`. A listener is apart if no process that holds the main one holds it, nor the root. It
-// is presumed to speak HTTP if the command line names it, or if it is the only one that is not apart, or on the only
-// TCP port of those that are not.
+// One role for each of `samples`. A listener is apart if no process that holds the main one holds it, nor the root. If
+// something shows that the server serves HTTP, it is presumed to speak HTTP if the command line names it, or if it is
+// the only one that is not apart, or on the only TCP port of those that are not.
 std::vector<ListenerRole> judge_listeners(const std::vector<ListenerSample>& samples, const std::vector<unsigned>& http,
                                           const ListenerHints& hints, unsigned so_far = 0);
 
 // Whether requests on the listener count: it speaks HTTP, or is presumed to and showed nothing else.
 bool serves_http(const ListenerCounters& listener);
+
+// Whether the server has sent something else than HTTP on it, and never HTTP: what was taken for a request there may be
+// something else.
+bool speaks_other(const ListenerCounters& listener);
 
 // "http", or what else passes: "tls", "http2", "redis", "zeromq", "ssh", …; "unknown" if it is something else; empty if
 // nothing has shown it yet.

@@ -202,19 +202,25 @@ void add_requests(const Counters& counters, const SocketsSample& sockets, Snapsh
   snapshot.undercount = counters.undercount;
   add_listener_sums(snapshot);
   auto active = static_cast<std::int64_t>(counters.active);
+  std::uint64_t most = 0;  // the peak cannot be higher
+  bool any_other = false;
   for (const ListenerCounters& listener : counters.listeners) {
     if (listener.apart) {
       continue;
     }
+    if (speaks_other(listener)) {
+      any_other = true;
+      active -= static_cast<std::int64_t>(listener.active);
+    } else {
+      most += listener.peak;
+    }
     if (listener.http) {
       active += static_cast<std::int64_t>(listener.unproven);
-    } else if (listener.presumed && listener.foreign) {
-      active -= static_cast<std::int64_t>(listener.active);
     }
   }
   snapshot.active = active > 0 ? static_cast<std::uint64_t>(active) : 0;
   // The kernel's words are read one after another, so `active` can be newer than `peak` and exceed it.
-  snapshot.peak = std::max(counters.peak, snapshot.active);
+  snapshot.peak = std::max(any_other ? std::min(counters.peak, most) : counters.peak, snapshot.active);
 }
 
 // The connections that wait: on listeners that have shown something else than HTTP they wait for something else.

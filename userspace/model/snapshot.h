@@ -41,6 +41,7 @@ struct ListenerSnapshot {
   std::uint64_t websockets = 0;
   std::uint64_t queue_depth = 0;
   std::uint64_t open_connections = 0;
+  std::uint64_t unproven = 0;  // may be in flight: began before the attach, and nothing shows that it speaks HTTP
   std::map<std::string, std::uint64_t> undercount;
   std::vector<EndpointCounters> endpoints;  // sorted as those of the server
 };
@@ -57,6 +58,7 @@ struct Snapshot {
   std::uint64_t queue_depth = 0;
   std::uint64_t open_connections = 0;
   std::uint64_t peak_connections = 0;
+  std::uint64_t unproven = 0;                       // the sum over listeners
   std::map<std::string, std::uint64_t> undercount;  // by cause
 
   bool system = true;      // false: outputs hide CPU, memory and threads, here and in workers (--no-system)

@@ -98,9 +98,12 @@ void add_requests(const Snapshot& snapshot, bool ascii_only, Box& box) {
   box.figure("Total Requests:", snapshot.total);
   box.figure("Failed Requests:", snapshot.failed, snapshot.failed > 0 ? kRed : kPlain);
   box.figure("Queue Depth:", snapshot.queue_depth);
-  // more than are in flight: idle ones, streams and WebSockets that were open before the attach and are quiet
+  // more than are in flight: idle ones, streams and WebSockets that were open before the attach and are quiet; unproven
+  // ones may be in a request, if their listener speaks HTTP
   if (snapshot.open_connections > snapshot.active) {
-    box.figure("Open Connections:", snapshot.open_connections);
+    box.figure("Open Connections:",
+               snapshot.unproven == 0 ? fmt::format("{}", snapshot.open_connections)
+                                      : fmt::format("{} ({} unproven)", snapshot.open_connections, snapshot.unproven));
   }
   if (undercount_sum(snapshot.undercount) > 0) {
     box.figure("Undercount:", describe_undercount(snapshot, ascii_only), kYellow);

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers other than uvicorn that run app.py: hypercorn, and gunicorn with uvicorn's worker class (both releases) or
-with workers of its own, which can run another application."""
+"""Servers other than uvicorn that run app.py: hypercorn, granian, and gunicorn with uvicorn's worker class (both
+releases) or with workers of its own, which can run another application. Daphne runs plain_asgi.py."""
 
+import socket
 from pathlib import Path
 
 from harness.client import Address
@@ -49,3 +50,32 @@ class Hypercorn(AppServer):
         for bind in binds:
             command += bind_option(bind)
         super().__init__(directory, "hypercorn", [*command, *options, "app:app"], workers)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class Granian(AppServer):
+    """Has a supervisor and a child even with one worker."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        command = [
+            CURRENT,
+            "-m",
+            "granian",
+            "--interface",
+            "asgi",
+            "--port",
+            str(free_port()),
+            "--log-level",
+            "warning",
+        ]
+        super().__init__(directory, "granian", [*command, *options, "app:app"])
+
+
+class Daphne(AppServer):
+    def __init__(self, directory: Path, *options: str) -> None:
+        command = [CURRENT, "-m", "daphne", "-p", str(free_port()), "-v", "0"]
+        super().__init__(directory, "daphne", [*command, *options, "plain_asgi:app"])

@@ -84,13 +84,14 @@ def listening_ports(pid: int) -> dict[str, int]:
 
 def sockets_of(pid: int) -> set[str]:
     inodes = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            name = os.readlink(descriptor)
-        except FileNotFoundError:
-            continue
-        if name.startswith("socket:["):
-            inodes.add(name[len("socket:[") : -1])
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                name = os.readlink(descriptor)
+            except FileNotFoundError:
+                continue
+            if name.startswith("socket:["):
+                inodes.add(name[len("socket:[") : -1])
     return inodes
 
 
@@ -150,7 +151,8 @@ class AppServer:
         if unix:
             return str(unix) in listening_unix_sockets(self.pid)
         ports = listening_ports(self.pid)
-        self.ports = sorted({ports[inode] for inode in sockets_of(self.pid) if inode in ports})
+        held = set().union(*map(sockets_of, tree(self.pid)))
+        self.ports = sorted({ports[inode] for inode in held if inode in ports})
         return bool(self.ports)
 
     def log(self) -> str:

@@ -110,32 +110,32 @@ WAYS = {
     "python -X dev -m uvicorn": Way(
         [PYTHON, "-X", "dev", "-m", "uvicorn", ASGI, "--port", "PORT"], "uvicorn", "command", ASGI
     ),
-    "debugpy with a script": Way([PYTHON, "-m", "debugpy", "--listen", "127.0.0.1:0", "main.py"], "fastapi", "script"),
+    "debugpy with a script": Way([PYTHON, "-m", "debugpy", "--listen", "127.0.0.1:0", "main.py"], "uvicorn", "script"),
     "coverage -m": Way([BIN / "coverage", "run", "-m", "uvicorn", ASGI, "--port", "PORT"], "uvicorn", "command", ASGI),
-    "coverage with a script": Way([BIN / "coverage", "run", "main.py"], "fastapi", "script"),
+    "coverage with a script": Way([BIN / "coverage", "run", "main.py"], "uvicorn", "script"),
     "watchfiles with a command": Way(
         [BIN / "watchfiles", f"{BIN}/uvicorn {ASGI} --port PORT", "shop"], "uvicorn", "command", ASGI
     ),
-    "watchfiles with a function": Way([BIN / "watchfiles", "main.run", "shop"], "fastapi", "script"),
+    "watchfiles with a function": Way([BIN / "watchfiles", "main.run", "shop"], "uvicorn", "script"),
     "sh -c": Way(["sh", "-c", f"{BIN}/uvicorn {ASGI} --port PORT; true"], "uvicorn", "command", ASGI),
     "sh -c exec": Way(["sh", "-c", f"exec {BIN}/uvicorn {ASGI} --port PORT"], "uvicorn", "command", ASGI),
-    "python <main.py": Way(["sh", "-c", f"exec {PYTHON} <main.py"], "fastapi", "script"),
-    "python - <main.py": Way(["sh", "-c", f"exec {PYTHON} - <main.py"], "fastapi", "script"),
-    "a link to the interpreter": Way(["env/bin/shopd", "main.py"], "fastapi", "script", program="main.py"),
-    "exec -a": Way(["bash", "-c", f"exec -a shopd {PYTHON} main.py"], "fastapi", "script", program="main.py"),
+    "python <main.py": Way(["sh", "-c", f"exec {PYTHON} <main.py"], "uvicorn", "script"),
+    "python - <main.py": Way(["sh", "-c", f"exec {PYTHON} - <main.py"], "uvicorn", "script"),
+    "a link to the interpreter": Way(["env/bin/shopd", "main.py"], "uvicorn", "script", program="main.py"),
+    "exec -a": Way(["bash", "-c", f"exec -a shopd {PYTHON} main.py"], "uvicorn", "script", program="main.py"),
     "exec -a with -m": Way(
         ["bash", "-c", f"exec -a shopd {PYTHON} -m uvicorn {ASGI} --port PORT"], "uvicorn", "command", ASGI
     ),
-    "a program in another directory": Way([PYTHON, "elsewhere.py"], "fastapi", "script"),
-    "a package": Way([PYTHON, "-m", "shop"], "fastapi", "script"),
-    "a package in PYTHONPATH": Way(["env", "--chdir=/", "PYTHONPATH=HERE", PYTHON, "-m", "shop"], "fastapi", "script"),
+    "a program in another directory": Way([PYTHON, "elsewhere.py"], "uvicorn", "script"),
+    "a package": Way([PYTHON, "-m", "shop"], "uvicorn", "script"),
+    "a package in PYTHONPATH": Way(["env", "--chdir=/", "PYTHONPATH=HERE", PYTHON, "-m", "shop"], "uvicorn", "script"),
     "a zipapp": Way([PYTHON, "app.pyz"], "uvicorn", "script"),
     "a directory": Way([PYTHON, "app"], "uvicorn", "script"),
-    "a script with spaces in its path": Way(["./a b/serve it"], "fastapi", "script"),
-    "a script without an ending": Way(["./plain"], "fastapi", "script"),
-    "multiprocessing, spawn": Way([PYTHON, "pool.py", "spawn"], "fastapi", "script"),
-    "multiprocessing, fork": Way([PYTHON, "pool.py", "fork"], "fastapi", "script"),
-    "multiprocessing, forkserver": Way([PYTHON, "pool.py", "forkserver"], "fastapi", "script"),
+    "a script with spaces in its path": Way(["./a b/serve it"], "uvicorn", "script"),
+    "a script without an ending": Way(["./plain"], "uvicorn", "script"),
+    "multiprocessing, spawn": Way([PYTHON, "pool.py", "spawn"], "uvicorn", "script"),
+    "multiprocessing, fork": Way([PYTHON, "pool.py", "fork"], "uvicorn", "script"),
+    "multiprocessing, forkserver": Way([PYTHON, "pool.py", "forkserver"], "uvicorn", "script"),
 }
 
 
@@ -241,3 +241,37 @@ def test_it_is_found_as_one_server(way: str, tmp_path: Path) -> None:
         shown = server.monitor(*usual)
         assert shown.startswith(f"pid {found['pid']} on ")
         assert f":{server.port}" in shown.splitlines()[0]
+
+
+NO_SERVERS = {
+    "schemas": "from fastapi import HTTPException\n",
+    "the encoder": "import fastapi.encoders\n",
+    "an application for its schema": "from fastapi import FastAPI\nFastAPI().openapi()\n",
+    "a module that would serve by itself": "import serves\n",
+    "the formatter of a log": "from uvicorn.logging import DefaultFormatter\n",
+}
+LISTENS = """
+import os, socket
+listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    listener.accept()[0].close()
+"""
+SERVES = """
+from fastapi import FastAPI
+app = FastAPI()
+if __name__ == "__main__":
+    import uvicorn
+    uvicorn.run(app)
+"""
+
+
+@pytest.mark.parametrize("program", NO_SERVERS)
+def test_a_program_that_only_imports_parts_is_a_guess(program: str, tmp_path: Path) -> None:
+    directory = tmp_path / "work"
+    directory.mkdir()
+    (directory / "other.py").write_text(NO_SERVERS[program] + LISTENS)
+    (directory / "serves.py").write_text(SERVES)
+    with started([PYTHON, "other.py"], directory) as server:
+        wait_until(server.serves, "it listens")
+        [found] = json.loads(server.monitor("ls", "--json"))["servers"]
+        assert (found["kind"], found["evidence"], found["guess"]) == ("python", "listens", True)

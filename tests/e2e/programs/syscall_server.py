@@ -3,7 +3,8 @@
 
 It listens on a port of 127.0.0.1 and at the path in its argument. Its first line holds both descriptors and the port.
 It reads lines `[command, argument, …]` (JSON; bytes as Latin-1) and answers each with `{"result": …}` or
-`{"errno": …}` when the command is done."""
+`{"errno": …}` when the command is done. It imports a server of HTTP, so that its listeners are presumed to speak
+it."""
 
 import inspect
 import json
@@ -14,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import Any
+from wsgiref import simple_server  # noqa: F401
 
 import compat_syscalls
 import raw_syscalls

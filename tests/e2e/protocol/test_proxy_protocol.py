@@ -117,6 +117,61 @@ def test_no_header_there(watched: Watched) -> None:
         assert watched.change() == {"PROXY /b 2xx": 1}
 
 
+GUNICORN = (
+    b"<html>\n  <head>\n    <title>Bad Request</title>\n  </head>\n  <body>\n    <h1><p>Bad Request</p></h1>\n"
+    b"    Invalid PROXY line\n  </body>\n</html>\n"
+)
+REJECTIONS = {
+    "empty": BAD,
+    "of the close": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "a text": b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbad",
+    "gunicorn": b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+    % (len(GUNICORN), GUNICORN),
+    "a page without a head": b"<!DOCTYPE HTML>\n<html>Bad request version</html>",
+}
+
+
+def rejects(server: SyscallServer, sent: bytes, answer: bytes, pieces: int = 1) -> None:
+    with server.connection() as (client, fd):
+        for at in range(pieces):
+            part = sent[at * len(sent) // pieces : (at + 1) * len(sent) // pieces]
+            client.send(part)
+            assert server.do("read", fd, 4096) == part
+        server.do("write", fd, answer)
+        server.do("shutdown", fd, socket.SHUT_WR)
+
+
+@every_header
+@pytest.mark.parametrize("answer", REJECTIONS.values(), ids=REJECTIONS)
+def test_a_server_that_does_not_take_the_header(header: bytes, answer: bytes, tmp_path: Path, attach: Attach) -> None:
+    """Its first response is a 400 that closes: no application saw what came after the header."""
+    with SyscallServer(tmp_path) as server:
+        changes = Changes(attach(server.pid), from_nothing=True)
+        rejects(server, header, answer)
+        rejects(server, header + request("/a"), answer)
+        rejects(server, header + request("/a") + request("/b"), answer, 7)
+        changes.wait_change({"rejected": 3})
+
+
+def test_a_server_that_takes_the_header(watched: Watched) -> None:
+    """A 400 is one of the application, unless it is gunicorn's own."""
+    with watched.server.connection() as (client, fd):
+        client.send(version_1() + request("/a"))
+        watched.server.do("read", fd, 4096)
+        watched.server.do("write", fd, OK)
+    assert watched.change() == {"GET /a 2xx": 1}
+    for answer in (BAD, REJECTIONS["a text"]):
+        rejects(watched.server, version_1() + request("/a"), answer)
+        watched.wait_change({"GET /a 4xx": 1})
+    rejects(watched.server, b"PROXY TCP4 999.0.2.1 192.0.2.2 1234 80\r\n" + request("/a"), REJECTIONS["gunicorn"])
+    watched.wait_change({"rejected": 1})
+    with watched.server.connection() as (client, fd):  # a later request of the connection
+        client.send(version_1() + request("/a") + request("/b"))
+        watched.server.do("read", fd, 4096)
+        watched.server.do("write", fd, OK + BAD)
+    watched.wait_change({"GET /a 2xx": 1, "GET /b 4xx": 1})
+
+
 @pytest.mark.parametrize("header", [version_1(), version_2()], ids=["v1", "v2"])
 def test_what_follows_is_not_http(watched: Watched, header: bytes) -> None:
     hello = b"\x16\x03\x01\x00\x7a\x01\x00\x00\x76\x03\x03"

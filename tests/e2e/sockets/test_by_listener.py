@@ -5,8 +5,9 @@ them is never in flight."""
 import json
 import socket
 import subprocess
-from collections.abc import Callable
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from harness.client import Client, request
 from harness.load import keep_alive
 from harness.monitor import BINARY, PROFILE, Monitor, run_monitor
 from harness.private_proc import OwnProc
-from harness.server import USUAL, Server
+from harness.server import USUAL, Server, kill_tree
 from harness.waiting import PATIENCE, wait_until
 from harness.websocket import TEXT, WebSocket
 
@@ -170,6 +171,95 @@ def test_what_outlasts_the_keep_alive_timeout_is_in_a_request(
         snapshot = monitor.wait_for(lambda s: s["total_requests"] == 25, "the new ones end")
         assert snapshot["undercount_by_cause"] == {}
         assert snapshot["open_connections"] >= 10
+
+
+PROGRAM = """
+import asyncio, socket, uvicorn
+
+async def app(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            await receive()
+    body = {"type": "http.response.body", "body": b"data: 0\\n\\n", "more_body": True}
+    if scope["path"] == "/slow":
+        await asyncio.sleep(600)
+    await send({"type": "http.response.start", "status": 200})
+    if scope["path"] == "/stream":
+        await send(body)
+        await asyncio.sleep(600)
+    await send(body | {"more_body": False})
+
+if __name__ == "__main__":
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    config = uvicorn.Config(app, lifespan="off", log_level="error", KEEP_ALIVE)
+    uvicorn.Server(config).run([listener])
+"""
+
+
+@contextmanager
+def program_running(directory: Path, keep_alive: str) -> Iterator[tuple[int, int]]:
+    """A program that calls uvicorn: its pid and its port."""
+    (directory / "main.py").write_text(PROGRAM.replace("KEEP_ALIVE", keep_alive))
+    process = subprocess.Popen(["/usr/bin/python3", "main.py"], cwd=directory, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        yield process.pid, int(process.stdout.readline())
+    finally:
+        kill_tree(process)
+
+
+def open_fifteen_there(port: int, stack: ExitStack) -> None:
+    for _ in range(5):
+        assert stack.enter_context(WebSocket(port)).answer.status == 101
+        stream = stack.enter_context(Client(port)).send(request("/stream"))
+        assert stream.head()[0] == 200
+        assert stream.chunk() == b"data: 0\n\n"
+        stack.enter_context(Client(port)).send(request("/slow"))
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "found"),
+    [
+        ("", 15),  # the default, 5 s
+        ("timeout_keep_alive=1", 15),
+        ("timeout_keep_alive=int('1')", 5),  # unknown: only what waits for a response
+    ],
+    ids=["default", "set", "computed"],
+)
+def test_a_program_that_calls_uvicorn(keep_alive: str, found: int, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        pid, port = stack.enter_context(program_running(tmp_path, keep_alive))
+        open_fifteen_there(port, stack)
+        idle = [stack.enter_context(Client(port)) for _ in range(3)]
+        for client in idle:
+            assert client.ask(request("/")).status == 200
+        wait_until(lambda: all(client.rest() == b"" for client in idle), "the server closes the idle ones")
+        time.sleep(1.2)  # in case it is late
+        with Monitor(pid) as monitor:
+            assert monitor.next()["active_concurrent"] == found
+
+
+def test_a_timeout_that_nothing_shows(tmp_path: Path) -> None:
+    """The program seems to set one second, and sets sixty. An idle connection that was seen from its begin shows that;
+    then the others count as idle, too."""
+    hidden = "**({'timeout_keep_alive': 1} | {'timeout_' + 'keep_alive': 60})"
+    with ExitStack() as stack:
+        pid, port = stack.enter_context(program_running(tmp_path, hidden))
+        old, asking = (stack.enter_context(Client(port)) for _ in range(2))
+        assert old.ask(request("/")).status == 200
+        asking.send(request("/slow"))
+        monitor = stack.enter_context(Monitor(pid))
+        monitor.wait_for(lambda s: s["active_concurrent"] == 2, "the idle one seems to be in a request")
+        new = stack.enter_context(Client(port))
+        assert new.ask(request("/")).status == 200
+        snapshot = monitor.wait_for(lambda s: s["active_concurrent"] == 1, "the timeout is another one")
+        assert snapshot["total_requests"] == 1
+        assert old.ask(request("/")).status == 200
+        snapshot = monitor.wait_for(lambda s: s["total_requests"] == 2, "it counts as usual")
+        assert snapshot["active_concurrent"] == 1
 
 
 def test_a_websocket_before_the_attach_is_one_after_its_next_frame(start_server: Callable[..., Server]) -> None:

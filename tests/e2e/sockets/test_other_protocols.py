@@ -217,9 +217,10 @@ with Server(("127.0.0.1", 0), Lines) as server:
 
 
 def test_the_only_listener() -> None:
-    """It is presumed to speak HTTP, so that what waits for an answer at the attach is in flight. Once it has shown
-    another protocol, that was no request."""
-    with subprocess.Popen([sys.executable, "-c", LINES], stdout=subprocess.PIPE, text=True) as server:
+    """The program imports a server, so that it is presumed to speak HTTP, and what waits for an answer at the attach is
+    in flight. Once it has shown another protocol, that was no request, nor part of the peak."""
+    program = "from wsgiref import simple_server\n" + LINES
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout
             port = int(server.stdout.readline())
@@ -242,3 +243,4 @@ def test_the_only_listener() -> None:
             server.kill()
     assert by_port(snapshot, port)["protocol"] == "unknown"
     assert snapshot["total_requests"] == snapshot["aborted_requests"] == snapshot["active_concurrent"] == 0
+    assert snapshot["peak_concurrent"] == 0
