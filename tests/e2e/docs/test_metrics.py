@@ -175,6 +175,8 @@ def test_slow_at_three_in_the_morning(shell: Shell) -> None:
 
 def test_documents_show_what_is_printed(shell: Shell) -> None:
     """Boxes and log lines, apart from which endpoints are in flight."""
+    # The server has seen the end of the other connections: the box shows more than the active ones.
+    wait_until(lambda: '"open_connections":2,' in shell.proxy.type("monitor --json").stdout, "both chats are open")
     printed = shell.proxy.type("monitor").stdout
     assert re.fullmatch(r"pid \d+ on [0-9.:]+: uvicorn app:app\n", printed[: printed.index("╔")])
     box = shapes(printed[printed.index("╔") :])

@@ -115,10 +115,16 @@ def test_reloads_and_other_signals_are_no_handover(upgraded: Upgraded, attach: A
     old, port = upgraded.old.pid, upgraded.old.port
     monitor = attach(old)
     asked = started = 0
-    for number, more in ((signal.SIGHUP, 2), (signal.SIGTTIN, 1), (signal.SIGTTOU, 0), (signal.SIGHUP, 2)):
+    for number, more, left in (
+        (signal.SIGHUP, 2, 2),
+        (signal.SIGTTIN, 1, 3),
+        (signal.SIGTTOU, 0, 2),
+        (signal.SIGHUP, 2, 2),
+    ):
         started = len(upgraded.old.started_workers())
         os.kill(old, number)
         wait_until(lambda: len(upgraded.old.started_workers()) == started + more, f"{number!r} has its effect")
+        wait_until(lambda: len(upgraded.old.workers()) == left, "workers that end have ended")
         ask(port, 10)
         asked += 10
         monitor.wait_for(lambda s: s["total_requests"] == asked, "totals go on")
