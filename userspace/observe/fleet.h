@@ -107,6 +107,7 @@ class Fleet {
   bool wants_search(std::chrono::steady_clock::time_point now);
   bool holds_listener(pid_t pid) const;
   std::map<pid_t, pid_t> members() const;
+  std::vector<pid_t> followed() const;
   bool is_counted(const Server& server, const std::map<pid_t, pid_t>& observed) const;
   bool has(pid_t pid) const;
   void set_timer();
@@ -133,9 +134,10 @@ class Fleet {
   std::chrono::steady_clock::time_point searched_at_;
   NewServers new_servers_;
   SearchPace pace_;
-  bool search_wanted_ = false;  // there was a reason, and the pace did not allow it yet
-  Fd timer_;                    // expires when check() is due
-  Fd sample_wanted_;            // readable if a server that has ended needs a sample
+  bool searched_early_ = false;  // a server may have begun to listen too late for the latest search
+  bool search_wanted_ = false;   // there was a reason, and the pace did not allow it yet
+  Fd timer_;                     // expires when check() is due
+  Fd sample_wanted_;             // readable if a server that has ended needs a sample
   std::string doubt_;
   Notices notices_;
 };

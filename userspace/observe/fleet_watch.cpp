@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <map>
 #include <utility>
 
@@ -33,10 +34,18 @@ constexpr std::chrono::milliseconds kCheckAfterEnd{100};
 
 // How often check() is due while a search is wanted.
 constexpr std::chrono::milliseconds kCheckForPace{200};
+constexpr std::chrono::milliseconds kCheckIfEarly{30};  // that search may have been too early
 
 // How long a view of a pid waits for the next server: a supervisor starts it after a moment, and it takes a while to
 // listen.
 constexpr std::chrono::seconds kTakenOverWithin{10};
+
+// That this thread has used.
+Clock::duration cpu_time() {
+  timespec used{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
 
 void drain(int fd) {
   std::uint64_t ignored = 0;
@@ -151,8 +160,12 @@ void Fleet::search() {
   const auto before = std::exchange(searched_at_, Clock::now());
   search_wanted_ = false;
   const ProcFs proc;
+  const Clock::duration used = cpu_time();
   const FoundServers found = find_servers(proc, {}, guesses_, &programs_);
-  pace_.note(searched_at_, Clock::now());
+  pace_.note(Clock::now(), cpu_time() - used);
+  if (own_) {  // since when those listen that began during the search
+    search_wanted_ = new_servers_.note(proc, own_->take_listens(), Clock::now());
+  }
   report_refused(found);
   note_found(found);
   const std::map<pid_t, pid_t> observed = members();
@@ -182,6 +195,8 @@ void Fleet::search() {
     known.appeared = known.appeared || same == nullptr;
     known.not_seen_seconds = known.not_seen_seconds.value_or(0) + not_seen;
   }
+  searched_early_ = new_servers_.may_be_early(Clock::now(), followed());
+  search_wanted_ = search_wanted_ || searched_early_;
 }
 
 void Fleet::add_started() {
@@ -216,7 +231,7 @@ void Fleet::set_timer() {
   if (just_ended) {
     period = kCheckAfterEnd;
   } else if (search_wanted_) {
-    period = kCheckForPace;
+    period = searched_early_ ? kCheckIfEarly : kCheckForPace;
   } else if (all_) {
     period = kCheckEvery;
   }
@@ -249,12 +264,18 @@ bool Fleet::holds_listener(pid_t pid) const {
   return !holds || *holds;
 }
 
-bool Fleet::wants_search(Clock::time_point now) {
-  const ProcFs proc;
+// The processes of the observed servers, sorted.
+std::vector<pid_t> Fleet::followed() const {
   std::vector<pid_t> known;
   for (const auto& [pid, root] : members()) {
     known.push_back(pid);
   }
+  return known;
+}
+
+bool Fleet::wants_search(Clock::time_point now) {
+  const ProcFs proc;
+  const std::vector<pid_t> known = followed();
   const bool listens = new_servers_.note(proc, own_->take_listens(), now);
   const bool started =
       new_servers_.may_have_started(proc, now, known, [this](pid_t pid) { return holds_listener(pid); });
