@@ -227,7 +227,8 @@ Result<Server> only_server(const ProcFs& proc, const ServerRequest& request) {
     return refused_descriptors(proc, survey.refused.front());
   }
   return Error{ErrorCode::kNoTarget,
-               missing_pid_file(request.default_pid_file) + ", and no HTTP server in Python that listens was found among the " +
+               missing_pid_file(request.default_pid_file) +
+                   ", and no HTTP server in Python that listens was found among the " +
                    count_of(survey.processes, "process", "processes") + " of " + proc.path(),
                "start the server, or name its process: sudo monitor --pid N"};
 }

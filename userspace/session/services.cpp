@@ -72,8 +72,8 @@ Result<std::vector<ServiceKey>> served(const Objects& objects, unsigned target, 
   }
   const bool certain = named->counted.http != 0 || named->counted.presumed != 0;
   for (const KnownListener& listener : known) {
-    const bool may_serve = !certain && listener.counted.apart == 0 && named->counted.key.port != 0 &&
-                           listener.counted.key.port != 0;
+    const bool may_serve =
+        !certain && listener.counted.apart == 0 && named->counted.key.port != 0 && listener.counted.key.port != 0;
     for (const ListedSocket& socket : list.sockets) {
       if ((listener.slot == named->slot || may_serve) && is_listening(socket) &&
           is_served(socket, listener.counted.key) && !contains(keys, key_of(socket))) {
