@@ -53,27 +53,19 @@ static __always_inline bool may_serve_name(const struct unix_address *address)
 	return address && (served.names >> ((address->len - sizeof(__u16)) & 63) & 1);
 }
 
-/* How a process has joined a target. */
-enum joined {
-	JOINED_NOTHING,
-	JOINED_AFTER_ROOT,
-	JOINED_BESIDE_ROOT,
-};
-
 /* Adds process `pid` to the target that has the address of the socket, if that target's root has ended, or if the
  * socket shares the address since after the attach. `shared_ns`: since when (CLOCK_BOOTTIME); 0: it does not share it,
- * or nobody knows. */
-static __attribute__((noinline)) enum joined join(const struct socket_info *f, __u32 pid, __u64 shared_ns)
+ * or nobody knows. Returns whether it did. */
+static __attribute__((noinline)) bool join(const struct socket_info *f, __u32 pid, __u64 shared_ns)
 {
 	struct monitor_target_settings *settings;
 	struct monitor_service_key key = {};
 	struct monitor_process *root;
 	__u32 *found, target;
 	struct sock *sk;
-	bool beside;
 
 	if (!f)
-		return JOINED_NOTHING;
+		return false;
 	sk = f->sk;
 	key.network = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	key.family = f->family;
@@ -91,29 +83,24 @@ static __attribute__((noinline)) enum joined join(const struct socket_info *f, _
 		found = bpf_map_lookup_elem(&services, &key);
 	}
 	if (!found)
-		return JOINED_NOTHING;
+		return false;
 	target = *found;
 	settings = bpf_map_lookup_elem(&target_settings, &target);
 	if (!settings || settings->state == TARGET_FREE || settings->state == TARGET_LEAVING)
-		return JOINED_NOTHING;
+		return false;
 	root = bpf_map_lookup_elem(&processes, &settings->root);
-	beside = root && root->target == target;
-	if (beside && shared_ns <= settings->since_ns)
-		return JOINED_NOTHING;
-	if (!process_add(target, pid, beside))
-		return JOINED_NOTHING;
-	return beside ? JOINED_BESIDE_ROOT : JOINED_AFTER_ROOT;
+	if (root && root->target == target && shared_ns <= settings->since_ns)
+		return false;
+	return process_add(target, pid, true);
 }
 
-/* Process `pid` of no target begins to listen. */
-static __attribute__((noinline)) enum joined join_by_listening(struct sock *sk, __u32 pid)
+/* Process `pid` of no target begins to listen. Returns whether it belongs to a target now. */
+static __attribute__((noinline)) bool join_by_listening(struct sock *sk, __u32 pid)
 {
 	struct socket_info f;
 
 	socket_info_read(&f, sk);
-	if (!f.port && !f.named)
-		return JOINED_NOTHING;
-	return join(&f, pid, f.tcp && socket_shares_port(sk) ? bpf_ktime_get_boot_ns() : 0);
+	return (f.port || f.named) && join(&f, pid, f.tcp && socket_shares_port(sk) ? bpf_ktime_get_boot_ns() : 0);
 }
 
 /* Posts that process `pid` begins to listen. */
@@ -137,7 +124,7 @@ static __attribute__((noinline)) bool join_by_reading(struct sock *sk, __u32 pid
 	struct socket_info f;
 
 	socket_info_read(&f, sk);
-	return (f.tcp ? !socket_info_has_sent(&f) : f.named) && join(&f, pid, shared_ns) != JOINED_NOTHING;
+	return (f.tcp ? !socket_info_has_sent(&f) : f.named) && join(&f, pid, shared_ns);
 }
 
 #endif

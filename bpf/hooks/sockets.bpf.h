@@ -248,7 +248,7 @@ static __always_inline void began_to_listen(struct sock *sk)
 {
 	__u32 pid = bpf_get_current_task_btf()->tgid;
 
-	if (!is_followed(pid) && join_by_listening(sk, pid) == JOINED_BESIDE_ROOT)
+	if (!is_followed(pid) && join_by_listening(sk, pid) && socket_shares_port(sk))
 		note_shared(sk);
 	post_listen(pid);
 }

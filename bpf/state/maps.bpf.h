@@ -194,8 +194,8 @@ struct {
 __u64 orphaned_ns SEC(".data.orphaned_ns");
 
 /*
- * Since when (CLOCK_BOOTTIME) a listening socket shares the address of a target: it began to listen beside the target's
- * root (account/handover.bpf.h). The kernel copies the entry to each connection that the socket accepts, so that a
+ * Since when (CLOCK_BOOTTIME) a listening socket of a process that joined by it (account/handover.bpf.h) can share the
+ * address of a target. The kernel copies the entry to each connection that the socket accepts, so that a
  * process which reads from one is known to belong there. The profile "syscall" uses the next map instead. An entry dies
  * with its socket.
  */

@@ -192,9 +192,9 @@ struct monitor_cpu_sample {
 struct monitor_process {
 	__abi_u32 target; /* index into the targets */
 	__abi_u32 worker; /* slot of its counters */
-	/* Not forked in the target: it began to listen on an address of the target while the root lived, or it reads
-	 * from connections that such a listening socket accepted. */
-	__abi_u32 beside;
+	/* It was not forked in the target: it began to listen on an address of the target, or reads from connections
+	 * that were accepted there. */
+	__abi_u32 joined;
 };
 
 /* Counters of one process, an element of the worker table. They stay until another process gets the slot. */

@@ -112,7 +112,7 @@ Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned t
 Result<std::vector<ProcessIdentity>> servers_beside(const Engine& engine, unsigned target, const ProcFs& proc,
                                                     const ProcessIdentity& root) {
   std::vector<ProcessIdentity> found;
-  for (const pid_t pid : TRY(engine.beside(target))) {
+  for (const pid_t pid : TRY(engine.joined(target))) {
     const Result<ProcessSample> sample = proc.process(pid);
     if (!sample) {
       continue;

@@ -111,9 +111,9 @@ class Engine {
   // Processes of the target that live now, as the fork and exit hooks know them, sorted.
   Result<std::vector<pid_t>> processes(unsigned target) const;
 
-  // Those of them that began to listen on an address of the target while its root lived, and those that accept from
-  // the same listening sockets. The target did not fork them.
-  Result<std::vector<pid_t>> beside(unsigned target) const;
+  // Those of them that were not forked in the target: they began to listen on an address of the target, or read from
+  // connections that were accepted there.
+  Result<std::vector<pid_t>> joined(unsigned target) const;
 
   // Iterates over the sockets that the target's processes, and `processes`, hold now. Fails with kNoTarget if the
   // target was removed since it was added or joined.

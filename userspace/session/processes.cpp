@@ -61,9 +61,9 @@ Result<std::vector<pid_t>> followed_processes(const Objects& objects, unsigned t
   return select(objects, [target](const monitor_process& process) { return process.target == target; });
 }
 
-Result<std::vector<pid_t>> processes_beside(const Objects& objects, unsigned target) {
+Result<std::vector<pid_t>> joined_processes(const Objects& objects, unsigned target) {
   return select(objects,
-                [target](const monitor_process& process) { return process.target == target && process.beside != 0; });
+                [target](const monitor_process& process) { return process.target == target && process.joined != 0; });
 }
 
 Status follow_process(const Objects& objects, std::uint32_t target, std::uint32_t pid) {

@@ -136,6 +136,16 @@ def test_commands_name_both(begin: Begin, engine: Engine) -> None:
     ask_all([new])
     last, said = settle_equal(engine, new.pid, [old, new])
     assert (last["target"]["previous_pid"], said) == (old.pid, "")
+    # The next two, of which no command sees the first handover.
+    servers = [old, new, begin()]
+    terminate(new)
+    servers.append(begin())
+    ask_all(servers[2:])
+    last, said = settle_equal(engine, new.pid, servers)
+    assert (last["target"]["pid"], workers(last)) == (servers[2].pid, {server.pid for server in servers[2:]})
+    assert also_serves(servers[3].pid, old.port, servers[2].pid) in said
+    assert f"pid {servers[3].pid} is counted with pid {servers[2].pid}" in engine.attach(servers[3].pid)
+    assert engine.targets() == [servers[2].pid]
 
 
 class WorkersListen(Gunicorn):
