@@ -232,7 +232,10 @@ def test_slow_requests(shell: Shell) -> None:
     with Client(shell.port) as client:
         client.ask(request("/block?seconds=1.1"))
     said = shell.said("Requests that took over a second, by endpoint and status")
-    assert re.fullmatch(r"1 of \d+ GET /block 200\n", said), said
+    # A request of the stuck endpoint's test can be another one.
+    lines = [line for line in said.splitlines() if not line.endswith(" POST /v1/completions 200")]
+    assert len(lines) == 1
+    assert re.fullmatch(r"1 of \d+ GET /block 200", lines[0])
 
 
 def test_memory(shell: Shell) -> None:
