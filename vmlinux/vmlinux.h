@@ -47,6 +47,7 @@ enum {
 
 enum {
 	BPF_F_NO_PREALLOC = 1,
+	BPF_F_CLONE = 512,
 };
 
 enum {
@@ -132,6 +133,7 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned char skc_reuseport : 1;
 	struct in6_addr skc_v6_rcv_saddr;
 };
 

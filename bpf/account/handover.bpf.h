@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * A process that takes the place of a target's root, which has ended: it listens on an address of the target, or it
- * reads from a connection that was accepted there. It joins the target, with all processes that it forks later. No
- * process of user space needs to run for that.
+ * Processes that join a target from outside, with all processes that they fork later. No process of user space needs to
+ * run for that.
+ *
+ * One takes the place of the target's root, which has ended: it begins to listen on an address of the target, or it
+ * reads from a connection that was accepted there.
+ *
+ * One serves beside the root, which lives: it begins to listen on an address of the target, which two sockets can do
+ * with SO_REUSEPORT. Its workers join when they read from a connection that this socket accepted. Servers that listened
+ * there before the attach stay outside.
  */
 #ifndef MONITOR_HANDOVER_BPF_H
 #define MONITOR_HANDOVER_BPF_H
@@ -47,15 +53,16 @@ static __always_inline bool may_serve_name(const struct unix_address *address)
 	return address && (served.names >> ((address->len - sizeof(__u16)) & 63) & 1);
 }
 
-/* Adds process `pid` to the target that has the address of the socket, if that target's root has ended. Returns whether
- * it did. */
-static __attribute__((noinline)) bool adopt_successor(const struct socket_info *f, __u32 pid)
+/* Adds process `pid` to the target that has the address of the socket, if that target's root has ended, or if the
+ * socket shares the address since after the attach. `shared_ns`: since when (CLOCK_BOOTTIME); 0: it does not share it,
+ * or nobody knows. Returns whether it did. */
+static __attribute__((noinline)) bool join(const struct socket_info *f, __u32 pid, __u64 shared_ns)
 {
 	struct monitor_target_settings *settings;
 	struct monitor_service_key key = {};
 	struct monitor_process *root;
-	struct sock *sk;
 	__u32 *found, target;
+	struct sock *sk;
 
 	if (!f)
 		return false;
@@ -82,20 +89,18 @@ static __attribute__((noinline)) bool adopt_successor(const struct socket_info *
 	if (!settings || settings->state == TARGET_FREE || settings->state == TARGET_LEAVING)
 		return false;
 	root = bpf_map_lookup_elem(&processes, &settings->root);
-	if (root && root->target == target)
+	if (root && root->target == target && shared_ns <= settings->since_ns)
 		return false;
-	return process_add(target, pid);
+	return process_add(target, pid, true);
 }
 
-/* Process `pid` of no target begins to listen. */
-static __attribute__((noinline)) int adopt_listener(struct sock *sk, __u32 pid)
+/* Process `pid` of no target begins to listen. Returns whether it belongs to a target now. */
+static __attribute__((noinline)) bool join_by_listening(struct sock *sk, __u32 pid)
 {
 	struct socket_info f;
 
 	socket_info_read(&f, sk);
-	if (f.port || f.named)
-		adopt_successor(&f, pid);
-	return 0;
+	return (f.port || f.named) && join(&f, pid, f.tcp && socket_shares_port(sk) ? bpf_ktime_get_boot_ns() : 0);
 }
 
 /* Posts that process `pid` begins to listen. */
@@ -112,14 +117,14 @@ static __always_inline void post_listen(__u32 pid)
 }
 
 /* Process `pid` of no target has received bytes from `sk`, or has accepted it. Returns whether it belongs to a target
- * now. A client sends before it receives, so a connection that the process opened from such a port does not count. A
- * client's Unix socket has no name. */
-static __attribute__((noinline)) bool adopt_reader(struct sock *sk, __u32 pid)
+ * now. `shared_ns`: as in join(), of the socket that accepted it. A client sends before it receives, so a connection
+ * that the process opened from such a port does not count. A client's Unix socket has no name. */
+static __attribute__((noinline)) bool join_by_reading(struct sock *sk, __u32 pid, __u64 shared_ns)
 {
 	struct socket_info f;
 
 	socket_info_read(&f, sk);
-	return (f.tcp ? !socket_info_has_sent(&f) : f.named) && adopt_successor(&f, pid);
+	return (f.tcp ? !socket_info_has_sent(&f) : f.named) && join(&f, pid, shared_ns);
 }
 
 #endif

@@ -47,13 +47,21 @@ static __always_inline bool outlasts_keep_alive(const struct monitor_target_sett
 	       socket_info_quiet_ms(f) > (__u64)settings->keep_alive_ms * times;
 }
 
+/* Returns whether a connection whose listener is unknown may be one that the process opened: before the attach, or
+ * before it joined the target. Such a connection has sent before it receives. */
+static __always_inline bool may_be_client(const struct opening *o)
+{
+	const struct socket_info *f = &o->socket;
+
+	return f->tcp ? o->maybe_older || socket_info_has_sent(f) : !f->named;
+}
+
 /* Finds the listener that accepted the connection. If it is unknown, makes one with the address of the socket, or takes
  * the target's unknown listener; not for a socket that may be a client's, which then has NO_LISTENER. A function of its
  * own that conn_init does not call, because kernels limit the stack of a chain of calls. */
 static __attribute__((noinline)) int conn_find_listener(struct conn *c, const struct opening *o)
 {
 	const struct socket_info *f = &o->socket;
-	bool known_only = f->tcp ? o->maybe_older : !f->named;
 	struct monitor_listener_key address;
 	struct monitor_listener *l;
 
@@ -61,10 +69,11 @@ static __attribute__((noinline)) int conn_find_listener(struct conn *c, const st
 		return 0;
 	c->target = o->process.target;
 	c->listener = listener_find(&address, c->target, f);
-	if (c->listener == NO_LISTENER && !known_only)
+	if (c->listener == NO_LISTENER && !may_be_client(o)) {
 		c->listener = listener_make(&address, false);
-	if (c->listener == NO_LISTENER && !known_only)
-		c->listener = unknown_listener(c->target);
+		if (c->listener == NO_LISTENER)
+			c->listener = unknown_listener(c->target);
+	}
 	l = listener_at(c->listener);
 	if (l)
 		c->listener_number = l->number;
@@ -103,7 +112,7 @@ GLOBAL_FUNC int conn_init(struct conn *c, const struct opening *o)
 	protocol_state_init(&c->protocol);
 	for (int i = 0; i < MONITOR_RING; ++i)
 		c->ring[i].id = NO_REQUEST;
-	if (tcp ? older && c->listener == NO_LISTENER : !o->socket.named) {
+	if (tcp ? c->listener == NO_LISTENER : !o->socket.named) {
 		c->role = ROLE_CLIENT;
 		return 0;
 	}

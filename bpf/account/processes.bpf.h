@@ -25,10 +25,11 @@ static __always_inline void follow(__u32 pid, bool on)
 		__sync_fetch_and_and(&followed[word], ~bit);
 }
 
-/* Makes the entry of process `pid`, unless it exists: user space can be first. Returns whether it exists now. */
-static __attribute__((noinline)) bool process_add(__u32 target, __u32 pid)
+/* Makes the entry of process `pid`, unless it exists: user space can be first. `joined`: see struct monitor_process.
+ * Returns whether it exists now. */
+static __attribute__((noinline)) bool process_add(__u32 target, __u32 pid, bool joined)
 {
-	struct monitor_process made = {.target = target};
+	struct monitor_process made = {.target = target, .joined = joined};
 	struct monitor_worker *worker;
 
 	if (bpf_map_pop_elem(&free_workers, &made.worker)) {

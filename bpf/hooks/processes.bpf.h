@@ -27,7 +27,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	process = bpf_map_lookup_elem(&processes, &pid);
 	if (process)
-		process_add(process->target, child_pid);
+		process_add(process->target, child_pid, false);
 	return 0;
 }
 

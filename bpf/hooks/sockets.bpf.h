@@ -68,6 +68,16 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 	return c;
 }
 
+/* Process `pid` of no target reads from a connection without a record. Returns whether it belongs to a target now. */
+static __always_inline bool reader_joins(struct sock *sk, __u32 pid)
+{
+	__u64 *shared = sk->sk_bpf_storage ? bpf_sk_storage_get(&shared_since, sk, 0, 0) : NULL;
+
+	if (!shared && (!is_orphaned() || !may_serve_port(sk->__sk_common.skc_num)))
+		return false;
+	return join_by_reading(sk, pid, shared ? *shared : 0);
+}
+
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 {
@@ -84,7 +94,7 @@ int BPF_PROG(on_received, struct sock *sk, int ret, int flags)
 	if (!is_followed(task->tgid)) {
 		if (c)
 			c->flags |= CONN_ELSEWHERE;
-		if (c || !is_orphaned() || !may_serve_port(sk->__sk_common.skc_num) || !adopt_reader(sk, task->tgid))
+		if (c || !reader_joins(sk, task->tgid))
 			return 0;
 	}
 	if (!c && sk->sk_protocol == IPPROTO_UDP) {
@@ -184,6 +194,26 @@ static __attribute__((noinline)) int note_listener(struct sock *sk)
 	return 0;
 }
 
+/* A socket begins to share the address of a target: see the map shared_since. */
+static __always_inline void note_shared(struct sock *sk)
+{
+	__u64 address = (__u64)sk, now = bpf_ktime_get_boot_ns();
+
+	if (!by_address)
+		bpf_sk_storage_get(&shared_since, sk, &now, BPF_SK_STORAGE_GET_F_CREATE);
+	else if (!bpf_map_update_elem(&shared_listeners, &address, &now, BPF_NOEXIST))
+		__sync_fetch_and_add(&shared_count, 1);
+}
+
+/* A socket ceases to listen. */
+static __always_inline void forget_shared(struct sock *sk)
+{
+	__u64 address = (__u64)sk;
+
+	if (by_address && READ_ONCE(shared_count) && !bpf_map_delete_elem(&shared_listeners, &address))
+		__sync_fetch_and_sub(&shared_count, 1);
+}
+
 /* A connection's state changes. Running twice for the same change is harmless; see on_state_too. */
 static __always_inline int on_change(struct sock *sk, int from, int to)
 {
@@ -195,6 +225,10 @@ static __always_inline int on_change(struct sock *sk, int from, int to)
 	}
 	if (to == TCP_LISTEN) {
 		note_listener(sk);
+		return 0;
+	}
+	if (from == TCP_LISTEN) {
+		forget_shared(sk);
 		return 0;
 	}
 	if (to != TCP_CLOSE && to != TCP_FIN_WAIT1 && to != TCP_LAST_ACK)
@@ -214,8 +248,8 @@ static __always_inline void began_to_listen(struct sock *sk)
 {
 	__u32 pid = bpf_get_current_task_btf()->tgid;
 
-	if (!is_followed(pid))
-		adopt_listener(sk, pid);
+	if (!is_followed(pid) && join_by_listening(sk, pid) && socket_shares_port(sk))
+		note_shared(sk);
 	post_listen(pid);
 }
 

@@ -96,14 +96,25 @@ static __always_inline bool call_does(const struct walk_scratch *x, __u32 flag)
 	return READ_ONCE(x->call.what) & flag;
 }
 
-/* A call of a stranger that may be accept() has returned `fd`. The process may take the place of a root that has ended.
- * Accepts are far fewer than reads, which under the profile "socket" show the same. */
-static __always_inline void adopt_accepting(struct task_struct *task, long fd, __u32 pid)
+/* Returns whether a process that accepts a connection may join a target. */
+static __always_inline bool may_join_by_accepting(void)
+{
+	return is_orphaned() || READ_ONCE(shared_count);
+}
+
+/* A call of process `pid` of no target, which may be accept(), has returned `fd`. Accepts are far fewer than reads,
+ * which under the profile "socket" show the same. */
+static __always_inline void accepter_joins(struct task_struct *task, const struct pt_regs *regs, long fd, __u32 pid)
 {
 	struct sock *sk = fd_sock(task, fd);
+	__u64 listener, *shared;
 
-	if (sk)
-		adopt_reader(sk, pid);
+	if (!sk)
+		return;
+	listener = (__u64)fd_sock(task, SYSCALL_ARG1(regs));
+	shared = bpf_map_lookup_elem(&shared_listeners, &listener);
+	if (shared || is_orphaned())
+		join_by_reading(sk, pid, shared ? *shared : 0);
 }
 
 SEC("tp_btf/sys_exit")
@@ -120,8 +131,8 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	__u8 shutdown;
 
 	if (!is_followed(pid)) {
-		if (is_orphaned() && ret >= 0 && syscall_may_accept(syscall_number(regs)))
-			adopt_accepting(task, ret, pid);
+		if (may_join_by_accepting() && ret >= 0 && syscall_may_accept(syscall_number(regs)))
+			accepter_joins(task, regs, ret, pid);
 		return 0;
 	}
 	/* What is known of the call is in the memory of a map. Were it on the stack, the verifier of Linux 6.1 would

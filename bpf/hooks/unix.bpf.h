@@ -48,7 +48,7 @@ static __always_inline struct conn *unix_open(struct sock *sk, int ret)
 		return NULL;
 	pid = bpf_get_current_task_btf()->tgid;
 	if (!is_followed(pid) &&
-	    (ret <= 0 || !is_orphaned() || !may_serve_name(as_unix(sk)->addr) || !adopt_reader(sk, pid)))
+	    (ret <= 0 || !is_orphaned() || !may_serve_name(as_unix(sk)->addr) || !join_by_reading(sk, pid, 0)))
 		return NULL;
 	socket_info_read(&o.socket, sk);
 	c = addressed_open(&o, pid, ret > 0 ? ret : 0);
@@ -122,7 +122,7 @@ static __always_inline void begins_to_listen(struct sock *sk, __u32 pid)
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
 		return;
 	if (!is_followed(pid))
-		adopt_listener(sk, pid);
+		join_by_listening(sk, pid);
 	post_listen(pid);
 }
 

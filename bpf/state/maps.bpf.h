@@ -193,6 +193,32 @@ struct {
  * hooks on receives seek the process that takes its place. User space clears it. */
 __u64 orphaned_ns SEC(".data.orphaned_ns");
 
+/*
+ * Since when (CLOCK_BOOTTIME) a listening socket of a process that joined by it (account/handover.bpf.h) can share the
+ * address of a target. The kernel copies the entry to each connection that the socket accepts, so that a
+ * process which reads from one is known to belong there. The profile "syscall" uses the next map instead. An entry dies
+ * with its socket.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, __u64);
+} shared_since SEC(".maps");
+
+/* The same by the address of the listening socket's struct sock, of which an accept has the descriptor. An entry dies
+ * when its socket ceases to listen. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MONITOR_SERVICES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u64);
+} shared_listeners SEC(".maps");
+
+/* The number of entries in `shared_listeners`, so that the calls of strangers cost a load while there is no entry. */
+__u64 shared_count SEC(".data.shared_count");
+
 /* A test before `services` is searched: a receive of a stranger costs two loads while a root has ended. User space
  * writes it with `services`. */
 struct monitor_served served SEC(".data.served");

@@ -102,6 +102,12 @@ static __always_inline void unix_address_read(struct sock *sk, __u8 *to)
 	out->length = address ? BPF_CORE_READ(address, len) - sizeof(__u16) : 0;
 }
 
+/* Returns whether other sockets can have the address of this TCP socket at the same time (SO_REUSEPORT). */
+static __always_inline bool socket_shares_port(struct sock *sk)
+{
+	return BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_reuseport);
+}
+
 /* Returns whether this end of a TCP connection has sent bytes. */
 static __always_inline bool socket_info_has_sent(const struct socket_info *f)
 {

@@ -21,7 +21,7 @@ typedef __u64 __abi_u64;
 #endif
 
 /* Raise it whenever a layout or a meaning below changes: `monitor` refuses a pinned engine of another version. */
-#define MONITOR_ABI_VERSION 7
+#define MONITOR_ABI_VERSION 8
 
 /* The default limits of an engine: servers, processes of all servers, endpoints of all servers, connections whose
  * records are found by address, and listeners of all servers. */
@@ -135,6 +135,8 @@ struct monitor_listener {
 /* The highest `number`. For the connections of further listeners of a target, the listener is unknown. */
 #define MONITOR_LISTENER_NUMBERS 255
 
+#define MONITOR_PREVIOUS_ROOTS 15
+
 /* Settings of a target, written by user space. */
 struct monitor_target_settings {
 	__abi_u32 state;   /* enum monitor_target_state */
@@ -147,9 +149,10 @@ struct monitor_target_settings {
 	__abi_u64 misses_before; /* recursion misses of all programs when counting began */
 	__abi_u64 misses_reconciled; /* recursion misses when the counters were last found correct */
 
-	__abi_u32 previous_root; /* process id of the root before, which ended and handed over to `root`; 0: there was
-				    no handover */
-	__abi_u32 main;		 /* number of the listener that names the server; 0: none does so far */
+	__abi_u32 main; /* number of the listener that names the server; 0: none does so far */
+	/* Process ids of the roots before, the latest first, each of which ended and handed over to the one before it
+	 * in this list, or to `root`; 0 after the last one. Earlier ones are forgotten. */
+	__abi_u32 previous_roots[MONITOR_PREVIOUS_ROOTS];
 	__abi_u64 keep_ended_ns; /* for how long an attached target stays after its root has ended, in case its address
 				    is served again */
 };
@@ -191,6 +194,9 @@ struct monitor_cpu_sample {
 struct monitor_process {
 	__abi_u32 target; /* index into the targets */
 	__abi_u32 worker; /* slot of its counters */
+	/* It was not forked in the target: it began to listen on an address of the target, or reads from connections
+	 * that were accepted there. */
+	__abi_u32 joined;
 };
 
 /* Counters of one process, an element of the worker table. They stay until another process gets the slot. */

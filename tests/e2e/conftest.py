@@ -23,6 +23,7 @@ from harness.load import raise_descriptor_limit
 from harness.monitor import BINARY, Monitor
 from harness.observation import Observation
 from harness.server import USUAL, AppServer, Flavour, Server
+from harness.serving import Serving
 from harness.syscall_server import SyscallServer
 
 # The exit status that ctest reports as skipped (SKIP_RETURN_CODE).
@@ -87,6 +88,19 @@ def attach() -> Iterator[Callable[..., Monitor]]:
     """Starts monitors that end with the test."""
     with ExitStack() as stack:
         yield lambda *arguments, **settings: stack.enter_context(Monitor(*arguments, **settings))
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
+    """Starts `monitor serve` processes that end with the test."""
+    with ExitStack() as stack:
+
+        def start(*options: str, **settings: Any) -> Serving:
+            serving = Serving(tmp_path, *options, **settings)
+            stack.callback(serving.stop)
+            return serving
+
+        yield start
 
 
 @pytest.fixture

@@ -54,13 +54,13 @@ TEST_CASE("abi: the structures have no padding between their fields") {
   CHECK(sizeof(monitor_target) == sizeof(std::uint64_t) * (6 + UNDERCOUNT_CAUSES));
   CHECK(sizeof(monitor_engine) == 4 * 4 + 2 * 8 + 32);
   CHECK(offsetof(monitor_engine, abi_version) == 0);
-  CHECK(sizeof(monitor_target_settings) == 4 * 6 + 8 * 5);
+  CHECK(sizeof(monitor_target_settings) == 4 * 5 + 4 * MONITOR_PREVIOUS_ROOTS + 8 * 5);
   CHECK(sizeof(monitor_iter_request) == 16);
   CHECK(sizeof(monitor_evictions) == 32);
   CHECK(sizeof(monitor_route_state) == 2 * (256 + MONITOR_ROUTE_METHODS));
   CHECK(sizeof(monitor_route) == 8 + MONITOR_PATH_SIZE);
   CHECK(sizeof(monitor_cpu_sample) == 40);
-  CHECK(sizeof(monitor_process) == 8);
+  CHECK(sizeof(monitor_process) == 12);
   CHECK(sizeof(monitor_worker) == 24);
   CHECK(sizeof(monitor_durations) == 8 + sizeof(std::uint64_t) * (1 + MONITOR_DURATION_BUCKETS));
   CHECK(sizeof(monitor_endpoint) ==

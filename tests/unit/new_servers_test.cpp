@@ -116,6 +116,10 @@ TEST_CASE("new_servers.an_event_is_a_reason_until_the_server_is_recognized") {
   CHECK_FALSE(machine.listens(1, processes, 11));
   CHECK(machine.listens(1, processes, 10));
   CHECK(machine.servers().listening_since({11, 10}) == 7'000);
+  const auto event = machine.begin() + 1s;
+  CHECK(machine.servers().may_be_early(event + 100ms, {9, 11}));
+  CHECK_FALSE(machine.servers().may_be_early(event + 100ms, {9, 10}));
+  CHECK_FALSE(machine.servers().may_be_early(event + 1s, {}));
   CHECK_FALSE(machine.servers().listening_since({11}));
   CHECK(machine.at(2, processes));
   CHECK_FALSE(machine.at(3, processes, {}, {10}));
@@ -131,7 +135,7 @@ TEST_CASE("new_servers.the_pace_of_searches") {
   int searches = 0;
   for (auto now = begin; now < begin + 100s; now += 10ms) {  // something begins to listen again and again
     if (pace.allows(now)) {
-      pace.note(now, now + 5ms);
+      pace.note(now + 5ms, 5ms);
       ++searches;
     }
   }

@@ -45,10 +45,11 @@ struct Fixture {
   std::unique_ptr<HttpServer> http = listen();
 
   std::unique_ptr<HttpServer> listen() {
-    auto listening = HttpServer::listen(events, {"127.0.0.1", 0},
-                                        [this](const HttpRequest& request) { return routes.answer(request); });
-    REQUIRE(listening);
-    return *std::move(listening);
+    auto bound = HttpServer::bind(events, {"127.0.0.1", 0},
+                                  [this](const HttpRequest& request) { return routes.answer(request); });
+    REQUIRE(bound);
+    REQUIRE((*bound)->listen());
+    return *std::move(bound);
   }
 
   // A client whose connection is accepted, with the head of its request still to come.

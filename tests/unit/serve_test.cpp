@@ -97,8 +97,9 @@ TEST_CASE("serve.http.no ranges and no encodings") {
 class Served {
  public:
   explicit Served(const HttpLimits& limits = {}, HttpHandler handler = echo) {
-    auto server = HttpServer::listen(loop_, {"127.0.0.1", 0}, std::move(handler), limits);
+    auto server = HttpServer::bind(loop_, {"127.0.0.1", 0}, std::move(handler), limits);
     REQUIRE(server);
+    REQUIRE((*server)->listen());
     server_ = *std::move(server);
   }
 
@@ -232,12 +233,12 @@ TEST_CASE("serve.server.clients that read nothing hold a bounded amount of memor
 
 TEST_CASE("serve.server.an address that is taken or does not exist") {
   Served served;
-  const auto taken = HttpServer::listen(served.loop(), {"127.0.0.1", served.server().address().port}, echo);
+  const auto taken = HttpServer::bind(served.loop(), {"127.0.0.1", served.server().address().port}, echo);
   REQUIRE_FALSE(taken);
   CHECK(contains(taken.error().what, "listen on 127.0.0.1:"));
   CHECK(contains(taken.error().hint, "another port"));
   for (const char* host : {"192.0.2.1", "nowhere.invalid"}) {
-    const auto refused = HttpServer::listen(served.loop(), {host, 0}, echo);
+    const auto refused = HttpServer::bind(served.loop(), {host, 0}, echo);
     REQUIRE_FALSE(refused);
     CHECK(contains(refused.error().what, host));
     CHECK_FALSE(refused.error().hint.empty());

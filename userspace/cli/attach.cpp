@@ -43,6 +43,7 @@ struct Added {
   Server server;
   std::optional<unsigned> target;  // absent if it was attached before
   std::uint64_t since_ns = 0;
+  pid_t beside = 0;  // the attached server beside which it serves, and is counted; 0: it is counted by itself
 };
 
 // Adds one server, if it is not attached yet. `others` are roots of servers that are none of its processes.
@@ -54,6 +55,9 @@ Result<Added> add_server(Engine& engine, const ProcFs& proc, const Server& serve
     if (target.root == root.identity) {
       return Added{server, std::nullopt, target.since_ns};
     }
+  }
+  if (const std::optional<TargetInfo> counting = TRY(target_beside(engine, targets, proc, server.pid))) {
+    return Added{server, std::nullopt, counting->since_ns, counting->root.pid};
   }
   const unsigned target = TRY(follow_server(engine, proc, root, others));
   if (Status status = engine.keep_ended(target, keep_ended_seconds); !status) {
@@ -92,13 +96,22 @@ Result<std::vector<Added>> add_servers(Engine& engine, const ProcFs& proc, const
   return added;
 }
 
+std::string describe_added(const Added& added) {
+  if (added.target) {
+    return fmt::format("attached pid {}, which listens on {}: {}", added.server.pid,
+                       fmt::join(added.server.listen, ", "), added.server.command);
+  }
+  const std::string since = format_time(wall_seconds(added.since_ns));
+  if (added.beside != 0) {
+    return fmt::format("pid {} is counted with pid {}, on whose address it serves; that one is attached since {}",
+                       added.server.pid, added.beside, since);
+  }
+  return fmt::format("pid {} is attached already, since {}", added.server.pid, since);
+}
+
 Status say_added(const std::vector<Added>& added, Reporter& reporter) {
   for (const Added& one : added) {
-    const std::string line = one.target ? fmt::format("attached pid {}, which listens on {}: {}", one.server.pid,
-                                                      fmt::join(one.server.listen, ", "), one.server.command)
-                                        : fmt::format("pid {} is attached already, since {}", one.server.pid,
-                                                      format_time(wall_seconds(one.since_ns)));
-    TRY(say(line, reporter));
+    TRY(say(describe_added(one), reporter));
     if (is_guess(one.server.evidence)) {
       reporter.notice(describe(one.server));
     }

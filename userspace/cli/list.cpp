@@ -24,9 +24,15 @@ std::optional<Attached> read_attached(const ListOptions& options, const ProcFs& 
   return *std::move(attached);
 }
 
+// The target that counts the server, if one is attached.
+std::optional<TargetInfo> target_of(const std::optional<Attached>& attached, const Server& server) {
+  const std::optional<TargetInfo> own = attached ? attached->find(server.pid) : std::nullopt;
+  return own || !attached ? own : attached->find_beside(server.pid);
+}
+
 // Unknown if no engine is attached to the server, or if it is detached just now.
 std::vector<ListedListener> listeners_of(const std::optional<Attached>& attached, const Server& server) {
-  const std::optional<TargetInfo> target = attached ? attached->find(server.pid) : std::nullopt;
+  const std::optional<TargetInfo> target = target_of(attached, server);
   if (target && attached->engine->join_target(*target, {})) {
     const Result<ListedSockets> sockets = attached->engine->sample_sockets(target->index, {});
     const Result<Counters> counters = attached->engine->sample_counters(target->index);
@@ -76,7 +82,7 @@ Result<std::string> list_servers(const ListOptions& options, Reporter& reporter)
                         .attached = std::nullopt};
     listed.uptime_seconds = std::max(0.0, seconds_since_boot() - sample->start_seconds);
     if (attached) {
-      listed.attached = attached->find(server.pid).has_value();
+      listed.attached = target_of(attached, server).has_value();
     }
     servers.push_back(std::move(listed));
   }

@@ -24,14 +24,15 @@ Result<int> serve(const ServeOptions& options, Reporter& reporter) {
                     ServedBy{options.engine.version, SeriesChoice(options.max_scrape)});
   const Routes routes(exporter.routes());
   EventLoop events;
-  // Listens before it loads anything, so that a port that is taken costs nothing, and before settle() gives up the
-  // privilege to use a port below 1024. No request is read until the loop runs.
-  const std::unique_ptr<HttpServer> http = TRY(HttpServer::listen(
+  // Takes the port before it loads anything, so that one that is taken costs nothing, and before settle() gives up the
+  // privilege to use a port below 1024. Opens it when counting has begun: whoever waits for the port can rely on that.
+  const std::unique_ptr<HttpServer> http = TRY(HttpServer::bind(
       events, options.listen, [&routes](const HttpRequest& request) { return routes.answer(request); }));
   fleet = TRY(Fleet::begin(options, notices(options, reporter), true));
   TRY(fleet->watch());
   settle(*fleet, options, false, reporter);
   report_doubt(*fleet, reporter);
+  TRY(http->listen());
   reporter.notice(fmt::format("serving http://{}/metrics", to_string(http->address())));
   std::size_t reported = 0;
   const EndedServers ended{[&fleet] { return fleet->ended_fds(); },

@@ -51,7 +51,7 @@ Result<Fd> bind_first(const HostPort& address) {
     Fd socket{::socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     const int on = 1;
     if (socket && ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-        ::bind(socket.get(), one->ai_addr, one->ai_addrlen) == 0 && ::listen(socket.get(), SOMAXCONN) == 0) {
+        ::bind(socket.get(), one->ai_addr, one->ai_addrlen) == 0) {
       return socket;
     }
     saved_errno = errno;
@@ -65,32 +65,38 @@ bool is_transient(int saved_errno) {
 
 }  // namespace
 
-Result<std::unique_ptr<HttpServer>> HttpServer::listen(EventLoop& loop, const HostPort& address, HttpHandler handler,
-                                                       const HttpLimits& limits) {
+Result<std::unique_ptr<HttpServer>> HttpServer::bind(EventLoop& loop, const HostPort& address, HttpHandler handler,
+                                                     const HttpLimits& limits) {
   Fd socket = TRY(bind_first(address));
   const std::uint16_t port = port_of(socket.get());
-  return std::make_unique<HttpServer>(loop, Listening{std::move(socket), {address.host, port}}, std::move(handler),
-                                      limits);
+  return std::make_unique<HttpServer>(loop, Bound{std::move(socket), {address.host, port}}, std::move(handler), limits);
 }
 
-// New connections come last in each wait: one beyond the bound ends the oldest, which may just have sent its request.
-HttpServer::HttpServer(EventLoop& loop, Listening listening, HttpHandler handler, const HttpLimits& limits)
+HttpServer::HttpServer(EventLoop& loop, Bound bound, HttpHandler handler, const HttpLimits& limits)
     : loop_(loop),
-      listener_(std::move(listening.socket)),
-      address_(std::move(listening.address)),
+      listener_(std::move(bound.socket)),
+      address_(std::move(bound.address)),
       handler_(std::move(handler)),
       limits_(limits),
-      arrivals_(loop.watch(
-          listener_.get(), POLLIN,
-          [this](short) {
-            accept();
-            return Ok{};
-          },
-          EventLoop::Rank::kLast)),
       overdue_(loop.timer([this] {
         end_overdue();
         return Ok{};
       })) {}
+
+// New connections come last in each wait: one beyond the bound ends the oldest, which may just have sent its request.
+Status HttpServer::listen() {
+  if (::listen(listener_.get(), SOMAXCONN) != 0) {
+    return listen_error(errno, to_string(address_));
+  }
+  arrivals_ = loop_.watch(
+      listener_.get(), POLLIN,
+      [this](short) {
+        accept();
+        return Ok{};
+      },
+      EventLoop::Rank::kLast);
+  return Ok{};
+}
 
 void HttpServer::end_overdue() {
   const auto now = Clock::now();

@@ -27,7 +27,7 @@ struct HttpLimits {
 };
 
 class HttpServer {
-  struct Listening {
+  struct Bound {
     Fd socket;
     HostPort address;
   };
@@ -35,18 +35,21 @@ class HttpServer {
  public:
   using Clock = EventLoop::Clock;
 
-  // Listens, and serves in each wait of `loop`, which outlives the server. Fails with kFailed if the name is unknown or
-  // the address unavailable, with kNotPermitted if this process may not listen there.
-  static Result<std::unique_ptr<HttpServer>> listen(EventLoop& loop, const HostPort& address, HttpHandler handler,
-                                                    const HttpLimits& limits = {});
+  // Takes the address; connections are refused before listen(). `loop` outlives the server. Fails with kFailed if the
+  // name is unknown or the address unavailable, with kNotPermitted if this process may not listen there.
+  static Result<std::unique_ptr<HttpServer>> bind(EventLoop& loop, const HostPort& address, HttpHandler handler,
+                                                  const HttpLimits& limits = {});
 
-  // For listen().
-  HttpServer(EventLoop& loop, Listening listening, HttpHandler handler, const HttpLimits& limits);
+  // From now on, serves in each wait of the loop.
+  Status listen();
+
+  // For bind().
+  HttpServer(EventLoop& loop, Bound bound, HttpHandler handler, const HttpLimits& limits);
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
   ~HttpServer() = default;
 
-  // Where it listens; for port 0 with the port that the kernel chose.
+  // Its address; for port 0 with the port that the kernel chose.
   const HostPort& address() const { return address_; }
 
   std::size_t connections() const { return connections_.size(); }
@@ -80,7 +83,7 @@ class HttpServer {
   HostPort address_;
   HttpHandler handler_;
   HttpLimits limits_;
-  EventLoop::Watch arrivals_;
+  EventLoop::Watch arrivals_{};
   EventLoop::Timer overdue_;
   Connections connections_;  // the oldest first
 };

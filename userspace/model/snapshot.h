@@ -74,7 +74,8 @@ struct Snapshot {
   std::string profile;
 
   pid_t pid = 0;
-  pid_t previous_pid = 0;  // of the root process before, which ended and handed over; 0: there was no handover
+  pid_t previous_pid = 0;     // of the root process before, which ended and handed over; 0: there was no handover
+  std::vector<pid_t> beside;  // other servers that serve on its address beside it, and are counted with it
   std::string command;
   std::string program;      // without the interpreter and directories
   std::string application;  // empty if unknown

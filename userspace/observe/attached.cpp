@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "base/contains.h"
 #include "host/listener_hints.h"
 #include "observe/follow.h"
 #include "observe/handover.h"
@@ -60,7 +61,7 @@ bool is_over(const TargetInfo& target, const ProcFs& proc) {
 }
 
 bool is_named(const TargetInfo& target, pid_t pid, const ProcFs& proc) {
-  return target.root.pid == pid || (target.previous == pid && pid != 0 && !proc.process(pid));
+  return target.root.pid == pid || (contains(target.previous, pid) && !proc.process(pid));
 }
 
 Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& proc) {
@@ -74,7 +75,7 @@ Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& pr
     if (!next || !*next) {
       continue;  // removed meanwhile, or it has ended
     }
-    target.previous = target.root.pid;
+    target.previous.insert(target.previous.begin(), target.root.pid);
     target.root = (*next)->root;
     target.moved = true;
     // Only a caller that holds the exclusive lock can. It also adds the processes that the kernel side has not seen:
@@ -93,6 +94,24 @@ std::optional<TargetInfo> Attached::find(pid_t pid) const {
   const auto found = std::find_if(targets.begin(), targets.end(),
                                   [&](const TargetInfo& target) { return is_named(target, pid, proc); });
   return found == targets.end() ? std::nullopt : std::optional<TargetInfo>(*found);
+}
+
+Result<std::optional<TargetInfo>> target_beside(const Engine& engine, const std::vector<TargetInfo>& targets,
+                                                const ProcFs& proc, pid_t pid) {
+  for (const TargetInfo& target : targets) {
+    const std::vector<ProcessIdentity> servers = TRY(servers_beside(engine, target.index, proc, target.root));
+    if (std::any_of(servers.begin(), servers.end(),
+                    [pid](const ProcessIdentity& server) { return server.pid == pid; })) {
+      return std::optional(target);
+    }
+  }
+  return std::optional<TargetInfo>();
+}
+
+std::optional<TargetInfo> Attached::find_beside(pid_t pid) const {
+  Result<std::optional<TargetInfo>> found =
+      engine ? target_beside(*engine, targets, ProcFs(), pid) : std::optional<TargetInfo>();
+  return found ? *std::move(found) : std::nullopt;
 }
 
 Result<Attached> open_attached(const Pins& pins, const ProcFs& proc) {

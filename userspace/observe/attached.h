@@ -20,13 +20,20 @@ struct Attached {
 
   // The target that the pid names, if it is attached.
   std::optional<TargetInfo> find(pid_t pid) const;
+
+  // The target that counts the server, whose root it is, beside its own.
+  std::optional<TargetInfo> find_beside(pid_t pid) const;
 };
+
+// The target beside whose root the server `pid` serves: the process itself or one below it was added for that.
+Result<std::optional<TargetInfo>> target_beside(const Engine& engine, const std::vector<TargetInfo>& targets,
+                                                const ProcFs& proc, pid_t pid);
 
 // The engine's targets. If a root has ended while the server goes on under another of its processes, the target has
 // that root.
 Result<std::vector<TargetInfo>> current_targets(Engine& engine, const ProcFs& proc);
 
-// Whether the pid is that of the target's root, or of the root that handed over to it and has ended.
+// Whether the pid is that of the target's root, or of one before it, which has ended.
 bool is_named(const TargetInfo& target, pid_t pid, const ProcFs& proc);
 
 // First removes targets that are over, unless a process still views them, and targets that a killed process left

@@ -91,6 +91,9 @@ Status Fleet::add_all(const FoundServers& found) {
   }
   std::vector<Error> failures;
   for (const Server& server : found.servers) {
+    if (all_ && attached_.find_beside(server.pid)) {
+      continue;  // the server beside which it serves is attached, and counts it
+    }
     Status added = all_ ? add_if_new(server) : add(server);
     if (added) {
       continue;
@@ -128,7 +131,8 @@ Status Fleet::add(const Server& server) {
 }
 
 void Fleet::note_choice(const Server& server) {
-  known_[server.pid] = Known{server.evidence, server.title, ProcFs().arguments(server.pid), std::nullopt, false, false};
+  known_[server.pid] =
+      Known{server.evidence, server.title, ProcFs().arguments(server.pid), std::nullopt, false, false, false};
   passed_over_.clear();
   std::string others;
   for (const Server& other : server.passed_over) {
@@ -221,10 +225,25 @@ void Fleet::note_handover(Observation& observation) {
       text += before == known.title ? "" : fmt::format("; it runs {}, and that one ran {}", known.title, before);
       known.arguments = std::move(arguments);
     }
-    known.end_reported = false;
+    known.end_reported = known.wait_reported = false;
     notices_.changed(text);
     known_[handover->to] = std::move(known);
     static_cast<void>(adopt(observation, handover->to));  // with processes that the kernel side has not seen
+  }
+}
+
+// The kernel side follows a process from the moment when it begins to listen beside the root. It does not see its
+// supervisor, nor a worker that has read nothing yet.
+void Fleet::note_beside(Observation& observation) {
+  const ProcFs proc;
+  for (const ProcessIdentity& server : observation.take_new_beside()) {
+    notices_.changed(fmt::format("pid {} also serves on {} and is followed with pid {}", server.pid,
+                                 observation.address(), observation.identity().pid));
+    const Result<std::vector<pid_t>> members = observation.processes();
+    const std::vector<pid_t> tree = proc.tree(server.pid);
+    if (!members || std::any_of(tree.begin(), tree.end(), [&](pid_t pid) { return !contains(*members, pid); })) {
+      static_cast<void>(adopt(observation, server.pid));
+    }
   }
 }
 
@@ -250,6 +269,7 @@ Status Fleet::add_views(Snapshot snapshot, Sample& sample) {
 Result<bool> Fleet::sample_one(Observation& observation, std::set<std::uint64_t>& counted_queues, Sample& sample) {
   Result<Snapshot> snapshot = observation.snapshot(system_, counted_queues);
   note_handover(observation);
+  note_beside(observation);
   const bool lost = !snapshot;
   const bool goes_on = !lost && (!observation.has_ended() || may_go_on(observation));
   Known& known = known_[observation.identity().pid];

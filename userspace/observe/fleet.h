@@ -72,6 +72,7 @@ class Fleet {
     std::optional<double> not_seen_seconds;  // unknown until the first snapshot, for a server that was there before
     bool appeared = false;                   // it began to listen during the run
     bool end_reported = false;
+    bool wait_reported = false;  // with --pid: for the next server
   };
 
   Fleet(const ObserveOptions& options, Attached attached, Notices notices);
@@ -86,6 +87,7 @@ class Fleet {
   Result<Observation> observe(const Server& server);
   Result<std::shared_ptr<Engine>> own_engine();
   void note_handover(Observation& observation);
+  void note_beside(Observation& observation);
   // Adds the server's snapshot to `sample`. Returns whether the observation goes on. `counted_queues`: the listening
   // sockets whose accept queues count for a server before it.
   Result<bool> sample_one(Observation& observation, std::set<std::uint64_t>& counted_queues, Sample& sample);
@@ -105,6 +107,8 @@ class Fleet {
   bool wants_search(std::chrono::steady_clock::time_point now);
   bool holds_listener(pid_t pid) const;
   std::map<pid_t, pid_t> members() const;
+  std::vector<pid_t> followed() const;
+  bool is_counted(const Server& server, const std::map<pid_t, pid_t>& observed) const;
   bool has(pid_t pid) const;
   void set_timer();
   void clear_wanted();
@@ -130,9 +134,10 @@ class Fleet {
   std::chrono::steady_clock::time_point searched_at_;
   NewServers new_servers_;
   SearchPace pace_;
-  bool search_wanted_ = false;  // there was a reason, and the pace did not allow it yet
-  Fd timer_;                    // expires when check() is due
-  Fd sample_wanted_;            // readable if a server that has ended needs a sample
+  bool searched_early_ = false;  // a server may have begun to listen too late for the latest search
+  bool search_wanted_ = false;   // there was a reason, and the pace did not allow it yet
+  Fd timer_;                     // expires when check() is due
+  Fd sample_wanted_;             // readable if a server that has ended needs a sample
   std::string doubt_;
   Notices notices_;
 };

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a Fleet does between two samples: it seeks new servers, and processes that take the place of a server that has
 // ended.
+#include <fmt/format.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <map>
 #include <utility>
 
@@ -32,9 +34,18 @@ constexpr std::chrono::milliseconds kCheckAfterEnd{100};
 
 // How often check() is due while a search is wanted.
 constexpr std::chrono::milliseconds kCheckForPace{200};
+constexpr std::chrono::milliseconds kCheckIfEarly{30};  // that search may have been too early
 
-// How long a server that has ended is waited for: one whose listening socket its supervisor holds for the next one.
+// How long a view of a pid waits for the next server: a supervisor starts it after a moment, and it takes a while to
+// listen.
 constexpr std::chrono::seconds kTakenOverWithin{10};
+
+// That this thread has used.
+Clock::duration cpu_time() {
+  timespec used{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
 
 void drain(int fd) {
   std::uint64_t ignored = 0;
@@ -91,7 +102,7 @@ Status Fleet::adopt(Observation& observation, pid_t pid) {
 
 // With --pid: looks for a process that serves on the address of a server that has ended. Returns whether one does, or
 // is likely to soon: a process from which the server descended holds the listening socket for the next one, as systemd
-// does.
+// does, or the server is attached and kept.
 bool Fleet::adopt_another(Observation& observation) {
   const ProcFs proc;
   const Root& ended = observation.root();
@@ -108,7 +119,18 @@ bool Fleet::adopt_another(Observation& observation) {
     note_handover(observation);
     return true;
   }
-  return listeners && !listeners->empty() && Clock::now() - *observation.ended_at() < kTakenOverWithin;
+  const bool held = listeners && !listeners->empty();
+  const auto wait =
+      held ? kTakenOverWithin : std::min<std::chrono::duration<double>>(observation.keep_ended(), kTakenOverWithin);
+  if (Clock::now() - *observation.ended_at() >= wait) {
+    return false;
+  }
+  Known& known = known_[ended.identity.pid];
+  if (!std::exchange(known.wait_reported, true)) {
+    notices_.changed(fmt::format("pid {} does not serve on {} any more; waiting up to {} s for the next server there",
+                                 ended.identity.pid, observation.address(), kTakenOverWithin.count()));
+  }
+  return true;
 }
 
 bool Fleet::may_go_on(Observation& observation) {
@@ -118,21 +140,37 @@ bool Fleet::may_go_on(Observation& observation) {
   return all_ ? Clock::now() - *observation.ended_at() < keep_ended_ : adopt_another(observation);
 }
 
+// Whether the server is part of one that is observed. Processes that a server forks are its own at first: one of them
+// can become another server, below it. `observed` is what members() returns.
+bool Fleet::is_counted(const Server& server, const std::map<pid_t, pid_t>& observed) const {
+  const ProcFs proc;
+  const auto member = observed.find(server.pid);
+  if (member != observed.end()) {
+    return server.outer == 0 || !contains(proc.tree(member->second), server.pid);
+  }
+  return std::any_of(observed_.begin(), observed_.end(), [&](const Observation& observation) {
+    const Result<std::vector<ProcessIdentity>> servers =
+        servers_beside(observation.engine(), observation.target(), proc, observation.identity());
+    return servers && std::any_of(servers->begin(), servers->end(),
+                                  [&server](const ProcessIdentity& other) { return other.pid == server.pid; });
+  });
+}
+
 void Fleet::search() {
   const auto before = std::exchange(searched_at_, Clock::now());
   search_wanted_ = false;
   const ProcFs proc;
+  const Clock::duration used = cpu_time();
   const FoundServers found = find_servers(proc, {}, guesses_, &programs_);
-  pace_.note(searched_at_, Clock::now());
+  pace_.note(Clock::now(), cpu_time() - used);
+  if (own_) {  // since when those listen that began during the search
+    search_wanted_ = new_servers_.note(proc, own_->take_listens(), Clock::now());
+  }
   report_refused(found);
   note_found(found);
   const std::map<pid_t, pid_t> observed = members();
   for (const Server& server : found.servers) {
-    // Processes that a server forks are its own at first: one of them can become another server, below it.
-    const auto member = observed.find(server.pid);
-    const bool is_part =
-        member != observed.end() && (server.outer == 0 || !contains(proc.tree(member->second), server.pid));
-    if (has(server.pid) || is_part) {
+    if (has(server.pid) || is_counted(server, observed)) {
       continue;
     }
     const std::vector<pid_t> tree = proc.tree(server.pid, found_);
@@ -157,6 +195,8 @@ void Fleet::search() {
     known.appeared = known.appeared || same == nullptr;
     known.not_seen_seconds = known.not_seen_seconds.value_or(0) + not_seen;
   }
+  searched_early_ = new_servers_.may_be_early(Clock::now(), followed());
+  search_wanted_ = search_wanted_ || searched_early_;
 }
 
 void Fleet::add_started() {
@@ -191,7 +231,7 @@ void Fleet::set_timer() {
   if (just_ended) {
     period = kCheckAfterEnd;
   } else if (search_wanted_) {
-    period = kCheckForPace;
+    period = searched_early_ ? kCheckIfEarly : kCheckForPace;
   } else if (all_) {
     period = kCheckEvery;
   }
@@ -224,12 +264,18 @@ bool Fleet::holds_listener(pid_t pid) const {
   return !holds || *holds;
 }
 
-bool Fleet::wants_search(Clock::time_point now) {
-  const ProcFs proc;
+// The processes of the observed servers, sorted.
+std::vector<pid_t> Fleet::followed() const {
   std::vector<pid_t> known;
   for (const auto& [pid, root] : members()) {
     known.push_back(pid);
   }
+  return known;
+}
+
+bool Fleet::wants_search(Clock::time_point now) {
+  const ProcFs proc;
+  const std::vector<pid_t> known = followed();
   const bool listens = new_servers_.note(proc, own_->take_listens(), now);
   const bool started =
       new_servers_.may_have_started(proc, now, known, [this](pid_t pid) { return holds_listener(pid); });

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "base/contains.h"
 #include "host/command_line.h"
 
 namespace monitor {
@@ -17,12 +18,16 @@ namespace {
 // Processes that are being killed together with their root have ended after this time.
 constexpr std::chrono::milliseconds kTreeEndsWithin{100};
 
+ProcessIdentity identity_of(const ProcessSample& process) {
+  return {process.pid, to_nanoseconds(process.start_seconds)};
+}
+
 // The supervisor of the process, which need not be a member: the kernel side sees a worker first if the supervisor
-// inherited its listening socket. It started after the root that has ended; the parent of an orphan did not.
-ProcessSample supervisor_of(const ProcFs& proc, ProcessSample process, const ProcessIdentity& ended) {
+// inherited its listening socket. It started after the root that came before; the parent of an orphan did not.
+ProcessSample supervisor_of(const ProcFs& proc, ProcessSample process, const ProcessIdentity& before) {
   for (;;) {
     Result<ProcessSample> parent = proc.process(process.parent);
-    if (!parent || parent->pid == process.pid || to_nanoseconds(parent->start_seconds) < ended.start_ns ||
+    if (!parent || parent->pid == process.pid || to_nanoseconds(parent->start_seconds) < before.start_ns ||
         !is_worker_of(proc.arguments(process.pid), proc.arguments(parent->pid))) {
       return process;
     }
@@ -37,7 +42,7 @@ Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned ta
   for (const pid_t pid : TRY(engine.processes(target))) {
     Result<ProcessSample> sample = proc.process(pid);
     // Another process can have the pid of the root that has ended.
-    if (sample && ProcessIdentity{pid, to_nanoseconds(sample->start_seconds)} != ended) {
+    if (sample && identity_of(*sample) != ended) {
       members.emplace(pid, *std::move(sample));
     }
   }
@@ -57,7 +62,7 @@ Result<std::optional<Successor>> successor_now(const Engine& engine, unsigned ta
     return std::optional<Successor>();
   }
   const ProcessSample top = supervisor_of(proc, members.at(*root), ended);
-  return std::optional(Successor{{top.pid, to_nanoseconds(top.start_seconds)}, std::move(served)});
+  return std::optional(Successor{identity_of(top), std::move(served)});
 }
 
 }  // namespace
@@ -102,6 +107,22 @@ Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned t
   }
   std::this_thread::sleep_for(kTreeEndsWithin);
   return successor_now(engine, target, proc, ended, address);
+}
+
+Result<std::vector<ProcessIdentity>> servers_beside(const Engine& engine, unsigned target, const ProcFs& proc,
+                                                    const ProcessIdentity& root) {
+  std::vector<ProcessIdentity> found;
+  for (const pid_t pid : TRY(engine.joined(target))) {
+    const Result<ProcessSample> sample = proc.process(pid);
+    if (!sample) {
+      continue;
+    }
+    const ProcessIdentity server = identity_of(supervisor_of(proc, *sample, root));
+    if (server != root && !contains(found, server)) {
+      found.push_back(server);
+    }
+  }
+  return found;
 }
 
 }  // namespace monitor

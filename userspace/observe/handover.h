@@ -35,4 +35,9 @@ std::optional<pid_t> choose_root(const std::map<pid_t, ProcessSample>& members, 
 Result<std::optional<Successor>> find_successor(const Engine& engine, unsigned target, const ProcFs& proc,
                                                 const ProcessIdentity& ended, const std::string& address);
 
+// The servers that serve on an address of the target beside its root, which lives: SO_REUSEPORT lets them. The kernel
+// side has added their listening processes; each is named by its supervisor, which need not be a process of the target.
+Result<std::vector<ProcessIdentity>> servers_beside(const Engine& engine, unsigned target, const ProcFs& proc,
+                                                    const ProcessIdentity& root);
+
 }  // namespace monitor

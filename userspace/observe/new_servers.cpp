@@ -25,6 +25,9 @@ constexpr std::chrono::seconds kLongestPause{1};
 // A server is recognized by what it has loaded, which can take a moment longer than its first listen.
 constexpr std::chrono::seconds kRecognizedWithin{10};
 
+// The socket is in the list of sockets by then.
+constexpr std::chrono::milliseconds kListedWithin{200};
+
 // A rough and quick test: the search itself decides.
 bool may_serve(const ProcFs& proc, pid_t pid) {
   const CommandLine line = read_command_line(proc.arguments(pid));
@@ -99,12 +102,19 @@ std::optional<NewServers::Clock::time_point> NewServers::quiet_until(const std::
   return until;
 }
 
+bool NewServers::may_be_early(Clock::time_point now, const std::vector<pid_t>& followed) const {
+  return std::any_of(listening_.begin(), listening_.end(), [&](const auto& entry) {
+    return now - entry.second.noted < kListedWithin &&
+           !std::binary_search(followed.begin(), followed.end(), entry.first);
+  });
+}
+
 bool SearchPace::allows(Clock::time_point now) const {
   return now + kUnpaid >= paid_ || now - end_ >= kLongestPause;
 }
 
-void SearchPace::note(Clock::time_point begin, Clock::time_point end) {
-  paid_ = std::max(paid_, end) + kPause * (end - begin);
+void SearchPace::note(Clock::time_point end, Clock::duration cost) {
+  paid_ = std::max(paid_, end) + kPause * cost;
   end_ = end;
 }
 

@@ -30,6 +30,10 @@ class NewServers {
   bool may_have_started(const ProcFs& proc, Clock::time_point now, const std::vector<pid_t>& followed,
                         const std::function<bool(pid_t)>& listens);
 
+  // Whether a process that has just begun to listen is not followed: the event comes a moment before the list of
+  // sockets has the socket, so a search can be too early. `followed` is sorted.
+  bool may_be_early(Clock::time_point now, const std::vector<pid_t>& followed) const;
+
   // When the first of the processes began to listen, since boot; nullopt if no event said so lately.
   std::optional<std::uint64_t> listening_since(const std::vector<pid_t>& processes) const;
 
@@ -52,7 +56,8 @@ class NewServers {
   std::optional<Clock::time_point> called_;
 };
 
-// Keeps what searches cost near a hundredth of a core, however many processes begin to listen. Some tens of searches
+// Keeps what searches cost near a hundredth of a core, however many processes begin to listen. `cost` is CPU time: on a
+// busy machine a search takes longer, and costs no more. Some tens of searches
 // may follow each other at once; after that, one waits until the earlier ones have been paid for, but for a second at
 // most.
 class SearchPace {
@@ -60,7 +65,7 @@ class SearchPace {
   using Clock = std::chrono::steady_clock;
 
   bool allows(Clock::time_point now) const;
-  void note(Clock::time_point begin, Clock::time_point end);
+  void note(Clock::time_point end, Clock::duration cost);
 
  private:
   Clock::time_point end_;   // of the latest search

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "base/boot_clock.h"
+#include "base/contains.h"
 #include "host/listener_hints.h"
 #include "host/procfs.h"
 #include "observe/handover.h"
@@ -57,8 +59,9 @@ Result<Observation> Observation::join(std::shared_ptr<Engine> engine, const Targ
   }
   TRY(engine->join_target(target, listener_hints(ProcFs(), target.root.pid)));
   Observation observation(std::move(engine), target.index, std::move(root), std::move(viewer));
-  observation.previous_ = target.previous;
+  observation.previous_ = target.previous.empty() ? 0 : target.previous.front();
   observation.root_recorded_ = !target.moved;
+  observation.keep_ended_ = std::chrono::duration<double>(target.keep_ended_seconds);
   TRY(observation.note_listen());
   return observation;
 }
@@ -155,17 +158,30 @@ Status Observation::leave_out_others(HostSample& now) {
   return Ok{};
 }
 
-// A process that lives and is no member any more has become another server, with the CPU time that it has used.
+// A process that lives and is no member any more has become another server, with the CPU time that it has used. One
+// that served beside the root is reaped by a stranger when it ends.
 void Observation::note_left(const HostSample& now) {
+  const auto is_member = [&now](pid_t pid) {
+    return std::any_of(now.processes.begin(), now.processes.end(),
+                       [pid](const ProcessSample& process) { return process.pid == pid; });
+  };
   for (const ProcessSample& process : latest_.processes) {
-    const bool stays = std::any_of(now.processes.begin(), now.processes.end(),
-                                   [&](const ProcessSample& other) { return other.pid == process.pid; });
-    if (stays) {
+    if (is_member(process.pid)) {
       continue;
     }
     const Result<ProcessSample> lives = ProcFs().process(process.pid);
-    left_ = left_ || (lives && lives->start_seconds == process.start_seconds);
+    left_ = left_ || !is_member(process.parent) || (lives && lives->start_seconds == process.start_seconds);
   }
+}
+
+// Finding the supervisor of each takes some files of /proc, only while there are such servers.
+Status Observation::note_beside() {
+  std::vector<ProcessIdentity> now =
+      ended_at_ ? std::vector<ProcessIdentity>() : TRY(servers_beside(*engine_, target_, ProcFs(), root_.identity));
+  std::copy_if(now.begin(), now.end(), std::back_inserter(new_beside_),
+               [this](const ProcessIdentity& server) { return !contains(beside_, server); });
+  beside_ = std::move(now);
+  return Ok{};
 }
 
 void Observation::note_end() {
@@ -266,6 +282,9 @@ Result<Snapshot> Observation::snapshot(bool system, std::set<std::uint64_t>& cou
   cpu_seconds_ = std::max(cpu_seconds_, cpu_before_ + snapshot.cpu_seconds);
   snapshot.cpu_seconds = cpu_seconds_;
   snapshot.previous_pid = previous_;
+  TRY(note_beside());
+  std::transform(beside_.begin(), beside_.end(), std::back_inserter(snapshot.beside),
+                 [](const ProcessIdentity& server) { return server.pid; });
   snapshot.system = system;
   return snapshot;
 }

@@ -65,8 +65,16 @@ class Observation {
   // When a snapshot first found that it had ended. It can go on after that, under a process that takes its place.
   std::optional<std::chrono::steady_clock::time_point> ended_at() const { return ended_at_; }
 
+  // For how long the attached engine keeps it after its end; 0 in an engine of our own.
+  std::chrono::duration<double> keep_ended() const { return keep_ended_; }
+
   // The handover of the latest snapshot, once.
   std::optional<Handover> take_handover() { return std::exchange(handover_, std::nullopt); }
+
+  // The servers that serve on its address beside its root, by the latest snapshot, and those of them that the one
+  // before did not have.
+  const std::vector<ProcessIdentity>& beside() const { return beside_; }
+  std::vector<ProcessIdentity> take_new_beside() { return std::exchange(new_beside_, {}); }
 
   // Readable once the server's root process has ended; by then its sockets are closed and counted.
   int ended_fd() const { return root_.process.get(); }
@@ -86,6 +94,7 @@ class Observation {
   Status record_root();
   Status note_listen();
   void note_end();
+  Status note_beside();
   Status leave_out_others(HostSample& now);
   void note_left(const HostSample& now);
 
@@ -104,8 +113,11 @@ class Observation {
   bool sampled_ = false;             // at least one snapshot was taken
   std::vector<std::string> listen_;  // by the latest snapshot in which it listened
   std::string address_;              // likewise
-  pid_t previous_ = 0;               // the root before this one; 0: there was no handover
-  bool root_recorded_ = true;        // the engine knows the root
+  std::chrono::duration<double> keep_ended_{0};
+  pid_t previous_ = 0;  // the root before this one; 0: there was no handover
+  std::vector<ProcessIdentity> beside_;
+  std::vector<ProcessIdentity> new_beside_;
+  bool root_recorded_ = true;  // the engine knows the root
   std::optional<Handover> handover_;
   ListenerHints hints_;  // of the root
   HostSample latest_;

@@ -193,8 +193,8 @@ std::string heading(const Snapshot& snapshot, const BoxStyle& style) {
   return shorten(text + ": " + title, kColumns, 0, art.ellipsis) + "\n";
 }
 
-// What an operator should know of which server this is, a line each: whose place it took, and what the choice of it
-// leaves in doubt.
+// What an operator should know of which server this is, a line each: whose place it took, who serves with it, and what
+// the choice of it leaves in doubt.
 std::string remarks(const Snapshot& snapshot, const BoxStyle& style) {
   constexpr std::size_t kMaxShown = 3;
   constexpr std::size_t kWide = 100;
@@ -202,6 +202,9 @@ std::string remarks(const Snapshot& snapshot, const BoxStyle& style) {
   std::string text;
   if (snapshot.previous_pid != 0) {
     text += fmt::format("followed in place of pid {}, which has ended\n", snapshot.previous_pid);
+  }
+  for (const pid_t other : snapshot.beside) {
+    text += fmt::format("with pid {}, which serves on the same address\n", other);
   }
   if (snapshot.appeared) {
     text += fmt::format("not seen: the first {:.{}f} s\n", snapshot.not_seen_seconds,

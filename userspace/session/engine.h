@@ -35,7 +35,7 @@ struct TargetInfo {
   ProcessIdentity root;
   std::uint64_t since_ns = 0;     // when counting began, since boot
   bool complete = true;           // false: its registration or removal was cut off
-  pid_t previous = 0;             // the root before this one, which ended and handed over; 0: there was no handover
+  std::vector<pid_t> previous;    // the roots before this one that a command has seen, the latest first
   bool moved = false;             // the engine has no record yet that this is its root
   std::uint64_t ended_ns = 0;     // when a root of it ended last, since boot; 0: no root has ended, or nobody knows
   double keep_ended_seconds = 0;  // for how long it stays after that
@@ -110,6 +110,10 @@ class Engine {
 
   // Processes of the target that live now, as the fork and exit hooks know them, sorted.
   Result<std::vector<pid_t>> processes(unsigned target) const;
+
+  // Those of them that were not forked in the target: they began to listen on an address of the target, or read from
+  // connections that were accepted there.
+  Result<std::vector<pid_t>> joined(unsigned target) const;
 
   // Iterates over the sockets that the target's processes, and `processes`, hold now. Fails with kNoTarget if the
   // target was removed since it was added or joined.

@@ -41,13 +41,13 @@ void delete_entry(const Objects& objects, std::uint32_t pid, const monitor_proce
   }
 }
 
-}  // namespace
-
-Result<std::vector<pid_t>> followed_processes(const Objects& objects, unsigned target) {
+// The processes whose entry fulfils the condition, sorted.
+template <typename Condition>
+Result<std::vector<pid_t>> select(const Objects& objects, const Condition& condition) {
   std::vector<pid_t> pids;
   TRY((for_each_entry<std::uint32_t, monitor_process>(objects.map("processes"),
                                                       [&](std::uint32_t pid, const monitor_process& process) {
-                                                        if (process.target == target) {
+                                                        if (condition(process)) {
                                                           pids.push_back(static_cast<pid_t>(pid));
                                                         }
                                                       })));
@@ -55,9 +55,20 @@ Result<std::vector<pid_t>> followed_processes(const Objects& objects, unsigned t
   return pids;
 }
 
+}  // namespace
+
+Result<std::vector<pid_t>> followed_processes(const Objects& objects, unsigned target) {
+  return select(objects, [target](const monitor_process& process) { return process.target == target; });
+}
+
+Result<std::vector<pid_t>> joined_processes(const Objects& objects, unsigned target) {
+  return select(objects,
+                [target](const monitor_process& process) { return process.target == target && process.joined != 0; });
+}
+
 Status follow_process(const Objects& objects, std::uint32_t target, std::uint32_t pid) {
   const int free_workers = objects.map("free_workers").fd();
-  monitor_process process{target, 0};
+  monitor_process process{target, 0, 0};
   if (bpf_map_lookup_and_delete_elem(free_workers, nullptr, &process.worker) != 0) {
     return Error{ErrorCode::kFailed, "follow process " + std::to_string(pid) + ": the table of processes is full",
                  "follow fewer servers at once"};

@@ -17,6 +17,9 @@ namespace monitor {
 // The processes of the target that live now, sorted.
 Result<std::vector<pid_t>> followed_processes(const Objects& objects, unsigned target);
 
+// Those of them that were not forked in the target.
+Result<std::vector<pid_t>> joined_processes(const Objects& objects, unsigned target);
+
 // Makes the process's entry, unless the fork hook already has.
 Status follow_process(const Objects& objects, std::uint32_t target, std::uint32_t pid);
 

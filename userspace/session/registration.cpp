@@ -70,6 +70,14 @@ Result<std::vector<pid_t>> not_followed(const Objects& objects, unsigned target,
   return found;
 }
 
+// The roots before, the latest first.
+std::vector<pid_t> previous_roots(const monitor_target_settings& settings) {
+  std::vector<pid_t> roots;
+  std::copy_if(std::begin(settings.previous_roots), std::end(settings.previous_roots), std::back_inserter(roots),
+               [](std::uint32_t pid) { return pid != 0; });
+  return roots;
+}
+
 // Returns the lowest index that no target has.
 unsigned free_index(const std::vector<TargetInfo>& taken) {
   unsigned index = 0;
@@ -90,7 +98,7 @@ Result<std::vector<TargetInfo>> Engine::targets() const {
                                  {static_cast<pid_t>(settings.root), settings.root_start_ns},
                                  settings.since_ns,
                                  settings.since_ns != 0 && settings.state != TARGET_LEAVING,
-                                 static_cast<pid_t>(settings.previous_root),
+                                 previous_roots(settings),
                                  false,
                                  TRY(read_totals(state_->objects, target)).root_ended_ns,
                                  to_seconds(settings.keep_ended_ns)});
@@ -206,7 +214,9 @@ Result<bool> Engine::hand_over(unsigned target, const ProcessIdentity& root, Lis
   if (settings.root == static_cast<std::uint32_t>(root.pid) && settings.root_start_ns == root.start_ns) {
     return true;  // another process was first
   }
-  settings.previous_root = settings.root;
+  std::copy_backward(std::begin(settings.previous_roots), std::prev(std::end(settings.previous_roots)),
+                     std::end(settings.previous_roots));
+  settings.previous_roots[0] = settings.root;
   settings.keep_alive_ms = state_->targets.at(target).hints.keep_alive_ms;
   settings.root = static_cast<std::uint32_t>(root.pid);
   settings.root_start_ns = root.start_ns;

@@ -58,6 +58,10 @@ Result<std::vector<pid_t>> Engine::processes(unsigned target) const {
   return followed_processes(state_->objects, target);
 }
 
+Result<std::vector<pid_t>> Engine::joined(unsigned target) const {
+  return joined_processes(state_->objects, target);
+}
+
 Result<ListedSockets> Engine::sample_sockets(unsigned target, const std::vector<pid_t>& processes) const {
   TRY(check_counts(target));
   const Objects& objects = state_->objects;

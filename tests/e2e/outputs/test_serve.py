@@ -6,18 +6,19 @@ import socket
 import subprocess
 import threading
 import urllib.error
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from harness.client import Client, request
-from harness.debian_daemons import open_metrics_families, promtool
+from harness.debian_daemons import fetch, open_metrics_families, promtool
 from harness.flavours import usual_flavour
-from harness.monitor import run_monitor
+from harness.load import keep_alive
+from harness.monitor import BINARY, run_monitor
 from harness.private_proc import OwnProc
+from harness.restarts import free_port
 from harness.server import Server, tree
 from harness.serving import OPEN_METRICS, Serving
 from harness.waiting import PATIENCE, wait_until
@@ -25,16 +26,12 @@ from harness.waiting import PATIENCE, wait_until
 Start = Callable[..., Server]
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
-    with ExitStack() as stack:
-
-        def start(*options: str, **settings: Any) -> Serving:
-            serving = Serving(tmp_path, *options, **settings)
-            stack.callback(serving.stop)
-            return serving
-
-        yield start
+def can_connect(port: int) -> bool:
+    try:
+        with Client(port):
+            return True
+    except ConnectionRefusedError:
+        return False
 
 
 def test_it_is_scraped_in_both_formats(start_server: Start, serve: Callable[..., Serving]) -> None:
@@ -72,6 +69,20 @@ def test_it_is_scraped_in_both_formats(start_server: Start, serve: Callable[...,
     ):
         with Client(serving.port) as client:
             assert client.send(head).rest().startswith(b"HTTP/1.1 " + status + b"\r\n")
+
+
+def test_the_port_opens_when_counting_has_begun(start_server: Start) -> None:
+    server = start_server()
+    address = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen([BINARY, "serve", "--pid", str(server.pid), "--listen", address])
+    try:
+        wait_until(lambda: can_connect(int(address.rpartition(":")[2])), "the port is open")
+        keep_alive(server.port, 50, 4)
+        scraped = fetch(f"http://{address}/metrics", None)
+        assert f'\nuvicorn_requests_total{{target="127.0.0.1:{server.port}"}} 50\n' in scraped
+    finally:
+        process.kill()
+        process.wait()
 
 
 @usual_flavour

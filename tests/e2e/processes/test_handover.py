@@ -5,14 +5,14 @@ gunicorn's USR2, a supervisor that is killed, a listening socket that a supervis
 SO_REUSEPORT, and a plain stop and start. Each for views with --pid and --all, for `serve`, or for an attached engine
 without a viewer."""
 
+import json
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -39,18 +39,6 @@ def keep_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 def engine(engine: Engine) -> Engine:
     engine.environment["MONITOR_KEEP_ENDED"] = "60"
     return engine
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    with ExitStack() as stack:
-
-        def start(*options: str, **settings: Any) -> Serving:
-            serving = Serving(tmp_path, *options, **settings)
-            stack.callback(serving.stop)
-            return serving
-
-        yield start
 
 
 def test_gunicorn_usr2(tmp_path: Path, attach: Attach, engine: Engine, serve: Serve) -> None:
@@ -216,7 +204,7 @@ def test_another_address_is_another_server(start_server: Start, engine: Engine) 
 
 
 def test_a_view_of_a_pid_follows_a_shared_port(start_server: Start, attach: Attach) -> None:
-    """SO_REUSEPORT: the new server serves beside the old one for a while, and is not counted with it before the end."""
+    """SO_REUSEPORT: the new server listens beside the old one for a while, and serves after its end."""
     with listener(True) as one:
         port = one.getsockname()[1]
         old = start_server(inherited=one)
@@ -227,10 +215,8 @@ def test_a_view_of_a_pid_follows_a_shared_port(start_server: Start, attach: Atta
             one.close()
             terminate(old)
             monitor.wait_for(lambda s: s["target"]["previous_pid"] == old.pid, "the new one is followed", pid=new.pid)
-            before = new.tally().total()
             ask(port, 20)
             monitor.wait_for(lambda s: s["total_requests"] == 10 + 20, "the totals go on", pid=new.pid)
-            assert before == 0
     said = f"the server (pid {old.pid}) has ended; pid {new.pid} serves on 127.0.0.1:{port} and is followed"
     assert said in monitor.errors()
     monitor.pid = new.pid
@@ -251,6 +237,50 @@ def test_a_view_of_a_pid_waits_for_a_held_socket(start_server: Start, attach: At
         monitor.wait_for(lambda s: s["total_requests"] == 30, "the totals go on", pid=new.pid)
         terminate(new)
     wait_until(lambda: monitor.process.poll() == 3, "it ends when nobody holds the socket")
+
+
+def test_a_view_of_an_attached_server_waits_for_the_next_one(
+    start_server: Start, attach: Attach, engine: Engine
+) -> None:
+    """Nobody listens for a while, as when a supervisor starts it again. Not for longer than it is kept."""
+    port = free_port()
+    old = start_server(USUAL, "--port", str(port))
+    engine.attach(old.pid)
+    monitor = attach(old.pid, "--pins", str(engine.pins))
+    ask(port, 10)
+    terminate(old)
+    waits = f"pid {old.pid} does not serve on 127.0.0.1:{port} any more; waiting up to 10 s for the next server there\n"
+    wait_until(lambda: waits in monitor.errors(), "it waits")
+    new = start_server(USUAL, "--port", str(port))
+    ask(port, 20)
+    last = monitor.wait_for(lambda s: s["total_requests"] == 30, "the totals go on", pid=new.pid)
+    assert last["target"]["previous_pid"] == old.pid
+    assert monitor.errors().count("does not serve") == 1
+    engine.detach(new.pid)
+    wait_until(lambda: monitor.process.poll() == 3, "it was detached")
+    engine.environment["MONITOR_KEEP_ENDED"] = "0.5"
+    engine.attach(new.pid)
+    monitor = attach(new.pid, "--pins", str(engine.pins))
+    terminate(new)
+    status, last = monitor.wait_end()
+    assert (status, last["target"]["pid"]) == (3, new.pid)
+    assert f"the server (pid {new.pid}) has ended\n" in monitor.errors()
+
+
+def test_every_earlier_root_names_the_server(start_server: Start, engine: Engine) -> None:
+    port = free_port()
+    servers = [start_server(USUAL, "--port", str(port))]
+    engine.attach(servers[0].pid)
+    for asked in (10, 20, 30):
+        terminate(servers[-1])
+        servers.append(start_server(USUAL, "--port", str(port)))
+        ask(port, 10)
+        assert engine.snapshot(servers[-1].pid)["total_requests"] == asked
+    for old in servers[:-1]:
+        ended = engine.run("--pid", old.pid, "--json")
+        assert (ended.returncode, json.loads(ended.stdout)["target"]["pid"]) == (0, servers[-1].pid)
+        assert f"the server (pid {old.pid}) has ended; pid {servers[-1].pid} serves on" in ended.stderr
+    assert engine.detach(servers[0].pid) == f"detached pid {servers[-1].pid}\n"
 
 
 def test_a_view_of_a_pid_ends_with_the_server(start_server: Start, attach: Attach) -> None:

@@ -229,10 +229,16 @@ async def child(request: Request) -> None:
 async def fetch(request: Request) -> None:
     """Is itself a client, of the server at a port or at a path: on the event loop, with connections that are kept for
     the next time, and with blocking calls in another thread, with a new connection each time."""
-    import socket
-
     address = request.query["to"]
     protocol = int(request.query.get("protocol", 0))
+    answer = await fetch_pooled(address, protocol)
+    answer += await asyncio.to_thread(fetch_blocking, address, protocol)
+    await request.answer(200, answer)
+
+
+async def fetch_pooled(address: str, protocol: int = 0) -> bytes:
+    import socket
+
     if address not in pooled:
         connection = socket.socket(socket.AF_INET if address.isdecimal() else socket.AF_UNIX, proto=protocol)
         connection.setblocking(False)
@@ -244,8 +250,7 @@ async def fetch(request: Request) -> None:
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     answer = await reader.readexactly(length)
     pooled[address] = reader, writer
-    answer += await asyncio.to_thread(fetch_blocking, address, protocol)
-    await request.answer(200, answer)
+    return answer
 
 
 pooled: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
@@ -335,6 +340,8 @@ async def serve_lifespan(receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             gates = Gates(DIRECTORY / f"{os.getpid()}.gates")
+            for address in os.environ.get("E2E_POOLED", "").split():  # before it listens
+                await fetch_pooled(address)
             tally = TallyWriter(DIRECTORY / f"{os.getpid()}.tally")
         await send({"type": message["type"] + ".complete"})
         if message["type"] == "lifespan.shutdown":

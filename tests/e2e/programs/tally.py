@@ -52,9 +52,10 @@ class Tally:
         self._counts = counts
 
     @classmethod
-    def read(cls, directory: Path) -> "Tally":
+    def read(cls, directory: Path, process: str = "*") -> "Tally":
+        """`process`: the pid of one, or all of them."""
         counts: dict[str, Counter[str]] = {}
-        for path in directory.glob("*.tally"):
+        for path in directory.glob(f"{process}.tally"):
             for key, values in _rows(path):
                 row = counts.setdefault(key, Counter())
                 for column, value in zip(COLUMNS, values, strict=True):

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.attached_engine import Engine
 from harness.client import Client, request
 from harness.observation import Observation, endpoint_of
+from harness.restarts import listener, terminate
 from harness.server import USUAL, Flavour, Server
 from harness.waiting import wait_until
 
@@ -87,6 +89,30 @@ def check(server: Server, others: list[str], observe: Observe) -> None:
     assert snapshot["total_requests"] == times * len(others)
     assert snapshot["failed_requests"] == snapshot["aborted_requests"] == 0
     assert snapshot["peak_connections"] == 1
+
+
+@pytest.mark.parametrize("overlap", [False, True], ids=["restart", "overlap"])
+def test_opened_before_the_server_listens(
+    overlap: bool, others: list[str], start_server: Start, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the next server on the address, which joins what is attached when it begins to listen."""
+    monkeypatch.setenv("E2E_POOLED", " ".join(others))
+    engine.environment["MONITOR_KEEP_ENDED"] = "60"
+    with listener(True) as made:
+        server = start_server(inherited=made)
+    engine.attach(server.pid)
+    if not overlap:
+        terminate(server)
+    with listener(True, server.port) as made:
+        new = start_server(inherited=made)
+    if overlap:
+        terminate(server)
+    with Client(new.port) as client:
+        for address in others * 3:
+            assert client.ask(request(f"/fetch?to={address}")).body.count(b"busy") == 2
+        last = engine.wait_for(new.pid, lambda s: s["active_concurrent"] == 0, "nothing is in flight")
+    assert (last["total_requests"], last["failed_requests"], last["undercount"]) == (3 * len(others), 0, 0)
+    assert (last["open_connections"], [each["address"] for each in last["listeners"]]) == (1, last["target"]["listen"])
 
 
 FLAVOURS = [Flavour(uvicorn, "httptools", loop) for uvicorn in ("debian", "current") for loop in ("asyncio", "uvloop")]
