@@ -9,6 +9,7 @@ NAMES are files of names, one a line. The committed table is made from identifie
 nearly the same table.
 """
 
+import itertools
 import math
 import re
 import string
@@ -59,7 +60,7 @@ def code(c: str) -> int:
 
 def pairs(part: str) -> Iterator[int | str]:
     has_lower = False
-    for first, second in zip(part, part[1:], strict=False):
+    for first, second in itertools.pairwise(part):
         has_lower |= first.islower()
         if first.islower() and second.isupper():
             yield "hump"
@@ -77,14 +78,14 @@ def main() -> int:
     for file in sys.argv[1:]:
         for part in re.findall("[A-Za-z0-9]+", Path(file).read_text(errors="ignore")):
             words.update(pairs(part))
-    random: Counter[int | str] = Counter()
+    random: dict[int | str, float] = {}
     for alphabet, weight in ALPHABETS:
         for first in alphabet:
             for second in alphabet:
                 # random text has lower case before nearly every place
                 both_upper = first.isupper() and second.isupper()
                 pair = "caps" if both_upper else next(pairs(first + second))
-                random[pair] += weight / len(alphabet) ** 2  # type: ignore[assignment]
+                random[pair] = random.get(pair, 0) + weight / len(alphabet) ** 2
     total = sum(words.values()) + SMOOTHING * len(random)
     weights = {
         pair: max(LEAST, min(MOST, round(UNIT * math.log(share * total / (words[pair] + SMOOTHING)))))
