@@ -96,8 +96,8 @@ def main() -> int:
     for same in range(1, DIGIT + 1):
         weights[same * CODES + same] = min(0, weights[same * CODES + same])
     weights["caps"] = min(8, weights["caps"])
-    for first in range(CODES):
-        row = (weights.get(first * CODES + second, 0) for second in range(CODES))
+    for row_code in range(CODES):
+        row = (weights.get(row_code * CODES + column, 0) for column in range(CODES))
         print("\t" + ", ".join(map(str, row)) + ",")
     print("};\n/* clang-format on */\n\n#endif")
     return 0

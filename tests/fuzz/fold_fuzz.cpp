@@ -123,7 +123,7 @@ class Folder {
       if (before == '/') {
         begin_whole(output);
         if (output.text().size() <= FOLD_KEPT + 1 && !output.full()) {
-          kept = output.text().size() - 1;
+          kept_ = output.text().size() - 1;
         }
       } else {
         whole_text_ += piece.end;
@@ -131,7 +131,8 @@ class Folder {
     }
   }
 
-  std::size_t kept = 0;  // the last slash that stays where "{path}" stands for the middle
+  // The last slash that stays where "{path}" stands for the middle.
+  [[nodiscard]] std::size_t kept() const { return kept_; }
 
  private:
   void begin_whole(const Output& output) {
@@ -183,6 +184,7 @@ class Folder {
   bool address_ = true;
   bool digit_ = false;
   bool first_ends_in_colon_ = false;
+  std::size_t kept_ = 0;
   std::size_t whole_ = 0;
   std::size_t colons_ = 0;
   std::string whole_text_;  // without escapes
@@ -204,7 +206,7 @@ Output plainly_folded(std::string_view path, fold_mode mode) {
     return output;
   }
   Output shortened;
-  shortened.put(output.text().substr(0, folder.kept));
+  shortened.put(output.text().substr(0, folder.kept()));
   shortened.put("/{path}/");
   const std::size_t slash = path.rfind('/');
   folder.fold(pieces_of(path.substr(slash == std::string_view::npos ? 0 : slash + 1)), shortened);

@@ -143,7 +143,8 @@ class Segment {
     result.hexadecimal = count(text_, is_hex) + separators() == text_.size();
     result.has_digit = digits() != 0;
     result.has_equals = text_.find('=') != std::string::npos;
-    result.doi_prefix = lead_ == 2 && count(text_, '.') == 1 && separators() == 1 && last_.digits() >= 4 && !letters();
+    result.doi_prefix =
+        lead_ == 2 && count(text_, '.') == 1 && separators() == 1 && last_.digits() >= 4 && letters() == 0;
     result.colons = count(text_, ':');
     return result;
   }

@@ -30,7 +30,7 @@ bool is_identifier(std::string_view text) {
     segment_add(&counted, c);
   }
   segment_end_part(&counted, 0);
-  return segment_is_identifier(&counted) != 0;
+  return segment_is_identifier(&counted);
 }
 
 bool is_secret(std::string_view text) {
