@@ -248,7 +248,7 @@ GLOBAL_FUNC int segment_is_secret(const struct segment *s)
 	/* letters of one case and digits in one piece: no word is this long; not "aaaaaaaa" */
 	if (!s->separators && !segment_is_mixed(s) && s->whole > -4 * (__s32)s->length && (s->tail ^ s->tail << 8) >> 8)
 		return true;
-	return (s->hex == s->length && s->digits) || segment_is_random(s);
+	return (s->hex + s->separators == s->length && s->digits && s->hex >= SECRET_LENGTH) || segment_is_random(s);
 }
 
 /* Whether secrets follow the segment in a path: "bot123456" before ":" and a token, "reset", "verify-email", "token",

@@ -307,7 +307,7 @@ PURE_INLINE void segment_add_alphanumeric(struct segment *s, char c, enum byte_c
 			s->part_safe += SAFE_LETTERS >> (lower - 'a') & 1;
 		/* not "lodash@4.17.21", "icon@2x.png" */
 		if (s->part_before == '.' && !s->part && (s->flags & SEGMENT_AT) &&
-		    (s->tail & 0xff00ffff) != ('@' << 24 | 'x' << 8 | '.'))
+		    (s->tail & 0xfff0ffff) != ('@' << 24 | '0' << 16 | 'x' << 8 | '.'))
 			s->flags |= SEGMENT_HOST;
 	}
 	/* "24-7-support" has no title after its first number, and "2024-05-01-news" has */

@@ -299,7 +299,8 @@ class Segment {
     const std::size_t at = text_.find('@', 1);
     for (std::size_t dot = text_.find('.', at); at != std::string::npos && dot != std::string::npos;
          dot = text_.find('.', dot + 1)) {
-      const bool scale = dot >= 3 && text_[dot - 3] == '@' && (text_[dot - 1] == 'x' || text_[dot - 1] == 'X');
+      const bool scale = dot >= 3 && text_[dot - 3] == '@' && (text_[dot - 2] & 0xf0) == '0' &&
+                         (text_[dot - 1] == 'x' || text_[dot - 1] == 'X');
       if (dot + 1 < text_.size() && is_letter(text_[dot + 1]) && !scale) {
         return true;
       }
@@ -418,7 +419,8 @@ class Segment {
     const std::string end = lowered(text_).substr(text_.size() - 8);
     const bool repeats = count(end, end[0]) == end.size();
     return (separators() == 0 && !is_mixed() && whole_ > -4 * static_cast<int>(text_.size()) && !repeats) ||
-           (only(text_, is_hex) && digits() != 0) || is_random();
+           (count(text_, is_hex) >= 32 && count(text_, is_hex) + separators() == text_.size() && digits() != 0) ||
+           is_random();
   }
 
   const std::string& text_;

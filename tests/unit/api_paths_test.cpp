@@ -272,6 +272,7 @@ TEST_CASE("API paths: other identifiers") {
 /watch/Vh-2N6-kKTz > /watch/{id}
 /users/ada@example.org > /users/{id}
 /users/ada@example%2Eorg > /users/{id}
+/users/ada@ex.org > /users/{id}
 /2024/11/28/story > /{id}/{id}/{id}/story
 /blog/2024-11-28-a-story > /blog/{id}
 /assets/index-BxY3k2Qz.js > /assets/{id}
