@@ -63,6 +63,7 @@ static __always_inline bool upgrade_drops(struct conn *c, struct walk_scratch *x
 static __always_inline void name_endpoint(struct conn *c, struct walk_scratch *x)
 {
 	__u32 line = x->window.request_line, mode = FOLD_IDENTIFIERS;
+	struct conn *again = c;
 
 	c->key.target = c->target;
 	c->key.listener = c->listener_number;
@@ -70,9 +71,10 @@ static __always_inline void name_endpoint(struct conn *c, struct walk_scratch *x
 		c->key_valid = 0;
 		return;
 	}
+	/* unchanged and whole: the last request was folded to this, and nothing in it folds */
+	if (!(line & HTTP1_LINE_CHANGED) && !(c->key.flags & ENDPOINT_PATH_CUT))
+		return;
 	if (!(line & HTTP1_LINE_MAY_FOLD)) {
-		if (!(line & HTTP1_LINE_CHANGED))
-			return;
 		/* A secret can be all lower-case letters. An endpoint that exists was searched for them before. */
 		endpoint_find(c);
 		if (c->key_valid || !(line & HTTP1_LINE_HAS_TEXT))
@@ -82,8 +84,11 @@ static __always_inline void name_endpoint(struct conn *c, struct walk_scratch *x
 	c->key_valid = 0;
 	if (raw_paths)
 		mode = FOLD_SECRETS;
-	if (!raw_paths || !show_secrets)
-		path_fold(&c->key, &x->fold, &x->window, mode);
+	if (raw_paths && show_secrets)
+		return;
+	/* without it, the compiler spills more than the stack has room for */
+	barrier_var(again);
+	path_fold(&again->key, &x->fold, &x->window, mode);
 }
 
 static int requests_step(__u32 i, struct walk *walk)

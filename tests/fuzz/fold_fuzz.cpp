@@ -2,316 +2,215 @@
 // Folds the identifiers in any path and compares with a second, plain implementation. Also checks that all bytes after
 // the path are zero.
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <initializer_list>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "fuzz/plain_segment.h"
 #include "parser/trace.h"
 
 namespace monitor::fuzz {
 namespace {
 
+int hex_value(char c) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  const char lower = c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
+  const std::size_t at = kDigits.find(lower);
+  return at == std::string_view::npos ? -1 : static_cast<int>(at);
+}
+
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-bool is_lower(char c) {
-  return c >= 'a' && c <= 'z';
-}
-
-bool is_upper(char c) {
-  return c >= 'A' && c <= 'Z';
-}
-
 bool is_letter(char c) {
-  return is_lower(c) || is_upper(c);
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-bool is_word(char c) {
-  return is_letter(c) || is_digit(c);
-}
+// A piece of a path up to "/", a parenthesis, or a ":" that ends it; `end` is that byte, or 0.
+struct Piece {
+  std::string raw;
+  std::string plain;  // without escapes
+  char end = 0;
+  std::size_t begin = 0;
+};
 
-bool is_hex(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
-bool is_joint(char c) {
-  return c == '-' || c == '_';
-}
-
-char lower(char c) {
-  return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-std::size_t count(std::string_view text, bool (*is)(char)) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), is));
-}
-
-bool is_uuid(std::string_view text) {
-  constexpr std::string_view kForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-  return std::equal(text.begin(), text.end(), kForm.begin(), kForm.end(),
-                    [](char c, char form) { return form == '-' ? c == '-' : is_hex(c); });
-}
-
-// An escape becomes one byte: "@" for %40, "%" for any other.
-std::string without_escapes(std::string_view text) {
-  std::string plain;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    plain += text[at] == '%' && text.substr(at + 1, 2) == "40" ? '@' : text[at];
-    at += text[at] == '%' ? 2 : 0;
+bool ends_piece(char c, char next, std::string_view plain) {
+  if (c == '/' || c == '(' || c == ')') {
+    return true;
   }
-  return plain;
-}
-
-// The runs of letters and digits in `text`.
-std::vector<std::string> parts_of(std::string_view text) {
-  std::vector<std::string> parts = {""};
-  for (const char c : text) {
-    if (is_word(c)) {
-      parts.back() += c;
-    } else {
-      parts.emplace_back();
-    }
-  }
-  return parts;
-}
-
-std::size_t changes_of_class(std::string_view part) {
-  std::size_t found = 0;
-  for (std::size_t at = 1; at < part.size(); ++at) {
-    const char before = part[at - 1];
-    const char c = part[at];
-    const bool has_lower = count(part.substr(0, at), is_lower) != 0;
-    found += is_digit(before) != is_digit(c) || (is_lower(before) && is_upper(c)) ||
-                     (is_upper(before) && is_upper(c) && has_lower)
-                 ? 1
-                 : 0;
-  }
-  return found;
-}
-
-// Consonants that follow at least four other ones; a doubled one counts once.
-std::size_t clusters_of_consonants(std::string_view part) {
-  std::string letters;
-  std::size_t found = 0;
-  for (const char each : part) {
-    const char c = lower(each);
-    if (!is_letter(c) || std::string_view("aeiouy").find(c) != std::string_view::npos) {
-      letters.clear();
-    } else if (letters.empty() || letters.back() != c) {
-      letters += c;
-      found += letters.size() >= 5 ? 1 : 0;
-    }
-  }
-  return found;
-}
-
-std::size_t irregular(std::string_view part) {
-  return changes_of_class(part) + clusters_of_consonants(part);
-}
-
-std::size_t irregular_parts(std::string_view text) {
-  std::size_t found = 0;
-  for (const std::string& part : parts_of(text)) {
-    found += irregular(part);
-  }
-  return found;
-}
-
-bool is_address_of_interface(std::string_view text) {
-  const std::size_t hex = count(text, is_hex);
-  const std::size_t separators = text.size() - count(text, is_word);
-  return separators >= 3 && hex >= 8 && hex + separators == text.size();
-}
-
-bool is_number(std::string_view text) {
-  const std::size_t digits = count(text, is_digit);
-  const std::size_t letters = count(text, is_letter);
-  const bool dotted = text.find('.') != std::string_view::npos;
-  return digits != 0 && (digits == text.size() || (text.size() >= 16 && count(text, is_hex) == text.size()) ||
-                         (letters == 0 && digits >= (dotted ? 7 : 5)) || is_address_of_interface(text) ||
-                         (digits >= 8 && 4 * digits >= 3 * (digits + letters)));
-}
-
-bool is_ulid(std::string_view text) {
-  return text.size() == 26 && is_digit(text[0]) &&
-         std::all_of(text.begin(), text.end(), [](char c) { return is_digit(c) || is_upper(c); });
-}
-
-bool is_random(std::string_view text) {
-  const std::size_t length = count(text, is_word);
-  const std::size_t found = irregular_parts(text);
-  if (count(text, is_digit) == 0) {
-    return length >= 16 && 20 * found >= 6 * length;
-  }
-  return length >= 10 && found * (length >= 20 ? 6 : length >= 16 ? 4 : 3) >= length;
-}
-
-bool is_address(std::string_view text) {
-  const std::size_t at = text.find('@', 1);
-  return at != std::string_view::npos && text.find('.', at) != std::string_view::npos;
-}
-
-bool is_titled_number(std::string_view text) {
-  const std::size_t lead =
-      static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_digit) - text.begin());
-  return lead != 0 && lead < text.size() && is_joint(text[lead]) && count(text, is_letter) != 0 &&
-         (lead > 1 || text.size() - count(text, is_word) > 1);
-}
-
-bool is_date(const std::string& text) {
-  if (text.size() != 8 || count(text, is_digit) != text.size() || !text.starts_with("20")) {
+  if (c != ':' || has_sigil(plain)) {
     return false;
   }
-  const int month = std::stoi(text.substr(4, 2));
-  const int day = std::stoi(text.substr(6));
-  return month >= 1 && month <= 12 && day >= 1 && day <= 31;
+  const std::size_t last = plain.find_last_not_of("0123456789");
+  const std::size_t run = plain.size() - (last == std::string_view::npos ? 0 : last + 1);
+  return is_letter(next) || (is_digit(next) && (plain.empty() || !is_digit(plain[0])) && run != 2);
 }
 
-bool has_number_at_its_end(std::string_view text) {
-  const std::vector<std::string> parts = parts_of(text);
-  const std::string& last = parts.back();
-  const std::size_t digits = count(last, is_digit);
-  const auto is_hash = [](const std::string& part) {
-    return part.size() >= 8 && count(part, is_hex) == part.size() && count(part, is_digit) >= 2 && irregular(part) >= 2;
-  };
-  if (std::any_of(parts.begin(), parts.end(), is_hash)) {
-    return true;
-  }
-  const bool version = count(text, is_letter) == 1 && text.starts_with("v");
-  const std::size_t first = static_cast<std::size_t>(std::find_if(last.begin(), last.end(), is_digit) - last.begin());
-  return digits >= 6 && irregular(last) == 1 && last.size() - first == digits && !version;
-}
-
-bool has_random_end(std::string_view text) {
-  const std::string last = parts_of(text).back();
-  const std::size_t words = count(text, is_word);
-  const bool release = text.size() - words > 1 && count(text, is_letter) != 0 && is_date(last);
-  if (last.size() >= 6 && count(last, is_digit) == last.size() && last.size() != words && !release) {
-    return true;
-  }
-  bool middle = false;
-  for (std::size_t at = 1; at < last.size(); ++at) {
-    middle |= is_digit(last[at - 1]) && is_letter(last[at]);
-  }
-  return last.size() < text.size() && is_joint(text[text.size() - last.size() - 1]) && last.size() >= 10 &&
-         (middle || irregular(last) >= 2);
-}
-
-bool has_long_run(std::string_view text) {
-  std::size_t run = 0;
-  return std::any_of(text.begin(), text.end(), [&run](char c) {
-    run = is_digit(c) ? run + 1 : 0;
-    return run > 8;
-  });
-}
-
-bool is_identifier(std::string_view segment) {
-  const std::string text = without_escapes(segment);
-  return has_long_run(text) || is_number(text) || is_uuid(text) || is_ulid(text) || is_random(text) ||
-         is_address(text) || is_titled_number(text) || has_random_end(text) || has_number_at_its_end(text);
-}
-
-bool has_key_prefix(std::string_view text) {
-  const bool mixed = count(text, is_digit) != 0 || irregular_parts(text) != 0;
-  const bool long_end = parts_of(text).back().size() >= 16;
-  const auto begins = [&](std::initializer_list<std::string_view> heads) {
-    return std::any_of(heads.begin(), heads.end(), [&](std::string_view head) { return text.starts_with(head); });
-  };
-  if (text.size() < 12) {
-    return false;
-  }
-  const bool github = begins({"gh"}) && text[3] == '_';
-  return (begins({"eyJ"}) && text.size() >= 16) || (begins({"AKIA", "ASIA", "AIza"}) && text.size() >= 16 && mixed) ||
-         ((begins({"sk-", "sk_", "rk_", "hf_"}) || github) && (mixed || long_end)) ||
-         (begins({"gsk_", "xai-", "pplx", "nvap", "tvly", "lsv2", "whse", "npm_", "pypi", "dop_", "ya29"}) &&
-          text.size() >= 20 && mixed) ||
-         (begins({"xox", "xapp-", "glpat"}) && mixed);
-}
-
-bool is_secret(std::string_view segment) {
-  const std::string text = without_escapes(segment);
-  if (is_address(text) || has_key_prefix(text)) {
-    return true;
-  }
-  if (text.size() < 32 || is_uuid(text)) {
-    return false;
-  }
-  const bool one_piece = count(text, is_word) == text.size();
-  const bool one_case = count(text, is_lower) == 0 || count(text, is_upper) == 0;
-  return (one_piece && one_case && irregular_parts(text) != 0) ||
-         (count(text, is_hex) == text.size() && count(text, is_digit) != 0) || is_random(text);
-}
-
-// Whether shorter secrets are expected in the segments after this one.
-bool precedes_secrets(std::string_view segment) {
-  const std::string text = without_escapes(segment);
-  if (text.starts_with("bot") && count(text, is_digit) >= 5 && count(text, is_letter) == 3) {
-    return true;
-  }
-  std::string lowered;
-  std::transform(text.begin(), text.end(), std::back_inserter(lowered), lower);
-  constexpr std::array<std::string_view, 23> kEnds = {
-      "reset",   "token",    "tokens",   "verify",   "email", "confirm", "magic", "invite",
-      "secret",  "activate", "password", "key",      "auth",  "hook",    "hooks", "login",
-      "session", "sessions", "services", "ubscribe", "code",  "link",    "share"};
-  return std::any_of(kEnds.begin(), kEnds.end(), [&](std::string_view end) { return lowered.ends_with(end); });
-}
-
-bool is_short_secret(std::string_view segment) {
-  const std::string text = without_escapes(segment);
-  const bool mixed =
-      count(text, is_digit) != 0 && count(text, is_upper) != 0 && count(parts_of(text).back(), is_lower) != 0;
-  return text.size() >= 8 && count(text, is_digit) != text.size() && (mixed || is_identifier(segment));
-}
-
-// Where the segment ends that begins at `begin`.
-std::size_t end_of_segment(std::string_view path, std::size_t begin) {
-  for (std::size_t at = begin; at < path.size(); ++at) {
+std::vector<Piece> pieces_of(std::string_view path) {
+  std::vector<Piece> pieces(1);
+  for (std::size_t at = 0; at < path.size(); ++at) {
+    const char c = path[at];
     const char next = at + 1 < path.size() ? path[at + 1] : ' ';
-    const bool after_digit = at > begin && is_digit(path[begin]);
-    if (path[at] == '/' || (path[at] == ':' && (is_letter(next) || (is_digit(next) && !after_digit)))) {
-      return at;
+    if (ends_piece(c, next, pieces.back().plain)) {
+      pieces.back().end = c;
+      pieces.push_back({"", "", 0, at + 1});
+      continue;
+    }
+    if (c == '%' && at + 2 < path.size() && hex_value(path[at + 1]) >= 0 && hex_value(path[at + 2]) >= 0) {
+      pieces.back().raw += path.substr(at, 3);
+      pieces.back().plain += static_cast<char>(hex_value(path[at + 1]) * 16 + hex_value(path[at + 2]));
+      at += 2;
+      continue;
+    }
+    pieces.back().raw += c;
+    pieces.back().plain += c;
+  }
+  return pieces;
+}
+
+// What has room for a path.
+class Output {
+ public:
+  void put(std::string_view text) {
+    for (const char c : text) {
+      if (text_.size() >= MONITOR_PATH_SIZE || full_) {
+        overflow_ = true;
+      } else {
+        text_ += c;
+      }
     }
   }
-  return path.size();
-}
+  void replace(std::size_t from, std::string_view name) {
+    text_.resize(std::min(from, text_.size()));
+    full_ |= from + name.size() > MONITOR_PATH_SIZE;
+    overflow_ = full_;
+    put(name);
+  }
+  void end_piece() { full_ |= overflow_; }
+  [[nodiscard]] const std::string& text() const { return text_; }
+  [[nodiscard]] bool overflow() const { return overflow_; }
+  [[nodiscard]] bool full() const { return full_; }
 
-bool is_long_name(std::string_view segment) {
-  const std::string text = without_escapes(segment);
-  return text.size() >= 16 || (text.size() >= 10 && count(text, is_digit) != 0);
-}
+ private:
+  std::string text_;
+  bool overflow_ = false;
+  bool full_ = false;
+};
 
-// The expected result of path_fold, without a limit on its length. `tight`: long names are folded too.
-std::string plainly_folded(std::string_view path, fold_mode mode, bool tight) {
+// Folds pieces, and remembers what it saw: secrets may be expected in later ones.
+class Folder {
+ public:
+  Folder(fold_mode mode, bool tight) : mode_(mode), tight_(tight) {}
+
+  void fold(const std::vector<Piece>& pieces, Output& output) {
+    char before = '/';
+    begin_whole(output);
+    for (const Piece& piece : pieces) {
+      const std::size_t start = output.text().size();
+      output.put(piece.raw);
+      end(piece, before, start, &piece == &pieces.back(), output);
+      if (piece.end == 0) {
+        return;
+      }
+      output.put({&piece.end, 1});
+      colons_ += piece.end == ':' ? 1 : 0;
+      before = piece.end;
+      if (before == '/') {
+        begin_whole(output);
+        if (output.text().size() <= FOLD_KEPT + 1 && !output.full()) {
+          kept_ = output.text().size() - 1;
+        }
+      } else {
+        whole_text_ += piece.end;
+      }
+    }
+  }
+
+  // The last slash that stays where "{path}" stands for the middle.
+  [[nodiscard]] std::size_t kept() const { return kept_; }
+
+ private:
+  void begin_whole(const Output& output) {
+    whole_ = output.text().size();
+    whole_text_.clear();
+    colons_ = 0;
+    address_ = true;
+    digit_ = false;
+  }
+
+  // Whether all since the last slash is one identifier: an address or a fine-tuned model.
+  [[nodiscard]] bool is_whole() const {
+    const bool tuned = whole_text_.size() >= 3 && (whole_text_[0] | 0x20) == 'f' && (whole_text_[1] | 0x20) == 't' &&
+                       whole_text_[2] == ':' && first_ends_in_colon_;
+    return (tuned && colons_ > 2) ||
+           (address_ && digit_ && (whole_text_.find("::") != std::string::npos || colons_ == 5 || colons_ == 7));
+  }
+
+  void end(const Piece& piece, char before, std::size_t start, bool last, Output& output) {
+    const PlainSegment segment = classify(piece.plain);
+    if (whole_text_.empty()) {
+      first_ends_in_colon_ = piece.end == ':';
+    }
+    whole_text_ += piece.plain;
+    colons_ += segment.colons;
+    address_ &= segment.hexadecimal;
+    digit_ |= segment.has_digit;
+    const bool identifiers = mode_ == FOLD_IDENTIFIERS;
+    const bool ends = piece.end == 0 || piece.end == '/';
+    const bool whole = identifiers && ends && is_whole();
+    const bool version = before == ':' && piece.plain.size() <= 2;
+    const bool literal = before == '(' && (segment.has_equals || piece.plain.starts_with('\''));
+    const bool identifier =
+        !version && (literal || segment.identifier || doi_ || (tight_ && !last && segment.long_name));
+    const bool folds = segment.secret || (expects_ && segment.short_secret) || (identifiers && (whole || identifier));
+    doi_ = ends && segment.doi_prefix;
+    if (folds) {
+      output.replace(whole ? whole_ : start, mode_ == FOLD_SECRETS ? "{secret}" : "{id}");
+      return;
+    }
+    output.end_piece();
+    expects_ |= segment.precedes_secrets;
+  }
+
+  fold_mode mode_;
+  bool tight_;
+  bool expects_ = false;
+  bool doi_ = false;
+  bool address_ = true;
+  bool digit_ = false;
+  bool first_ends_in_colon_ = false;
+  std::size_t kept_ = 0;
+  std::size_t whole_ = 0;
+  std::size_t colons_ = 0;
+  std::string whole_text_;  // without escapes
+};
+
+// The expected result of path_fold.
+Output plainly_folded(std::string_view path, fold_mode mode) {
   path = path.substr(0, path.find_first_of(" ?#"));
-  std::string folded;
-  bool expects = false;
-  for (std::size_t begin = 0;;) {
-    const std::size_t end = end_of_segment(path, begin);
-    const std::string_view segment = path.substr(begin, end - begin);
-    const bool version = begin != 0 && path[begin - 1] == ':' && without_escapes(segment).size() <= 2;
-    if (is_secret(segment) || (expects && is_short_secret(segment)) ||
-        (mode == FOLD_IDENTIFIERS && !version && is_identifier(segment)) ||
-        (tight && !version && end != path.size() && is_long_name(segment))) {
-      folded += mode == FOLD_SECRETS ? "{secret}" : "{id}";
-    } else {
-      folded += segment;
-      expects |= precedes_secrets(segment);
-    }
-    if (end == path.size()) {
-      return folded;
-    }
-    folded += path[end];
-    begin = end + 1;
+  const std::vector<Piece> pieces = pieces_of(path);
+  Output output;
+  Folder(mode, false).fold(pieces, output);
+  if (!output.overflow() || mode != FOLD_IDENTIFIERS) {
+    return output;
   }
+  output = {};
+  Folder folder(mode, true);
+  folder.fold(pieces, output);
+  if (!output.overflow()) {
+    return output;
+  }
+  Output shortened;
+  shortened.put(output.text().substr(0, folder.kept()));
+  shortened.put("/{path}/");
+  const std::size_t slash = path.rfind('/');
+  folder.fold(pieces_of(path.substr(slash == std::string_view::npos ? 0 : slash + 1)), shortened);
+  return shortened;
 }
 
 std::string_view path_of(const monitor_endpoint_key& key) {
@@ -350,13 +249,9 @@ monitor_endpoint_key folded(std::string_view path, fold_mode mode) {
 
 void check(std::string_view path, fold_mode mode) {
   const monitor_endpoint_key key = folded(path, mode);
-  std::string expected = plainly_folded(path, mode, false);
-  if (mode == FOLD_IDENTIFIERS && expected.size() > MONITOR_PATH_SIZE) {
-    expected = plainly_folded(path, mode, true);
-  }
-  const bool cut = expected.size() > MONITOR_PATH_SIZE;
-  require(path_of(key) == std::string_view(expected).substr(0, MONITOR_PATH_SIZE), "unexpected path", key);
-  require(((key.flags & ENDPOINT_PATH_CUT) != 0) == cut, "wrong ENDPOINT_PATH_CUT", key);
+  const Output expected = plainly_folded(path, mode);
+  require(path_of(key) == expected.text(), "unexpected path", key);
+  require(((key.flags & ENDPOINT_PATH_CUT) != 0) == expected.overflow(), "wrong ENDPOINT_PATH_CUT", key);
   require(room_is_clean(key), "nonzero bytes after the path", key);
 }
 

@@ -8,6 +8,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -19,13 +20,17 @@ constexpr std::string_view kBase32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 constexpr std::string_view kBase36 = "0123456789abcdefghijklmnopqrstuvwxyz";
 constexpr std::string_view kBase62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 constexpr std::string_view kBase64Url = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+constexpr std::string_view kDigits = kHex.substr(0, 10);
+constexpr std::string_view kUpper = kBase62.substr(0, 36);
+constexpr std::string_view kSafe = "bcdfghjklmnpqrstvwxz2456789";  // of names that Kubernetes makes
 
 bool is_identifier(std::string_view text) {
   segment counted{};
   for (const char c : text) {
     segment_add(&counted, c);
   }
-  return segment_is_identifier(&counted) != 0;
+  segment_end_part(&counted, 0);
+  return segment_is_identifier(&counted);
 }
 
 bool is_secret(std::string_view text) {
@@ -33,6 +38,7 @@ bool is_secret(std::string_view text) {
   for (const char c : text) {
     segment_add(&counted, c);
   }
+  segment_end_part(&counted, 0);
   return segment_is_secret(&counted) != 0;
 }
 
@@ -77,6 +83,14 @@ TEST_CASE("identifier: generated ones are recognized, but for one in a hundred")
       {"time within a name", [&] { return "report-17" + random.text(8, "0123456789") + "-final.pdf"; }},
       {"interface", [&] { return "00-1b-44-" + random.text(2, kHex) + "-" + random.text(2, kHex) + "-0a"; }},
       {"pod", [&] { return "api-gateway-7" + random.text(3, kHex) + "4c6f5d-" + random.text(5, kBase36); }},
+      {"pod of a CronJob", [&] { return "cron-280564" + random.text(2, kDigits) + "-" + random.text(5, kSafe); }},
+      {"user of Matrix", [&] { return "@user" + random.text(4, kDigits) + ":example.org"; }},
+      {"ticket", [&] { return "PROJ-" + random.text(4, kDigits); }},
+      {"channel of Slack", [&] { return "C0" + random.text(9, kUpper); }},
+      {"VIN", [&] { return "1HGCM8" + random.text(5, kUpper) + random.text(6, kDigits); }},
+      {"index", [&] { return "logs-2024.1" + random.text(1, "012") + ".1" + random.text(1, kDigits); }},
+      {"tile", [&] { return "1" + random.text(3, kDigits) + ".png"; }},
+      {"event of Matrix", [&] { return "$" + random.text(43, kBase64Url); }},
       {"address", [&] { return "10.20.1" + random.text(2, "0123456789") + ".1" + random.text(2, "0123456789"); }},
   };
   for (const auto& [name, make] : kinds) {
@@ -167,6 +181,27 @@ TEST_CASE("identifier: names of real APIs are not") {
   }
 }
 
+TEST_CASE("identifier: short ones are recognized more often than not") {
+  Generator random;
+  const std::vector<std::tuple<const char*, std::function<std::string()>, int>> kinds = {
+      {"base62, 10", [&] { return random.text(10, kBase62); }, 500},
+      {"base36, 10", [&] { return random.text(10, kBase36); }, 900},
+      {"base36, 16", [&] { return random.text(16, kBase36); }, 200},
+      {"video", [&] { return random.text(11, kBase64Url); }, 700},
+      {"abbreviated hash", [&] { return random.text(7, kHex); }, 500},
+      {"pod", [&] { return "web-" + random.text(10, kSafe) + "-" + random.text(5, kSafe); }, 200},
+      {"any channel of Slack", [&] { return "T" + random.text(8, kUpper); }, 900},
+  };
+  for (const auto& [name, make, most] : kinds) {
+    CAPTURE(std::string(name));
+    int missed = 0;
+    for (int i = 0; i < 5000; ++i) {
+      missed += is_identifier(make()) ? 0 : 1;
+    }
+    CHECK(missed <= most);
+  }
+}
+
 TEST_CASE("identifier: generated secrets are recognized") {
   Generator random;
   const std::string_view lower = kBase36.substr(10);
@@ -181,6 +216,10 @@ TEST_CASE("identifier: generated secrets are recognized") {
       {"key of a project", [&] { return "sk-proj-" + random.text(48, kBase64Url); }},
       {"JWT", [&] { return "eyJ" + random.text(33, kBase64Url) + "." + random.text(43, kBase64Url); }},
       {"token of a bot", [&] { return "AA" + random.text(33, kBase64Url); }},
+      {"token of GitLab", [&] { return "key=glptt-" + random.text(20, kHex); }},
+      {"token of Square", [&] { return "sq0atp-" + random.text(22, kBase64Url); }},
+      {"key of AWS", [&] { return "ASIA" + random.text(16, kUpper); }},
+      {"unknown service", [&] { return "acme_token_" + random.text(24, kBase62); }},
       {"token of GitHub", [&] { return "ghp_" + random.text(36, kBase62); }},
       {"e-mail", [&] { return random.text(8, lower) + "@example.org"; }},
   };
@@ -195,11 +234,26 @@ TEST_CASE("identifier: generated secrets are recognized") {
 }
 
 TEST_CASE("identifier: names and UUIDs are no secrets") {
-  for (const std::string_view name :
-       {"sk-SK", "sk-learn", "ghost_writer", "eyJson", "AIzawa", "hf_transfer", "users", "v1",
-        "123e4567-e89b-12d3-a456-426614174000", "20240501T120000Z", "Llama-3.3-70B-Instruct-Turbo-FP8",
-        "DescribeDBClusterParameterGroups", "admin.conversations.ekm.listOriginalConnectedChannelInfo",
-        "how-to-write-a-title-that-is-longer-than-most", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
+  for (const std::string_view name : {"sk-SK",
+                                      "sk-learn",
+                                      "ghost_writer",
+                                      "eyJson",
+                                      "AIzawa",
+                                      "hf_transfer",
+                                      "users",
+                                      "v1",
+                                      "123e4567-e89b-12d3-a456-426614174000",
+                                      "20240501T120000Z",
+                                      "Llama-3.3-70B-Instruct-Turbo-FP8",
+                                      "DescribeDBClusterParameterGroups",
+                                      "admin.conversations.ekm.listOriginalConnectedChannelInfo",
+                                      "SAML2Response",
+                                      "npm-run-all-of-these-scripts",
+                                      "test-the-connection-of-all",
+                                      "lodash@4.17.21",
+                                      "icon@2x.png",
+                                      "how-to-write-a-title-that-is-longer-than-most",
+                                      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
     CAPTURE(std::string(name));
     CHECK_FALSE(is_secret(name));
   }
