@@ -168,9 +168,9 @@ static __always_inline void note_client(struct sock *sk)
 }
 
 /* A process of a target begins to listen. Every listener of a target's root process is the target's own, and while the
- * root has ended, that of each process which may take its place. So is a socket that a process above this one holds, too: a
- * worker begins to listen on what its supervisor has opened. Otherwise another process can serve something else. User
- * space decides again at each sample, but what has begun by then stays apart. */
+ * root has ended, that of each process which may take its place. So is a socket that a process above this one holds,
+ * too: a worker begins to listen on what its supervisor has opened. Otherwise another process can serve something else.
+ * User space decides again at each sample, but what has begun by then stays apart. */
 static __attribute__((noinline)) int note_listener(struct sock *sk)
 {
 	__u32 pid = bpf_get_current_task_btf()->tgid;
@@ -192,8 +192,8 @@ static __attribute__((noinline)) int note_listener(struct sock *sk)
 	socket_info_read(&f, sk);
 	listener_key(&address, process->target, &f);
 	listener_make(&address, t->listeners && pid != settings->root &&
-					bpf_map_lookup_elem(&processes, &settings->root) &&
-					!ancestor_holds(sk, settings->root));
+				    bpf_map_lookup_elem(&processes, &settings->root) &&
+				    !ancestor_holds(sk, settings->root));
 	return 0;
 }
 
