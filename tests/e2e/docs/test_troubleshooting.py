@@ -17,8 +17,8 @@ PAGE = (ROOT / "docs/troubleshooting.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
 # The parts of a message that depend on the case (a pid, a path, a reason), and the places where messages are joined.
 VARIABLE = re.compile(
-    r"\(…\)|…|\d[\d.]*|logs/proxy\.\w+|/proc|: |by process|program on_\w+|Cannot allocate memory, |map addressed_connections"
-    r"|CAP_\w+(?:, CAP_\w+)*"
+    r"\(…\)|…|\d[\d.]*|logs/proxy\.\w+|/proc|: |by process|program on_\w+"
+    r"|Cannot allocate memory, |map addressed_connections|CAP_\w+(?:, CAP_\w+)*"
 )
 
 
