@@ -184,7 +184,7 @@ PURE_INLINE bool segment_is_number_plate(const struct segment *s)
 	return (1U << (s->first & 31) & SLACK_KINDS) && s->part_score > -10;
 }
 
-/* "@user:example.org", "!room:example.org", "#alias:example.org" of Matrix */
+/* Begins as the names of Matrix: "@user:example.org", "!room:example.org", "#alias:example.org". */
 PURE_INLINE bool segment_has_sigil(const struct segment *s)
 {
 	return s->first == '@' || s->first == '!' || s->first == '#' || s->first == '$' || s->first == '+';
@@ -195,7 +195,7 @@ GLOBAL_FUNC int segment_has_form(const struct segment *s)
 {
 	if (!s)
 		return false;
-	if (s->colons && segment_has_sigil(s))
+	if (s->colons && s->dots && s->letters >= 4 && segment_has_sigil(s))
 		return true;
 	if ((s->flags & SEGMENT_TUNED) && s->colons > 2)
 		return true;

@@ -96,7 +96,8 @@ PURE_INLINE bool fold_is_identifier(const struct fold *f, bool last)
 {
 	if (f->before == ':' && f->segment.length <= 2)
 		return false;
-	if (f->before == '(' && (f->segment.first == '\'' || (f->segment.flags & SEGMENT_EQUALS)))
+	if (f->before == '(' && (f->segment.letters || f->segment.digits) &&
+	    (f->segment.first == '\'' || (f->segment.flags & SEGMENT_EQUALS)))
 		return true;
 	return segment_is_identifier(&f->segment) || (f->flags & FOLD_DOI) ||
 	       (f->stage != FOLD_ALL && !last && segment_is_long_name(&f->segment));
@@ -240,7 +241,8 @@ PURE_INLINE int fold_end(struct fold *f, const struct http1_window *w)
 	fold_end_segment(f, '/', true);
 	if (!f->overflow || f->mode != FOLD_IDENTIFIERS || f->stage == FOLD_REST)
 		return 1;
-	if (f->stage == FOLD_TIGHT && !f->complete)
+	/* the end is unknown, or there is no middle */
+	if (f->stage == FOLD_TIGHT && (!f->complete || f->whole <= f->kept + 1))
 		return 1;
 	fold_begin(f, f->stage == FOLD_ALL ? FOLD_TIGHT : FOLD_REST);
 	return 0;

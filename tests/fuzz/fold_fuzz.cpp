@@ -134,6 +134,9 @@ class Folder {
   // The last slash that stays where "{path}" stands for the middle.
   [[nodiscard]] std::size_t kept() const { return kept_; }
 
+  // Where the text after the last slash begins.
+  [[nodiscard]] std::size_t whole() const { return whole_; }
+
  private:
   void begin_whole(const Output& output) {
     whole_ = output.text().size();
@@ -145,16 +148,15 @@ class Folder {
 
   // Whether all since the last slash is one identifier: an address or a fine-tuned model.
   [[nodiscard]] bool is_whole() const {
-    const bool tuned = whole_text_.size() >= 3 && (whole_text_[0] | 0x20) == 'f' && (whole_text_[1] | 0x20) == 't' &&
-                       whole_text_[2] == ':' && first_ends_in_colon_;
-    return (tuned && colons_ > 2) ||
+    return (tuned_ && colons_ > 2) ||
            (address_ && digit_ && (whole_text_.find("::") != std::string::npos || colons_ == 5 || colons_ == 7));
   }
 
   void end(const Piece& piece, char before, std::size_t start, bool last, Output& output) {
     const PlainSegment segment = classify(piece.plain);
     if (whole_text_.empty()) {
-      first_ends_in_colon_ = piece.end == ':';
+      tuned_ = piece.end == ':' && piece.plain.size() == 2 && (piece.plain[0] | 0x20) == 'f' &&
+               (piece.plain[1] | 0x20) == 't';
     }
     whole_text_ += piece.plain;
     colons_ += segment.colons;
@@ -164,7 +166,9 @@ class Folder {
     const bool ends = piece.end == 0 || piece.end == '/';
     const bool whole = identifiers && ends && is_whole();
     const bool version = before == ':' && piece.plain.size() <= 2;
-    const bool literal = before == '(' && (segment.has_equals || piece.plain.starts_with('\''));
+    const bool named =
+        std::any_of(piece.plain.begin(), piece.plain.end(), [](char c) { return is_letter(c) || is_digit(c); });
+    const bool literal = before == '(' && named && (segment.has_equals || piece.plain.starts_with('\''));
     const bool identifier =
         !version && (literal || segment.identifier || doi_ || (tight_ && !last && segment.long_name));
     const bool folds = segment.secret || (expects_ && segment.short_secret) || (identifiers && (whole || identifier));
@@ -183,7 +187,7 @@ class Folder {
   bool doi_ = false;
   bool address_ = true;
   bool digit_ = false;
-  bool first_ends_in_colon_ = false;
+  bool tuned_ = false;  // begins with "ft:"
   std::size_t kept_ = 0;
   std::size_t whole_ = 0;
   std::size_t colons_ = 0;
@@ -202,7 +206,7 @@ Output plainly_folded(std::string_view path, fold_mode mode) {
   output = {};
   Folder folder(mode, true);
   folder.fold(pieces, output);
-  if (!output.overflow()) {
+  if (!output.overflow() || folder.whole() <= folder.kept() + 1) {
     return output;
   }
   Output shortened;

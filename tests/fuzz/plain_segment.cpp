@@ -391,7 +391,7 @@ class Segment {
   }
 
   [[nodiscard]] bool has_form() const {
-    if (has_sigil(text_) && text_.find(':') != std::string::npos) {
+    if (has_sigil(text_) && text_.find(':') != std::string::npos && count(text_, '.') != 0 && letters() >= 4) {
       return true;
     }
     if (lowered(text_).starts_with("ft:") && count(text_, ':') > 2) {
