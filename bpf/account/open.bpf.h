@@ -48,12 +48,13 @@ static __always_inline bool outlasts_keep_alive(const struct monitor_target_sett
 }
 
 /* Returns whether a connection whose listener is unknown may be one that the process opened: before the attach, or
- * before it joined the target. Such a connection has sent before it receives. */
+ * before it joined the target. Such a connection has sent before it receives, and so has one that another process
+ * accepted, answered and handed over. */
 static __always_inline bool may_be_client(const struct opening *o)
 {
 	const struct socket_info *f = &o->socket;
 
-	return f->tcp ? o->maybe_older || socket_info_has_sent(f) : !f->named;
+	return f->tcp ? o->maybe_older || (socket_info_has_sent(f) && !socket_info_was_accepted(f)) : !f->named;
 }
 
 /* Finds the listener that accepted the connection. If it is unknown, makes one with the address of the socket, or takes

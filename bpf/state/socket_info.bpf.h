@@ -144,6 +144,15 @@ static __always_inline __u32 socket_info_start(const struct socket_info *f, __u3
 	return start;
 }
 
+/* Returns whether a TCP connection was accepted. Its socket is a copy of the listener's, with the length of its accept
+ * queue (net/core/sock.c, sk_clone_lock); one that connects has 0 there. A listener with a queue of 0 does, too. */
+static __always_inline bool socket_info_was_accepted(const struct socket_info *f)
+{
+	struct sock *sk = f->sk;
+
+	return BPF_CORE_READ(sk, sk_max_ack_backlog) != 0;
+}
+
 /* Returns 1 if the server has read the client's FIN, which has a sequence number of its own except with Multipath TCP,
  * otherwise 0. */
 static __always_inline __u32 socket_info_fin_read(const struct socket_info *f)
