@@ -54,6 +54,22 @@ static const signed char letter_pairs[LETTER_PAIRS_CODES * LETTER_PAIRS_CODES] =
 """
 
 
+FOOTER = """\
+};
+/* clang-format on */
+
+/* Returns the number for a pair of codes. */
+PURE_INLINE __s32 letter_pair(__u32 first, __u32 second)
+{
+	__u64 at = (__u64)first * LETTER_PAIRS_CODES + second;
+
+	barrier_var(at);
+	return letter_pairs[at & (LETTER_PAIRS_CODES * LETTER_PAIRS_CODES - 1)];
+}
+
+#endif"""
+
+
 def code(c: str) -> int:
     return DIGIT if c.isdigit() else ord(c) & 31
 
@@ -99,7 +115,7 @@ def main() -> int:
     for row_code in range(CODES):
         row = (weights.get(row_code * CODES + column, 0) for column in range(CODES))
         print("\t" + ", ".join(map(str, row)) + ",")
-    print("};\n/* clang-format on */\n\n#endif")
+    print(FOOTER)
     return 0
 
 

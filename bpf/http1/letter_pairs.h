@@ -54,4 +54,13 @@ static const signed char letter_pairs[LETTER_PAIRS_CODES * LETTER_PAIRS_CODES] =
 };
 /* clang-format on */
 
+/* Returns the number for a pair of codes. */
+PURE_INLINE __s32 letter_pair(__u32 first, __u32 second)
+{
+	__u64 at = (__u64)first * LETTER_PAIRS_CODES + second;
+
+	barrier_var(at);
+	return letter_pairs[at & (LETTER_PAIRS_CODES * LETTER_PAIRS_CODES - 1)];
+}
+
 #endif

@@ -275,14 +275,6 @@ PURE_INLINE void segment_add_other(struct segment *s, char c)
 	s->run = 0;
 }
 
-PURE_INLINE __s32 letter_pair(__u32 first, __u32 second)
-{
-	__u64 at = (__u64)first * LETTER_PAIRS_CODES + second;
-
-	barrier_var(at);
-	return letter_pairs[at & (LETTER_PAIRS_CODES * LETTER_PAIRS_CODES - 1)];
-}
-
 PURE_INLINE void segment_add_alphanumeric(struct segment *s, char c, enum byte_class kind)
 {
 	__u32 code = LETTER_PAIRS_DIGIT, before = s->last_class, lower = (__u8)c | 0x20;

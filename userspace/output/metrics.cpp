@@ -182,7 +182,7 @@ constexpr Metric kMetrics[] = {
      number<&Listener::queue_depth>},
     {Topic::kListeners, "open_connections", "uvicorn_listener_open_connections", kGauge, "connections", kJson,
      "Connections of the listener that are accepted and not closed.", number<&Listener::open_connections>},
-    {Topic::kListeners, "unproven", "uvicorn_listener_unproven_requests", kGauge, "requests", kJson,
+    {Topic::kListeners, "unproven", kNoName, kGauge, "requests", kJson,
      "What began before the attach and is in flight if the listener speaks HTTP, which nothing has shown yet.",
      number<&Listener::unproven>},
     {Topic::kListeners, "undercount", "uvicorn_listener_undercount_total", kCounter, "events", kJson,
