@@ -32,8 +32,9 @@
 /* Returns whether the response is a 400 after which the server closes the connection, or one that the close ends. */
 static __always_inline bool is_closing_400(const struct http1_stream *s)
 {
-	return s->status == 400 &&
-	       ((s->flags & HTTP1_F_CLOSE) || !(s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_HAS_CODING)));
+	return s->status == 400 && ((s->flags & HTTP1_F_CLOSE) ||
+				    (s->flags & (HTTP1_F_OLD | HTTP1_F_KEEP_ALIVE)) == HTTP1_F_OLD ||
+				    !(s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_HAS_CODING)));
 }
 
 /* Returns whether the server's next response is its first one on a connection that began with a header of the PROXY

@@ -27,6 +27,8 @@ PURE_INLINE bool http1_status_line(struct http1_stream *s, const struct http1_wi
 	if (w->line_end < w->pos + 12 || a > 9 || b > 9 || c > 9)
 		return false;
 	s->status = (__u16)(a * 100 + b * 10 + c);
+	if ((first >> 56) == '0')
+		s->flags |= HTTP1_F_OLD;
 	return true;
 }
 
