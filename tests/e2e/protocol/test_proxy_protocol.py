@@ -124,6 +124,7 @@ GUNICORN = (
 REJECTIONS = {
     "empty": BAD,
     "of the close": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "HTTP/1.0": b"HTTP/1.0 400 Bad Request\r\nContent-Length: 3\r\n\r\nbad",
     "a text": b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbad",
     "gunicorn": b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
     % (len(GUNICORN), GUNICORN),
