@@ -17,6 +17,7 @@
 #include <bpf/bpf_tracing.h>
 #include <monitor/abi.h>
 
+#include "hooks/arrivals.bpf.h"
 #include "hooks/processes.bpf.h"
 #include "hooks/sockets.bpf.h"
 #include "hooks/syscalls.bpf.h"

@@ -27,7 +27,7 @@ static int close_step(__u32 i, struct close_loop *loop)
 	struct conn *c = loop->c;
 	struct conn_request *r = request_find(c, id);
 	struct ending end = ending_of(c, r);
-	__u32 flags = end.flags;
+	__u32 flags = end.request.flags;
 	__u32 outcome = OUTCOME_ABORTED, status = 0;
 
 	if (r)
@@ -102,6 +102,7 @@ GLOBAL_FUNC int conn_resync(struct conn *c)
 		return 0;
 	bpf_loop(RESYNC_MOST, resync_step, &loop, 0);
 	protocol_state_restart(&c->protocol);
+	c->arrived_ns = 0;
 	c->flags &= ~(CONN_LOST | CONN_UNMATCHED | CONN_TUNNEL | CONN_ADOPTED | CONN_ANSWERED | CONN_QUIET);
 	return 0;
 }

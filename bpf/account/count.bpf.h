@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 #include <monitor/abi.h>
 
+#include "account/latency.bpf.h"
 #include "lib/pure.h"
 #include "state/conn.bpf.h"
 #include "state/counters.bpf.h"
@@ -45,10 +46,9 @@ static __always_inline __u32 duration_bucket(__u64 ns)
 	return ns <= 300000 * MS ? 18 : ns <= 600000 * MS ? 19 : 20;
 }
 
-static __always_inline void count_duration(struct monitor_endpoint *e, __u32 status, __u64 began_ns)
+static __always_inline void count_duration(struct monitor_endpoint *e, __u32 status, __u64 took)
 {
 	struct monitor_durations *d = &e->durations[durations_index(e, status ? status : DURATIONS_NO_STATUS)];
-	__u64 took = bpf_ktime_get_ns() - began_ns;
 	__u32 bucket = duration_bucket(took);
 
 	barrier_var(bucket);
@@ -68,11 +68,9 @@ static __always_inline struct monitor_worker *conn_worker(struct conn *c)
 
 /* The end of a request: what its record says of it, and how it ended. */
 struct ending {
-	__u32 endpoint;
-	__u32 flags; /* REQUEST_* */
-	__u64 began_ns;
-	__u32 outcome; /* enum outcome */
-	__u32 status;  /* 0: none */
+	struct conn_request request; /* a copy of its record */
+	__u32 outcome;		     /* enum outcome */
+	__u32 status;		     /* 0: none */
 };
 
 /* Returns what is known of the end of a request from its record, which is NULL if there was no room for one. */
@@ -81,12 +79,10 @@ static __always_inline struct ending ending_of(struct conn *c, const struct conn
 	struct ending end = {};
 
 	if (r) {
-		end.endpoint = r->endpoint;
-		end.flags = r->flags;
-		end.began_ns = r->began_ns;
+		end.request = *r;
 	} else {
-		end.endpoint = special_endpoint(c->listener, SPECIAL_OTHER);
-		end.flags = REQUEST_PIPELINED;
+		end.request.endpoint = special_endpoint(c->listener, SPECIAL_OTHER);
+		end.request.flags = REQUEST_PIPELINED;
 	}
 	return end;
 }
@@ -100,25 +96,27 @@ GLOBAL_FUNC int count_end(struct conn *c, const struct ending *end)
 	struct monitor_endpoint *e;
 	struct monitor_worker *w;
 	struct monitor_target *t;
-	__u64 class;
+	const struct conn_request *r;
+	__u64 class, took;
 
 	if (!c || !end)
 		return 0;
+	r = &end->request;
 	outcome = end->outcome;
 	status = end->status;
 	class = status / 100;
-	e = endpoint_at(end->endpoint);
+	e = endpoint_at(r->endpoint);
 	t = target_at(c->target);
 	l = listener_at(c->listener);
 	if (!e || !t || !l)
 		return 0;
 	w = conn_worker(c);
-	if (end->flags & REQUEST_UNPROVEN) {
+	if (r->flags & REQUEST_UNPROVEN) {
 		/* it counts only if the listener turned out to speak HTTP, and the worker has not counted its begin */
 		if (!l->http)
 			outcome = OUTCOME_NEVER;
 		w = NULL;
-	} else if (!l->http && l->foreign && end->endpoint == l->special[SPECIAL_BEFORE_ATTACH]) {
+	} else if (!l->http && l->foreign && r->endpoint == l->special[SPECIAL_BEFORE_ATTACH]) {
 		/* the listener has shown another protocol since it was presumed to speak HTTP */
 		outcome = OUTCOME_NEVER;
 	}
@@ -130,8 +128,13 @@ GLOBAL_FUNC int count_end(struct conn *c, const struct ending *end)
 	} else {
 		if (w)
 			__sync_fetch_and_add(&w->ended, 1);
-		if (end->began_ns)
-			count_duration(e, status, end->began_ns);
+		if (r->began_ns) {
+			took = bpf_ktime_get_ns() - r->began_ns;
+			count_duration(e, status, took);
+			count_wait(r->endpoint, r->waited_us);
+			count_first_byte(r->endpoint, r->first_byte_us);
+			count_took(r->endpoint, took);
+		}
 		if (status == 404)
 			__sync_fetch_and_add(&e->not_found, 1);
 		if (outcome == OUTCOME_ABORTED)
@@ -146,13 +149,13 @@ GLOBAL_FUNC int count_end(struct conn *c, const struct ending *end)
 		/* last: a reader that sees this request in the total sees its other counts too */
 		__sync_fetch_and_add(&e->status[class], 1);
 	}
-	endpoint_leave(e, end->endpoint);
-	if (end->flags & REQUEST_UNPROVEN) {
+	endpoint_leave(e, r->endpoint);
+	if (r->flags & REQUEST_UNPROVEN) {
 		__sync_fetch_and_sub(&l->unproven, 1);
 		return 0;
 	}
 	__sync_fetch_and_sub(&l->active, 1);
-	if (!(end->flags & REQUEST_APART))
+	if (!(r->flags & REQUEST_APART))
 		__sync_fetch_and_sub(&t->active, 1);
 	return 0;
 }

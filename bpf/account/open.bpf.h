@@ -153,13 +153,10 @@ static __always_inline struct conn *addressed_make(const struct socket_info *f)
 	__u64 address = (__u64)f->sk;
 	struct conn *c = bpf_map_lookup_elem(&addressed_connections, &address);
 
-	if (c) {
-		/* an earlier socket at this address is gone, and no hook saw its close */
+	/* an earlier socket at this address is gone, and no hook saw its close */
+	if (c)
 		conn_close(c, CLOSE_BY_SERVER);
-		__builtin_memcpy(c, &blank_connection, sizeof(*c));
-		return c;
-	}
-	bpf_map_update_elem(&addressed_connections, &address, &blank_connection, BPF_NOEXIST);
+	bpf_map_update_elem(&addressed_connections, &address, &blank_connection, c ? BPF_ANY : BPF_NOEXIST);
 	return bpf_map_lookup_elem(&addressed_connections, &address);
 }
 

@@ -18,11 +18,12 @@
 #include "state/endpoints.bpf.h"
 #include "state/requests.bpf.h"
 
-/* Takes a place in flight on the endpoint of the connection's key, or on "(other)" if the table has no room. Returns
- * the endpoint's counters; sets `id` to their slot and `active` to the number in flight there. */
-static __always_inline struct monitor_endpoint *endpoint_take(struct conn *c, __u32 *id, __u32 *active)
+/* Takes a place in flight on the endpoint of the connection's key, or on "(other)" if the table has no room. Sets `id`
+ * to the slot of the endpoint's counters. Returns the number in flight there, or 0 if that failed. */
+static __always_inline __u32 endpoint_take(struct conn *c, __u32 *id)
 {
 	struct monitor_endpoint *e;
+	__u32 active;
 
 	/* Tries twice: the slot may have passed to another endpoint since the key was resolved. */
 	ROLLED
@@ -35,39 +36,37 @@ static __always_inline struct monitor_endpoint *endpoint_take(struct conn *c, __
 		e = endpoint_at(*id);
 		if (!e)
 			break;
-		*active = endpoint_enter(e, c->generation);
-		if (*active)
-			return e;
+		active = endpoint_enter(e, c->generation);
+		if (active)
+			return active;
 		c->key_valid = 0;
 	}
 	*id = special_endpoint(c->listener, SPECIAL_OTHER);
 	e = endpoint_at(*id);
-	if (e)
-		*active = endpoint_enter(e, e->word >> 32);
-	return e;
+	return e ? endpoint_enter(e, e->word >> 32) : 0;
 }
 
 /* The request began after the close of its connection, which has counted what was in flight: it is aborted at once. */
-static __always_inline void request_enter_closed(struct conn *c, const struct conn_request *r)
+static __always_inline void request_enter_closed(struct conn *c, struct ending *end)
 {
-	struct ending end = ending_of(c, r);
-
-	end.outcome = OUTCOME_ABORTED;
-	request_forget(c, r->id);
-	count_end(c, &end);
+	end->outcome = OUTCOME_ABORTED;
+	request_forget(c, end->request.id);
+	count_end(c, end);
 }
 
-/* Begins request `r` on endpoint `e`, whose slot is r->endpoint and which has `endpoint_active` requests in flight with
- * this one. Sets r->id and returns it, or NO_REQUEST if the connection is closed. */
-static __always_inline __u32 request_enter(struct conn *c, struct monitor_endpoint *e, struct conn_request *r,
-					   __u32 endpoint_active)
+/* Begins the request in `begun` on its endpoint, which has `endpoint_active` requests in flight with this one. Returns
+ * the request's id, or NO_REQUEST if the connection is closed. */
+static __always_inline __u32 request_enter(struct conn *c, struct ending *begun, __u32 endpoint_active)
 {
+	struct conn_request *r = &begun->request;
+	struct monitor_endpoint *e = endpoint_at(r->endpoint);
 	struct monitor_target *t = target_at(c->target);
 	struct monitor_listener *l = listener_at(c->listener);
-	struct monitor_endpoint *other;
 	struct monitor_worker *w;
 	__u64 word, active = 0, listener_active = 0;
 
+	if (!e)
+		return NO_REQUEST;
 	if (!t || !l) {
 		endpoint_leave(e, r->endpoint);
 		return NO_REQUEST;
@@ -82,10 +81,9 @@ static __always_inline __u32 request_enter(struct conn *c, struct monitor_endpoi
 		/* Without a record its end counts on "(other)", so its begin has to count there too. */
 		endpoint_leave(e, r->endpoint);
 		r->endpoint = special_endpoint(c->listener, SPECIAL_OTHER);
-		other = endpoint_at(r->endpoint);
-		if (!other)
+		e = endpoint_at(r->endpoint);
+		if (!e)
 			return NO_REQUEST;
-		e = other;
 		endpoint_active = endpoint_enter(e, e->word >> 32);
 		conn_undercount(c, UNDERCOUNT_PIPELINE);
 	}
@@ -101,33 +99,39 @@ static __always_inline __u32 request_enter(struct conn *c, struct monitor_endpoi
 	}
 	if (word & CONN_CLOSED) {
 		/* The server read it after the close: it begins and is aborted, and was never in flight. */
-		request_enter_closed(c, r);
+		request_enter_closed(c, begun);
 		return NO_REQUEST;
 	}
 	raise_peak(&t->peak, active);
 	raise_peak(&l->peak, listener_active);
 	raise_peak(&e->peak, endpoint_active);
 	if (__sync_fetch_and_add(&c->word, CONN_BEGIN) & CONN_CLOSED) {
-		request_enter_closed(c, r);
+		request_enter_closed(c, begun);
 		return NO_REQUEST;
 	}
 	return r->id;
 }
 
 /* The server has read the head of a request, whose key is in the record. `method` is the protocol's own code for it.
- * Returns the request's id, or NO_REQUEST if it is not in flight: the connection is closed, or its target has left. */
-static __always_inline __u32 request_begin(struct conn *c, __u16 method)
+ * Returns the request's id, or NO_REQUEST if it is not in flight: the connection is closed, or its target has left. A
+ * function of its own, so that its variables are not on the stack while a path is folded. */
+static __attribute__((noinline)) int request_begin(struct conn *c, __u16 method)
 {
-	struct monitor_endpoint *e;
-	struct conn_request r = {};
-	__u32 endpoint_active = 0;
+	struct ending begun = {};
+	struct conn_request *r = &begun.request;
+	__u32 endpoint_active;
 
-	e = endpoint_take(c, &r.endpoint, &endpoint_active);
-	if (!e)
+	if (!c)
 		return NO_REQUEST;
-	r.method = method;
-	r.began_ns = bpf_ktime_get_ns();
-	return request_enter(c, e, &r, endpoint_active);
+	endpoint_active = endpoint_take(c, &r->endpoint);
+	if (!endpoint_active)
+		return NO_REQUEST;
+	r->method = method;
+	r->began_ns = bpf_ktime_get_ns();
+	r->waited_us = c->arrived_ns ? microseconds(c->arrived_ns, r->began_ns) : TIME_UNKNOWN;
+	r->first_byte_us = TIME_UNKNOWN;
+	c->arrived_ns = 0;
+	return request_enter(c, &begun, endpoint_active);
 }
 
 /* A request is in flight whose head was read before the attach, if the listener speaks HTTP. */
@@ -135,19 +139,20 @@ GLOBAL_FUNC int request_begin_before_attach(struct conn *c)
 {
 	struct monitor_listener *l;
 	struct monitor_endpoint *e;
-	struct conn_request r = {};
+	struct ending begun = {};
+	struct conn_request *r = &begun.request;
 
 	if (!c)
 		return 0;
 	l = listener_at(c->listener);
 	if (!l)
 		return 0;
-	r.endpoint = l->special[SPECIAL_BEFORE_ATTACH];
+	r->endpoint = l->special[SPECIAL_BEFORE_ATTACH];
 	if (!l->http && !l->presumed)
-		r.flags = REQUEST_UNPROVEN;
-	e = endpoint_at(r.endpoint);
+		r->flags = REQUEST_UNPROVEN;
+	e = endpoint_at(r->endpoint);
 	if (e)
-		request_enter(c, e, &r, endpoint_enter(e, e->word >> 32));
+		request_enter(c, &begun, endpoint_enter(e, e->word >> 32));
 	return 0;
 }
 
@@ -172,6 +177,12 @@ static __always_inline void websocket_leave(struct conn_request *r)
 	e = endpoint_at(r->endpoint);
 	if (e)
 		__sync_fetch_and_sub(&e->websockets, 1);
+}
+
+/* The final response begins. */
+static __always_inline void request_first_byte(struct conn_request *r)
+{
+	r->first_byte_us = microseconds(r->began_ns, bpf_ktime_get_ns());
 }
 
 /* The head of the final response was sent. `flags` are the REQUEST_* that the protocol decides. */

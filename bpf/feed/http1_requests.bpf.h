@@ -91,6 +91,12 @@ static __always_inline void name_endpoint(struct conn *c, struct walk_scratch *x
 	path_fold(&again->key, &x->fold, &x->window, mode);
 }
 
+/* Returns the position in the stream of the first byte that the walk has not parsed. */
+static __always_inline __u32 walk_position(const struct conn *c, const struct walk_scratch *x)
+{
+	return c->copied_seq - (x->window.end - x->window.pos) - (__u32)x->bytes.left;
+}
+
 static int requests_step(__u32 i, struct walk *walk)
 {
 	struct walk_scratch *x = walk->x;
@@ -99,6 +105,8 @@ static int requests_step(__u32 i, struct walk *walk)
 
 	if (walk_fill(x, &c->protocol.requests, &event))
 		return 1;
+	if (c->protocol.requests.mode == HTTP1_START && !c->arrived_ns)
+		c->arrived_ns = arrival_of(&c->arrivals, walk_position(c, x));
 	/* the end of a request's body needs no action */
 	event = http1_step(&c->protocol.requests, &x->window, &c->key, false);
 	if (event & HTTP1_REQUEST_LINE)

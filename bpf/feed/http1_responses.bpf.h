@@ -32,9 +32,9 @@
 /* Returns whether the response is a 400 after which the server closes the connection, or one that the close ends. */
 static __always_inline bool is_closing_400(const struct http1_stream *s)
 {
-	return s->status == 400 && ((s->flags & HTTP1_F_CLOSE) ||
-				    (s->flags & (HTTP1_F_OLD | HTTP1_F_KEEP_ALIVE)) == HTTP1_F_OLD ||
-				    !(s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_HAS_CODING)));
+	return s->status == 400 &&
+	       ((s->flags & HTTP1_F_CLOSE) || (s->flags & (HTTP1_F_OLD | HTTP1_F_KEEP_ALIVE)) == HTTP1_F_OLD ||
+		!(s->flags & (HTTP1_F_HAS_LENGTH | HTTP1_F_HAS_CODING)));
 }
 
 /* Returns whether the server's next response is its first one on a connection that began with a header of the PROXY
@@ -223,8 +223,11 @@ static __always_inline bool response_head(struct conn *c)
 		return false;
 	}
 	r = request_find(c, id);
-	if (r)
+	if (r) {
 		method = r->method;
+		if (s->status >= 200 || s->status == 101)
+			request_first_byte(r);
+	}
 	switch (http1_response_body(s, method)) {
 	case HTTP1_INTERIM:
 		break;

@@ -46,6 +46,17 @@ static __always_inline __u32 current_write_seq(const struct conn *c, struct sock
 	return c->flags & CONN_MPTCP ? mptcp_write_seq(sk) : as_tcp(sk)->write_seq;
 }
 
+/* Moves what is known of the arrival of a connection's bytes into its new record. */
+static __always_inline void take_early_arrivals(struct conn *c, struct sock *sk)
+{
+	struct arrivals *early = bpf_sk_storage_get(&early_arrivals, sk, 0, 0);
+
+	if (!early)
+		return;
+	c->arrivals = *early;
+	bpf_sk_storage_delete(&early_arrivals, sk);
+}
+
 /* Creates the record of a TCP connection from which process `pid` reads for the first time, `passed` bytes. Returns
  * NULL if the connection belongs to no target or there is no room. */
 static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 pid, __u32 passed)
@@ -58,8 +69,10 @@ static __attribute__((noinline)) struct conn *conn_open(struct sock *sk, __u32 p
 		return NULL;
 	c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (c) {
-		if (c->role == ROLE_UNKNOWN)
+		if (c->role == ROLE_UNKNOWN) {
+			take_early_arrivals(c, sk);
 			conn_begin(c, &o);
+		}
 		return c;
 	}
 	/* there is no room, or the iterator at registration was first */

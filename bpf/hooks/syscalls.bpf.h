@@ -117,6 +117,16 @@ static __always_inline void accepter_joins(struct task_struct *task, const struc
 		join_by_reading(sk, pid, shared ? *shared : 0);
 }
 
+/* Bytes of a TCP connection were received: they arrived when the kernel says that its last ones did. That is in
+ * jiffies, and the last one does not count, so that a request which did not wait has no wait. */
+static __attribute__((noinline)) int note_coarse_arrival(struct conn *c, const struct socket_info *f)
+{
+	if (!c || !f)
+		return 0;
+	arrivals_note(&c->arrivals, f->copied_seq, f->copied_seq, bpf_ktime_get_ns() - socket_info_waited_ns(f));
+	return 0;
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 {
@@ -185,6 +195,8 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 				return 0;
 			}
 			c->copied_seq = o.socket.copied_seq;
+			if (!o.socket.mptcp)
+				note_coarse_arrival(c, &o.socket);
 		}
 		if (!(c->flags & (CONN_IGNORED | CONN_TUNNEL)))
 			received(c, &source, length, gap, !(READ_ONCE(x->call.flags) & MSG_TRUNC));

@@ -32,7 +32,7 @@ static __always_inline void describe_record(struct seq_file *seq, struct conn *c
 	for (__u32 i = 0; i < MONITOR_RING; ++i) {
 		out.endpoint[i] = ~0U;
 		if (i < out.in_flight)
-			out.endpoint[i] = ending_of(c, request_find(c, request_id_at(word, i))).endpoint;
+			out.endpoint[i] = ending_of(c, request_find(c, request_id_at(word, i))).request.endpoint;
 	}
 	bpf_seq_write(seq, &out, sizeof(out));
 }

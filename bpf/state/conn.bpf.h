@@ -18,6 +18,7 @@
 #include "vmlinux.h"
 #include <monitor/abi.h>
 
+#include "state/arrivals.h"
 #include "state/protocol_state.bpf.h"
 
 #define CONN_CLOSED 1ULL
@@ -48,13 +49,19 @@ static __always_inline __u32 request_id_at(__u64 word, __u32 i)
 
 /* A request in flight: when it began, where it counts, and what its response said so far. */
 struct conn_request {
-	__u64 began_ns; /* CLOCK_MONOTONIC; 0: before the attach */
+	__u64 began_ns;	 /* CLOCK_MONOTONIC; 0: before the attach */
+	__u32 waited_us; /* from the arrival of its first byte until it began, or TIME_UNKNOWN */
+	__u32
+	    first_byte_us; /* from its begin to the first byte of its final response, or TIME_UNKNOWN: none was sent */
 	__u32 id;
 	__u32 endpoint; /* slot of its counters */
 	__u32 flags;	/* REQUEST_* */
 	__u16 status;	/* of its final response; 0: not sent yet */
 	__u16 method;	/* the protocol's own code for it, on which the length of the response can depend */
 };
+
+/* Longer times are kept as one less. */
+#define TIME_UNKNOWN (~0U)
 
 /* The protocol sets CLOSE_ENDS and REJECTED. They decide how the request ends if the server closes the connection next.
  */
@@ -122,6 +129,8 @@ struct conn {
 	__u32 generation;
 	__u64 gone_ns;	      /* CLOCK_BOOTTIME when an iteration first missed its socket; 0: never */
 	__u64 client_gone_ns; /* CLOCK_BOOTTIME when an iteration first missed a Unix client; 0: never */
+	__u64 arrived_ns;     /* of the first byte of the request whose head is being read; 0: unknown, or none is */
+	struct arrivals arrivals; /* profile "socket", TCP */
 	struct message_cursor receiving;
 	struct message_cursor sending;
 	struct protocol_state protocol;

@@ -97,6 +97,34 @@ static __always_inline void durations_move(struct monitor_endpoint *from, struct
 	}
 }
 
+/* Moves one counter of an endpoint to another one. */
+static __always_inline void counter_move(__u64 *from, __u64 *to)
+{
+	__sync_fetch_and_add(to, *from);
+	*from = 0;
+}
+
+#define LATENCY_WORDS (sizeof(struct monitor_latencies) / sizeof(__u64))
+
+/* Merges the times of the endpoint in slot `from` into those of `to` and clears them. As above for its stack. */
+static __always_inline void latencies_move(__u32 from, __u32 to)
+{
+	struct monitor_latencies *l = bpf_map_lookup_elem(&latencies, &from);
+	struct monitor_latencies *sum = bpf_map_lookup_elem(&latencies, &to);
+
+	if (!l || !sum)
+		return;
+	raise_peak(&sum->queue_wait.max_ns, l->queue_wait.max_ns);
+	raise_peak(&sum->first_byte.max_ns, l->first_byte.max_ns);
+	raise_peak(&sum->duration.max_ns, l->duration.max_ns);
+	l->queue_wait.max_ns = 0;
+	l->first_byte.max_ns = 0;
+	l->duration.max_ns = 0;
+	ROLLED
+	for (__u32 i = 0; i < LATENCY_WORDS; ++i)
+		counter_move((__u64 *)l + i, (__u64 *)sum + i);
+}
+
 /* Returns how many requests of the endpoint have ended, in any way. */
 static __always_inline __u64 endpoint_completed(const struct monitor_endpoint *e)
 {
@@ -114,13 +142,6 @@ static __always_inline bool endpoint_answered_404(const struct monitor_endpoint 
 	return !e->status[2] && !e->status[3] && !e->status[5] && !e->status[1] && e->status[4] == e->not_found;
 }
 
-/* Moves one counter of an endpoint to another one. */
-static __always_inline void counter_move(__u64 *from, __u64 *to)
-{
-	__sync_fetch_and_add(to, *from);
-	*from = 0;
-}
-
 /* Frees the slot of an endpoint and moves its counts to "(other)" if it is `rare`, else to "(not found)", unless the
  * slot's word is no longer `word`: a request begins on it, or another CPU frees it. Returns whether it did. A new
  * counter of struct monitor_endpoint has to be moved and zeroed here. */
@@ -128,12 +149,14 @@ GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word, bool rare)
 {
 	struct monitor_endpoint *e = endpoint_at(id);
 	struct monitor_endpoint *to;
+	__u32 special;
 
 	/* special endpoints stay */
 	if (!e || !e->key.method_length)
 		return 0;
-	to = endpoint_at(rare ? special_endpoint(e->listener, SPECIAL_OTHER)
-			      : special_endpoint(e->listener, SPECIAL_NOT_FOUND));
+	special =
+	    rare ? special_endpoint(e->listener, SPECIAL_OTHER) : special_endpoint(e->listener, SPECIAL_NOT_FOUND);
+	to = endpoint_at(special);
 	if (!to || __sync_val_compare_and_swap(&e->word, word, ((word >> 32) + 1) << 32) != word)
 		return 0;
 	/* From here on no other CPU changes the slot: a begin that expects the old generation undoes itself. */
@@ -146,6 +169,7 @@ GLOBAL_FUNC int endpoint_evict(__u32 id, __u64 word, bool rare)
 	counter_move(&e->not_found, &to->not_found);
 	raise_peak(&to->peak, e->peak);
 	durations_move(e, to);
+	latencies_move(id, special);
 	e->peak = 0;
 	e->hand_completed = 0;
 	e->hand_ns = 0;

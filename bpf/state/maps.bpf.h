@@ -120,6 +120,23 @@ struct {
 	__type(value, struct monitor_endpoint);
 } endpoint_table SEC(".maps");
 
+/* Times of requests, by the slot of their endpoint. The hooks write them with atomics, user space reads them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MONITOR_ENDPOINTS);
+	__type(key, __u32);
+	__type(value, struct monitor_latencies);
+} latencies SEC(".maps");
+
+/* When bytes arrived on a TCP socket from which no process has read yet: it may still be in the accept queue. An entry
+ * is made by the first bytes, and dies with the first read or the socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct arrivals);
+} early_arrivals SEC(".maps");
+
 /* Free slots of endpoint_table. User space fills it before it attaches the hooks. The hooks take slots and return them;
  * user space does so for special endpoints. */
 struct {

@@ -25,25 +25,44 @@ static __always_inline struct conn_request *request_find(struct conn *c, __u32 i
 	return bpf_map_lookup_elem(&spilled_requests, &key);
 }
 
+/* Functions of their own, because the key would take stack where there is none. */
+static __attribute__((noinline)) int request_spill(struct conn *c, const struct conn_request *r)
+{
+	struct spill_key key = {};
+
+	if (!c || !r)
+		return -1;
+	key.socket = c->socket;
+	key.id = r->id;
+	return bpf_map_update_elem(&spilled_requests, &key, r, BPF_ANY);
+}
+
+static __attribute__((noinline)) int request_unspill(struct conn *c, __u32 id)
+{
+	struct spill_key key = {};
+
+	if (!c)
+		return 0;
+	key.socket = c->socket;
+	key.id = id;
+	return bpf_map_delete_elem(&spilled_requests, &key);
+}
+
 /* Stores a request before the word publishes it. The ring has a free place while fewer than MONITOR_RING requests are
  * in flight. Returns whether there was room. */
 static __always_inline bool request_store(struct conn *c, __u64 in_flight, const struct conn_request *r)
 {
-	struct spill_key key = {c->socket, r->id, 0};
-
 	if (in_flight < MONITOR_RING) {
 		c->ring[r->id & (MONITOR_RING - 1)] = *r;
 		return true;
 	}
-	return bpf_map_update_elem(&spilled_requests, &key, r, BPF_ANY) == 0;
+	return request_spill(c, r) == 0;
 }
 
 static __always_inline void request_forget(struct conn *c, __u32 id)
 {
-	struct spill_key key = {c->socket, id, 0};
-
 	if (c->ring[id & (MONITOR_RING - 1)].id != id)
-		bpf_map_delete_elem(&spilled_requests, &key);
+		request_unspill(c, id);
 }
 
 /* Returns the id of the oldest request in flight, or NO_REQUEST if the connection is idle or closed: the close counts

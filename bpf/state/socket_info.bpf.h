@@ -208,6 +208,17 @@ static __always_inline __u32 socket_info_quiet_ms(const struct socket_info *f)
 	return (__u64)quiet * 1000 / hz;
 }
 
+/* Returns for how many nanoseconds the last bytes that were received have waited, at least: in whole jiffies. See above
+ * for how many of them a second has. */
+static __always_inline __u64 socket_info_waited_ns(const struct socket_info *f)
+{
+	struct inet_connection_sock *icsk = (struct inet_connection_sock *)f->sk;
+	__u32 hz = BPF_CORE_READ(icsk, icsk_delack_max) * 5;
+	__u32 waited = (__u32)bpf_jiffies64() - BPF_CORE_READ(icsk, icsk_ack.lrcvtime);
+
+	return waited < 2 || (__s32)waited < 0 || hz < 100 ? 0 : (__u64)(waited - 1) * 1000000000 / hz;
+}
+
 /* Returns the socket of descriptor `fd` of the current process, or NULL if the descriptor is not a socket. */
 static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
 {

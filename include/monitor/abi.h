@@ -254,6 +254,48 @@ enum monitor_durations_code {
 #define MONITOR_STATUSES 7
 #define DURATIONS_OTHER	 0xffffffffU
 
+/*
+ * A histogram of times, from which percentiles follow. buckets[i] counts those longer than bound i-1 and up to bound i;
+ * the last bucket counts those longer than every bound. Each bound is at most 10% above the one before, and those of
+ * OpenTelemetry's histograms (see below) are among them. buckets[0] stays 0, so that a fast request costs no atomic:
+ * user space knows how many there were altogether.
+ */
+#define MONITOR_LATENCY_BOUNDS	212 /* from 100 us to 1 h */
+#define MONITOR_LATENCY_BUCKETS (MONITOR_LATENCY_BOUNDS + 1)
+#define MONITOR_LATENCY_DECADE(unit)                                                                                   \
+	100 * (unit), 110 * (unit), 120 * (unit), 130 * (unit), 140 * (unit), 150 * (unit), 165 * (unit),              \
+	    180 * (unit), 195 * (unit), 210 * (unit), 230 * (unit), 250 * (unit), 275 * (unit), 300 * (unit),          \
+	    330 * (unit), 360 * (unit), 390 * (unit), 420 * (unit), 460 * (unit), 500 * (unit), 550 * (unit),          \
+	    600 * (unit), 650 * (unit), 700 * (unit), 750 * (unit), 800 * (unit), 870 * (unit), 940 * (unit)
+#define MONITOR_LATENCY_SECONDS(from) (from) * 1000000000ULL
+#define MONITOR_LATENCY_BOUNDS_NS                                                                                      \
+	{                                                                                                              \
+		MONITOR_LATENCY_DECADE(1000ULL), MONITOR_LATENCY_DECADE(10000ULL), MONITOR_LATENCY_DECADE(100000ULL),  \
+		    MONITOR_LATENCY_DECADE(1000000ULL), MONITOR_LATENCY_DECADE(10000000ULL),                           \
+		    MONITOR_LATENCY_DECADE(100000000ULL), MONITOR_LATENCY_DECADE(1000000000ULL),                       \
+		    MONITOR_LATENCY_SECONDS(1000), MONITOR_LATENCY_SECONDS(1100), MONITOR_LATENCY_SECONDS(1200),       \
+		    MONITOR_LATENCY_SECONDS(1300), MONITOR_LATENCY_SECONDS(1400), MONITOR_LATENCY_SECONDS(1500),       \
+		    MONITOR_LATENCY_SECONDS(1650), MONITOR_LATENCY_SECONDS(1800), MONITOR_LATENCY_SECONDS(1950),       \
+		    MONITOR_LATENCY_SECONDS(2100), MONITOR_LATENCY_SECONDS(2300), MONITOR_LATENCY_SECONDS(2500),       \
+		    MONITOR_LATENCY_SECONDS(2750), MONITOR_LATENCY_SECONDS(3000), MONITOR_LATENCY_SECONDS(3300),       \
+		    MONITOR_LATENCY_SECONDS(3600)                                                                      \
+	}
+struct monitor_latency {
+	__abi_u64 sum_ns;
+	__abi_u64 max_ns;
+	__abi_u64 buckets[MONITOR_LATENCY_BUCKETS];
+};
+
+/* The times of the requests of one endpoint that ended, in an element of `latencies` with the same slot as its
+ * counters. They are those that its durations count: requests whose begin was seen. */
+struct monitor_latencies {
+	struct monitor_latency queue_wait; /* from the arrival of the request's first byte to its begin */
+	struct monitor_latency first_byte; /* from its begin to the first byte of its final response */
+	struct monitor_latency duration;   /* from its begin to its end */
+	__abi_u64 unknown_waits;	   /* requests whose arrival was not seen: they are not in queue_wait */
+	__abi_u64 unanswered; /* requests that ended before their final response began: they are not in first_byte */
+};
+
 /* How endpoints leave the table. An engine has one. */
 struct monitor_evictions {
 	/* Counted by the hooks before and after each search for an endpoint to evict. A reader of the table knows from

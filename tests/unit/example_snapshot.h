@@ -66,6 +66,20 @@ inline std::vector<Durations> durations_by_status() {
   return {without, ok, other};
 }
 
+inline Latency latency(std::vector<std::pair<std::uint16_t, std::uint64_t>> buckets, double sum, double max) {
+  Latency made{.count = 0, .sum_seconds = sum, .max_seconds = max, .buckets = std::move(buckets)};
+  for (const auto& [bucket, count] : made.buckets) {
+    made.count += count;
+  }
+  return made;
+}
+
+// Bucket 85 ends at 110 ms, 113 at 1.1 s.
+inline Latencies example_times() {
+  return {latency({{0, 90}, {85, 10}}, 1.0, 0.105), latency({{85, 100}}, 10.5, 0.108),
+          latency({{85, 97}, {113, 3}}, 13.5, 1.05)};
+}
+
 // The values that the box and the log lines are specified with.
 inline Snapshot example_snapshot() {
   Snapshot snapshot;
@@ -78,6 +92,7 @@ inline Snapshot example_snapshot() {
   snapshot.queue_depth = 2;
   snapshot.open_connections = 17;
   snapshot.peak_connections = 31;
+  snapshot.recent = example_times();
   snapshot.cpu_percent = 42.5;
   snapshot.memory_bytes = 537185485;
   snapshot.threads = 8;
@@ -103,6 +118,8 @@ inline Snapshot example_snapshot() {
   chat.aborted = 5;
   chat.websockets = 1;
   chat.status = {3, 0, 115, 0, 2, 0};
+  chat.recent = example_times();
+  chat.latencies = example_times();
   EndpointCounters completions = endpoint("POST", "/v1/completions", 1);
   completions.peak = 4;
   completions.completed = 36;

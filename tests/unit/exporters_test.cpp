@@ -40,11 +40,19 @@ TEST_CASE("output.csv.has_the_documented_columns") {
   CHECK(csv_header() ==
         "time,pid,target,active_concurrent,peak_concurrent,total_requests,failed_requests,queue_depth,cpu_percent,"
         "memory_mb,threads,uptime_seconds,observed_seconds,open_connections,peak_connections,aborted_requests,"
-        "refused_requests,rejected_requests,websockets_active,undercount,other_requests,listener\n");
+        "refused_requests,rejected_requests,websockets_active,undercount,other_requests,queue_wait_seconds_p50,"
+        "queue_wait_seconds_p90,queue_wait_seconds_p95,queue_wait_seconds_p99,queue_wait_seconds_max,"
+        "queue_wait_recent_count,time_to_first_byte_seconds_p50,time_to_first_byte_seconds_p90,"
+        "time_to_first_byte_seconds_p95,time_to_first_byte_seconds_p99,time_to_first_byte_seconds_max,"
+        "time_to_first_byte_recent_count,duration_seconds_p50,duration_seconds_p90,duration_seconds_p95,"
+        "duration_seconds_p99,duration_seconds_max,duration_recent_count,listener\n");
   CHECK(render_csv({example_snapshot()}, kNow) ==
-        "2026-11-25T14:30:12.345Z,4242,127.0.0.1:9999,4,12,256,0,2,42.5,512.3,8,5025.25,61.5,17,31,5,0,1,1,0,0,\n");
+        "2026-11-25T14:30:12.345Z,4242,127.0.0.1:9999,4,12,256,0,2,42.5,512.3,8,5025.25,61.5,17,31,5,0,1,1,0,0,"
+        "0.0001,0.0001,0.104881,0.104881,0.105,100,0.104881,0.104881,0.104881,0.104881,0.108,100,"
+        "0.104881,0.104881,0.104881,1.048809,1.05,100,\n");
   CHECK(render_csv({}, kNow).empty());
   CHECK(render_csv({Snapshot{}}, Time{}).starts_with("1970-01-01T00:00:00.000Z,0,pid:0,"));
+  CHECK(render_csv({Snapshot{}}, Time{}).ends_with(",,,,,,0,,,,,,0,,,,,,0,\n"));  // percentiles of no requests
 }
 
 TEST_CASE("output.csv.fields_are_quoted") {
@@ -69,10 +77,11 @@ TEST_CASE("output.influx.has_a_point_for_each_server_and_endpoint") {
   REQUIRE(lines.size() == 4);
   CHECK(lines[0].starts_with("uvicorn,target=127.0.0.1:9999,pid=4242 active_concurrent=4i,peak_concurrent=12i,"));
   CHECK(lines[0].find(",cpu_percent=42.5,memory_mb=512.3,threads=8i,") != std::string::npos);
-  CHECK(lines[0].ends_with(",undercount=0i,other_requests=0i 1795617012345000000"));
+  CHECK(lines[0].ends_with(",duration_seconds_max=1.05,duration_recent_count=100i 1795617012345000000"));
   CHECK(lines[1] ==
         "uvicorn_endpoint,target=127.0.0.1:9999,pid=4242,method=GET,endpoint=/health active=0i,completed=100i,"
-        "failed=0i,aborted=0i,websockets_active=0i,duration_seconds_sum=3,duration_count=12i 1795617012345000000");
+        "failed=0i,aborted=0i,websockets_active=0i,duration_seconds_sum=3,duration_count=12i,"
+        "queue_wait_recent_count=0i,time_to_first_byte_recent_count=0i,duration_recent_count=0i 1795617012345000000");
 }
 
 // Durations of every kind: without a status, of statuses that share a histogram, merged from several endpoints, and

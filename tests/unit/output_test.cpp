@@ -349,6 +349,19 @@ TEST_CASE("output.log.matches_the_golden_file") {
   CHECK(render_log_lines(example_snapshot()).size() == 3);
 }
 
+TEST_CASE("output.latency.lines_of_their_own") {
+  CHECK_GOLDEN(render_box(example_snapshot(), {.latency = true}), "box_latency.txt");
+  const std::vector<std::string> lines = render_log_lines(example_snapshot(), true);
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[3] ==
+        "[LATENCY] Queue Wait: <0.1/105/105 ms (n 100) | First Byte: 105/105/105 ms (n 100) | "
+        "Duration: 105/105/1049 ms (n 100)\n");
+  Snapshot few = example_snapshot();
+  few.recent = {{}, test::latency({{0, 19}}, 0.0001, 0), test::latency({{1, 1}, {61, 1}}, 0.012, 0.012)};
+  CHECK(render_log_lines(few, true)[3] ==
+        "[LATENCY] Queue Wait: none | First Byte: n<20, max <0.1 ms | Duration: n<20, max 12.0 ms\n");
+}
+
 TEST_CASE("output.log.nothing_in_flight") {
   CHECK(log_text(Snapshot{}) ==
         "[CONCURRENCY] Active: 0/0 | Total: 0 | Failed: 0 | Queue: 0 | Uptime: 0s\n"

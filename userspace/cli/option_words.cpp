@@ -132,7 +132,7 @@ class Declarations {
     value("--max-targets", words_.max_targets, "N",
           fmt::format("servers at once; default {}, about 4.4 kB each", usual.max_targets));
     value("--max-endpoints", words_.max_endpoints, "N",
-          fmt::format("endpoints of all servers; default {}, about 1.4 kB each", usual.max_endpoints));
+          fmt::format("endpoints of all servers; default {}, about 6.6 kB each", usual.max_endpoints));
     value("--max-connections", words_.max_connections, "N",
           fmt::format("connections of Unix sockets (of all sockets under the\nprofile syscall); default {}, 16 bytes "
                       "each, 1 kB\nmore while open",
@@ -161,6 +161,8 @@ void declare_view(CLI::App& app, Words& words) {
   declare.servers_to_show();
   declare.group("What to print (default: one box)");
   declare.flag("--watch", words.watch, "repeat every interval; on a terminal, redraw in place");
+  declare.flag("--latency", words.latency,
+               "percentiles of times too, in the box and with --log: queue\nwait, time to first byte, duration");
   declare.flag("--json", words.json, "JSON, one object per line");
   declare.flag("--prometheus", words.prometheus, "Prometheus text format, for a textfile collector");
   declare.max_scrape(

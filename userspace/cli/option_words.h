@@ -20,7 +20,7 @@ struct Words {
   std::optional<std::string> max_targets, max_endpoints, max_connections;
   std::optional<std::string> statsd, listen, max_scrape, routes;
   bool all = false, guess = false, watch = false, json = false, prometheus = false, csv = false, no_header = false,
-       influx = false;
+       influx = false, latency = false;
   bool by_listener = false, dogstatsd = false, no_system = false, no_color = false, raw_paths = false,
        show_secrets = false, verbose = false;
 };

@@ -62,6 +62,24 @@ Status check_listeners(const Words& words) {
   return Ok{};
 }
 
+// Options that only some outputs have.
+Status check_output_options(const Words& words) {
+  if (words.dogstatsd && !words.statsd) {
+    return usage_error("--dogstatsd needs --statsd, which says where to send", "add --statsd HOST:PORT");
+  }
+  if (words.max_scrape && !words.prometheus) {
+    return usage_error("--max-scrape without --prometheus: no other output has a limit", "add --prometheus");
+  }
+  if (words.latency && (words.json || words.prometheus || words.csv || words.influx || words.statsd)) {
+    return usage_error("--latency is for the box and for --log: the other outputs always have these figures",
+                       "omit --latency");
+  }
+  if (words.no_header && !words.csv) {
+    return usage_error("--no-header without --csv: no other output has a header", "add --csv");
+  }
+  return Ok{};
+}
+
 Status check_combination(const Words& words) {
   if (const std::vector<std::string> names = outputs(words); names.size() > 1) {
     return usage_error(names[0] + " and " + names[1] + " are two outputs, and one run writes only one",
@@ -81,15 +99,6 @@ Status check_combination(const Words& words) {
   if (words.statsd && !words.dogstatsd && (words.all || words.pids.size() > 1)) {
     return usage_error("--statsd follows one server: its metric names do not name the server",
                        "add --dogstatsd if the StatsD server understands tags, or run one monitor for each server");
-  }
-  if (words.dogstatsd && !words.statsd) {
-    return usage_error("--dogstatsd needs --statsd, which says where to send", "add --statsd HOST:PORT");
-  }
-  if (words.max_scrape && !words.prometheus) {
-    return usage_error("--max-scrape without --prometheus: no other output has a limit", "add --prometheus");
-  }
-  if (words.no_header && !words.csv) {
-    return usage_error("--no-header without --csv: no other output has a header", "add --csv");
   }
   if ((words.count || words.duration) && !words.watch && !words.log && !words.statsd) {
     return usage_error(std::string(words.count ? "--count" : "--duration") +
@@ -278,6 +287,7 @@ Format choose_format(const Words& words) {
 Result<Command> check_view(const Words& words, const Environment& environment) {
   ViewOptions options;
   TRY(check_combination(words));
+  TRY(check_output_options(words));
   TRY(check_listeners(words));
   TRY(set_engine(words, environment, options));
   TRY(set_times(words, environment, options));
@@ -288,6 +298,7 @@ Result<Command> check_view(const Words& words, const Environment& environment) {
   options.mode = choose_mode(words);
   options.dogstatsd = words.dogstatsd;
   options.csv_header = !words.no_header;
+  options.latency = words.latency;
   options.max_scrape = TRY(choose_max_scrape(words));
   options.log_file = words.log.value_or("");
   options.format = choose_format(words);

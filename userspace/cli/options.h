@@ -35,6 +35,7 @@ struct ViewOptions : ObserveOptions {
   Mode mode = Mode::kOnce;
   Format format = Format::kBox;
   bool csv_header = true;
+  bool latency = false;                    // with kBox or kLog: percentiles of times too
   std::size_t max_scrape = kUsualScrape;   // bytes, with kPrometheus
   std::string log_file;                    // with kLog; "-" is standard output
   HostPort statsd;                         // with kSend

@@ -31,7 +31,7 @@ struct Appearance {
 Appearance choose_appearance(const ViewOptions& options, const Environment& environment, bool utf8) {
   const bool terminal = ::isatty(STDOUT_FILENO) != 0;
   Appearance appearance;
-  appearance.style = {use_color(options.color, terminal, environment), utf8};
+  appearance.style = {use_color(options.color, terminal, environment), utf8, options.latency};
   if (options.mode == Mode::kWatch && options.format == Format::kBox && terminal && in_foreground(STDOUT_FILENO)) {
     appearance.screen = is_smart_terminal(terminal, environment);
     appearance.keys = !appearance.screen;
@@ -44,7 +44,7 @@ Result<std::unique_ptr<Sink>> make_sink(const ViewOptions& options, const Appear
   if (options.mode == Mode::kSend) {
     sink = std::make_unique<StatsdSink>(TRY(StatsdSink::open(options.statsd, options.dogstatsd, warn)));
   } else if (options.mode == Mode::kLog) {
-    sink = std::make_unique<LogSink>(TRY(LogFile::open(options.log_file)));
+    sink = std::make_unique<LogSink>(TRY(LogFile::open(options.log_file)), options.latency);
   } else if (appearance.screen) {
     sink = std::make_unique<ScreenSink>(appearance.style);
   } else {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "model/latency.h"
 #include "model/listeners.h"
 
 namespace monitor {
@@ -21,6 +22,9 @@ namespace monitor {
 // streams.
 inline constexpr std::array<double, 20> kDurationBounds = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1,
                                                            2.5,   5,    7.5,   10,   15,    30,  60,   120, 300,  600};
+
+// The first of them, up to 10 s, are OpenTelemetry's.
+inline constexpr std::size_t kUsualBounds = 14;
 
 // A histogram of how long requests with one final status took, from the last byte of the request head to the end of the
 // response.
@@ -45,6 +49,8 @@ struct EndpointCounters {
   std::array<std::uint64_t, 6> status{};  // [n]: ended with status class n (1..5); [0]: without a final status
   bool method_cut = false;                // the client's method was too long and is cut
   std::vector<Durations> durations;       // one for each status; "(before attach)" has none, because begins are unknown
+  Latencies latencies;                    // since counting began
+  Latencies recent;                       // since the previous sample; in the first one, since counting began
 };
 
 struct WorkerCounters {

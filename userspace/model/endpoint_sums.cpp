@@ -44,6 +44,8 @@ void add_endpoint(const EndpointCounters& more, EndpointCounters& sum) {
     sum.status.at(i) += more.status.at(i);
   }
   add_durations(more.durations, sum.durations);
+  add_latencies(more.latencies, sum.latencies);
+  add_latencies(more.recent, sum.recent);
 }
 
 std::vector<EndpointCounters> merge_endpoints(std::vector<EndpointCounters> endpoints) {

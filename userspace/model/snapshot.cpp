@@ -201,6 +201,9 @@ void add_requests(const Counters& counters, const SocketsSample& sockets, Snapsh
   snapshot.listeners = list_listeners(counters, sockets);
   snapshot.undercount = counters.undercount;
   add_listener_sums(snapshot);
+  for (const EndpointCounters& endpoint : snapshot.endpoints) {
+    add_latencies(endpoint.recent, snapshot.recent);
+  }
   auto active = static_cast<std::int64_t>(counters.active);
   std::uint64_t most = 0;  // the peak cannot be higher
   bool any_other = false;

@@ -58,6 +58,7 @@ struct Snapshot {
   std::uint64_t queue_depth = 0;
   std::uint64_t open_connections = 0;
   std::uint64_t peak_connections = 0;
+  Latencies recent;                                 // since the previous sample, the sum over endpoints
   std::uint64_t unproven = 0;                       // the sum over listeners
   std::map<std::string, std::uint64_t> undercount;  // by cause
 

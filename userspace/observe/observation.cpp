@@ -265,7 +265,8 @@ Result<std::optional<HostSample>> Observation::cpu_before(const HostSample& now)
 Result<Snapshot> Observation::snapshot(bool system, std::set<std::uint64_t>& counted_queues) {
   const HostSample host = TRY(sample());
   SocketsSample seen = TRY(sockets());
-  const Counters counters = TRY(count(seen));
+  Counters counters = TRY(count(seen));
+  recent_times_.set(counters.endpoints);
   count_queues_once(seen, counted_queues);
   sampled_ = true;
   const std::optional<HostSample> before = TRY(system ? cpu_before(host) : std::optional<HostSample>());

@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "model/recent_times.h"
 #include "model/snapshot.h"
 #include "observe/cpu_reference.h"
 #include "observe/follow.h"
@@ -127,6 +128,7 @@ class Observation {
   std::map<pid_t, ProcessSample> others_;  // roots of other targets that a process of this one started
   std::map<pid_t, double> others_cpu_;     // CPU time of such roots that have ended, by the process that reaps them
   CpuReference cpu_reference_;
+  RecentTimes recent_times_;
 };
 
 }  // namespace monitor

@@ -8,6 +8,7 @@
 #include "output/columns.h"
 #include "output/endpoints.h"
 #include "output/figures.h"
+#include "output/percentiles.h"
 #include "output/render.h"
 #include "output/text.h"
 #include "output/warnings.h"
@@ -139,6 +140,14 @@ void add_endpoints(const Snapshot& snapshot, bool ascii_only, Box& box) {
   }
 }
 
+// p50, p95 and p99 since the previous sample.
+void add_latency(const Snapshot& snapshot, Box& box) {
+  box.line("  Latency p50/p95/p99:");
+  box.line("    Queue Wait: " + percentiles_text(snapshot.recent.queue_wait));
+  box.line("    First Byte: " + percentiles_text(snapshot.recent.first_byte));
+  box.line("    Duration:   " + percentiles_text(snapshot.recent.duration));
+}
+
 void add_system(const Snapshot& snapshot, Box& box) {
   box.line("  System Metrics:");
   box.line(fmt::format("    CPU: {:.1f}% | Memory: {:.1f} MB | Threads: {}", presentable(snapshot.cpu_percent),
@@ -234,6 +243,10 @@ std::string render_box(const Snapshot& snapshot, const BoxStyle& style) {
   add_requests(snapshot, !style.unicode, box);
   box.middle();
   add_endpoints(snapshot, !style.unicode, box);
+  if (style.latency) {
+    box.middle();
+    add_latency(snapshot, box);
+  }
   if (snapshot.system) {
     box.middle();
     add_system(snapshot, box);

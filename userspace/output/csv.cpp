@@ -54,7 +54,7 @@ std::string render_csv(const std::vector<Snapshot>& snapshots, std::chrono::syst
     for (const Figure& column : figures(Snapshot{}, kCsv)) {
       lines += ",";
       if (figure != shown.end() && figure->name == column.name) {
-        lines += number_text(figure->value);
+        lines += figure->value ? number_text(*figure->value) : "";
         ++figure;
       }
     }

@@ -48,7 +48,9 @@ std::string point(std::string_view measurement, std::string_view tags, const std
                   std::int64_t nanoseconds) {
   std::string fields;
   for (const Figure& figure : list) {
-    fields += fmt::format("{}{}={}", fields.empty() ? "" : ",", figure.name, field_value(figure.value));
+    if (figure.value) {
+      fields += fmt::format("{}{}={}", fields.empty() ? "" : ",", figure.name, field_value(*figure.value));
+    }
   }
   return fmt::format("{}{} {} {}\n", measurement, tags, fields, nanoseconds);
 }

@@ -74,6 +74,17 @@ Json to_json(const std::vector<Durations>& histograms) {
   return list;
 }
 
+// Times of requests: null where there were none.
+Json to_json(const Latency& latency) {
+  Json summary = {{"count", latency.count}};
+  for (const Percentile& percentile : kPercentiles) {
+    const std::optional<double> value = latency_quantile(latency, percentile.quantile);
+    summary[percentile.name] = value ? Json(microseconds(*value)) : Json(nullptr);
+  }
+  summary["max"] = latency.count != 0 ? Json(microseconds(longest_of(latency))) : Json(nullptr);
+  return summary;
+}
+
 // Adds the metrics of a server, an endpoint or a worker, in the order of the registry.
 template <typename Subject>
 void add_metrics(const Subject& subject, bool system, Json& object) {

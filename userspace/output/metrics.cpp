@@ -57,6 +57,7 @@ using Listener = ListenerSnapshot;
 
 constexpr auto kGauge = Kind::kGauge;
 constexpr auto kCounter = Kind::kCounter;
+constexpr auto kSummary = Kind::kSummary;
 
 // Sets of outputs.
 constexpr unsigned kAll = kJson | kCsv | kInflux | kStatsd;
@@ -123,6 +124,15 @@ constexpr Metric kMetrics[] = {
      [](const Snapshot& snapshot) { return Number(other_requests(snapshot)); }},
     {Topic::kObservation, kNoName, "uvicorn_endpoints_left_out", kGauge, "endpoints", kPrometheusOnly,
      "Endpoints without series of their own, because a scrape has a limit; (other) has their sum.", LeftOut()},
+    {Topic::kRequests, "queue_wait", kNoName, kSummary, "seconds", kAll,
+     "How long requests waited, from the arrival of their first byte until the server had read their head.",
+     [](const Snapshot& snapshot) -> const Latency& { return snapshot.recent.queue_wait; }},
+    {Topic::kRequests, "time_to_first_byte", kNoName, kSummary, "seconds", kAll,
+     "From the last byte of a request's head to the first byte of its final response.",
+     [](const Snapshot& snapshot) -> const Latency& { return snapshot.recent.first_byte; }},
+    {Topic::kRequests, "duration", kNoName, kSummary, "seconds", kAll,
+     "From the last byte of a request's head to the end of its response.",
+     [](const Snapshot& snapshot) -> const Latency& { return snapshot.recent.duration; }},
     {Topic::kObservation, kNoName, "target_info", Kind::kInfo, "", kPrometheusOnly, "The servers that are observed.",
      std::monostate()},
 
@@ -144,6 +154,21 @@ constexpr Metric kMetrics[] = {
     {Topic::kEndpoints, "duration", "http_server_request_duration_seconds", Kind::kHistogram, "seconds",
      kJson | kInflux, "Time from the last byte of a request's head to the end of its response.",
      whole<&Endpoint::durations>},
+    {Topic::kEndpoints, "queue_wait", kNoName, kSummary, "seconds", kOfEndpoint,
+     "How long requests waited, from the arrival of their first byte until the server had read their head.",
+     [](const Endpoint& endpoint) -> const Latency& { return endpoint.recent.queue_wait; }},
+    {Topic::kEndpoints, "time_to_first_byte", kNoName, kSummary, "seconds", kOfEndpoint,
+     "From the last byte of a request's head to the first byte of its final response.",
+     [](const Endpoint& endpoint) -> const Latency& { return endpoint.recent.first_byte; }},
+    {Topic::kEndpoints, "duration", kNoName, kSummary, "seconds", kOfEndpoint,
+     "From the last byte of a request's head to the end of its response.",
+     [](const Endpoint& endpoint) -> const Latency& { return endpoint.recent.duration; }},
+    {Topic::kEndpoints, kNoName, "uvicorn_queue_wait_seconds", Kind::kHistogram, "seconds", kPrometheusOnly,
+     "How long requests waited, from the arrival of their first byte until the server had read their head.",
+     [](const Endpoint& endpoint) -> const Latency& { return endpoint.latencies.queue_wait; }},
+    {Topic::kEndpoints, kNoName, "uvicorn_time_to_first_byte_seconds", Kind::kHistogram, "seconds", kPrometheusOnly,
+     "From the last byte of a request's head to the first byte of its final response.",
+     [](const Endpoint& endpoint) -> const Latency& { return endpoint.latencies.first_byte; }},
 
     // A worker.
     {Topic::kWorkers, "active", kNoName, kGauge, "requests", kJson, "Requests in flight that the worker read.",
@@ -189,6 +214,17 @@ constexpr Metric kMetrics[] = {
      "Connections or events of the listener that could not be counted.", listener_undercount},
 };
 
+void add_summary(const Metric& metric, const Latency& latency, std::vector<Figure>& list) {
+  for (const Percentile& percentile : kPercentiles) {
+    const std::optional<double> value = latency_quantile(latency, percentile.quantile);
+    list.push_back({fmt::format("{}_{}_{}", metric.name, metric.unit, percentile.name), Kind::kGauge,
+                    value ? std::optional<Number>(microseconds(*value)) : std::nullopt});
+  }
+  const auto longest = latency.count != 0 ? std::optional<Number>(microseconds(longest_of(latency))) : std::nullopt;
+  list.push_back({fmt::format("{}_{}_max", metric.name, metric.unit), Kind::kGauge, longest});
+  list.push_back({fmt::format("{}_recent_count", metric.name), Kind::kGauge, latency.count});
+}
+
 // The sum and the count of all statuses.
 void add_histogram(const Metric& metric, const std::vector<Durations>& histograms, std::vector<Figure>& list) {
   double sum = 0;
@@ -216,6 +252,8 @@ const char* kind_name(Kind kind) {
       return "counter";
     case Kind::kHistogram:
       return "histogram";
+    case Kind::kSummary:
+      return "summary";
     case Kind::kInfo:
       return "info";
   }
@@ -229,9 +267,13 @@ std::string json_key(const Metric& metric) {
 std::vector<Figure> figures(const Snapshot& snapshot, Output output) {
   std::vector<Figure> list;
   for (const Metric& metric : kMetrics) {
-    const auto* const read = std::get_if<Read<Snapshot>>(&metric.read);
-    if (read != nullptr && (metric.outputs & output) != 0 && (snapshot.system || !metric.system)) {
+    if ((metric.outputs & output) == 0 || (metric.system && !snapshot.system)) {
+      continue;
+    }
+    if (const auto* const read = std::get_if<Read<Snapshot>>(&metric.read)) {
       list.push_back({metric.name, metric.kind, rounded((*read)(snapshot))});
+    } else if (const auto* const read_latency = std::get_if<ReadLatency<Snapshot>>(&metric.read)) {
+      add_summary(metric, (*read_latency)(snapshot), list);
     }
   }
   return list;
@@ -247,6 +289,8 @@ std::vector<Figure> figures(const EndpointCounters& endpoint, Output output) {
       list.push_back({metric.name, metric.kind, rounded((*read)(endpoint))});
     } else if (const auto* const read_durations = std::get_if<ReadDurations>(&metric.read)) {
       add_histogram(metric, (*read_durations)(endpoint), list);
+    } else if (const auto* const read_latency = std::get_if<ReadLatency<EndpointCounters>>(&metric.read)) {
+      add_summary(metric, (*read_latency)(endpoint), list);
     }
   }
   return list;

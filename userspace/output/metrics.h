@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -25,12 +26,15 @@ using Read = Value (*)(const Subject&);
 using ReadCauses = Read<Snapshot, const std::map<std::string, std::uint64_t>&>;   // a count for each cause
 using ReadClasses = Read<EndpointCounters, const std::array<std::uint64_t, 6>&>;  // a count for each status class
 using ReadDurations = Read<EndpointCounters, const std::vector<Durations>&>;      // a histogram for each status
+template <typename Subject>
+using ReadLatency = Read<Subject, const Latency&>;
 // The endpoints of a server that have no series of their own in a scrape: the renderer of Prometheus knows it.
 struct LeftOut {};
 
 using AnyRead =
     std::variant<Read<Snapshot>, Read<EndpointCounters>, Read<WorkerSnapshot>, Read<ListenerSnapshot>, ReadCauses,
-                 ReadClasses, ReadDurations, LeftOut, std::monostate>;  // monostate: the value is in the labels
+                 ReadClasses, ReadDurations, ReadLatency<Snapshot>, ReadLatency<EndpointCounters>, LeftOut,
+                 std::monostate>;  // monostate: the value is in the labels
 
 // Prometheus' families are in this order, and within a topic in the order of the rows.
 enum class Topic { kEndpoints, kRequests, kConnections, kProcesses, kObservation, kWorkers, kListeners };
@@ -38,7 +42,8 @@ enum class Topic { kEndpoints, kRequests, kConnections, kProcesses, kObservation
 enum class Kind {
   kGauge,      // a value now; it can fall
   kCounter,    // counts events: only grows while the server lives
-  kHistogram,  // a distribution in the buckets of kDurationBounds
+  kHistogram,  // a distribution in the buckets of kDurationBounds, since counting began
+  kSummary,    // percentiles and the maximum since the previous sample
   kInfo,       // always 1; its labels carry what is known
 };
 
@@ -71,13 +76,22 @@ std::string json_key(const Metric& metric);
 struct Figure {
   std::string name;
   Kind kind = Kind::kGauge;
-  Number value;
+  std::optional<Number> value;  // nullopt: a percentile of no requests
 };
+
+// The percentiles of a summary, as parts of its name.
+struct Percentile {
+  const char* name;
+  double quantile;
+};
+inline constexpr std::array kPercentiles = {Percentile{"p50", 0.5}, Percentile{"p90", 0.9}, Percentile{"p95", 0.95},
+                                            Percentile{"p99", 0.99}};
 
 // What one output writes of a server, without what --no-system hides.
 std::vector<Figure> figures(const Snapshot& snapshot, Output output);
 
-// What one output writes of an endpoint. A histogram becomes two counters, "<name>_<unit>_sum" and "<name>_count".
+// What one output writes of an endpoint. A histogram becomes two counters, "<name>_<unit>_sum" and "<name>_count"; a
+// summary becomes gauges, "<name>_<unit>_p50" and so on, "<name>_<unit>_max" and "<name>_recent_count".
 std::vector<Figure> figures(const EndpointCounters& endpoint, Output output);
 
 // A double with three decimals; what no definition allows becomes 0.

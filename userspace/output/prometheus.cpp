@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cmath>
 #include <iterator>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -135,6 +136,9 @@ std::size_t endpoint_bytes(std::string_view target, const EndpointSeries& series
     bytes += (durations.buckets.size() + 1) * (labels + kFixed + status_label(durations).size() + digits) + labels +
              kFixed + kNumber;
   }
+  for (const Latency* latency : {&series.counters.latencies.queue_wait, &series.counters.latencies.first_byte}) {
+    bytes += latency->count != 0 ? (kUsualBounds + 3) * (labels + kFixed + kNumber) : 0;
+  }
   return bytes;
 }
 
@@ -147,6 +151,20 @@ void add_histogram(const std::string& labels, const Durations& durations, Docume
   }
   document.sample("_sum", labels, value_text(durations.sum_seconds));
   document.sample("_count", labels, std::to_string(count));
+}
+
+// Only OpenTelemetry's bounds: those past 10 s are for streams.
+void add_latency_histogram(const std::string& labels, const Latency& latency, Document& document) {
+  if (latency.count == 0) {
+    return;
+  }
+  for (const double bound : std::span(kDurationBounds).first(kUsualBounds)) {
+    document.sample("_bucket", fmt::format("{},le=\"{}\"", labels, bound_text(bound)),
+                    std::to_string(latency_up_to(latency, bound)));
+  }
+  document.sample("_bucket", labels + ",le=\"+Inf\"", std::to_string(latency.count));
+  document.sample("_sum", labels, value_text(latency.sum_seconds));
+  document.sample("_count", labels, std::to_string(latency.count));
 }
 
 // Writes the samples of one target, in the way that fits what the metric's row reads.
@@ -172,6 +190,12 @@ class TargetSamples {
         add_histogram(endpoint_labels(target_.labels, series) + ",http_response_status_code=" + status, durations,
                       document_);
       }
+    }
+  }
+
+  void operator()(ReadLatency<EndpointCounters> read) const {
+    for (const EndpointSeries& series : target_.endpoints) {
+      add_latency_histogram(endpoint_labels(target_.labels, series), read(series.counters), document_);
     }
   }
 
@@ -201,6 +225,7 @@ class TargetSamples {
   // Only the JSON has these.
   void operator()(Read<WorkerSnapshot> /*unused*/) const {}
   void operator()(ReadClasses /*unused*/) const {}
+  void operator()(ReadLatency<Snapshot> /*unused*/) const {}
 
  private:
   const Target& target_;

@@ -11,7 +11,8 @@ namespace monitor {
 
 struct BoxStyle {
   bool color = false;
-  bool unicode = true;  // false: drawn with ASCII
+  bool unicode = true;   // false: drawn with ASCII
+  bool latency = false;  // with the percentiles of times
 };
 
 // The box, 58 columns, every line ending in a newline.
@@ -22,8 +23,9 @@ std::string render_box(const Snapshot& snapshot, const BoxStyle& style);
 std::string render_boxes(const std::vector<Snapshot>& snapshots, const BoxStyle& style);
 
 // The three log lines in their order, each ending in a newline; without the third if CPU, memory and threads are
-// hidden. A line for each warning follows. The caller writes each with one write.
-std::vector<std::string> render_log_lines(const Snapshot& snapshot);
+// hidden. With `latency` a line with the percentiles of times follows, and then a line for each warning. The caller
+// writes each with one write.
+std::vector<std::string> render_log_lines(const Snapshot& snapshot, bool latency = false);
 
 // One JSON object on one line without a newline; docs/schema/snapshot.schema.json describes it. Always valid UTF-8.
 std::string render_json(const Snapshot& snapshot);

@@ -61,14 +61,28 @@ void raise(std::vector<Durations>& now, const std::vector<Durations>& before) {
   }
 }
 
+void raise(Latency& now, const Latency& before) {
+  Latency missing = latency_since(before, now);  // bucket by bucket
+  missing.max_seconds = before.max_seconds;
+  const double sum = std::max(now.sum_seconds, before.sum_seconds);
+  add_latency(missing, now);
+  now.sum_seconds = sum;
+}
+
+void raise(Latencies& now, const Latencies& before) {
+  raise(now.queue_wait, before.queue_wait);
+  raise(now.first_byte, before.first_byte);
+  raise(now.duration, before.duration);
+}
+
 }  // namespace
 
 ChosenSeries SeriesChoice::split(std::vector<EndpointSeries> all, const std::set<Key>& chosen, Earlier& earlier) {
   ChosenSeries result;
   EndpointSeries other{kOtherMethod, kOtherEndpoint, {}};
-  std::map<Key, std::vector<Durations>> shown;
+  std::map<Key, Times> shown;
   std::set<Key> left_out;
-  bool has_other = !earlier.other.empty();
+  bool has_other = !earlier.other.durations.empty();
   for (EndpointSeries& series : all) {
     Key key{series.method, series.endpoint};
     if (series.endpoint == kOtherEndpoint) {
@@ -81,27 +95,30 @@ ChosenSeries SeriesChoice::split(std::vector<EndpointSeries> all, const std::set
       left_out.insert(std::move(key));
       has_other = true;
     } else {
-      std::vector<Durations> before;
+      Times before;
       if (const auto known = earlier.shown.find(key); known != earlier.shown.end()) {
         before = std::move(known->second);
       } else if (earlier.left_out.contains(key)) {
-        before = series.counters.durations;
+        before = {series.counters.durations, series.counters.latencies};
       }
-      if (!has_grown(series.counters.durations, before)) {
-        before.clear();
+      if (!has_grown(series.counters.durations, before.durations)) {
+        before = {};
       }
-      add_durations(before, other.counters.durations);
-      series.counters.durations = difference(std::move(series.counters.durations), before);
+      add_durations(before.durations, other.counters.durations);
+      add_latencies(before.latencies, other.counters.latencies);
+      series.counters.durations = difference(std::move(series.counters.durations), before.durations);
+      series.counters.latencies = latencies_since(series.counters.latencies, before.latencies);
       shown.emplace(std::move(key), std::move(before));
       result.series.push_back(std::move(series));
     }
   }
   if (has_other) {
-    raise(other.counters.durations, earlier.other);
+    raise(other.counters.durations, earlier.other.durations);
+    raise(other.counters.latencies, earlier.other.latencies);
     sort_durations(other.counters.durations);
     // "(other)" only has to outlive a scrape in which something was left out.
-    if (!left_out.empty() || !earlier.other.empty()) {
-      earlier.other = other.counters.durations;
+    if (!left_out.empty() || !earlier.other.durations.empty()) {
+      earlier.other = {other.counters.durations, other.counters.latencies};
     }
     result.series.push_back(std::move(other));
   }

@@ -46,11 +46,17 @@ class SeriesChoice {
  private:
   using Key = std::pair<std::string, std::string>;  // method, endpoint
 
+  // The histograms of an endpoint.
+  struct Times {
+    std::vector<Durations> durations;
+    Latencies latencies;
+  };
+
   // What earlier scrapes of a server had.
   struct Earlier {
-    std::map<Key, std::vector<Durations>> shown;  // and what each had counted in "(other)" before it was shown
+    std::map<Key, Times> shown;  // and what each had counted in "(other)" before it was shown
     std::set<Key> left_out;
-    std::vector<Durations> other;
+    Times other;
   };
 
   static ChosenSeries split(std::vector<EndpointSeries> all, const std::set<Key>& chosen, Earlier& earlier);

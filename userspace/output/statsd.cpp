@@ -42,15 +42,18 @@ std::uint64_t growth(std::uint64_t now, std::uint64_t before) {
 
 // What a counter of `now` grew by since `before`, which has the same figures in the same order.
 std::uint64_t growth(const std::vector<Figure>& now, const std::vector<Figure>& before, std::size_t index) {
-  return growth(std::get<std::uint64_t>(now[index].value), std::get<std::uint64_t>(before[index].value));
+  return growth(std::get<std::uint64_t>(*now[index].value), std::get<std::uint64_t>(*before[index].value));
 }
 
 void add_server(const Snapshot& now, const Snapshot* before, const std::string& tags, std::vector<std::string>& lines) {
   const std::vector<Figure> earlier = before != nullptr ? figures(*before, kStatsd) : std::vector<Figure>();
   const std::vector<Figure> list = figures(now, kStatsd);
   for (std::size_t i = 0; i < list.size(); ++i) {
+    if (!list[i].value) {
+      continue;
+    }
     if (list[i].kind == Kind::kGauge) {
-      lines.push_back(line(list[i].name, number_text(list[i].value), 'g', tags));
+      lines.push_back(line(list[i].name, number_text(*list[i].value), 'g', tags));
     } else if (before != nullptr) {
       lines.push_back(line(list[i].name, std::to_string(growth(list, earlier, i)), 'c', tags));
     }
@@ -75,8 +78,11 @@ void add_endpoints(const Snapshot& now, const Snapshot* before, const std::strin
     const std::vector<Figure> list = figures(series.counters, kStatsd);
     for (std::size_t i = 0; i < list.size(); ++i) {
       const std::string name = "endpoint." + list[i].name;
+      if (!list[i].value) {
+        continue;
+      }
       if (list[i].kind == Kind::kGauge) {
-        lines.push_back(line(name, number_text(list[i].value), 'g', all));
+        lines.push_back(line(name, number_text(*list[i].value), 'g', all));
       } else if (const std::uint64_t grown = growth(list, was, i); before != nullptr && grown > 0) {
         lines.push_back(line(name, std::to_string(grown), 'c', all));
       }

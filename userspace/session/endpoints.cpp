@@ -49,6 +49,48 @@ std::vector<Durations> read_durations(const monitor_endpoint& e) {
   return found;
 }
 
+// `count` is the number of all requests that the histogram covers.
+Latency read_latency(const monitor_latency& from, std::uint64_t count) {
+  Latency read{
+      .count = count, .sum_seconds = to_seconds(from.sum_ns), .max_seconds = to_seconds(from.max_ns), .buckets = {}};
+  std::uint64_t slower = 0;
+  for (std::uint16_t i = 1; i < MONITOR_LATENCY_BUCKETS; ++i) {
+    if (from.buckets[i] != 0) {
+      read.buckets.emplace_back(i, from.buckets[i]);
+      slower += from.buckets[i];
+    }
+  }
+  if (count > slower) {
+    read.buckets.insert(read.buckets.begin(), {0, count - slower});
+  }
+  read.count = std::max(count, slower);  // a request can end during this reading
+  return read;
+}
+
+std::uint64_t timed_requests(const std::vector<Durations>& durations) {
+  std::uint64_t count = 0;
+  for (const Durations& one : durations) {
+    count = std::accumulate(one.buckets.begin(), one.buckets.end(), count);
+  }
+  return count;
+}
+
+// Reads the times of the endpoint in this slot.
+Status read_latencies(const Objects& objects, std::uint32_t id, EndpointCounters& endpoint) {
+  const std::uint64_t count = timed_requests(endpoint.durations);
+  if (count == 0) {
+    return Ok{};
+  }
+  monitor_latencies times{};
+  if (bpf_map_lookup_elem(objects.map("latencies").fd(), &id, &times) != 0) {
+    return system_error(errno, "read the map latencies");
+  }
+  endpoint.latencies.queue_wait = read_latency(times.queue_wait, count - std::min(count, times.unknown_waits));
+  endpoint.latencies.first_byte = read_latency(times.first_byte, count - std::min(count, times.unanswered));
+  endpoint.latencies.duration = read_latency(times.duration, count);
+  return Ok{};
+}
+
 EndpointCounters endpoint_counters(const monitor_endpoint_key& key, const monitor_endpoint& e) {
   EndpointCounters counters;
   counters.listener = key.listener;
@@ -120,26 +162,25 @@ Result<std::uint64_t> evicted_requests(const Objects& objects, unsigned target) 
 template <typename Take>
 Status read_slots(const Objects& objects, std::vector<monitor_endpoint_ref> refs, const Take& take) {
   const Map& table = objects.map("endpoint_table");
-  const auto take_if_there = [&](const monitor_endpoint& endpoint, const monitor_endpoint_ref& ref) {
-    if (endpoint.word >> 32 == ref.generation) {
-      take(endpoint);
-    }
+  const auto take_if_there = [&](const monitor_endpoint& endpoint, const monitor_endpoint_ref& ref) -> Status {
+    return endpoint.word >> 32 == ref.generation ? take(endpoint, ref.id) : Status(Ok{});
   };
   if (refs.size() < table.max_entries() / 4) {
     for (const monitor_endpoint_ref& ref : refs) {
-      take_if_there(TRY(read_slot(objects, ref.id)), ref);
+      TRY(take_if_there(TRY(read_slot(objects, ref.id)), ref));
     }
     return Ok{};
   }
   std::sort(refs.begin(), refs.end(),
             [](const monitor_endpoint_ref& left, const monitor_endpoint_ref& right) { return left.id < right.id; });
   auto next = refs.cbegin();
-  return for_each_entry<std::uint32_t, monitor_endpoint>(table,
-                                                         [&](std::uint32_t id, const monitor_endpoint& endpoint) {
-                                                           if (next != refs.cend() && next->id == id) {
-                                                             take_if_there(endpoint, *next++);
-                                                           }
-                                                         });
+  Status taken = Ok{};
+  TRY((for_each_entry<std::uint32_t, monitor_endpoint>(table, [&](std::uint32_t id, const monitor_endpoint& endpoint) {
+    if (taken && next != refs.cend() && next->id == id) {
+      taken = take_if_there(endpoint, *next++);
+    }
+  })));
+  return taken;
 }
 
 Result<std::vector<EndpointCounters>> read_endpoints_once(const Objects& objects, unsigned target) {
@@ -151,6 +192,7 @@ Result<std::vector<EndpointCounters>> read_endpoints_once(const Objects& objects
       const monitor_endpoint endpoint = TRY(read_slot(objects, id));
       if (!counted_nothing(endpoint)) {
         endpoints.push_back(endpoint_counters(endpoint.key, endpoint));
+        TRY(read_latencies(objects, id, endpoints.back()));
       }
     }
   }
@@ -161,8 +203,9 @@ Result<std::vector<EndpointCounters>> read_endpoints_once(const Objects& objects
           theirs.push_back(ref);
         }
       })));
-  TRY(read_slots(objects, std::move(theirs), [&](const monitor_endpoint& endpoint) {
+  TRY(read_slots(objects, std::move(theirs), [&](const monitor_endpoint& endpoint, std::uint32_t id) {
     endpoints.push_back(endpoint_counters(endpoint.key, endpoint));
+    return read_latencies(objects, id, endpoints.back());
   }));
   return endpoints;
 }
@@ -173,8 +216,10 @@ Status free_endpoint(const Objects& objects, const monitor_endpoint_key& key, st
   const monitor_endpoint old = TRY(read_slot(objects, id));
   monitor_endpoint blank{};
   blank.word = ((old.word >> 32) + 1) << 32;
+  static constexpr monitor_latencies kNoTimes{};
   if (bpf_map_delete_elem(objects.map("endpoint_index").fd(), &key) != 0 ||
       bpf_map_update_elem(objects.map("endpoint_table").fd(), &id, &blank, BPF_ANY) != 0 ||
+      bpf_map_update_elem(objects.map("latencies").fd(), &id, &kNoTimes, BPF_ANY) != 0 ||
       bpf_map_update_elem(objects.map("free_endpoints").fd(), nullptr, &id, BPF_ANY) != 0) {
     return system_error(errno, "write the table of endpoints");
   }

@@ -49,6 +49,8 @@ inline constexpr std::array kMaps = {
     MapRow{"endpoint_index", sizeof(monitor_endpoint_key), sizeof(monitor_endpoint_ref), MapUse::kCounted,
            MapLimit::kEndpoints},
     MapRow{"endpoint_table", kSlotSize, sizeof(monitor_endpoint), MapUse::kPlain, MapLimit::kEndpoints},
+    MapRow{"latencies", kSlotSize, sizeof(monitor_latencies), MapUse::kPlain, MapLimit::kEndpoints},
+    MapRow{"early_arrivals", sizeof(int), 0},
     MapRow{"free_endpoints", 0, kSlotSize, MapUse::kFreeSlots, MapLimit::kEndpoints},
     MapRow{"route_states", kSlotSize, sizeof(monitor_route_state), MapUse::kPlain, MapLimit::kRouteStates},
     MapRow{"routes", kSlotSize, sizeof(monitor_route), MapUse::kPlain, MapLimit::kRoutes},

@@ -40,6 +40,7 @@ struct ProgramRow {
 inline constexpr std::array kPrograms = {
     ProgramRow{"on_received", Profiles::kSocket, "core", Attachment::kTracepoint, true},
     ProgramRow{"on_sent", Profiles::kSocket, "core", Attachment::kTracepoint, true},
+    ProgramRow{"on_arrival", Profiles::kSocket, "core", Attachment::kTracepoint, false},
     ProgramRow{"on_syscall", Profiles::kSyscall, "core", Attachment::kTracepoint, true},
     ProgramRow{"on_state", Profiles::kBoth, "core", Attachment::kTracepoint, false},
     ProgramRow{"on_state_too", Profiles::kBoth, "core", Attachment::kTracepoint, false},

@@ -9,7 +9,7 @@ namespace monitor {
 
 Result<Written> LogSink::print(const std::vector<Snapshot>& snapshots) {
   for (const Snapshot& snapshot : snapshots) {
-    for (const std::string& line : render_log_lines(snapshot)) {
+    for (const std::string& line : render_log_lines(snapshot, latency_)) {
       if (TRY(file_.append(line)) == Written::kReaderGone) {
         return Written::kReaderGone;
       }

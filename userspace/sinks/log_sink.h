@@ -12,13 +12,15 @@ namespace monitor {
 
 class LogSink : public Sink {
  public:
-  explicit LogSink(LogFile file) : file_(std::move(file)) {}
+  // `latency`: with the line of percentiles.
+  LogSink(LogFile file, bool latency) : file_(std::move(file)), latency_(latency) {}
   Result<Written> print(const std::vector<Snapshot>& snapshots) override;
   Status reopen() override { return file_.reopen(); }
   int output() const override { return file_.fd(); }
 
  private:
   LogFile file_;
+  bool latency_;
 };
 
 }  // namespace monitor

@@ -128,7 +128,7 @@ def test_limits_are_options_with_defaults_and_memory_cost() -> None:
     text = " ".join(said.stdout.split())
     for option, usual, cost in (
         ("--max-targets", "16", "about 4.4 kB each"),
-        ("--max-endpoints", "2048", "about 1.4 kB each"),
+        ("--max-endpoints", "2048", "about 6.6 kB each"),
         ("--max-connections", "65536", "16 bytes each, 1 kB more while open"),
     ):
         assert re.search(rf"{option} N [^-]*{usual}, {cost}", text), (option, text)

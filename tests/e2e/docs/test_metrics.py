@@ -146,6 +146,9 @@ def test_every_figure_is_defined_and_judged() -> None:
         "workers": "workers",
         "endpoints": "endpoints",
         "other_requests": "endpoints",
+        "queue_wait": "queue wait",
+        "time_to_first_byte": "time to first byte",
+        "duration": "durations",
     }
     assert set(judged) >= {*rows.values(), "durations"}
     told_otherwise = {"observed_seconds", "not_seen_seconds", "undercount_by_cause", "warnings", "listeners"}

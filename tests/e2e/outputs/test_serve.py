@@ -237,9 +237,9 @@ def test_thousands_of_endpoints_stay_below_the_limit(start_server: Start, serve:
             before = now
     assert "are left out, those with the fewest requests; (other) has their sum" in text
     assert before[f"uvicorn_endpoints_left_out{{{of}}}"] > 1000
-    assert [value for name, value in before.items() if "_count" in name and "new-and-busy" in name] == [
-        sum(range(10, 36, 5))
-    ]
+    counts = [value for name, value in before.items() if "_count" in name and "new-and-busy" in name]
+    assert counts == [sum(range(10, 36, 5))] * len(counts)
+    assert counts
     promtool("check", "metrics", given=text)
     assert "uvicorn_endpoints_left_out" in open_metrics_families(serving.get("/metrics", Accept=OPEN_METRICS))
     assert larger.metrics()[f"uvicorn_endpoints_left_out{{{of}}}"] == 0
