@@ -25,7 +25,7 @@ static __always_inline struct conn_request *request_find(struct conn *c, __u32 i
 	return bpf_map_lookup_elem(&spilled_requests, &key);
 }
 
-/* Functions of their own, because the key would take stack where there is none. */
+/* These two are functions of their own: in their callers, the key would need stack that Linux 6.1 does not have. */
 static __attribute__((noinline)) int request_spill(struct conn *c, const struct conn_request *r)
 {
 	struct spill_key key = {};
